@@ -1,0 +1,73 @@
+/* Attributes: the CloudEvents attributes of a message, read from the JSON of structured mode or from the headers of
+ * binary mode into one form. Private to envelope.c, which judges them.
+ *
+ * Threads    no state.
+ * Ownership  spans point into the message or the document's arena.
+ * Failure    none: what is wrong is noted in the value.
+ */
+#ifndef CONSUMERS_ATTRIBUTES_H
+#define CONSUMERS_ATTRIBUTES_H
+
+#include "consumers/envelope.h"
+
+/* X(symbol, name, longest text in bytes), in the order in which most producers write them. */
+#define ATTRIBUTES(X)                                                                                                  \
+    X(SPECVERSION, "specversion", 16)                                                                                  \
+    X(ID, "id", COMMAND_ID_MAX)                                                                                        \
+    X(SOURCE, "source", COMMAND_ID_MAX)                                                                                \
+    X(TYPE, "type", 128)                                                                                               \
+    X(SUBJECT, "subject", 128)                                                                                         \
+    X(TIME, "time", 64)                                                                                                \
+    X(DATACONTENTTYPE, "datacontenttype", 128)                                                                         \
+    X(DATASCHEMA, "dataschema", 1024)                                                                                  \
+    X(PARTITIONKEY, "partitionkey", 128)                                                                               \
+    X(CORRELATIONID, "correlationid", 128)                                                                             \
+    X(CAUSATIONID, "causationid", 128)                                                                                 \
+    X(TRACEPARENT, "traceparent", 128)                                                                                 \
+    X(ACTOR, "actor", 128)                                                                                             \
+    X(TENANT, "tenant", 128)                                                                                           \
+    X(EXPECTEDVERSION, "expectedversion", 20)                                                                          \
+    X(NOTBEFORE, "notbefore", 64)
+
+enum attribute
+{
+#define X(symbol, name, longest) ATTRIBUTE_##symbol,
+    ATTRIBUTES(X)
+#undef X
+    ATTRIBUTE__COUNT,
+};
+
+enum value_kind
+{
+    VALUE_ABSENT, /* not there, or JSON null */
+    VALUE_TEXT,
+    VALUE_INTEGER,
+    VALUE_OTHER, /* there, and of no kind that any attribute has */
+};
+
+struct value
+{
+    enum value_kind kind;
+    struct span text;
+    int64_t integer;
+};
+
+struct attributes
+{
+    struct value values[ATTRIBUTE__COUNT];
+    const struct node *data; /* of structured mode; NULL: none */
+    bool has_data_base64;
+    struct span bad_name; /* a member whose name no attribute can have; null: none */
+    bool bad_encoding;    /* of a header */
+};
+
+const char *attribute_name(enum attribute attribute);
+size_t attribute_longest(enum attribute attribute);
+
+void attributes_of_object(const struct document *document, const struct node *object, struct attributes *ret);
+void attributes_of_headers(const struct envelope_source *source, struct attributes *ret);
+
+/* Whether `text` is the media type, whatever its case and parameters. */
+bool attributes_is_media_type(struct span text, const char *type);
+
+#endif

@@ -1,0 +1,282 @@
+#include "consumers/clients.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/log.h"
+#include "worker/monotonic.h"
+#include "worker/settings.h"
+
+enum kind_set /* bits of enum client_kind */
+{
+    FOR_CONSUMER = 1 << CLIENT_CONSUMER,
+    FOR_TRANSACTIONAL = 1 << CLIENT_TRANSACTIONAL,
+    FOR_IDEMPOTENT = 1 << CLIENT_IDEMPOTENT,
+    FOR_READER = 1 << CLIENT_READER,
+    FOR_ADMIN = 1 << CLIENT_ADMIN,
+    FOR_PRODUCERS = FOR_TRANSACTIONAL | FOR_IDEMPOTENT,
+    FOR_FETCHERS = FOR_CONSUMER | FOR_READER,
+    FOR_ALL = FOR_FETCHERS | FOR_PRODUCERS | FOR_ADMIN,
+};
+
+/* Set before the operator's own pairs (kafka.consumer, kafka.producer), which may change them. */
+static const struct client_default
+{
+    unsigned kinds;
+    const char *name, *value;
+} defaults[] = {
+    /* Off by default in 2.0.2 only: it costs 40 ms where two small requests follow one another. */
+    { FOR_ALL, "socket.nagle.disable", "true" },
+    /* The default of 10 s between two attempts made a broker that was gone for 5 s come back after 24 s. */
+    { FOR_ALL, "reconnect.backoff.ms", "100" },
+    { FOR_ALL, "reconnect.backoff.max.ms", "1000" },
+    { FOR_ALL, "socket.keepalive.enable", "true" },
+    { FOR_ALL, "log.connection.close", "false" }, /* brokers close idle connections all day */
+    { FOR_ALL, "topic.metadata.refresh.interval.ms", "60000" },
+    /* A threshold of the local queue makes the next fetch wait a whole second in 2.0.2: it must hold more than is
+     * drained in one. 16 MiB are 40,000 commands of 400 bytes, and the process stays below 128 MiB. */
+    { FOR_FETCHERS, "queued.min.messages", "100000" },
+    { FOR_FETCHERS, "queued.max.messages.kbytes", "16384" },
+    { FOR_FETCHERS, "fetch.message.max.bytes", "1048576" },
+    { FOR_FETCHERS, "fetch.max.bytes", "8388608" },
+    { FOR_FETCHERS, "receive.message.max.bytes", "16777216" },
+    { FOR_FETCHERS, "fetch.min.bytes", "1" },
+    { FOR_FETCHERS, "fetch.wait.max.ms", "500" }, /* only how long an empty fetch is parked at the broker */
+    { FOR_FETCHERS, "fetch.error.backoff.ms", "100" },
+    { FOR_CONSUMER, "partition.assignment.strategy", "range" }, /* eager: notes of PROTOCOL K2; one key, one process */
+    { FOR_PRODUCERS, "linger.ms", "0" }, /* the publisher gathers by itself */
+    { FOR_PRODUCERS, "partitioner", "murmur2_random" }, /* as the Java client: one aggregate, one partition */
+    { FOR_PRODUCERS, "retry.backoff.ms", "50" },
+    { 0, NULL, NULL },
+};
+
+/* Set after the operator's pairs: what the protocol rests on. */
+static const struct client_default fixed[] = {
+    { FOR_FETCHERS, "enable.auto.commit", "false" },
+    { FOR_FETCHERS, "enable.auto.offset.store", "false" },
+    { FOR_FETCHERS, "isolation.level", "read_committed" },
+    { FOR_FETCHERS, "enable.partition.eof", "false" },
+    { FOR_CONSUMER, "auto.offset.reset", "error" }, /* PROTOCOL O5 */
+    { FOR_READER, "auto.offset.reset", "error" },
+    { FOR_PRODUCERS, "enable.idempotence", "true" },
+    { FOR_PRODUCERS, "acks", "all" },
+    { FOR_ALL, "statistics.interval.ms", "0" },
+    { 0, NULL, NULL },
+};
+
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client;
+    /* syslog's levels: 3 error, 4 warning, 5 notice, 6 info. An error of one connection is not an error of ours. */
+    enum log_level ours = level <= 2 ? LOG_LEVEL_ERROR : level <= 4 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
+    static struct log_rate rate;
+    if (ours != LOG_LEVEL_WARNING || log_allowed(&rate, 1000000))
+        log_write(ours, "kafka: %s: %s", facility, text);
+}
+
+/* Without a callback librdkafka logs the same again through on_log; what an error means is told by the call it hits. */
+static void on_error(rd_kafka_t *client, int error, const char *reason, void *owner)
+{
+    (void)client;
+    (void)owner;
+    log_debug("kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)error), reason);
+}
+
+bool clients_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct buffer *reterr)
+{
+    char problem[256];
+
+    if (rd_kafka_conf_set(conf, name, value, problem, sizeof(problem)) == RD_KAFKA_CONF_OK)
+        return true;
+    buffer_add_text(reterr, problem);
+    return false;
+}
+
+static bool set_table(rd_kafka_conf_t *conf, const struct client_default *table, enum client_kind kind,
+                      struct buffer *reterr)
+{
+    for (; table->name; table++)
+        if ((table->kinds & (1u << kind)) && !clients_set(conf, table->name, table->value, reterr))
+            return false;
+    return true;
+}
+
+static bool set_pairs(rd_kafka_conf_t *conf, const struct settings_pairs *pairs, struct buffer *reterr)
+{
+    for (int i = 0; i < pairs->count; i++)
+        if (!clients_set(conf, pairs->at[i].name, pairs->at[i].value, reterr))
+            return false;
+    return true;
+}
+
+static bool set_ms(rd_kafka_conf_t *conf, const char *name, int64_t us, struct buffer *reterr)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%lld", (long long)(us / 1000));
+    return clients_set(conf, name, text, reterr);
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Timeouts that follow from our settings: librdkafka refuses a message timeout above the transaction's, and a request
+ * must be given up well before the broker ends the transaction it belongs to. */
+static bool set_times(rd_kafka_conf_t *conf, const struct settings *settings, enum client_kind kind,
+                      struct buffer *reterr)
+{
+    int64_t session_us = settings->consumers.session_timeout_us;
+    int64_t transaction_us = settings->consumers.transaction_timeout_us;
+
+    if (kind == CLIENT_CONSUMER)
+        return set_ms(conf, "session.timeout.ms", session_us, reterr) &&
+               set_ms(conf, "heartbeat.interval.ms", smaller(session_us / 3, 3000000), reterr) &&
+               set_ms(conf, "socket.timeout.ms", 10000000, reterr);
+    if (kind == CLIENT_TRANSACTIONAL)
+        return set_ms(conf, "transaction.timeout.ms", transaction_us, reterr) &&
+               set_ms(conf, "message.timeout.ms", transaction_us, reterr) &&
+               set_ms(conf, "socket.timeout.ms", smaller(transaction_us / 2, 10000000), reterr);
+    if (kind == CLIENT_IDEMPOTENT)
+        return set_ms(conf, "message.timeout.ms", 30000000, reterr) &&
+               set_ms(conf, "socket.timeout.ms", 10000000, reterr);
+    return set_ms(conf, "socket.timeout.ms", 10000000, reterr);
+}
+
+rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    unsigned bit = 1u << kind;
+    const struct settings_pairs *pairs =
+        (bit & FOR_FETCHERS) ? &settings->kafka.consumer : &settings->kafka.producer;
+
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    if (clients_set(conf, "bootstrap.servers", settings->kafka.bootstrap, reterr) &&
+        clients_set(conf, "client.id", "interlock", reterr) && set_table(conf, defaults, kind, reterr) &&
+        set_times(conf, settings, kind, reterr) && set_pairs(conf, pairs, reterr) &&
+        set_table(conf, fixed, kind, reterr) &&
+        (!(bit & FOR_FETCHERS) || clients_set(conf, "group.id", settings->kafka.group, reterr)))
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr)
+{
+    char problem[512];
+    bool fetches = kind == CLIENT_CONSUMER || kind == CLIENT_READER;
+    rd_kafka_t *client =
+        rd_kafka_new(fetches ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+
+    if (client == NULL)
+    {
+        buffer_add_text(reterr, problem);
+        rd_kafka_conf_destroy(conf);
+    }
+    return client;
+}
+
+/* --- the end of a handle ---------------------------------------------------------------------------------------- */
+
+/* Shared by the caller and the thread that destroys; the last one frees it. */
+struct ending
+{
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    rd_kafka_t *client;
+    bool ended, left;
+};
+
+static void free_ending(struct ending *ending)
+{
+    pthread_cond_destroy(&ending->cond);
+    pthread_mutex_destroy(&ending->mutex);
+    free(ending);
+}
+
+static void *end_client(void *opaque)
+{
+    struct ending *ending = opaque;
+
+    /* Closing is done by the cell, bounded; here it could block for a session timeout. */
+    rd_kafka_destroy_flags(ending->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    pthread_mutex_lock(&ending->mutex);
+    ending->ended = true;
+    bool left = ending->left;
+    pthread_cond_signal(&ending->cond);
+    pthread_mutex_unlock(&ending->mutex);
+    if (left)
+        free_ending(ending);
+    return NULL;
+}
+
+static struct ending *begin_ending(rd_kafka_t *client)
+{
+    struct ending *ending = calloc(1, sizeof(*ending));
+    pthread_condattr_t attributes;
+
+    if (ending == NULL)
+        return NULL;
+    ending->client = client;
+    pthread_mutex_init(&ending->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&ending->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return ending;
+}
+
+bool clients_destroy(rd_kafka_t *client, int64_t wait_us)
+{
+    if (client == NULL)
+        return true;
+    if (rd_kafka_type(client) == RD_KAFKA_PRODUCER)
+        rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    struct ending *ending = begin_ending(client);
+    pthread_t thread;
+    if (ending == NULL || pthread_create(&thread, NULL, end_client, ending) != 0)
+    {
+        if (ending)
+            free_ending(ending);
+        rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        return true;
+    }
+    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
+    pthread_mutex_lock(&ending->mutex);
+    while (!ending->ended)
+        if (pthread_cond_timedwait(&ending->cond, &ending->mutex, &until) != 0)
+            break;
+    bool ended = ending->ended;
+    ending->left = !ended;
+    pthread_mutex_unlock(&ending->mutex);
+    if (!ended)
+    {
+        pthread_detach(thread);
+        return false;
+    }
+    pthread_join(thread, NULL);
+    free_ending(ending);
+    return true;
+}
+
+int64_t clients_number(const rd_kafka_conf_t *conf, const char *name, int64_t otherwise)
+{
+    char text[64];
+    size_t size = sizeof(text);
+    char *end;
+
+    if (rd_kafka_conf_get(conf, name, text, &size) != RD_KAFKA_CONF_OK)
+        return otherwise;
+    long long value = strtoll(text, &end, 10);
+    return end != text && *end == '\0' ? value : otherwise;
+}
+
+void clients_describe(rd_kafka_error_t *error, struct buffer *into)
+{
+    buffer_add_text(into, rd_kafka_error_name(error));
+    buffer_add_text(into, ": ");
+    buffer_add_text(into, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+}

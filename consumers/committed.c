@@ -1,0 +1,66 @@
+#include "consumers/committed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "consumers/clients.h"
+#include "worker/settings.h"
+
+static const int64_t DESTROY_US = 3000000;
+
+struct committed
+{
+    const struct settings *settings;
+    rd_kafka_t *client; /* made when first needed, kept: a takeover is quick with the connections there */
+    char problem[256];
+};
+
+struct committed *committed_new(const struct settings *settings)
+{
+    struct committed *committed = calloc(1, sizeof(*committed));
+    if (committed)
+        committed->settings = settings;
+    return committed;
+}
+
+void committed_free(struct committed *committed)
+{
+    if (committed == NULL)
+        return;
+    clients_destroy(committed->client, DESTROY_US);
+    free(committed);
+}
+
+const char *committed_problem(const struct committed *committed)
+{
+    return committed->problem;
+}
+
+static bool make_client(struct committed *committed)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    rd_kafka_conf_t *conf = clients_conf(committed->settings, CLIENT_READER, &fault);
+
+    committed->client = conf ? clients_new(CLIENT_READER, conf, &fault) : NULL;
+    if (committed->client == NULL)
+        snprintf(committed->problem, sizeof(committed->problem), "%.*s", (int)fault.size, fault.at ? fault.at : "");
+    buffer_done(&fault);
+    return committed->client != NULL;
+}
+
+bool committed_read(struct committed *committed, struct rd_kafka_topic_partition_list_s *partitions, int64_t wait_us)
+{
+    if (committed->client == NULL && !make_client(committed))
+        return false;
+    for (int i = 0; i < partitions->cnt; i++)
+        partitions->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
+    rd_kafka_resp_err_t error = rd_kafka_committed(committed->client, partitions, (int)(wait_us / 1000) + 1);
+    /* An error of one partition is an answer about none of them: "none committed" must be said, not guessed. */
+    for (int i = 0; i < partitions->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+        error = partitions->elems[i].err;
+    rd_kafka_poll(committed->client, 0);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    snprintf(committed->problem, sizeof(committed->problem), "committed offsets: %s", rd_kafka_err2str(error));
+    return false;
+}

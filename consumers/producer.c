@@ -1,0 +1,353 @@
+#include "consumers/producer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "consumers/clients.h"
+#include "consumers/dead_letter.h"
+#include "consumers/producer_guard.h"
+#include "worker/monotonic.h"
+#include "worker/settings.h"
+
+static const int64_t DESTROY_US = 3000000; /* longer than that a handle is left to end by itself */
+static const int64_t SLICE_MS = 1000;      /* of one blocking call; between two of them the deadline is looked at */
+
+enum
+{
+    DEAD_LETTER_TOPICS_MAX = 16,
+};
+
+struct topic_handle
+{
+    char name[300];
+    rd_kafka_topic_t *topic;
+};
+
+struct producer
+{
+    const struct settings *settings;
+    bool transactional;
+    bool open; /* init_transactions is through */
+    rd_kafka_t *client;
+    struct producer_guard *guard; /* its own memory: a handle that was left behind goes on writing to it */
+    rd_kafka_topic_t *audit;
+    struct topic_handle dead[DEAD_LETTER_TOPICS_MAX];
+    int dead_count;
+    size_t message_max;
+    int64_t outstanding; /* sent, not reported; changed by this thread only: reports are served by rd_kafka_poll */
+    int64_t failed;      /* reported as not delivered, since begin */
+    char problem[320];
+};
+
+struct producer *producer_new(const struct settings *settings)
+{
+    struct producer *producer = calloc(1, sizeof(*producer));
+    if (producer)
+        producer->settings = settings;
+    return producer;
+}
+
+void producer_free(struct producer *producer)
+{
+    if (producer == NULL)
+        return;
+    producer_close(producer);
+    free(producer);
+}
+
+bool producer_is_open(const struct producer *producer)
+{
+    return producer->open;
+}
+
+const char *producer_problem(const struct producer *producer)
+{
+    return producer->problem;
+}
+
+static enum producer_result broken(struct producer *producer, const char *call, const char *why)
+{
+    snprintf(producer->problem, sizeof(producer->problem), "%s: %s", call, why);
+    return PRODUCER_BROKEN;
+}
+
+static enum producer_result broken_by(struct producer *producer, const char *call, rd_kafka_error_t *error)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "%s: %s", rd_kafka_error_name(error), rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return broken(producer, call, text);
+}
+
+bool producer_is_suspect(const struct producer *producer)
+{
+    return producer->guard && producer->settings->protections.producer_guard &&
+           producer_guard_is_suspect(producer->guard);
+}
+
+/* --- making and ending ------------------------------------------------------------------------------------------ */
+
+static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *owner)
+{
+    struct producer *producer = owner;
+    (void)client;
+
+    producer->outstanding--;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    if (producer->failed++ == 0)
+        snprintf(producer->problem, sizeof(producer->problem), "%s: %s", rd_kafka_topic_name(message->rkt),
+                 rd_kafka_err2str(message->err));
+}
+
+static rd_kafka_conf_t *make_conf(struct producer *producer, const char *transactional_id, struct buffer *fault)
+{
+    enum client_kind kind = transactional_id ? CLIENT_TRANSACTIONAL : CLIENT_IDEMPOTENT;
+    rd_kafka_conf_t *conf = clients_conf(producer->settings, kind, fault);
+
+    if (conf == NULL)
+        return NULL;
+    rd_kafka_conf_set_opaque(conf, producer);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    producer->message_max = (size_t)clients_number(conf, "message.max.bytes", 1000000);
+    if ((transactional_id == NULL || clients_set(conf, "transactional.id", transactional_id, fault)) &&
+        producer_guard_watch(producer->guard, conf))
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+static bool make_client(struct producer *producer, const char *transactional_id)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    enum client_kind kind = transactional_id ? CLIENT_TRANSACTIONAL : CLIENT_IDEMPOTENT;
+
+    producer->guard = calloc(1, sizeof(*producer->guard));
+    if (producer->guard == NULL)
+        return broken(producer, "producer", "out of memory"), false;
+    producer_guard_init(producer->guard);
+    rd_kafka_conf_t *conf = make_conf(producer, transactional_id, &fault);
+    producer->client = conf ? clients_new(kind, conf, &fault) : NULL;
+    producer->transactional = transactional_id != NULL;
+    if (producer->client == NULL)
+    {
+        buffer_add_byte(&fault, '\0');
+        broken(producer, "producer", fault.at ? fault.at : "out of memory");
+        free(producer->guard);
+        producer->guard = NULL;
+    }
+    buffer_done(&fault);
+    if (producer->client)
+        producer->audit = rd_kafka_topic_new(producer->client, producer->settings->kafka.audit_topic, NULL);
+    return producer->client && producer->audit;
+}
+
+void producer_close(struct producer *producer)
+{
+    if (producer->audit)
+        rd_kafka_topic_destroy(producer->audit);
+    producer->audit = NULL;
+    for (int i = 0; i < producer->dead_count; i++)
+        rd_kafka_topic_destroy(producer->dead[i].topic);
+    producer->dead_count = 0;
+    /* Reports of a handle that ends are not ours to count any more; a guard that may still be written to is left. */
+    if (clients_destroy(producer->client, DESTROY_US))
+        free(producer->guard);
+    producer->client = NULL;
+    producer->guard = NULL;
+    producer->open = false;
+    producer->outstanding = 0;
+    producer->failed = 0;
+}
+
+/* The topic's partitions must be known before the first event: 2.0.2 may take a second to ask for them otherwise. */
+static enum producer_result warm_up(struct producer *producer, int64_t wait_us)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t error =
+        rd_kafka_metadata(producer->client, 0, producer->audit, &metadata, (int)(wait_us / 1000) + 1);
+
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
+        error = metadata->topics[0].err;
+    if (metadata)
+        rd_kafka_metadata_destroy(metadata);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return PRODUCER_DONE;
+    snprintf(producer->problem, sizeof(producer->problem), "topic %s: %s", producer->settings->kafka.audit_topic,
+             rd_kafka_err2str(error));
+    return PRODUCER_AGAIN;
+}
+
+enum producer_result producer_open(struct producer *producer, const char *transactional_id, int64_t wait_us)
+{
+    if (producer->open)
+        return PRODUCER_DONE;
+    if (producer->client == NULL && !make_client(producer, transactional_id))
+        return PRODUCER_BROKEN;
+    rd_kafka_poll(producer->client, 0);
+    if (producer->transactional)
+    {
+        rd_kafka_error_t *error = rd_kafka_init_transactions(producer->client, (int)(wait_us / 1000) + 1);
+        if (error && rd_kafka_error_is_retriable(error))
+        {
+            broken_by(producer, "init_transactions", error);
+            return PRODUCER_AGAIN;
+        }
+        if (error)
+            return broken_by(producer, "init_transactions", error);
+    }
+    enum producer_result warm = warm_up(producer, wait_us);
+    producer->open = warm == PRODUCER_DONE;
+    return warm;
+}
+
+void producer_idle(struct producer *producer)
+{
+    if (producer->client)
+        rd_kafka_poll(producer->client, 0);
+}
+
+/* --- one publication -------------------------------------------------------------------------------------------- */
+
+enum producer_result producer_begin(struct producer *producer)
+{
+    assert(producer->open);
+    producer->failed = 0;
+    producer->problem[0] = '\0';
+    if (!producer->transactional)
+        return PRODUCER_DONE;
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->client);
+    return error ? broken_by(producer, "begin_transaction", error) : PRODUCER_DONE;
+}
+
+static rd_kafka_topic_t *dead_letter_topic(struct producer *producer, struct span topic)
+{
+    char name[300];
+
+    snprintf(name, sizeof(name), "%.*s%s", (int)topic.size, topic.at, producer->settings->kafka.dlq_suffix);
+    for (int i = 0; i < producer->dead_count; i++)
+        if (strcmp(producer->dead[i].name, name) == 0)
+            return producer->dead[i].topic;
+    if (producer->dead_count == DEAD_LETTER_TOPICS_MAX)
+        return NULL;
+    struct topic_handle *handle = &producer->dead[producer->dead_count];
+    handle->topic = rd_kafka_topic_new(producer->client, name, NULL);
+    if (handle->topic == NULL)
+        return NULL;
+    memcpy(handle->name, name, sizeof(name));
+    producer->dead_count++;
+    return handle->topic;
+}
+
+static rd_kafka_resp_err_t send_event(struct producer *producer, const struct delivery *delivery)
+{
+    static const char content_type[] = "application/cloudevents+json";
+    size_t key_size = strlen(delivery->event_key);
+
+    return rd_kafka_producev(
+        producer->client, RD_KAFKA_V_RKT(producer->audit), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_KEY(key_size ? delivery->event_key : NULL, key_size),
+        RD_KAFKA_V_VALUE(delivery->event, delivery->event_size),
+        RD_KAFKA_V_HEADER("content-type", content_type, (ssize_t)(sizeof(content_type) - 1)), RD_KAFKA_V_END);
+}
+
+static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const struct delivery *delivery)
+{
+    struct dead_letter letter;
+    rd_kafka_topic_t *topic = dead_letter_topic(producer, delivery->ownership->topic);
+
+    if (topic == NULL || !dead_letter_make(delivery, producer->settings->kafka.group, producer->message_max, &letter))
+        return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+    /* librdkafka takes const away from what it copies. */
+    union
+    {
+        const char *in;
+        char *out;
+    } key = { letter.key.at }, value = { letter.value.at };
+    rd_kafka_resp_err_t error = rd_kafka_producev(
+        producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_KEY(key.out, letter.key.size), RD_KAFKA_V_VALUE(value.out, letter.value.size),
+        RD_KAFKA_V_HEADERS(letter.headers), RD_KAFKA_V_END);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+        letter.headers = NULL; /* librdkafka's now */
+    dead_letter_done(&letter);
+    return error;
+}
+
+enum producer_result producer_send(struct producer *producer, const struct delivery *delivery)
+{
+    rd_kafka_resp_err_t error = delivery->answer == ANSWER_EVENT ? send_event(producer, delivery)
+                                                                 : send_dead_letter(producer, delivery);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return broken(producer, "produce", rd_kafka_err2str(error));
+    producer->outstanding++;
+    return PRODUCER_DONE;
+}
+
+/* Until everything sent is reported, or the deadline. */
+static enum producer_result await_reports(struct producer *producer, int64_t deadline_us)
+{
+    while (producer->outstanding > 0)
+    {
+        int64_t left_ms = (deadline_us - monotonic_us()) / 1000;
+        if (left_ms <= 0)
+            return broken(producer, "produce", "no delivery report within the time allowed");
+        rd_kafka_poll(producer->client, (int)(left_ms < SLICE_MS ? left_ms : SLICE_MS));
+        if (producer->failed > 0)
+            return PRODUCER_BROKEN;
+    }
+    return PRODUCER_DONE;
+}
+
+static int slice_ms(int64_t deadline_us)
+{
+    int64_t left_ms = (deadline_us - monotonic_us()) / 1000;
+    return left_ms < 1 ? 1 : left_ms < SLICE_MS ? (int)left_ms : (int)SLICE_MS;
+}
+
+/* Calls that answer "retriable" are called again with the same arguments until the deadline. Their finite timeouts are
+ * resumable in 2.0.2 (commit), or the call may be made anew with the same offsets (send_offsets). */
+static enum producer_result send_offsets(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
+                                         const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
+{
+    for (;;)
+    {
+        rd_kafka_error_t *error =
+            rd_kafka_send_offsets_to_transaction(producer->client, offsets, group, slice_ms(deadline_us));
+        if (error == NULL)
+            return PRODUCER_DONE;
+        if (!rd_kafka_error_is_retriable(error) || monotonic_us() >= deadline_us)
+            return broken_by(producer, "send_offsets", error);
+        rd_kafka_error_destroy(error);
+        rd_kafka_poll(producer->client, 0);
+    }
+}
+
+static enum producer_result commit_transaction(struct producer *producer, int64_t deadline_us)
+{
+    for (;;)
+    {
+        rd_kafka_error_t *error = rd_kafka_commit_transaction(producer->client, slice_ms(deadline_us));
+        if (error == NULL)
+            return PRODUCER_DONE;
+        if (!rd_kafka_error_is_retriable(error) || monotonic_us() >= deadline_us)
+            return broken_by(producer, "commit_transaction", error);
+        rd_kafka_error_destroy(error);
+    }
+}
+
+enum producer_result producer_commit(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
+                                     const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
+{
+    enum producer_result result = PRODUCER_DONE;
+
+    if (!producer->transactional)
+        return await_reports(producer, deadline_us);
+    /* The offsets travel while the broker takes the events: they are one transaction, whose commit alone counts. */
+    result = send_offsets(producer, offsets, group, deadline_us);
+    if (result == PRODUCER_DONE)
+        result = await_reports(producer, deadline_us);
+    return result == PRODUCER_DONE ? commit_transaction(producer, deadline_us) : result;
+}

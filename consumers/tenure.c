@@ -1,0 +1,48 @@
+#include "consumers/tenure.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/monotonic.h"
+
+struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch)
+{
+    struct tenure *tenure = calloc(1, sizeof(*tenure));
+
+    if (tenure == NULL)
+        return NULL;
+    snprintf(tenure->topic, sizeof(tenure->topic), "%s", topic);
+    tenure->ownership.topic = span_of(tenure->topic);
+    tenure->ownership.partition = partition;
+    tenure->ownership.epoch = epoch;
+    tenure->ownership.revoked = &tenure->revoked;
+    tenure->ownership.slot = tenure;
+    tenure->start_offset = OFFSET_NONE;
+    tenure->last_offset = -1;
+    tenure->published_known = -1;
+    tenure->watermark = WATERMARK_EMPTY;
+    atomic_init(&tenure->references, 1);
+    atomic_init(&tenure->state, TENURE_ASKED);
+    atomic_init(&tenure->moved_us, monotonic_us());
+    atomic_init(&tenure->committed, OFFSET_NONE);
+    return tenure;
+}
+
+struct tenure *tenure_hold(struct tenure *tenure, int count)
+{
+    atomic_fetch_add_explicit(&tenure->references, count, memory_order_relaxed);
+    return tenure;
+}
+
+void tenure_drop(struct tenure *tenure, int count)
+{
+    /* Release, then acquire by the last one: everything that was done under a reference is over before the free. */
+    int before = atomic_fetch_sub_explicit(&tenure->references, count, memory_order_acq_rel);
+    assert(before >= count);
+    if (before > count)
+        return;
+    assert(tenure->watermark.answered == 0);
+    watermark_done(&tenure->watermark);
+    free(tenure);
+}

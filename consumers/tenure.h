@@ -1,0 +1,69 @@
+/* Tenure: one partition, held by this cell from one takeover to the loss of it. Deliveries belong to a tenure; results of
+ * an ended one are dropped, so a late result of a former tenure never touches the next (PROTOCOL O4, O5).
+ *
+ * Threads    made by the poll thread; fields are grouped by the thread that owns them.
+ * Ownership  counted: the poll thread and the publisher hold one reference each, every delivery one. The last one frees.
+ */
+#ifndef CONSUMERS_TENURE_H
+#define CONSUMERS_TENURE_H
+
+#include "consumers/watermark.h"
+#include "worker/delivery.h"
+
+enum tenure_state
+{
+    TENURE_ASKED, /* the publisher is to take it over */
+    TENURE_TAKEN, /* ours in PostgreSQL; start_offset is known: messages may be fetched */
+    TENURE_LOST,  /* the fence says another owner (PROTOCOL O4): the poll thread is to ask anew */
+};
+
+enum
+{
+    OFFSET_NONE = -1, /* no offset is committed: the earliest message */
+};
+
+struct tenure
+{
+    /* What lanes see. Filled by the takeover, constant from TENURE_TAKEN on. */
+    struct ownership ownership;
+    char topic[250];
+    int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
+
+    bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
+    atomic_int references;
+    atomic_int state;      /* enum tenure_state; writer: publisher; reader: poll thread */
+    atomic_bool revoked;   /* writer: poll thread; readers: lanes, publisher */
+
+    /* Back-pressure (PROTOCOL L3). In flight = received and not published. Added to by the poll thread, taken from by
+     * the publisher, read by the poll thread. */
+    atomic_int_fast64_t in_flight, in_flight_bytes;
+    atomic_int_fast64_t moved_us; /* when the watermark last moved; monotonic; writer: publisher */
+    atomic_int_fast64_t committed; /* offset committed to Kafka, for people; OFFSET_NONE: none yet */
+
+    /* Poll thread. */
+    uint64_t next_sequence;
+    int64_t last_offset; /* of the last message received; -1: none */
+    bool paused;         /* by us: nothing else is ever resumed (notes/reliability.md 1.1) */
+
+    /* Publisher. */
+    struct watermark watermark;
+    bool live;                 /* taken over, and nothing has ended it */
+    int64_t published_known;   /* what partition_owner.published is known to be */
+    int64_t published_reached; /* what it may be raised to: committed to Kafka */
+};
+
+struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch);
+struct tenure *tenure_hold(struct tenure *tenure, int count); /* further references */
+void tenure_drop(struct tenure *tenure, int count);           /* gives references back */
+
+static inline struct tenure *tenure_of(const struct delivery *delivery)
+{
+    return delivery->ownership->slot;
+}
+
+static inline bool tenure_is_revoked(const struct tenure *tenure)
+{
+    return atomic_load_explicit(&tenure->revoked, memory_order_acquire);
+}
+
+#endif

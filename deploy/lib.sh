@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# What the scripts in this folder share. Sourced, never run.
+
+deploy_dir=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=deploy/versions
+. "$deploy_dir/versions"
+
+# stdout belongs to a script's result (a path, settings to eval), so all talk goes to stderr.
+say() { printf '%s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+bad_usage() { printf '%s: %s (see --help)\n' "${0##*/}" "$*" >&2; exit 2; }
+
+# The help of a script is the comment at its top.
+print_help() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$1"; }
+
+# Some runners start us without HOME.
+home_dir() { echo "${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"; }
+
+cache_dir() { echo "${INTERLOCK_CACHE:-${XDG_CACHE_HOME:-$(home_dir)/.cache}/interlock}"; }
+
+# Changes whenever a pin or the list of jars does, so an old cache is never taken for a new one.
+kafka_stamp() {
+    echo "$KAFKA_VERSION $SCALA_VERSION $LOG4J_VERSION" | cat - "$deploy_dir/kafka/pom.xml" |
+        sha256sum | cut -d' ' -f1
+}
+
+kafka_jars() { echo "$(cache_dir)/kafka-$KAFKA_VERSION"; }
+
+kafka_jars_complete() {
+    local stamp
+    stamp=$(kafka_jars)/.complete
+    [[ -f $stamp && $(<"$stamp") == "$(kafka_stamp)" ]]
+}
+
+# Debian keeps the server programs of PostgreSQL out of PATH.
+postgresql_bin() { echo "/usr/lib/postgresql/$POSTGRESQL_MAJOR/bin"; }

@@ -1,0 +1,174 @@
+"""Reads a record of a command topic the way the contract says, independently of the worker's own decoder."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Optional
+
+SIZE_MAX = 64 * 1024
+DEPTH_MAX = 32
+ID_MAX = 128
+
+
+@dataclass
+class Record:
+    """A Kafka record, wherever it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: Optional[bytes]
+    value: Optional[bytes]
+    headers: list = field(default_factory=list)
+
+    def header(self, name):
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    @property
+    def position(self):
+        return (self.topic, self.partition, self.offset)
+
+
+@dataclass
+class Command:
+    """A record that can be read as a command: its identity and its type are known."""
+
+    record: Record
+    source: str
+    id: str
+    type: str
+    attributes: dict
+    data: object
+
+    @property
+    def identity(self):
+        return (self.source, self.id)
+
+    @property
+    def identity_uuid(self):
+        digest = hashlib.sha256(self.source.encode() + b"\0" + self.id.encode()).digest()
+        return str(uuid.UUID(bytes=digest[:16]))
+
+    @property
+    def body(self):
+        """Equal for equal commands: what the identity stands for."""
+        return (self.type, canonical(self.data))
+
+    @property
+    def aggregate_key(self):
+        return self.record.key.decode("utf-8", "replace") if self.record.key is not None else None
+
+
+def canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+class Unreadable(Exception):
+    """Not a command at all: it belongs to the dead letters."""
+
+
+class NotJson(Unreadable):
+    """Not even JSON."""
+
+
+def _no_duplicates(pairs):
+    seen = dict(pairs)
+    if len(seen) != len(pairs):
+        raise Unreadable("duplicate key")
+    return seen
+
+
+def _check_values(value, depth=1):
+    if isinstance(value, (dict, list)):
+        if depth > DEPTH_MAX:
+            raise Unreadable("too deep")
+        if isinstance(value, dict):
+            for key, member in value.items():
+                _check_values(key, depth)
+                _check_values(member, depth + 1)
+        else:
+            for member in value:
+                _check_values(member, depth + 1)
+    elif isinstance(value, str):
+        if "\0" in value:
+            raise Unreadable("NUL")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise Unreadable("lone surrogate") from error
+
+
+def parse_json(raw):
+    if b"\0" in raw:
+        raise Unreadable("NUL")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(str(error)) from error
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise Unreadable("too deep") from error
+    except ValueError as error:
+        raise NotJson(str(error)) from error
+    _check_values(value)
+    return value
+
+
+def _refuse_constant(name):
+    raise NotJson(name)
+
+
+def is_binary(record):
+    content_type = (record.header("content-type") or b"").decode("utf-8", "replace").split(";")[0].strip().lower()
+    return content_type != "application/cloudevents+json" and record.header("ce_specversion") is not None
+
+
+def read_binary_data(value):
+    """Its identity is in the headers: bytes that are no JSON are wrong data of a command, and stand for themselves."""
+    if not value:
+        return None
+    try:
+        return parse_json(value)
+    except NotJson:
+        return {"not JSON": value.hex()}
+
+
+def read_command(record):
+    """The command of the record; raises Unreadable."""
+    if record.value is None:
+        raise Unreadable("tombstone")
+    if len(record.value) > SIZE_MAX:
+        raise Unreadable("too large")
+    if is_binary(record):
+        attributes = {key[3:]: (value or b"").decode("utf-8", "replace")
+                      for key, value in record.headers if key.startswith("ce_")}
+        data = read_binary_data(record.value)
+    else:
+        event = parse_json(record.value)
+        if not isinstance(event, dict) or "specversion" not in event:
+            raise Unreadable("not a CloudEvent")
+        attributes = {key: value for key, value in event.items() if key != "data"}
+        data = event.get("data")
+    for name in ("id", "source", "type"):
+        if not isinstance(attributes.get(name), str) or not attributes[name]:
+            raise Unreadable(f"no {name}")
+    for name in ("id", "source"):
+        if len(attributes[name].encode()) > ID_MAX:
+            raise Unreadable(f"{name} too long")
+    return Command(record, attributes["source"], attributes["id"], attributes["type"], attributes, data)
+
+
+def read_all(records):
+    """Splits records into commands and unreadable ones."""
+    commands, unreadable = [], []
+    for record in records:
+        try:
+            commands.append(read_command(record))
+        except Unreadable:
+            unreadable.append(record)
+    return commands, unreadable

@@ -1,0 +1,123 @@
+"""Fixtures, and a deadline for every test."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness.database import Database           # noqa: E402
+from harness.stack import ROOT, Stack           # noqa: E402
+from harness.worker import run_verb             # noqa: E402
+from harness.world import World                 # noqa: E402
+
+TEST_SECONDS = 60  # for a test that names no deadline of its own: @pytest.mark.seconds(N)
+TEMPLATE = "interlock_template"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "seconds(n): the test ends after n seconds, one way or the other")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    marker = item.get_closest_marker("seconds")
+    seconds = marker.args[0] if marker else TEST_SECONDS
+
+    def expired(_number, _frame):
+        signal.alarm(30)  # once more, in case the clean-up hangs too
+        pytest.fail(f"not finished after {seconds} s", pytrace=True)
+    signal.signal(signal.SIGALRM, expired)
+    signal.alarm(seconds)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+
+
+@pytest.fixture(scope="session")
+def stack():
+    return Stack()
+
+
+@pytest.fixture(scope="session")
+def binary():
+    path = Path(os.environ.get("INTERLOCK_BINARY", ROOT / "build/dev/interlock")).resolve()
+    assert os.access(path, os.X_OK), f"{path} is not there: build it, or set INTERLOCK_BINARY"
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def log_directory():
+    path = Path(os.environ.get("INTERLOCK_TEST_LOGS", ROOT / "build/test-logs"))
+    path.mkdir(parents=True, exist_ok=True)
+    for old in path.glob("*.log"):
+        old.unlink()
+    return path
+
+
+@pytest.fixture(scope="session")
+def template(stack, binary):
+    """A migrated database that worlds are copied from."""
+    server = Database(stack.database_url)
+    server.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
+    server.execute(f"CREATE DATABASE {TEMPLATE}")
+    environment = {**os.environ, "DATABASE_URL": stack.url_of(TEMPLATE)}
+    done = run_verb(binary, environment, "migrate", "up")
+    assert done.returncode == 0, done.stderr
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def make_world(stack, binary, template, log_directory):
+    """Makes worlds; ends those that are left at the end."""
+    made = []
+    numbers = {}
+
+    def make(name, **options):
+        # The process id keeps a second run on the same stack apart from the first.
+        numbers[name] = numbers.get(name, 0) + 1
+        world = World(stack, binary, f"t{os.getpid()}_{numbers[name]}_{name}", log_directory, **options)
+        made.append(world)
+        return world.make(template)
+    yield make
+    for world in made:
+        world.close()
+
+
+def finish(request, world):
+    """Ends a world. A sanitizer's complaint fails the test; a failed test shows the ends of its workers' logs."""
+    complaints = world.close()
+    reports = [getattr(request.node, f"report_{when}", None) for when in ("setup", "call")]
+    if complaints or any(report is not None and report.failed for report in reports):
+        for worker in world.workers:
+            print(f"--- the end of {worker.log.name}\n{worker.text(whole=True)[-4000:]}")
+    assert not complaints, "\n".join(complaints[:20])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    setattr(item, f"report_{report.when}", report)
+    return report
+
+
+@pytest.fixture
+def world(request, make_world):
+    """A world for one test."""
+    made = make_world(request.node.name.removeprefix("test_"))
+    yield made
+    finish(request, made)
+
+
+@pytest.fixture(scope="module")
+def shared(request, make_world):
+    """A world with one worker for all tests of a module, which must keep to ids of their own."""
+    made = make_world(request.node.name.rpartition("/")[2].removeprefix("test_").removesuffix(".py"))
+    made.worker()
+    yield made
+    finish(request, made)

@@ -1,0 +1,1 @@
+"""What the system tests stand on: a stack, databases and topics of their own, workers, and ways to wait for facts."""

@@ -1,0 +1,109 @@
+"""Commands as other programs send them, and the keys they go under."""
+
+import json
+import uuid
+import zlib
+from dataclasses import dataclass, field
+from typing import Optional
+
+SOURCE = "/system-tests"
+
+
+@dataclass
+class Message:
+    """What goes on the topic. partition None: by the key."""
+
+    value: Optional[bytes]
+    key: Optional[str]
+    headers: list = field(default_factory=list)
+    partition: Optional[int] = None
+    identity: Optional[tuple] = None
+
+    def at(self, partition):
+        return Message(self.value, self.key, list(self.headers), partition, self.identity)
+
+    def keyed(self, key):
+        return Message(self.value, key, list(self.headers), self.partition, self.identity)
+
+
+def aggregate_of(type_, data):
+    """The aggregate that well-formed data names; None where the id is yet to be drawn."""
+    if type_ == "ticket.bulk_update":
+        return f"ticket/{min(data['ticket_ids'])}"
+    if type_.startswith("ticket."):
+        return f"ticket/{data['ticket_id']}" if "ticket_id" in data else None
+    if type_.startswith("json."):
+        return data["aggregate"]
+    if type_ == "face.record_verification":
+        return f"face-model/{data['model_id']}"
+    if data.get("parent_id") is not None:
+        return f"jobneed/{data['parent_id']}"
+    return f"jobneed/{data['jobneed_id']}" if "jobneed_id" in data else None
+
+
+def event(type_, data, **attributes):
+    """A CloudEvent as a dict. An attribute of None is left out."""
+    body = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": SOURCE, "type": type_,
+            "datacontenttype": "application/json", "data": data}
+    body.update(attributes)
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def structured(body, key, partition=None):
+    return Message(json.dumps(body).encode(), key, [("content-type", b"application/cloudevents+json")], partition,
+                   (body.get("source"), body.get("id")))
+
+
+def command(type_, data, key=..., partition=None, **attributes):
+    """A command in structured mode, under its aggregate's key unless told otherwise."""
+    if key is ...:
+        key = aggregate_of(type_, data)
+    body = event(type_, data, **attributes)
+    return structured(body, key, partition)
+
+
+def binary(type_, data, **attributes):
+    body = event(type_, data, **attributes)
+    payload = body.pop("data")
+    content = body.pop("datacontenttype")
+    headers = [("content-type", content.encode())]
+    headers += [(f"ce_{name}", str(value).encode()) for name, value in body.items()]
+    return Message(json.dumps(payload).encode(), aggregate_of(type_, data), headers, None, (body["source"], body["id"]))
+
+
+def partition_of(key, partitions):
+    return zlib.crc32((key or "").encode()) % partitions
+
+
+# ---- the commands that many tests send -----------------------------------------------------------
+
+def create_ticket(number, **data):
+    return command("ticket.create", {"ticket_id": number, "priority": "LOW", **data})
+
+
+def escalate(number, **attributes):
+    return command("ticket.escalate", {"ticket_id": number}, **attributes)
+
+
+def append(number, details, **attributes):
+    entry = {"people_id": 7, "when": "2026-11-24T09:00:00Z", "who": "tester", "action": "note", "details": details,
+             "previous_state": {}}
+    return command("ticket.append_history", {"ticket_id": number, "entry": entry}, **attributes)
+
+
+def transition(number, status, **attributes):
+    return command("ticket.transition", {"ticket_id": number, "status": status}, **attributes)
+
+
+def create_job(number, checkpoints=0, first_checkpoint=None, identifier="INTERNALTOUR", **data):
+    first = first_checkpoint if first_checkpoint is not None else number + 1
+    body = {"jobneed_id": number, "identifier": identifier, "type": "SCHEDULE", "starts_at": "2026-11-24T08:00:00Z",
+            "checkpoints": [{"jobneed_id": first + i, "asset_id": 10 + i, "question_set_id": 1, "seq": i + 1}
+                            for i in range(checkpoints)], **data}
+    if not checkpoints:
+        del body["checkpoints"]
+    return command("job.create", body)
+
+
+def job_transition(number, status, **attributes):
+    return command("job.transition", {"jobneed_id": number, "status": status}, **attributes)

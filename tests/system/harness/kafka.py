@@ -1,0 +1,149 @@
+"""Topics, producers, offsets, and readers that see only what was committed."""
+
+import threading
+import uuid
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+from check.evidence import to_record
+from .waiting import until
+
+
+class Kafka:
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 20000})
+
+    def create(self, **partitions_by_topic):
+        self.create_topics(partitions_by_topic)
+
+    def create_topics(self, partitions_by_topic):
+        topics = [NewTopic(name, count, 1) for name, count in partitions_by_topic.items()]
+        for future in self.admin.create_topics(topics, operation_timeout=30).values():
+            future.result()
+        until("the topics have leaders", lambda: all(self.has_leaders(name) for name in partitions_by_topic), 30)
+
+    def has_leaders(self, topic):
+        partitions = self.admin.list_topics(topic, timeout=20).topics[topic].partitions
+        return partitions and all(each.leader >= 0 for each in partitions.values())
+
+    def partitions(self, topic):
+        return sorted(self.admin.list_topics(topic, timeout=20).topics[topic].partitions)
+
+    def topic_settings(self, topic):
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        return {name: entry.value for name, entry in
+                self.admin.describe_configs([resource])[resource].result().items()}
+
+    def committed(self, group, topic):
+        partitions = [TopicPartition(topic, number) for number in self.partitions(topic)]
+        request = ConsumerGroupTopicPartitions(group, partitions)
+        try:
+            answer = self.admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=10)
+            return {each.partition: each.offset for each in answer[group].result().topic_partitions}
+        except KafkaException:
+            return {}
+
+    def move_offsets(self, group, topic, offsets):
+        """By hand, as an operator would: the group must be empty, so it asks until it is."""
+        partitions = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        request = ConsumerGroupTopicPartitions(group, partitions)
+
+        def moved():
+            try:
+                answer = self.admin.alter_consumer_group_offsets([request])[group].result()
+                return all(each.error is None for each in answer.topic_partitions)
+            except KafkaException as error:
+                if error.args[0].code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP,
+                                            KafkaError.REBALANCE_IN_PROGRESS):
+                    return False
+                raise
+        until(f"the group {group} is empty and its offsets are moved", moved, 60, pause=0.2)
+
+    def group_members(self, group):
+        return len(self.admin.describe_consumer_groups([group], request_timeout=10)[group].result().members)
+
+    def ends(self, topic):
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"ends-{uuid.uuid4()}"})
+        try:
+            return {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
+                    for number in self.partitions(topic)}
+        finally:
+            consumer.close()
+
+
+class Publisher:
+    """Sends messages and knows that they arrived."""
+
+    def __init__(self, bootstrap, topic, partitions, partitioner):
+        self.topic, self.partitions, self.partitioner = topic, partitions, partitioner
+        self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2, "enable.idempotence": True,
+                                  "message.timeout.ms": 120000})
+        self.positions = []
+        self.errors = []
+
+    def send(self, messages):
+        """Returns the positions, in the order of the messages."""
+        positions = [None] * len(messages)
+
+        def on_delivery(place):
+            def delivered(error, message):
+                if error is not None:
+                    self.errors.append(error)
+                else:
+                    positions[place] = (message.partition(), message.offset())
+            return delivered
+        for place, message in enumerate(messages):
+            partition = message.partition
+            if partition is None:
+                partition = self.partitioner(message.key, self.partitions)
+            self.produce(message, partition, on_delivery(place))
+        self.producer.flush(120)
+        assert not self.errors, f"messages were not delivered: {self.errors[:3]}"
+        self.positions += positions
+        return positions
+
+    def produce(self, message, partition, on_delivery):
+        while True:
+            try:
+                self.producer.produce(self.topic, value=message.value, key=message.key, partition=partition,
+                                      headers=message.headers, on_delivery=on_delivery)
+                self.producer.poll(0)
+                return
+            except BufferError:
+                self.producer.poll(0.1)
+
+
+class Tail:
+    """Reads a topic from its start, read_committed, for as long as it lives."""
+
+    def __init__(self, bootstrap, topic, decode=lambda record: record):
+        self.topic, self.decode = topic, decode
+        self.items = []
+        self.lock = threading.Lock()
+        self.ending = threading.Event()
+        self.consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"tail-{uuid.uuid4()}",
+                                  "enable.auto.commit": False, "auto.offset.reset": "earliest",
+                                  "isolation.level": "read_committed", "fetch.wait.max.ms": 50})
+        numbers = self.consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        self.consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
+        self.thread = threading.Thread(target=self.read, name=f"tail {topic}", daemon=True)
+        self.thread.start()
+
+    def read(self):
+        while not self.ending.is_set():
+            messages = self.consumer.consume(500, timeout=0.1)
+            items = [self.decode(to_record(each)) for each in messages if each.error() is None]
+            if items:
+                with self.lock:
+                    self.items += items
+
+    def all(self):
+        with self.lock:
+            return list(self.items)
+
+    def close(self):
+        self.ending.set()
+        self.thread.join(10)
+        self.consumer.close()

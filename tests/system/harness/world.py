@@ -1,0 +1,152 @@
+"""A world of its own for a test or a group of tests: database, topics, consumer group, workers."""
+
+import os
+import re
+
+from check.evidence import gather, to_event
+from check.invariants import Options, check
+
+from .commands import partition_of
+from .database import Database
+from .kafka import Kafka, Publisher, Tail
+from .waiting import until
+from .worker import Worker, run_verb
+
+PARTITIONS = 6
+AUDIT_PARTITIONS = 3
+
+
+class World:
+    def __init__(self, stack, binary, name, log_directory, partitions=PARTITIONS):
+        self.stack, self.binary = stack, binary
+        self.name = re.sub(r"[^a-z0-9_]+", "_", name.lower())[:50].strip("_")
+        self.partitions = partitions
+        self.log_directory = log_directory
+        self.topic, self.audit_topic, self.group = f"{self.name}.commands", f"{self.name}.audit", self.name
+        self.dlq_topic = self.topic + ".dlq"
+        self.kafka = Kafka(stack.bootstrap)
+        self.database = Database(stack.url_of(self.name))
+        self.workers, self.tails = [], []
+        self.settings = {}
+        self._publisher = None
+
+    # ---- making and ending ----
+
+    def make(self, template):
+        Database(self.stack.database_url).execute(f'CREATE DATABASE "{self.name}" TEMPLATE "{template}"')
+        self.kafka.create_topics({self.topic: self.partitions, self.audit_topic: AUDIT_PARTITIONS, self.dlq_topic: 1})
+        self.audit = Tail(self.stack.bootstrap, self.audit_topic, to_event)
+        self.letters = Tail(self.stack.bootstrap, self.dlq_topic)
+        self.tails = [self.audit, self.letters]
+        return self
+
+    def close(self):
+        """Ends what runs; returns what sanitizers complained of."""
+        for worker in self.workers:
+            if worker.stopped:
+                worker.cont()
+            worker.kill()
+        for tail in self.tails:
+            tail.close()
+        return [f"{worker.log.name}: {line}" for worker in self.workers for line in worker.complaints()]
+
+    # ---- the program ----
+
+    def environment(self, **settings):
+        """The worker's: settings in lower case become INTERLOCK_..., in upper case they are taken as they are."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
+        # The deadline of a sanitizer's report must not hide the worker's own exit code; leaks are judged at a clean end.
+        environment.update({
+            "KAFKA_BOOTSTRAP": self.stack.bootstrap,
+            "DATABASE_URL": self.database.url,
+            "REDIS_URL": self.stack.redis_url,
+            "INTERLOCK_KAFKA_TOPICS": self.topic,
+            "INTERLOCK_KAFKA_GROUP": self.group,
+            "INTERLOCK_KAFKA_AUDIT_TOPIC": self.audit_topic,
+            "INTERLOCK_REDIS_PREFIX": f"{self.name}:",
+            "INTERLOCK_HTTP_LISTEN": "127.0.0.1:0",
+            "INTERLOCK_CONSUMERS_SESSION_TIMEOUT": "6s",
+        })
+        for name, value in {**self.settings, **settings}.items():
+            key = name if name.isupper() else f"INTERLOCK_{name.upper()}"
+            if value is None:
+                environment.pop(key, None)
+            else:
+                environment[key] = str(value)
+        return environment
+
+    def worker(self, start=True, ready=True, **settings):
+        log = self.log_directory / f"{self.name}.worker-{len(self.workers) + 1}.log"
+        worker = Worker(self.binary, self.environment(**settings), log)
+        self.workers.append(worker)
+        if start:
+            worker.start()
+            if ready:
+                worker.wait_ready()
+        return worker
+
+    def verb(self, *arguments, stdin=None, timeout=60, **settings):
+        return run_verb(self.binary, self.environment(**settings), *arguments, stdin=stdin, timeout=timeout)
+
+    # ---- sending and awaiting ----
+
+    @property
+    def publisher(self):
+        if self._publisher is None:
+            self._publisher = Publisher(self.stack.bootstrap, self.topic, self.partitions, partition_of)
+        return self._publisher
+
+    def publish(self, *messages):
+        return self.publisher.send(list(messages))
+
+    def events_of(self, message):
+        return [event for event in self.audit.all() if event.identity == message.identity]
+
+    def events_by_identity(self):
+        found = {}
+        for event in self.audit.all():
+            found.setdefault(event.identity, []).append(event)
+        return found
+
+    def await_events(self, messages, timeout=30):
+        """The first event of each message, in their order."""
+        def answered():
+            found = self.events_by_identity()
+            missing = [each.identity for each in messages if each.identity not in found]
+            return found if not missing else None
+        found = until(f"{len(messages)} commands are answered by events", answered, timeout)
+        return [found[each.identity][0] for each in messages]
+
+    def ask(self, *messages, timeout=30):
+        """Sends commands and returns their events."""
+        self.publish(*messages)
+        events = self.await_events(messages, timeout)
+        return events[0] if len(messages) == 1 else events
+
+    def lag(self):
+        ends = self.kafka.ends(self.topic)
+        committed = self.kafka.committed(self.group, self.topic)
+        return sum(end - max(committed.get(number, 0), 0) for number, end in ends.items())
+
+    def drain(self, timeout=60):
+        """Waits until the group's offsets stand at the end of the topic."""
+        until(f"the group {self.group} has reached the end of its topic", lambda: self.lag() == 0, timeout, pause=0.1)
+
+    # ---- judging ----
+
+    def evidence(self):
+        return gather(self.stack.bootstrap, self.database.url, [self.topic], self.audit_topic, self.group)
+
+    def violations(self, ordered=True, drained=True):
+        return check(self.evidence(), Options(ordered=ordered, drained=drained))
+
+    def check(self, ordered=True):
+        violations = self.violations(ordered)
+        assert not violations, f"{len(violations)} violations:\n" + "\n".join(str(each) for each in violations[:20])
+
+    def outcomes(self):
+        counts = {}
+        for event in self.audit.all():
+            name = event.outcome if event.reason is None else f"{event.outcome}:{event.reason}"
+            counts[name] = counts.get(name, 0) + 1
+        return counts

@@ -1,0 +1,312 @@
+"""What bad input gets: its outcome, one event or one dead letter, and neighbours that notice nothing."""
+
+import itertools
+import json
+import re
+
+import pytest
+
+from harness.commands import (Message, append, binary, command, create_job, create_ticket, escalate, event, structured,
+                              transition)
+from harness.waiting import until
+
+numbers = itertools.count(1000, 1000)
+
+
+@pytest.fixture
+def number():
+    return next(numbers)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checked(shared):
+    yield
+    shared.drain()
+    shared.check()
+
+
+# ---- not readable as a command: a dead letter ------------------------------------------------------
+
+def whole(**changes):
+    body = event("ticket.escalate", {"ticket_id": 1})
+    body.update(changes)
+    return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
+
+
+def nested(depth):
+    return json.loads("[" * depth + "]" * depth)
+
+
+IDENTITY = b'"specversion":"1.0","id":"bad-1","source":"/s","type":"ticket.escalate"'
+
+DEAD = {
+    "a tombstone": None,
+    "nothing": b"",
+    "text": b"hello",
+    "half a document": b'{"specversion":"1.0","id":"x"',
+    "something after the document": whole() + b"}",
+    "an array": b"[" + whole() + b"]",
+    "a number": b"42",
+    "no CloudEvent": b'{"ticket_id":1}',
+    "duplicate attributes": b'{' + IDENTITY + b',"id":"bad-2","data":{"ticket_id":1}}',
+    "duplicate keys in the data": b'{' + IDENTITY + b',"data":{"ticket_id":1,"ticket_id":2}}',
+    "duplicate keys by an escape": b'{' + IDENTITY + b',"data":{"ticket_id":1,"ticket\\u005fid":2}}',
+    "a NUL by an escape": b'{' + IDENTITY + b',"data":{"ticket_id":1,"comments":"a\\u0000b"}}',
+    "a raw NUL": b'{' + IDENTITY + b',"data":{"ticket_id":1,"comments":"a\0b"}}',
+    "bad UTF-8": b'{' + IDENTITY + b',"data":{"ticket_id":1,"comments":"\xff\xfe"}}',
+    "overlong UTF-8": b'{' + IDENTITY + b',"data":{"ticket_id":1,"comments":"\xc0\x80"}}',
+    "a lone surrogate": b'{' + IDENTITY + b',"data":{"ticket_id":1,"comments":"\\ud800"}}',
+    "a bomb of depth": b'{' + IDENTITY + b',"data":' + b"[" * 20000 + b"]" * 20000 + b"}",
+    "depth 40": whole(data={"ticket_id": 1, "entry": nested(40)}),
+    "a bomb of width": b'{' + IDENTITY + b',"data":[' + b"{}," * 25000 + b"{}]}",
+    "64 KiB and more": whole(data={"ticket_id": 1, "comments": "x" * 65536}),
+    "half a MiB": whole(data={"ticket_id": 1, "comments": "x" * (512 * 1024)}),
+    "no id": whole(id=None),
+    "no source": whole(source=None),
+    "no type": whole(type=None),
+    "an empty id": whole(id=""),
+    "an empty source": whole(source=""),
+    "an id that is a number": whole(id=7),
+    "a source that is null": b'{"specversion":"1.0","id":"bad-1","source":null,"type":"ticket.escalate","data":{}}',
+    "a type that is an object": whole(type={"a": 1}),
+    "an id of 129 bytes": whole(id="i" * 129),
+    "a source of 129 bytes": whole(source="/" + "s" * 128),
+    "an id of 65 two-byte letters": whole(id="é" * 65),
+}
+
+
+@pytest.mark.parametrize("name", DEAD)
+def test_what_is_no_command_becomes_a_dead_letter(shared, number, name):
+    """With a neighbour of another key before and behind it, in the same partition."""
+    value = DEAD[name]
+    key = f"bad/{number}"
+    headers = [("x-trace", b"\x00\xff"), ("x-trace", b"again")]
+    bad = Message(value, key, headers, 0)
+    before, behind = create_ticket(number).at(0), create_ticket(number + 1).at(0)
+    positions = shared.publish(before, bad, behind)
+    answered = shared.await_events([before, behind])
+    assert [each.outcome for each in answered] == ["applied", "applied"]
+
+    def letters():
+        return [each for each in shared.letters.all() if each.key == key.encode()]
+    letter = until("the dead letter is there", letters)[0]
+    assert letter.value == value
+    told = dict(letter.headers)
+    assert told["__dlq.errors.topic"] == shared.topic.encode()
+    assert told["__dlq.errors.partition"] == b"0"
+    assert told["__dlq.errors.offset"] == str(positions[1][1]).encode()
+    assert told["__dlq.errors.group"] == shared.group.encode()
+    assert told["__dlq.errors.message"] and told["interlock.reason"]
+    assert told["interlock.first-failed-at"] and told["interlock.attempts"].isdigit()
+    assert told["interlock.redrive-count"] == b"0"
+    assert [pair for pair in letter.headers if pair[0] == "x-trace"] == headers
+    assert shared.database.value("SELECT count(*) FROM interlock.dead_letter WHERE kafka_offset = %s "
+                                 "AND digest = sha256(%s)", positions[1][1], value or b"") == 1
+
+
+def test_headers_that_a_dead_letter_brings_are_replaced(shared, number):
+    """As after a redrive that failed again."""
+    key = f"again/{number}"
+    shared.publish(Message(b"{", key, [("__dlq.errors.topic", b"old"), ("interlock.reason", b"old"),
+                                       ("interlock.redrive-count", b"3"), ("own", b"kept")], 0))
+    letter = until("the dead letter is there",
+                   lambda: [each for each in shared.letters.all() if each.key == key.encode()])[0]
+    names = [name for name, _ in letter.headers]
+    assert names.count("__dlq.errors.topic") == 1 and names.count("interlock.reason") == 1
+    assert letter.header("__dlq.errors.topic") == shared.topic.encode()
+    assert letter.header("interlock.reason") != b"old" and letter.header("interlock.redrive-count") == b"3"
+    assert letter.header("own") == b"kept"
+
+
+# ---- readable, but wrong: a rejection with an event --------------------------------------------------
+
+def data_of(type_, **changes):
+    good = {
+        "ticket.create": {"ticket_id": 1, "priority": "LOW"},
+        "ticket.transition": {"ticket_id": 1, "status": "OPEN"},
+        "ticket.assign": {"ticket_id": 1, "assigned_person_id": 7},
+        "ticket.escalate": {"ticket_id": 1},
+        "ticket.append_history": {"ticket_id": 1, "entry": {"people_id": 7, "when": "2026-11-24T09:00:00Z", "who": "x",
+                                                            "action": "note", "details": {}, "previous_state": {}}},
+        "ticket.bulk_update": {"ticket_ids": [1], "priority": "LOW"},
+        "job.create": {"jobneed_id": 1, "identifier": "TASK", "type": "ADHOC", "starts_at": "2026-11-24T09:00:00Z"},
+        "job.transition": {"jobneed_id": 1, "status": "INPROGRESS"},
+        "job.autoclose": {"jobneed_id": 1},
+        "job.autoclose_checkpoints": {"jobneed_id": 1},
+        "job.update_checkpoint": {"jobneed_id": 2, "parent_id": 1, "seq": 1},
+        "json.merge": {"aggregate": "jobneed/1", "field": "other_info", "value": {"a": 1}},
+        "json.append": {"aggregate": "jobneed/1", "field": "other_info", "key": "k", "value": 1},
+        "face.record_verification": {"verification_id": 1, "model_id": 1, "user_id": 1, "result": "SUCCESS"},
+    }[type_]
+    return {name: value for name, value in {**good, **changes}.items() if value is not ...}
+
+
+# (type, what is changed in good data): ... leaves the member out.
+INVALID = [
+    ("ticket.create", {"priority": ...}), ("ticket.create", {"priority": "URGENT"}), ("ticket.create", {"priority": 3}),
+    ("ticket.create", {"priority": "low"}), ("ticket.create", {"ticket_id": 0}), ("ticket.create", {"ticket_id": -5}),
+    ("ticket.create", {"ticket_id": "1"}), ("ticket.create", {"ticket_id": 1.5}), ("ticket.create", {"ticket_id": 1.0}),
+    ("ticket.create", {"ticket_id": True}), ("ticket.create", {"source": "ROBOT"}), ("ticket.create", {"surprise": 1}),
+    ("ticket.create", {"comments": 7}), ("ticket.create", {"site_id": {}}),
+    ("ticket.transition", {"ticket_id": ...}), ("ticket.transition", {"status": ...}),
+    ("ticket.transition", {"status": "DONE"}), ("ticket.transition", {"status": None}),
+    ("ticket.assign", {"assigned_person_id": ...}), ("ticket.assign", {"assigned_person_id": 0}),
+    ("ticket.escalate", {"level": -1}), ("ticket.escalate", {"level": 2 ** 40}), ("ticket.escalate", {"level": "1"}),
+    ("ticket.append_history", {"entry": ...}), ("ticket.append_history", {"entry": []}),
+    ("ticket.append_history", {"entry": {"action": "x", "when": "yesterday"}}),
+    ("ticket.append_history", {"entry": {"action": "x", "when": "2026-02-30T09:00:00Z"}}),
+    ("ticket.append_history", {"entry": {"action": "x", "when": "2026-11-24T09:00:00Z", "extra": 1}}),
+    ("ticket.bulk_update", {"ticket_ids": []}), ("ticket.bulk_update", {"ticket_ids": [1, 1]}),
+    ("ticket.bulk_update", {"ticket_ids": [1, "2"]}), ("ticket.bulk_update", {"ticket_ids": 1}),
+    ("ticket.bulk_update", {"ticket_ids": list(range(1, 502))}),
+    ("job.create", {"identifier": "GEOFENCE"}), ("job.create", {"type": "SOMETIMES"}), ("job.create", {"starts_at": ...}),
+    ("job.create", {"starts_at": "2026-11-24"}), ("job.create", {"starts_at": 1764000000}),
+    ("job.create", {"grace_minutes": -1}), ("job.create", {"checkpoints": {}}),
+    ("job.create", {"checkpoints": [{"asset_id": 1, "question_set_id": 1}]}),
+    ("job.create", {"checkpoints": [{"asset_id": 1, "question_set_id": 1, "seq": -1}]}),
+    ("job.create", {"other_info": []}), ("job.create", {"expires_at": "2026-11-24T08:00:00Z"}),
+    ("job.transition", {"status": "NEW"}), ("job.autoclose", {"notify": "SHOUT"}), ("job.autoclose", {"jobneed_id": ...}),
+    ("job.autoclose_checkpoints", {"jobneed_id": []}), ("job.update_checkpoint", {"parent_id": ...}),
+    ("job.update_checkpoint", {"seq": -1}), ("job.update_checkpoint", {"expires_at": "soon"}),
+    ("json.merge", {"value": [1]}), ("json.merge", {"value": 1}), ("json.merge", {"aggregate": "jobneed/01"}),
+    ("json.merge", {"aggregate": "jobneed/"}), ("json.merge", {"aggregate": "jobneed/9223372036854775808"}),
+    ("json.append", {"key": ...}), ("json.append", {"key": 5}), ("json.append", {"max_length": -1}),
+    ("json.append", {"value": ...}), ("face.record_verification", {"result": "MAYBE"}),
+    ("face.record_verification", {"user_id": ...}),
+]
+
+
+@pytest.mark.parametrize("type_, changes", INVALID, ids=lambda value: value if isinstance(value, str) else
+                         re.sub(r"\W+", "_", str(value))[:40].strip("_"))
+def test_data_that_breaks_the_table_is_rejected(shared, number, type_, changes):
+    before, behind = create_ticket(number).at(1), create_ticket(number + 1).at(1)
+    bad = command(type_, data_of(type_, **changes), key="ticket/1").at(1)
+    told = shared.ask(before, bad, behind)
+    assert [each.outcome for each in told] == ["applied", "rejected", "applied"]
+    assert told[1].reason == "invalid_data"
+    assert told[1].data["metadata"], "it says which parameter"
+    assert len(shared.events_of(bad)) == 1
+
+
+@pytest.mark.parametrize("body", [
+    event("ticket.explode", {"ticket_id": 1}), event("", {"ticket_id": 1}, type="x"), event("TICKET.CREATE", {}),
+    event("ticket.create ", {"ticket_id": 1, "priority": "LOW"}),
+], ids=lambda body: body["type"])
+def test_an_unknown_type_is_rejected(shared, body):
+    told = shared.ask(structured(body, "ticket/1", 1))
+    assert (told.outcome, told.reason) == ("rejected", "unknown_type")
+    assert told.data["version"] is None and told.data["command"]["type"] == body["type"]
+
+
+@pytest.mark.parametrize("data", [..., None, [], "text", 5], ids=["none", "null", "array", "text", "number"])
+def test_data_that_is_no_object_is_rejected(shared, data):
+    body = event("ticket.escalate", None)
+    if data is not ...:
+        body["data"] = data
+    told = shared.ask(structured(body, "ticket/1", 1))
+    assert (told.outcome, told.reason) == ("rejected", "invalid_data")
+
+
+@pytest.mark.parametrize("attributes", [
+    {"expectedversion": "three"}, {"expectedversion": -1}, {"expectedversion": 1.5}, {"subject": "ticket/999999"},
+    {"subject": "nonsense"}, {"time": "yesterday"}, {"specversion": "0.3"},
+], ids=lambda value: "_".join(f"{name}_{each}" for name, each in value.items()))
+def test_an_attribute_that_cannot_be_right_is_rejected(shared, number, attributes):
+    shared.ask(create_ticket(number))
+    told = shared.ask(escalate(number, **attributes))
+    assert (told.outcome, told.reason) == ("rejected", "invalid_data")
+    assert shared.database.row("SELECT level, version FROM interlock.ticket WHERE id = %s", number) == (0, 1)
+
+
+def test_data_in_base64_is_rejected(shared, number):
+    body = event("ticket.escalate", None, data_base64="eyJ0aWNrZXRfaWQiOjF9")
+    told = shared.ask(structured(body, "ticket/1", 1))
+    assert (told.outcome, told.reason) == ("rejected", "invalid_data")
+
+
+def test_a_binary_event_without_an_id_becomes_a_dead_letter(shared, number):
+    bad = binary("ticket.escalate", {"ticket_id": number})
+    bad.headers = [pair for pair in bad.headers if pair[0] != "ce_id"]
+    bad.key = f"binary/{number}"
+    shared.publish(bad)
+    until("the dead letter is there", lambda: [each for each in shared.letters.all() if each.key == bad.key.encode()])
+
+
+def test_a_binary_event_whose_data_is_no_json_is_rejected(shared, number):
+    bad = binary("ticket.escalate", {"ticket_id": number})
+    bad.value = b"<ticket>1</ticket>"
+    told = shared.ask(bad)
+    assert (told.outcome, told.reason) == ("rejected", "invalid_data")
+
+
+# ---- at the limits: still a command -------------------------------------------------------------------
+
+def test_what_is_just_within_the_limits_is_applied(shared, number):
+    shared.ask(create_ticket(number))
+    long_id, long_source = "i" * 128, "/" + "s" * 127
+    wide = append(number, {"text": "y" * 20000})
+    deep = append(number, nested(25))
+    room = 65536 - len(json.dumps(event("ticket.explode", {"fill": ""})).encode())
+    full = structured(event("ticket.explode", {"fill": "z" * room}), f"ticket/{number}")
+    assert len(full.value) == 65536
+    told = shared.ask(escalate(number, id=long_id, source=long_source), escalate(number, id="é" * 64), wide, deep, full)
+    assert [each.outcome for each in told] == ["applied"] * 4 + ["rejected"]
+    assert told[0].identity == (long_source, long_id) and told[4].reason == "unknown_type"
+
+
+@pytest.mark.parametrize("key", [None, "", "ticket/1", "something else", "ключ", "k" * 1000],
+                         ids=["none", "empty", "other", "free", "letters", "long"])
+def test_a_key_that_is_not_the_aggregate_is_applied_and_counted(shared, number, key):
+    worker = shared.workers[0]
+    before = worker.metric("interlock_misrouted_total")
+    told = shared.ask(create_ticket(number), escalate(number).keyed(key).at(2))
+    assert [each.outcome for each in told] == ["applied", "applied"]
+    assert told[1].key == f"ticket/{number}"
+    if key:
+        until("it is counted", lambda: worker.metric("interlock_misrouted_total") == before + 1, 10)
+
+
+# ---- constraints ----------------------------------------------------------------------------------------
+
+def test_a_constraint_that_only_the_database_knows_rejects_its_command_alone(shared, number):
+    """A checkpoint with the id of another job's row: the insert collides; the rest of the batch must not care."""
+    shared.ask(create_job(number, checkpoints=1))
+    bad = create_job(number + 100, checkpoints=2, first_checkpoint=number)
+    neighbours = [create_ticket(number + step) for step in range(40)]
+    batch = [each.at(3) for each in neighbours[:20] + [bad] + neighbours[20:]]
+    told = shared.ask(*batch)
+    outcomes = [each.outcome for each in told]
+    assert outcomes[20] == "rejected" and told[20].reason
+    assert outcomes[:20] + outcomes[21:] == ["applied"] * 40
+    assert shared.database.value("SELECT count(*) FROM interlock.jobneed WHERE id = %s", number + 100) == 0
+    assert shared.database.value("SELECT parent_id FROM interlock.jobneed WHERE id = %s", number + 1) == number
+
+
+def test_a_foreign_key_that_is_broken_rejects_its_command_alone(shared, number):
+    bad = create_job(number + 100, job_id=987654321)
+    told = shared.ask(*[each.at(3) for each in (create_ticket(number), bad, create_ticket(number + 1))])
+    assert [each.outcome for each in told] == ["applied", "rejected", "applied"]
+    assert told[1].reason.startswith("constraint:") or told[1].reason == "not_found"
+
+
+def test_checkpoints_that_are_equal_are_rejected(shared, number):
+    same = {"asset_id": 1, "question_set_id": 1, "seq": 1}
+    bad = command("job.create", data_of("job.create", jobneed_id=number, checkpoints=[same, dict(same, seq=2)]))
+    told = shared.ask(bad)
+    assert told.outcome == "rejected"
+    assert shared.database.value("SELECT count(*) FROM interlock.jobneed WHERE id = %s OR parent_id = %s", number,
+                                 number) == 0
+
+
+def test_a_batch_full_of_everything_is_answered_message_by_message(shared, number):
+    good = [create_ticket(number + step) for step in range(60)]
+    rejected = [command(type_, data_of(type_, **changes), key=f"ticket/{number}") for type_, changes in INVALID[:30]]
+    refused = [transition(number + step, "CLOSED") for step in range(20)]
+    dead = [Message(value, f"mixed/{number}", [], None) for value in list(DEAD.values())[:20]]
+    mixed = [each for group in itertools.zip_longest(good, rejected, dead) for each in group if each is not None]
+    shared.publish(*[each.at(4) for each in mixed + refused])
+    told = shared.await_events(good + rejected + refused)
+    assert [each.outcome for each in told[:60]] == ["applied"] * 60
+    assert [each.reason for each in told[60:90]] == ["invalid_data"] * 30
+    assert [each.reason for each in told[90:]] == ["invalid_transition"] * 20
+    until("20 dead letters", lambda: sum(each.key == f"mixed/{number}".encode() for each in shared.letters.all()) == 20)

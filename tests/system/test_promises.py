@@ -1,0 +1,281 @@
+"""P1 to P7, each with what it rests on switched off, to see it fail, and on, to see it hold.
+
+Protections can be switched off in test builds only. What has no switch is broken from outside: offsets moved by hand,
+delivery at least once, a lock that lies.
+"""
+
+import random
+
+import pytest
+
+from harness.commands import Message, append, create_ticket, escalate, partition_of, transition
+from harness.waiting import NotReached, holds_for, until
+
+OFF = [False, True]  # the failure first, the promise second: a test that could not fail proves nothing
+NAMES = ["off", "on"]
+
+
+def switch(on):
+    return "true" if on else "false"
+
+
+# ---- P1: no command is lost ---------------------------------------------------------------------------
+
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("contiguous", OFF, ids=NAMES)
+def test_p1_offsets_move_over_what_is_decided_only(world, contiguous):
+    """A command that waits for its row must hold back the offset. Offsets that were moved past it lose it."""
+    world.worker()
+    world.ask(create_ticket(1), create_ticket(2))
+    partition = partition_of("ticket/1", world.partitions)
+    waiting = escalate(1)
+    others = [escalate(2).at(partition) for _ in range(20)]
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        offset = world.publish(waiting, *others)[0][1]
+        until("the other ticket went on", lambda: world.database.value(
+            "SELECT level FROM interlock.ticket WHERE id = 2") == 20)
+        holds_for("the offset stays before what is not decided",
+                  lambda: world.kafka.committed(world.group, world.topic)[partition] <= offset, 1)
+        world.workers[0].kill()
+        if not contiguous:
+            world.kafka.move_offsets(world.group, world.topic, world.kafka.ends(world.topic))
+    world.worker()
+    if contiguous:
+        world.await_events([waiting])
+        world.drain()
+        world.check(ordered=False)
+    else:
+        world.drain()
+        lost = [each for each in world.violations(ordered=False) if each.invariant == "I1" and "0 inbox rows" in each.text]
+        assert len(lost) == 1, lost
+
+
+# ---- P2: no command is applied twice ---------------------------------------------------------------------
+
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("inbox", OFF, ids=NAMES)
+def test_p2_the_inbox_keeps_a_command_from_being_applied_twice(world, inbox):
+    world.worker(protections_inbox=switch(inbox))
+    world.ask(*[create_ticket(number) for number in range(1, 11)])
+    escalations = [escalate(1 + step % 10) for step in range(100)]
+    world.publish(*[each for each in escalations for _ in range(3)])
+    world.drain()
+    total = world.database.value("SELECT sum(level) FROM interlock.ticket")
+    if inbox:
+        assert total == 100
+        world.check()
+    else:
+        assert total > 100, "duplicates were not applied: nothing shows that the inbox is needed"
+
+
+# ---- P3: order ---------------------------------------------------------------------------------------------
+
+@pytest.mark.seconds(150)
+@pytest.mark.parametrize("fence", OFF, ids=NAMES)
+def test_p3_the_fence_refuses_a_worker_that_slept_while_offsets_were_moved(world, fence):
+    """Commands wait in the memory of a worker that is stopped; the group is moved past them, another worker goes on;
+    then the sleeper wakes. What it still applies comes after what came later."""
+    tickets = range(1, 41)
+    stale = []
+    for attempt in range(1 if fence else 5):
+        numbers = [attempt * 100 + number for number in tickets]
+        stale = sleeper_wakes(world, numbers, fence)
+        if stale:
+            break
+    if fence:
+        assert stale == []
+        refused = sum(worker.metric("interlock_fence_rejections_total") for worker in world.workers if worker.runs())
+        assert refused > 0, "no batch was refused: the fence had nothing to do"
+    else:
+        assert stale, "without the fence nothing was applied late"
+
+
+def sleeper_wakes(world, numbers, fence):
+    """Returns the events of commands that were applied after a later one of their ticket."""
+    settings = {"protections_fence": switch(fence), "consumers_session_timeout": "2s", "worker_lanes": "8",
+                "retries_lock_acquisition_longest": "200ms", "retries_database_operation_longest": "200ms",
+                "retries_default_longest": "200ms", "retries_aggressive_longest": "200ms"}
+    sleeper = world.worker(**settings)
+    world.ask(*[create_ticket(number) for number in numbers])
+    world.drain()
+    early = [transition(number, "OPEN") for number in numbers]
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = ANY(%s) FOR UPDATE", numbers):
+        world.publish(*early)
+        until("the commands wait in memory", lambda: sleeper.metric("interlock_held_keys") >= len(numbers), 20)
+        sleeper.stop()
+        world.kafka.move_offsets(world.group, world.topic, world.kafka.ends(world.topic))
+    late = [transition(number, "CANCELLED") for number in numbers]
+    world.publish(*late)
+    other = world.worker(consumers_static="false", **settings)
+    world.await_events(late, 40)
+    sleeper.cont()
+    until("the sleeper is back in the group, or ended",
+          lambda: not sleeper.runs() or world.kafka.group_members(world.group) == 2, 40)
+    other_ids = {each.identity[1] for each in early}
+    rows = world.database.rows("SELECT command_id, outcome::text FROM interlock.audit_event WHERE command_id = ANY(%s)",
+                               list(other_ids))
+    for worker in (sleeper, other):
+        if not fence:
+            worker.kill()
+    return rows
+
+
+# ---- P4: an event exists exactly if its effect does, and is seen once --------------------------------------
+
+@pytest.mark.seconds(170)
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_p4_an_event_is_seen_once_though_workers_die(world, delivery):
+    """At least once, a worker that dies between publishing and committing its offsets publishes again."""
+    generator = random.Random(4)
+    settings = {"kafka_delivery": delivery, "consumers_transaction_timeout": "5s"}
+    worker = world.worker(**settings)
+    world.ask(*[create_ticket(number) for number in range(1, 101)])
+    doubled, rounds = 0, 0
+    while rounds < 30 and not doubled:
+        rounds += 1
+        seen = len(world.audit.all())
+        world.publish(*[escalate(1 + step % 100) for step in range(400)])
+        until("it publishes", lambda: len(world.audit.all()) >= seen + generator.randrange(1, 200), 40, pause=0.001)
+        worker.kill()
+        if delivery == "exactly_once" and rounds == 12:
+            break
+        worker.start().wait_ready()
+        world.drain()
+        events = [each.event_id for each in world.audit.all()]
+        doubled = len(events) - len(set(events))
+    if delivery == "exactly_once":
+        worker.start().wait_ready()
+        world.drain()
+        world.check()
+    else:
+        assert doubled > 0, "at least once never published an event twice: nothing shows what the transaction is for"
+        assert {each.invariant for each in world.violations()} <= {"I1", "I2"}
+
+
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("audit_row", OFF, ids=NAMES)
+def test_p4_verify_finds_what_is_missing_on_the_topic(world, audit_row):
+    """An audit row whose event is not on the topic, as a torn transaction would leave it."""
+    world.worker()
+    world.ask(create_ticket(1), escalate(1))
+    world.drain()
+    world.workers[0].end()
+    if not audit_row:
+        # The only way to make a hole from outside: a row more, below the published position.
+        world.database.execute("ALTER TABLE interlock.audit_event DISABLE TRIGGER ALL")
+        world.database.execute(
+            "INSERT INTO interlock.audit_event SELECT (r).* FROM (SELECT jsonb_populate_record(a, jsonb_build_object("
+            "'event_id', gen_random_uuid(), 'command_id', 'torn', 'fence', a.fence + 1)) r FROM interlock.audit_event a "
+            "WHERE aggregate = 'ticket/1' LIMIT 1) x")
+        world.database.execute("ALTER TABLE interlock.audit_event ENABLE TRIGGER ALL")
+    done = world.verb("audit", "verify")
+    assert (done.returncode == 0) == audit_row, done.stdout + done.stderr
+
+
+# ---- P5: Redis may die, lie or forget ---------------------------------------------------------------------
+
+LIES = {
+    "off": {"redis_enabled": "false"},
+    "not there": {"REDIS_URL": "redis://127.0.0.1:1"},
+    "forgetful": {},
+    "held by strangers": {"locks_status_change_wait": "300ms"},
+    "on": {},
+}
+
+
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("redis", LIES)
+def test_p5_whatever_redis_does_nothing_changes_but_speed(world, redis):
+    settings = dict(LIES[redis])
+    world.worker(**settings)
+    world.worker(**settings)
+    world.ask(*[create_ticket(number) for number in range(1, 11)], timeout=60)
+    if redis == "held by strangers":
+        for number in range(1, 11):
+            world.stack.redis("set", f"{world.name}:ticket/{number}", "a stranger", "px", "60000")
+    escalations = [escalate(1 + step % 10).at(step % world.partitions) for step in range(300)]
+    for start in range(0, 300, 50):
+        world.publish(*escalations[start:start + 50])
+        if redis == "forgetful":
+            world.stack.redis("flushall")
+    world.drain(90)
+    assert world.database.value("SELECT sum(level) FROM interlock.ticket") == 300
+    world.check(ordered=False)
+    world.stack.redis("flushall")
+
+
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("row_locks", OFF, ids=NAMES)
+def test_p5_correctness_rests_on_the_rows_of_postgresql(world, row_locks):
+    """No Redis, commands of one ticket spread over all partitions and two processes: only row locks are left."""
+    settings = {"protections_row_locks": switch(row_locks), "redis_enabled": "false", "worker_batch_max": "4"}
+    world.worker(**settings)
+    world.worker(**settings)
+    until("both work", lambda: world.kafka.group_members(world.group) == 2)
+    world.ask(*[create_ticket(number) for number in range(1, 6)])
+    sent, lost = 0, 0
+    for _ in range(1 if row_locks else 10):
+        world.publish(*[escalate(1 + step % 5).at(step % world.partitions) for step in range(600)])
+        sent += 600
+        world.drain(90)
+        lost = sent - world.database.value("SELECT sum(level) FROM interlock.ticket")
+        if lost:
+            break
+    if row_locks:
+        assert lost == 0
+        world.check(ordered=False)
+    else:
+        assert lost > 0, "nothing was lost without row locks: nothing shows that they are needed"
+
+
+# ---- P6: a bad command hurts nobody else -------------------------------------------------------------------
+
+@pytest.mark.seconds(120)
+def test_p6_neighbours_of_bad_commands_keep_their_speed(world):
+    """The same 1,500 good commands, alone and then between 500 undecodable ones and 500 refusals."""
+    world.worker()
+    world.ask(*[create_ticket(number) for number in range(1, 501)])
+
+    def good():
+        return [escalate(1 + step % 500) for step in range(1500)]
+
+    def seconds(messages, wanted):
+        started = [each.identity for each in wanted]
+        world.publish(*messages)
+        world.await_events(wanted, 60)
+        times = world.database.row("SELECT extract(epoch FROM max(changed_at) - min(changed_at)) FROM "
+                                   "interlock.audit_event WHERE command_id = ANY(%s)", [each[1] for each in started])
+        return float(times[0])
+    alone = good()
+    base = seconds(alone, alone)
+    wanted = good()
+    mixed = []
+    for step, message in enumerate(wanted):
+        mixed.append(message)
+        if step % 3 == 0:
+            mixed += [Message(b'{"specversion":"1.0","id":', message.key), transition(1 + step % 500, "CLOSED")]
+    crowded = seconds(mixed, wanted)
+    assert crowded < 6 * base + 2, f"{base:.2f} s alone, {crowded:.2f} s among bad ones"
+    world.drain()
+    world.check()
+
+
+# ---- P7: outages cost time only: test_faults.py -------------------------------------------------------------
+
+@pytest.mark.seconds(60)
+def test_p7_a_failure_of_the_database_is_never_a_command_s_failure(world):
+    """A schema that is broken under a running worker: it stops taking work and rejects nothing; mended, it goes on."""
+    world.worker()
+    world.ask(create_ticket(1))
+    world.database.execute("ALTER TABLE interlock.ticket RENAME COLUMN level TO level_gone")
+    messages = [escalate(1), append(1, "x"), transition(1, "OPEN")]
+    world.publish(*messages)
+    until("it is not ready", lambda: world.workers[0].get("/readyz")[0] == 503)
+    with pytest.raises(NotReached):
+        world.await_events(messages, 2)
+    assert world.workers[0].runs() and world.letters.all() == []
+    world.database.execute("ALTER TABLE interlock.ticket RENAME COLUMN level_gone TO level")
+    told = world.await_events(messages, 30)
+    assert [each.outcome for each in told] == ["applied"] * 3
+    world.drain()
+    world.check()

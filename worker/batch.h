@@ -1,0 +1,150 @@
+/* Batch: the unit of work. Some commands of one lane become one PostgreSQL transaction in two pipelined round trips.
+ *
+ * Threads    one owner, the lane.
+ * Ownership  deliveries stay the lane's; the batch answers them in place. Everything else lives in the batch's arena
+ *            until the next batch_run.
+ * Failure    a decision for the lane, enum batch_end; batch_failure says more. Nothing is lost: what is not answered or
+ *            held is to be run again.
+ */
+#ifndef WORKER_BATCH_H
+#define WORKER_BATCH_H
+
+#include "worker/audit.h"
+#include "worker/delivery.h"
+#include "worker/lock.h"
+#include "worker/statements.h"
+#include "workflows/workflow.h"
+
+enum batch_end
+{
+    BATCH_DONE,    /* committed: every item is answered or held */
+    BATCH_AGAIN,   /* nobody's fault: the same commands again after a delay (PROTOCOL B4) */
+    BATCH_SPLIT,   /* one command's fault or turn: again in halves, then alone */
+    BATCH_SESSION, /* the session is gone, perhaps while COMMIT was out: connect, then again (DESIGN.md 7, ambiguous) */
+    BATCH_STUCK,   /* resources or our own fault: again after a longer delay, not ready, loudly */
+};
+
+enum hold_reason
+{
+    HOLD_NOT,
+    HOLD_BUSY,   /* a row, or its Redis lock, is another's (PROTOCOL B2, L2) */
+    HOLD_BEHIND, /* behind a held command of its key */
+};
+
+enum item_state
+{
+    ITEM_NEW,  /* to be decided */
+    ITEM_DEAD, /* not readable as a command */
+    ITEM_SEEN, /* the inbox knows the identity */
+    ITEM_TWIN, /* an earlier item of this batch has the identity */
+    ITEM_LOST, /* its partition is not ours any more (PROTOCOL O4) */
+};
+
+struct item
+{
+    struct delivery *delivery;
+    struct command command;
+    enum item_state state;
+    enum hold_reason hold;
+    struct item *twin;         /* ITEM_TWIN: the first one */
+    struct inbox_record inbox; /* ITEM_SEEN: the row; else the row to write */
+    bool writes_inbox, writes_record;
+    bool recorded; /* ITEM_SEEN, ITEM_DEAD or id_reused again: `record` was loaded, to be printed again */
+    bool recorded_dead;
+    bool published; /* the recorded answer is on the topic already */
+    struct audit_record record;
+    struct audit_also *also; /* further aggregates, `also_count` of them */
+    int also_count;
+    uint8_t dead_digest[32];
+};
+
+/* How the lane wants this run. */
+struct batch_mode
+{
+    bool waiting;                  /* wait for rows, go on without a refused Redis lock: alone, past the longest wait */
+    const struct failure *verdict; /* alone: PostgreSQL refused it for good; record that */
+};
+
+/* What a batch works with; the lane's. */
+struct batch_tools
+{
+    const struct settings *settings;
+    struct database *database;
+    struct statements *statements;
+    struct lock *lock; /* NULL: Redis is switched off */
+    delivery_decode_fn *decode;
+};
+
+/* A partition among the batch's commands. */
+struct batch_partition
+{
+    const struct ownership *ownership;
+    bool ours;
+};
+
+enum
+{
+    BATCH_PARTITIONS_MAX = 4096,
+    BATCH_ARENA_KEEP = 4 * 1024 * 1024, /* bytes kept from one batch to the next */
+};
+
+struct batch
+{
+    struct batch_tools tools;
+    struct batch_mode mode;
+    struct arena arena;
+    struct rows *rows;
+    struct item *items;
+    int count;
+    struct item **by_identity; /* hash table of items, `identity_slots` long */
+    uint32_t identity_slots;
+    struct batch_partition *partitions;
+    int partition_count;
+    bool any_busy;
+
+    struct lock_name *locks;
+    int lock_count;
+    int64_t lock_wait_us, lock_valid_until_us;
+    bool lock_degraded;
+
+    int64_t begun_us;  /* monotonic: BEGIN was sent */
+    int64_t clock_us;  /* PROTOCOL R4: Unix microseconds, of the last statement of pipeline 1 */
+    int64_t changed_us; /* the last changed_at given out */
+    bool reads_only;   /* nothing to write: only recorded answers (PROTOCOL R6) */
+
+    struct array *arrays; /* BATCH_ARRAYS parameter buffers */
+    struct buffer metadata; /* of the decision being made */
+    struct buffer text;   /* events and metadata are printed here first */
+};
+
+enum
+{
+    BATCH_ARRAYS = 4,
+};
+
+bool batch_init(struct batch *batch, const struct batch_tools *tools);
+void batch_done(struct batch *batch);
+
+/* The whole life of a batch: see batch.c. `deliveries` in order of receipt. */
+enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries, int count, struct batch_mode mode);
+
+/* --- the steps, each in its own file; for batch.c ---------------------------------------------------------------- */
+
+/* batch_load.c: pipeline 1. */
+bool batch_load(struct batch *batch);
+/* batch_seen.c: PROTOCOL R2. */
+bool batch_look_recorded(struct batch *batch);
+bool batch_answer_seen(struct batch *batch, struct item *item);
+/* batch_decide.c */
+void batch_decide(struct batch *batch);
+void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata);
+/* batch_write.c: pipeline 2. */
+enum batch_end batch_write(struct batch *batch);
+
+/* What a failed call of the database means for the batch as a whole. */
+enum batch_end batch_end_of(const struct failure *failure);
+
+/* The root entity of a kind of aggregate, or NULL. */
+const struct entity *batch_root_entity(enum aggregate_kind kind);
+
+#endif

@@ -1,0 +1,142 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/cli/verbs.h"
+#include "worker/log.h"
+
+struct verb
+{
+    const char *name;
+    int (*call)(struct invocation *invocation);
+    bool needs_settings;
+    const char *says;
+};
+
+static const struct verb verbs[] = {
+    { "run", verb_run, true, "the pool: apply commands until TERM or INT" },
+    { "migrate", verb_migrate, true, "up | down | status of the database schema" },
+    { "topics", verb_topics, true, "plan | create the Kafka topics that the settings name" },
+    { "publish", verb_publish, true, "put CloudEvents, one a line, on the command topic" },
+    { "audit", verb_audit, true, "list | show | verify what became of commands" },
+    { "check", verb_check, true, "settings, services, schema, topics: each line ok, or what to do" },
+    { "describe", verb_describe, true, "types | settings | topics, --json-schema, --asyncapi" },
+    { "status", verb_status, true, "what a running pool is doing" },
+    { "health", verb_health, true, "whether a running pool is alive and ready" },
+    { "version", verb_version, false, "of this program and the libraries it runs with" },
+};
+
+enum
+{
+    VERB_COUNT = sizeof(verbs) / sizeof(*verbs),
+};
+
+static const char synopsis[] = "usage: interlock VERB [--config FILE] [--output text|json] [OPTION...]\n"
+                               "       interlock VERB --help\n";
+
+static void print_help(FILE *into)
+{
+    fputs(synopsis, into);
+    fputs("\n", into);
+    for (int i = 0; i < VERB_COUNT; i++)
+        fprintf(into, "  %-10s%s\n", verbs[i].name, verbs[i].says);
+    fputs("\nEvery setting can be given as INTERLOCK_<SECTION>_<KEY>; KAFKA_BOOTSTRAP, DATABASE_URL and REDIS_URL\n"
+          "override the file. `interlock describe settings --example` prints the documented settings file.\n",
+          into);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+    for (int i = 0; i < VERB_COUNT; i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+/* The value of the global option `name` at argv[*at], which may stand in the next argument; NULL: it is another one. */
+static const char *global_value(int argc, char **argv, int *at, const char *name)
+{
+    size_t size = strlen(name);
+    if (strncmp(argv[*at], name, size) != 0)
+        return NULL;
+    if (argv[*at][size] == '=')
+        return argv[*at] + size + 1;
+    if (argv[*at][size] != '\0')
+        return NULL;
+    return *at + 1 < argc ? argv[++*at] : "";
+}
+
+/* Takes --config and --output out of the command line, wherever they stand. */
+static bool take_globals(struct invocation *invocation, int argc, char **argv)
+{
+    int kept = 0;
+    bool ended = false;
+    for (int i = 1; i < argc; i++)
+    {
+        const char *value;
+        ended = ended || strcmp(argv[i], "--") == 0;
+        if (!ended && (value = global_value(argc, argv, &i, "--config")))
+        {
+            if (*value == '\0' || invocation->config_file)
+                return verb_usage_error(synopsis, "--config takes one file name"), false;
+            invocation->config_file = value;
+        }
+        else if (!ended && (value = global_value(argc, argv, &i, "--output")))
+        {
+            if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0)
+                return verb_usage_error(synopsis, "--output %s: accepted are text, json", value), false;
+            invocation->json = strcmp(value, "json") == 0;
+        }
+        else
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    invocation->argc = kept;
+    invocation->argv = argv;
+    return true;
+}
+
+static int call_with_settings(const struct verb *verb, struct invocation *invocation)
+{
+    static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+    static const char *const level_names[] = { "error", "warning", "info", "debug" };
+    struct buffer fault = BUFFER_EMPTY;
+    struct settings settings;
+    if (!settings_load(&settings, invocation->config_file, &fault))
+    {
+        fprintf(stderr, "interlock: %.*s\n", (int)fault.size, fault.at ? fault.at : "out of memory");
+        buffer_done(&fault);
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
+        if (strcmp(settings.log.level, level_names[i]) == 0)
+            log_setup(levels[i], strcmp(settings.log.format, "json") == 0);
+    invocation->settings = &settings;
+    int code = verb->call(invocation);
+    settings_done(&settings);
+    buffer_done(&fault);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    /* A peer that is gone answers writes with an error, which every caller handles; a signal would end the process. */
+    signal(SIGPIPE, SIG_IGN);
+    struct invocation invocation = { 0 };
+    if (!take_globals(&invocation, argc, argv))
+        return 1;
+    if (invocation.argc == 0)
+        return print_help(stderr), 1;
+    const char *name = invocation.argv[0];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return print_help(stdout), 0;
+    const struct verb *verb = find_verb(strcmp(name, "--version") == 0 ? "version" : name);
+    if (!verb)
+    {
+        fprintf(stderr, "interlock: unknown verb %s\n", name);
+        print_help(stderr);
+        return 1;
+    }
+    return verb->needs_settings ? call_with_settings(verb, &invocation) : verb->call(&invocation);
+}

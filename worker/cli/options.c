@@ -1,0 +1,99 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/cli/verbs.h"
+
+int verb_usage_error(const char *usage, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("interlock: ", stderr);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n%s", usage);
+    return 1;
+}
+
+int verb_fail(const struct invocation *invocation, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "interlock %s: ", invocation->argv[0]);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return 1;
+}
+
+int verb_print(const struct invocation *invocation, const struct buffer *buffer)
+{
+    if (buffer_failed(buffer))
+        return verb_fail(invocation, "out of memory");
+    if (fwrite(buffer->at ? buffer->at : "", 1, buffer->size, stdout) != buffer->size || fflush(stdout) != 0)
+        return verb_fail(invocation, "standard output cannot be written");
+    return 0;
+}
+
+/* The option that `argument` names; *ret_value is what stands behind its "=", or NULL. */
+static const struct verb_option *find_option(const struct verb_option *options, const char *argument,
+                                             const char **ret_value)
+{
+    size_t size = strcspn(argument, "=");
+    *ret_value = argument[size] == '=' ? argument + size + 1 : NULL;
+    for (const struct verb_option *option = options; option->name; option++)
+        if (strlen(option->name) == size && memcmp(option->name, argument, size) == 0)
+            return option;
+    return NULL;
+}
+
+/* Reads the option at argv[*at]; moves *at behind a value in the next argument. */
+static bool take_option(struct invocation *invocation, const struct verb_option *options, int *at, const char *usage)
+{
+    const char *argument = invocation->argv[*at];
+    const char *value = NULL;
+    const struct verb_option *option = find_option(options, argument, &value);
+    if (!option)
+        return verb_usage_error(usage, "%s: unknown option %s", invocation->argv[0], argument), false;
+    if (!option->ret_value)
+    {
+        if (value)
+            return verb_usage_error(usage, "%s: %s takes no value", invocation->argv[0], option->name), false;
+        *option->ret_switch = true;
+        return true;
+    }
+    if (*option->ret_value)
+        return verb_usage_error(usage, "%s: %s is given twice", invocation->argv[0], option->name), false;
+    if (!value && *at + 1 < invocation->argc)
+        value = invocation->argv[++*at];
+    if (!value)
+        return verb_usage_error(usage, "%s: %s needs a value", invocation->argv[0], option->name), false;
+    *option->ret_value = value;
+    return true;
+}
+
+bool verb_parse_options(struct invocation *invocation, const struct verb_option *options, const char *usage)
+{
+    int kept = 1;
+    bool ended = false;
+    for (int i = 1; i < invocation->argc; i++)
+    {
+        char *argument = invocation->argv[i];
+        /* A lone "-" is an operand: standard input. */
+        if (ended || argument[0] != '-' || argument[1] == '\0')
+            invocation->argv[kept++] = argument;
+        else if (strcmp(argument, "--") == 0)
+            ended = true;
+        else if (strcmp(argument, "--help") == 0)
+        {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        else if (!take_option(invocation, options, &i, usage))
+            return false;
+    }
+    invocation->argc = kept;
+    invocation->argv[kept] = NULL;
+    return true;
+}

@@ -1,0 +1,61 @@
+/* Verbs: what `interlock VERB` does. main.c reads the command line and the settings, then calls one function of this
+ * list; adding a verb is one file, one declaration here and one row in main.c.
+ *
+ * Threads    a verb runs on the main thread and may start others; it ends them before it returns.
+ * Ownership  everything in the invocation is borrowed and lives until the verb returns. argv is the verb's to reorder.
+ * Failure    the verb says on standard error what failed and what to do, and returns the exit code: 0 done, 1 not done
+ *            (usage errors included); `run` alone has 2, stopped by force. Standard output is for results only.
+ */
+#ifndef WORKER_CLI_VERBS_H
+#define WORKER_CLI_VERBS_H
+
+#include "worker/settings.h"
+
+struct invocation
+{
+    const struct settings *settings; /* NULL for verbs that need none (see main.c) */
+    const char *config_file;         /* --config; NULL: none */
+    bool json;                       /* --output json */
+    int argc;                        /* argv[0] is the verb; --config and --output are taken out; argv[argc] is NULL */
+    char **argv;
+};
+
+int verb_run(struct invocation *invocation);
+int verb_migrate(struct invocation *invocation);
+int verb_topics(struct invocation *invocation);
+int verb_publish(struct invocation *invocation);
+int verb_audit(struct invocation *invocation);
+int verb_check(struct invocation *invocation);
+int verb_describe(struct invocation *invocation);
+int verb_status(struct invocation *invocation);
+int verb_health(struct invocation *invocation);
+int verb_version(struct invocation *invocation);
+
+/* `audit verify`: argv[0] is "verify". */
+int verify_run(struct invocation *invocation);
+
+/* --- for the verbs ---------------------------------------------------------------------------------------------- */
+
+/* One option of a verb. With `ret_value` it takes a value ("--limit 5" or "--limit=5"), else it is a switch. */
+struct verb_option
+{
+    const char *name; /* "--limit" */
+    const char **ret_value;
+    bool *ret_switch;
+};
+
+/* Takes the options of the table (ends with name NULL) out of argv; what is left are argv[0] and the operands. "--"
+ * ends the options, --help prints `usage` and ends the program. False: an option that is unknown, given twice, or lacks its value; the message and `usage` are
+ * printed already. */
+bool verb_parse_options(struct invocation *invocation, const struct verb_option *options, const char *usage);
+
+/* Prints the message and the usage on standard error; returns the exit code 1. */
+int verb_usage_error(const char *usage, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Prints "interlock VERB: message" on standard error; returns the exit code 1. */
+int verb_fail(const struct invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes the buffer to standard output; returns 0, or 1 when it was out of memory or could not be written. */
+int verb_print(const struct invocation *invocation, const struct buffer *buffer);
+
+#endif

@@ -1,0 +1,507 @@
+#include "worker/database.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/monotonic.h"
+#include "worker/settings.h"
+
+enum
+{
+    STATEMENT_BUCKETS = 256,
+    STOP_CHECK_MS = 200, /* how long a wait may go on before it looks whether it is to stop */
+};
+
+struct database
+{
+    const struct settings *settings;
+    char application_name[64];
+    char where[192];
+    PGconn *connection;
+    struct statement *statements[STATEMENT_BUCKETS];
+    int statement_count;
+
+    /* The pipeline since the last sync: one entry a send; a statement prepared on the way has an answer of its own. */
+    struct
+    {
+        bool with_prepare;
+        PGresult *result;
+    } sent[DATABASE_PIPELINE_MAX];
+    int sent_count;
+    bool synced; /* the entries are answered: the next send starts anew */
+
+    struct failure failure;
+    int failed_at;
+    bool unreplicated;
+};
+
+struct database *database_new(const struct settings *settings, const char *application_name)
+{
+    struct database *database = calloc(1, sizeof(*database));
+    if (database == NULL)
+        return NULL;
+    database->settings = settings;
+    snprintf(database->application_name, sizeof(database->application_name), "%s", application_name);
+    snprintf(database->where, sizeof(database->where), "not connected yet");
+    return database;
+}
+
+static void forget_results(struct database *database)
+{
+    for (int i = 0; i < database->sent_count; i++)
+        PQclear(database->sent[i].result);
+    database->sent_count = 0;
+    database->synced = false;
+}
+
+void database_close(struct database *database)
+{
+    forget_results(database);
+    PQfinish(database->connection);
+    database->connection = NULL;
+    for (int i = 0; i < STATEMENT_BUCKETS; i++)
+        for (struct statement *s = database->statements[i]; s; s = s->next)
+            s->prepared = false;
+}
+
+void database_free(struct database *database)
+{
+    if (database == NULL)
+        return;
+    database_close(database);
+    for (int i = 0; i < STATEMENT_BUCKETS; i++)
+        for (struct statement *s = database->statements[i], *next; s; s = next)
+        {
+            next = s->next;
+            free(s->sql);
+            free(s);
+        }
+    free(database);
+}
+
+bool database_is_connected(const struct database *database)
+{
+    return database->connection != NULL;
+}
+
+const struct failure *database_failure(const struct database *database)
+{
+    return &database->failure;
+}
+
+int database_failed_at(const struct database *database)
+{
+    return database->failed_at;
+}
+
+bool database_is_unreplicated(const struct database *database)
+{
+    return database->unreplicated;
+}
+
+const char *database_where(const struct database *database)
+{
+    return database->where;
+}
+
+const PGresult *database_result(const struct database *database, int index)
+{
+    assert(index >= 0 && index < database->sent_count);
+    return database->sent[index].result;
+}
+
+bool database_is_tagged(const struct database *database, int index, const char *tag)
+{
+    assert(index >= 0 && index < database->sent_count);
+    return strcmp(PQcmdStatus(database->sent[index].result), tag) == 0;
+}
+
+/* --- failures -------------------------------------------------------------------------------------------------- */
+
+static void copy_text(char *into, size_t size, const char *text)
+{
+    snprintf(into, size, "%s", text ? text : "");
+    for (char *c = into; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+}
+
+/* The session died, or was never there: no SQLSTATE may be had (notes/reliability.md 4.1). */
+static bool fail_session(struct database *database, const char *message)
+{
+    struct failure *failure = &database->failure;
+
+    memset(failure, 0, sizeof(*failure));
+    failure->class = FAILURE_SESSION;
+    copy_text(failure->message, sizeof(failure->message), message);
+    database->failed_at = -1;
+    database_close(database);
+    return false;
+}
+
+static bool fail_connection(struct database *database)
+{
+    char message[160];
+    copy_text(message, sizeof(message), PQerrorMessage(database->connection));
+    return fail_session(database, message);
+}
+
+static void fail_result(struct database *database, const PGresult *result, int index)
+{
+    struct failure *failure = &database->failure;
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    memset(failure, 0, sizeof(*failure));
+    failure->class = failure_classify(sqlstate);
+    copy_text(failure->sqlstate, sizeof(failure->sqlstate), sqlstate);
+    copy_text(failure->constraint, sizeof(failure->constraint), PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME));
+    copy_text(failure->column, sizeof(failure->column), PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
+    copy_text(failure->message, sizeof(failure->message), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+    database->failed_at = index;
+}
+
+/* A warning inside COMMIT is the one of a cancelled wait for the standby (PROTOCOL R6). Others are of no account. */
+static void on_notice(void *owner, const PGresult *result)
+{
+    struct database *database = owner;
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+
+    if (detail && strstr(detail, "might not have been replicated"))
+        database->unreplicated = true;
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------------ */
+
+static bool wait_socket(struct database *database, short events, int64_t deadline_us, const atomic_bool *stop)
+{
+    for (;;)
+    {
+        if (stop && atomic_load(stop))
+            return fail_session(database, "stopped");
+        int64_t left_us = deadline_us - monotonic_us();
+        if (left_us <= 0)
+            return fail_session(database, "no answer within the time allowed");
+        struct pollfd waited = { .fd = PQsocket(database->connection), .events = events };
+        int64_t left_ms = left_us / 1000 + 1;
+        int ready = poll(&waited, 1, left_ms < STOP_CHECK_MS ? (int)left_ms : STOP_CHECK_MS);
+        if (ready > 0)
+            return true;
+        if (ready < 0 && errno != EINTR)
+            return fail_session(database, strerror(errno));
+    }
+}
+
+static bool finish_connecting(struct database *database, const atomic_bool *stop)
+{
+    int64_t deadline_us = monotonic_us() + database->settings->database.connect_timeout_us;
+
+    for (PostgresPollingStatusType status = PGRES_POLLING_WRITING; status != PGRES_POLLING_OK;
+         status = PQconnectPoll(database->connection))
+    {
+        if (status == PGRES_POLLING_FAILED)
+            return fail_connection(database);
+        if (!wait_socket(database, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
+            return false;
+    }
+    return true;
+}
+
+/* PROTOCOL O6. The plan settings hold for these sessions only: every statement here wants its rows by index, and a
+ * generic plan made while a table was empty must not stay a sequential scan. */
+static const char session_setup[] =
+    "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), "
+    "set_config('idle_in_transaction_session_timeout', $3, false), set_config('synchronous_commit', $4, false), "
+    "set_config('search_path', 'pg_catalog', false), set_config('plan_cache_mode', 'force_generic_plan', false), "
+    "set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false), "
+    "set_config('enable_mergejoin', 'off', false), set_config('enable_bitmapscan', 'off', false), "
+    "set_config('jit', 'off', false), set_config('DateStyle', 'ISO', false)";
+
+static bool set_up_session(struct database *database)
+{
+    const struct settings *settings = database->settings;
+    char texts[3][32];
+    const int64_t limits[3] = { settings->database.statement_timeout_us, settings->database.lock_timeout_us,
+                                settings->database.idle_in_transaction_timeout_us };
+
+    for (int i = 0; i < 3; i++)
+        snprintf(texts[i], sizeof(texts[i]), "%lld", (long long)(limits[i] / 1000));
+    /* A role or server that asks for more than `on` (remote_apply) keeps it; less is not durable enough. */
+    PGresult *now = PQexec(database->connection, "SHOW synchronous_commit");
+    const char *commit = PQresultStatus(now) == PGRES_TUPLES_OK ? PQgetvalue(now, 0, 0) : "";
+    if (strcmp(commit, "remote_apply") != 0)
+        commit = "on";
+    const char *values[4] = { texts[0], texts[1], texts[2], commit };
+    PGresult *set = PQexecParams(database->connection, session_setup, 4, NULL, values, NULL, NULL, 0);
+    bool good = PQresultStatus(set) == PGRES_TUPLES_OK && strcmp(PQgetvalue(set, 0, 3), commit) == 0;
+    if (!good)
+        fail_result(database, set, -1);
+    PQclear(set);
+    PQclear(now);
+    if (!good)
+    {
+        struct failure kept = database->failure;
+        database_close(database);
+        database->failure = kept;
+    }
+    return good;
+}
+
+bool database_connect(struct database *database, const atomic_bool *stop)
+{
+    assert(database->connection == NULL);
+    const char *const names[] = { "dbname", "application_name", "target_session_attrs", "keepalives_idle",
+                                  "keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL };
+    const char *const values[] = { database->settings->database.url, database->application_name, "read-write", "15",
+                                   "5", "3", "20000", NULL };
+
+    database->connection = PQconnectStartParams(names, values, 1);
+    if (database->connection == NULL)
+        return fail_session(database, "out of memory");
+    if (PQstatus(database->connection) == CONNECTION_BAD)
+        return fail_connection(database);
+    if (!finish_connecting(database, stop))
+        return false;
+    snprintf(database->where, sizeof(database->where), "%s:%s", PQhost(database->connection), PQport(database->connection));
+    PQsetNoticeReceiver(database->connection, on_notice, database);
+    if (!set_up_session(database))
+        return false;
+    if (PQsetnonblocking(database->connection, 1) != 0 || PQenterPipelineMode(database->connection) != 1)
+        return fail_connection(database);
+    return true;
+}
+
+/* --- the pipeline ---------------------------------------------------------------------------------------------- */
+
+static bool begin_send(struct database *database)
+{
+    if (database->connection == NULL)
+        return fail_session(database, "not connected");
+    if (database->synced)
+        forget_results(database);
+    assert(database->sent_count < DATABASE_PIPELINE_MAX);
+    database->sent[database->sent_count].with_prepare = false;
+    database->sent[database->sent_count].result = NULL;
+    return true;
+}
+
+bool database_send_text(struct database *database, const char *sql)
+{
+    if (!begin_send(database))
+        return false;
+    if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
+        return fail_connection(database);
+    database->sent_count++;
+    return true;
+}
+
+bool database_send(struct database *database, struct statement *statement, const struct parameter_value *values,
+                   int count)
+{
+    const char *texts[STATEMENT_PARAMETERS_MAX];
+    int lengths[STATEMENT_PARAMETERS_MAX];
+    int formats[STATEMENT_PARAMETERS_MAX];
+
+    assert(count == statement->parameter_count && count <= STATEMENT_PARAMETERS_MAX);
+    if (!begin_send(database))
+        return false;
+    if (!statement->prepared)
+    {
+        if (!PQsendPrepare(database->connection, statement->name, statement->sql, 0, NULL))
+            return fail_connection(database);
+        database->sent[database->sent_count].with_prepare = true;
+        statement->prepared = true;
+    }
+    for (int i = 0; i < count; i++)
+    {
+        texts[i] = values[i].at;
+        lengths[i] = values[i].size;
+        formats[i] = 1;
+    }
+    if (!PQsendQueryPrepared(database->connection, statement->name, count, texts, lengths, formats, 1))
+        return fail_connection(database);
+    database->sent_count++;
+    return true;
+}
+
+/* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
+ * wait for the other to read. */
+static bool flush_all(struct database *database, int64_t deadline_us)
+{
+    for (;;)
+    {
+        int left = PQflush(database->connection);
+        if (left == 0)
+            return true;
+        if (left < 0)
+            return fail_connection(database);
+        if (!wait_socket(database, POLLIN | POLLOUT, deadline_us, NULL))
+            return false;
+        if (!PQconsumeInput(database->connection))
+            return fail_connection(database);
+    }
+}
+
+/* The next result; *ret NULL at the end of a statement's results. */
+static bool next_result(struct database *database, int64_t deadline_us, PGresult **ret)
+{
+    while (PQisBusy(database->connection))
+    {
+        if (!wait_socket(database, POLLIN, deadline_us, NULL))
+            return false;
+        if (!PQconsumeInput(database->connection))
+            return fail_connection(database);
+    }
+    *ret = PQgetResult(database->connection);
+    return true;
+}
+
+static bool is_good(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+/* One statement's answer: its result, then the NULL that ends it. */
+static bool read_answer(struct database *database, int64_t deadline_us, int index, PGresult **ret)
+{
+    PGresult *result = NULL, *end = NULL;
+
+    if (!next_result(database, deadline_us, &result))
+        return false;
+    if (result == NULL)
+        return fail_session(database, "the server ended a pipeline early");
+    if (!next_result(database, deadline_us, &end))
+    {
+        PQclear(result);
+        return false;
+    }
+    PQclear(end);
+    if (!is_good(result) && PQresultStatus(result) != PGRES_PIPELINE_ABORTED && database->failure.class == FAILURE_NONE)
+        fail_result(database, result, index);
+    *ret = result;
+    return true;
+}
+
+static bool read_answers(struct database *database, int64_t deadline_us)
+{
+    for (int i = 0; i < database->sent_count; i++)
+    {
+        if (database->sent[i].with_prepare)
+        {
+            PGresult *prepared = NULL;
+            if (!read_answer(database, deadline_us, i, &prepared))
+                return false;
+            PQclear(prepared);
+        }
+        if (!read_answer(database, deadline_us, i, &database->sent[i].result))
+            return false;
+    }
+    PGresult *sync = NULL;
+    if (!next_result(database, deadline_us, &sync))
+        return false;
+    bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;
+    PQclear(sync);
+    return ended || fail_session(database, "the server did not end the pipeline");
+}
+
+/* A prepare that failed or was skipped is not there the next time. */
+static void forget_prepared(struct database *database)
+{
+    for (int i = 0; i < STATEMENT_BUCKETS; i++)
+        for (struct statement *s = database->statements[i]; s; s = s->next)
+            s->prepared = false;
+}
+
+bool database_sync(struct database *database)
+{
+    if (database->connection == NULL)
+        return fail_session(database, "not connected");
+    memset(&database->failure, 0, sizeof(database->failure));
+    database->failed_at = -1;
+    database->unreplicated = false;
+    /* The server ends a statement by its own timeout; this deadline is for a server or network that is gone. */
+    int64_t deadline_us = monotonic_us() + 2 * database->settings->database.statement_timeout_us + 5000000;
+    if (!PQpipelineSync(database->connection))
+        return fail_connection(database);
+    if (!flush_all(database, deadline_us) || !read_answers(database, deadline_us))
+        return false;
+    database->synced = true;
+    if (database->failure.class == FAILURE_NONE)
+        return true;
+    bool any_prepare = false;
+    for (int i = 0; i < database->sent_count; i++)
+        any_prepare = any_prepare || database->sent[i].with_prepare;
+    struct failure kept = database->failure;
+    int failed_at = database->failed_at;
+    if (kept.class == FAILURE_SESSION || PQstatus(database->connection) == CONNECTION_BAD)
+        database_close(database);
+    else if (any_prepare)
+    {
+        /* Which of them the server kept is not known for sure: drop all of them, outside of the failed transaction. */
+        forget_results(database);
+        forget_prepared(database);
+        if (!database_rollback(database) || !database_send_text(database, "DEALLOCATE ALL"))
+            return false;
+        (void)PQpipelineSync(database->connection);
+        (void)(flush_all(database, deadline_us) && read_answers(database, deadline_us));
+        if (database->connection)
+            forget_results(database);
+    }
+    database->failure = kept;
+    database->failed_at = failed_at;
+    return false;
+}
+
+bool database_rollback(struct database *database)
+{
+    struct failure kept = database->failure;
+    int failed_at = database->failed_at;
+
+    if (database->connection == NULL)
+        return false;
+    if (PQtransactionStatus(database->connection) == PQTRANS_IDLE)
+        return true;
+    bool done = database_send_text(database, "ROLLBACK") && database_sync(database);
+    if (database->connection)
+        forget_results(database);
+    database->failure = kept;
+    database->failed_at = failed_at;
+    return done;
+}
+
+/* --- statements ------------------------------------------------------------------------------------------------ */
+
+static unsigned bucket_of(const uint64_t key[3])
+{
+    uint64_t mixed = (key[0] * 31 + key[1]) * UINT64_C(0x9E3779B97F4A7C15) + key[2];
+    return (unsigned)((mixed ^ mixed >> 29) % STATEMENT_BUCKETS);
+}
+
+struct statement *database_statement(struct database *database, const uint64_t key[3])
+{
+    for (struct statement *s = database->statements[bucket_of(key)]; s; s = s->next)
+        if (memcmp(s->key, key, sizeof(s->key)) == 0)
+            return s;
+    return NULL;
+}
+
+struct statement *database_add_statement(struct database *database, const uint64_t key[3], char *sql, int parameters)
+{
+    struct statement *statement = calloc(1, sizeof(*statement));
+    if (statement == NULL || sql == NULL)
+    {
+        free(statement);
+        free(sql);
+        return NULL;
+    }
+    memcpy(statement->key, key, sizeof(statement->key));
+    snprintf(statement->name, sizeof(statement->name), "s%d", database->statement_count++);
+    statement->sql = sql;
+    statement->parameter_count = parameters;
+    statement->next = database->statements[bucket_of(key)];
+    database->statements[bucket_of(key)] = statement;
+    return statement;
+}

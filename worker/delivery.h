@@ -1,0 +1,81 @@
+/* Delivery: one message on its way through the pool, and what became of it.
+ *
+ *   poll thread (new) -> a lane (decode, decide, commit) -> the cell's publisher (publish, watermark, free)
+ *
+ * Threads    handed from owner to owner by queues; only the owner touches it.
+ * Ownership  the cell's consumers/ code makes and frees it; `message` is its own opaque handle, and key and value point
+ *            into that message. `event` is malloc'd by the lane and freed with the delivery.
+ */
+#ifndef WORKER_DELIVERY_H
+#define WORKER_DELIVERY_H
+
+#include <stdatomic.h>
+
+#include "workflows/command.h"
+
+/* A partition as its present owner holds it (PROTOCOL O3, O4). Constant once handed to the lanes; one per assignment
+ * epoch and takeover. It outlives every delivery that points at it. */
+struct ownership
+{
+    int32_t partition_id; /* partition_owner.id */
+    int64_t fence;
+    uint8_t token[16];
+    struct span topic; /* NUL-terminated */
+    int32_t partition;
+    uint64_t epoch;         /* assignment epoch of the cell */
+    atomic_bool *revoked;   /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
+    void *slot;             /* the cell's own */
+};
+
+enum answer
+{
+    ANSWER_EVENT,       /* publish `event` under `event_key` */
+    ANSWER_NOTHING,     /* nothing to publish: duplicate, or published before; the watermark moves on */
+    ANSWER_DEAD_LETTER, /* publish the message to the dead letters, with dead_reason and dead_message */
+    ANSWER_DROPPED,     /* not ours any more: no publication, no watermark */
+    ANSWER_NOT_OWNER,   /* as dropped, and the fence in PostgreSQL says another owner: take over again (PROTOCOL O4) */
+};
+
+struct delivery
+{
+    struct delivery *next; /* in whatever queue holds it */
+    const struct ownership *ownership;
+    void *message;
+    struct span key; /* Kafka key; null when the message has none */
+    struct span value; /* null: a tombstone */
+    int64_t offset;
+    uint64_t sequence;    /* order of receipt within the partition and epoch, from 0 (PROTOCOL K1) */
+    uint64_t lane_hash;   /* PROTOCOL L1 */
+    int64_t received_us;  /* monotonic */
+    int64_t timestamp_us; /* of the message, Unix microseconds, for latency; 0 unknown */
+
+    /* The lane's. */
+    uint64_t ticket; /* order of arrival in the lane, from 1 */
+    int attempts;
+    int64_t held_since_us; /* monotonic; 0 = never held */
+    int64_t wait_us;       /* the longest wait of its lock class, known once it was held */
+
+    /* The answer. */
+    enum answer answer;
+    char *event;
+    size_t event_size;
+    char event_key[AGGREGATE_KEY_MAX + 64]; /* NUL-terminated; empty: no key */
+    const char *dead_reason; /* static: not_json, too_deep, ... */
+    char dead_message[160];  /* for people */
+    int64_t first_failed_us; /* Unix microseconds, of the dead letter's row */
+};
+
+/* How consumers/ turns the message into a command.
+ *   DECODE_COMMAND  *ret filled; it may carry a refusal
+ *   DECODE_DEAD     not readable as a command: delivery->dead_reason and dead_message are set
+ *   DECODE_MEMORY   the arena is exhausted: try again */
+enum decode_result
+{
+    DECODE_COMMAND,
+    DECODE_DEAD,
+    DECODE_MEMORY,
+};
+
+typedef enum decode_result delivery_decode_fn(struct delivery *delivery, struct arena *arena, struct command *ret);
+
+#endif

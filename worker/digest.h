@@ -1,0 +1,23 @@
+/* Digest: SHA-256 and SHA-1 of a few spans, with contexts that each thread makes once (EVP_Digest would fetch the
+ * algorithm and allocate on every call: 390 ns instead of 120).
+ *
+ * Threads    any; a thread's contexts are its own and end with it.
+ * Failure    false: no memory for the contexts, or OpenSSL has no such algorithm. Once a call has worked in a thread,
+ *            later calls in it do not fail.
+ */
+#ifndef WORKER_DIGEST_H
+#define WORKER_DIGEST_H
+
+#include "workflows/span.h"
+
+enum
+{
+    DIGEST_SHA256_SIZE = 32,
+    DIGEST_SHA1_SIZE = 20,
+};
+
+/* The digest of the parts, one behind the other. */
+bool digest_sha256(const struct span *parts, int count, uint8_t ret[DIGEST_SHA256_SIZE]);
+bool digest_sha1(const struct span *parts, int count, uint8_t ret[DIGEST_SHA1_SIZE]);
+
+#endif

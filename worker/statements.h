@@ -1,0 +1,59 @@
+/* Statements: the set-based SQL of a batch, made from the entity tables (workflows/entity.h) once per session owner and
+ * kept. Every statement takes arrays, so one prepared text serves any batch size.
+ *
+ * Threads    one owner, the lane.
+ * Ownership  borrows the database; owns its parameter buffers.
+ * Failure    false from a send: the session is lost or memory is out; database_failure() tells.
+ */
+#ifndef WORKER_STATEMENTS_H
+#define WORKER_STATEMENTS_H
+
+#include "worker/database.h"
+#include "workflows/rows.h"
+
+struct statements;
+
+struct statements *statements_new(struct database *database);
+void statements_free(struct statements *statements);
+
+/* How rows are taken: FOR NO KEY UPDATE SKIP LOCKED (PROTOCOL B1 a), the same but waiting its turn (B2), or, in test
+ * builds with protections.row_locks off, not at all. */
+enum row_lock
+{
+    ROW_LOCK_SKIP,
+    ROW_LOCK_WAIT,
+    ROW_LOCK_NONE,
+};
+
+/* Row reads. Each is one statement in the pipeline. */
+bool statements_send_lock(struct statements *statements, const struct entity *entity, const struct id *ids, int count,
+                          enum row_lock lock);
+bool statements_send_exist(struct statements *statements, const struct entity *entity, const struct id *ids, int count);
+bool statements_send_children_exist(struct statements *statements, const struct entity *entity, const struct id *parents,
+                                    int count);
+bool statements_send_children_lock(struct statements *statements, const struct entity *entity, const struct id *parents,
+                                   int count, enum row_lock lock);
+/* Looks with the same entity and key count; answers carry the look's place (0-based) in the first column. */
+bool statements_send_look(struct statements *statements, const struct entity *entity, int key_count,
+                          const void *const *keys, int count);
+bool statements_send_draw(struct statements *statements, const struct entity *entity, int count);
+
+/* Row writes. Rows are pointers to row structs of the entity. */
+bool statements_send_update(struct statements *statements, const struct entity *entity, uint64_t columns,
+                            const void *const *rows, int count);
+bool statements_send_insert(struct statements *statements, const struct entity *entity, const void *const *rows,
+                            int count);
+bool statements_send_delete(struct statements *statements, const struct entity *entity, const struct id *ids, int count);
+/* Counters: rows sorted by id. */
+bool statements_send_add(struct statements *statements, const struct entity *entity, const void *const *rows, int count);
+
+/* A statement of fixed text with one or more array parameters; `sql` is a literal (its address is the key). */
+bool statements_send_fixed(struct statements *statements, const char *sql, const struct array *const *arrays, int count);
+
+/* Fills row fields from the columns of a result, from result column `from` on, in the entity's column order. Texts are
+ * copied into the arena. */
+void statements_read_row(const PGresult *result, int row, int from, const struct entity *entity, struct arena *arena,
+                         void *into);
+struct id statements_read_id(const PGresult *result, int row, int column, const struct column *of);
+
+#endif

@@ -1,0 +1,36 @@
+/* Assignment: the person and group that a command may name, by the members assigned_person_id and assigned_group_id.
+ *
+ * Absent: kept as it is. JSON null or 1: nobody (domain.md, "null and 1"), stored as null. Else: that person or group.
+ *
+ * Threads    values; no state.
+ */
+#ifndef WORKFLOWS_ASSIGNMENT_H
+#define WORKFLOWS_ASSIGNMENT_H
+
+#include "workflows/command.h"
+
+struct assignment
+{
+    bool person_given, group_given;
+    struct field_int person, group; /* nobody is null */
+};
+
+enum
+{
+    NOBODY = 1,
+};
+
+/* `person` and `group` as decoded, where null reads as absent: the command's data tell the two apart. */
+struct assignment assignment_read(const struct command *command, struct field_int person, struct field_int group);
+
+/* Null for nobody. */
+struct field_int assignment_of_id(struct field_int id);
+
+/* Tells whether it names a person or a group, nobody not counted. */
+bool assignment_names_someone(const struct assignment *assignment);
+
+/* Tells whether setting it would change the pair; sets it. */
+bool assignment_changes(const struct assignment *assignment, struct field_int person, struct field_int group);
+void assignment_set(const struct assignment *assignment, struct field_int *person, struct field_int *group);
+
+#endif

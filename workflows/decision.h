@@ -1,0 +1,32 @@
+/* Decision: the few sentences that a decide says. Metadata is always a complete JSON object, or empty.
+ *
+ * Threads    one owner, the decision's.
+ * Ownership  texts are copied into the decision's buffer.
+ * Failure    out of memory shows in the buffer of the metadata, which the engine checks.
+ */
+#ifndef WORKFLOWS_DECISION_H
+#define WORKFLOWS_DECISION_H
+
+#include "workflows/names.h"
+#include "workflows/workflow.h"
+
+void decision_apply(struct decision *decision);
+void decision_leave(struct decision *decision); /* unchanged */
+
+/* Each refusal begins the metadata anew. */
+void decision_refuse(struct decision *decision, enum reason reason);
+/* {"ticket_id":7}: which row it is about. */
+void decision_refuse_row(struct decision *decision, enum reason reason, const char *key, int64_t id);
+/* {"parameter":"/level","message":"..."}, as parameters_decode says it. `message` needs no escaping. */
+void decision_refuse_parameter(struct decision *decision, const char *pointer, const char *message);
+/* {"from":"NEW","to":"CLOSED"} */
+void decision_refuse_transition(struct decision *decision, const struct machine *machine, int from, int to);
+
+/* Further members of the metadata: "key":1, "key":{"old":0,"new":1}. */
+void decision_add_int(struct decision *decision, const char *key, int64_t value);
+void decision_add_text(struct decision *decision, const char *key, struct span text);
+void decision_add_raw(struct decision *decision, const char *key, struct span json);
+void decision_add_int_change(struct decision *decision, const char *key, int64_t from, int64_t to);
+void decision_add_name_change(struct decision *decision, const char *key, const struct names *names, int from, int to);
+
+#endif

@@ -1,0 +1,18 @@
+/* Limits of what a command's data may hold, each named once. A value beyond one is refused with invalid_data; a JSON
+ * field that would grow beyond its own with too_large.
+ */
+#ifndef WORKFLOWS_LIMITS_H
+#define WORKFLOWS_LIMITS_H
+
+enum
+{
+    WORD_SIZE_MAX = 128,        /* categories, actions, authors, JSON keys: bytes; they are indexed or shown in lists */
+    TEXT_SIZE_MAX = 16 * 1024,  /* comments, remarks */
+    INT32_LIMIT = 2147483647,   /* of integer columns */
+    BULK_MAX = 500,             /* aggregates in one command: PROTOCOL B7 */
+    CHECKPOINTS_MAX = 500,      /* of one jobneed in one command */
+    JSON_FIELD_MAX = 64 * 1024, /* bytes of one JSON field in its shortest form (json/text.h) */
+    JSON_LENGTH_MAX = 10 * 1000, /* elements that json.append keeps at most */
+};
+
+#endif

@@ -1,0 +1,72 @@
+/* Parameters: the table of a command's data. One table decodes, validates, and prints the JSON Schema.
+ *
+ * Threads    const data; decoding keeps no state.
+ * Failure    the first wrong member by its JSON pointer, what it was, and what is accepted.
+ */
+#ifndef WORKFLOWS_PARAMETERS_H
+#define WORKFLOWS_PARAMETERS_H
+
+#include "workflows/command.h"
+
+enum parameter_kind
+{
+    PARAMETER_ID,      /* struct field_int, 1 .. 2^63-1 */
+    PARAMETER_INTEGER, /* struct field_int, minimum .. maximum */
+    PARAMETER_NUMBER,  /* struct field_number, finite, minimum .. maximum */
+    PARAMETER_BOOLEAN, /* struct field_bool */
+    PARAMETER_TEXT,    /* struct span, up to `maximum` bytes (and at least `minimum`) */
+    PARAMETER_NAME,    /* int, index of `names`; 0 = absent */
+    PARAMETER_TIME,    /* struct field_int, Unix microseconds; RFC 3339 text with offset or Z */
+    PARAMETER_UUID,    /* struct field_id */
+    PARAMETER_AGGREGATE, /* struct aggregate, text like "jobneed/7" */
+    PARAMETER_JSON,    /* const struct node *, any value */
+    PARAMETER_IDS,     /* struct field_ids: array of ids, minimum .. maximum elements, distinct */
+    PARAMETER_OBJECT,  /* nested struct laid out by `members` at `offset` */
+    PARAMETER_OBJECTS, /* struct field_objects: array of structs laid out by `members`, minimum .. maximum elements */
+};
+
+struct field_number { double value; bool set; };
+struct field_bool { bool value; bool set; };
+struct field_id { struct id value; bool set; };
+struct field_ids { const int64_t *at; size_t count; };
+struct field_objects { void *at; size_t count; };
+
+enum parameter_flag
+{
+    PARAMETER_REQUIRED = 1,
+    PARAMETER_NULLABLE = 2, /* JSON null is accepted and reads as absent */
+};
+
+struct parameter
+{
+    const char *name;
+    enum parameter_kind kind;
+    size_t offset;
+    unsigned flags;
+    int64_t minimum, maximum;       /* see the kind; for ids and times unused; both 0: no limits of its own */
+    const struct names *names;
+    const struct parameter *members; /* PARAMETER_OBJECT(S): ends with name NULL */
+    size_t member_size;              /* PARAMETER_OBJECTS: size of one element's struct */
+    const char *description;         /* one line for the schema */
+};
+
+/* Decodes `object` by the table (ends with name NULL) into `into` (zeroed by the caller). Unknown members, wrong
+ * kinds, out of range, missing: false, with *reterr set to metadata JSON {"parameter":"/x/0/y","message":"..."}. */
+bool parameters_decode(const struct parameter *table, const struct document *document, const struct node *object,
+                       struct arena *arena, void *into, struct span *reterr);
+
+/* The metadata of a refusal, in the arena: {"parameter":"/level","message":"..."}. Null when there is no memory; then
+ * the arena has failed. */
+struct span parameters_failure(struct arena *arena, struct span pointer, const char *message);
+
+/* Whether `minimum` and `maximum` mean anything. */
+bool parameters_is_bounded(const struct parameter *parameter);
+
+/* The JSON Schema (2020-12) of the table as an object schema. */
+void parameters_print_schema(const struct parameter *table, struct buffer *into);
+
+/* RFC 3339 to Unix microseconds; false when it is not one. */
+bool parameters_parse_time(struct span text, int64_t *ret_unix_us);
+bool parameters_parse_uuid(struct span text, struct id *ret);
+
+#endif

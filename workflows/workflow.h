@@ -1,0 +1,75 @@
+/* Workflow: one command type. A table row {type, parameters, needs, decide}; adding one is one file and one line in
+ * registry.c. Everything here is pure: no I/O, no clock, no randomness (DESIGN.md 3).
+ *
+ * Threads    const data; functions keep no state.
+ */
+#ifndef WORKFLOWS_WORKFLOW_H
+#define WORKFLOWS_WORKFLOW_H
+
+#include "workflows/parameters.h"
+#include "workflows/rows.h"
+
+/* What decide returns. The engine adds versions, status, person and group (from the root row before and after),
+ * `also`, times and authors. */
+struct decision
+{
+    enum outcome outcome;
+    enum reason reason;      /* when rejected */
+    struct buffer metadata;  /* JSON object text of what else to audit, or empty. The engine clears it before decide. */
+    int64_t now_us;          /* in: the command's changed_at, Unix microseconds (PROTOCOL R4) */
+    struct arena *arena;     /* in: for texts that rows keep */
+    struct aggregate aggregate; /* in: the command's; out: set by commands that create it under a drawn id */
+    enum operation operation;   /* out: what is audited where the data decides it; OPERATION_NONE: workflow->operation */
+};
+
+enum workflow_flag
+{
+    WORKFLOW_BULK = 1,     /* several aggregates: `expectedversion` is refused (PROTOCOL B9) */
+    WORKFLOW_COUNTERS = 2, /* raises no version, refuses `expectedversion` (PROTOCOL B8) */
+    WORKFLOW_CREATES = 4,  /* its aggregate may be absent: the engine does not answer not_found for it */
+};
+
+/* Which retry policy and lock times of domain.md a workflow uses; values are settings. */
+enum lock_class
+{
+    LOCK_ATTENDANCE,
+    LOCK_FACE_VERIFICATION,
+    LOCK_BEHAVIOUR,
+    LOCK_EMBEDDING,
+    LOCK_JOB_WORKFLOW,
+    LOCK_PARENT_WITH_CHILDREN,
+    LOCK_STATUS_CHANGE,
+    LOCK__COUNT,
+};
+
+struct workflow
+{
+    const char *type; /* "ticket.escalate" */
+    const char *description;
+    const struct parameter *parameters;
+    size_t parameters_size;
+    enum operation operation;
+    unsigned flags;
+    enum lock_class lock_class;
+
+    /* The aggregate that the data names; AGGREGATE_NONE when it is created under an id yet to be drawn. Also the place
+     * for checks across parameters: false refuses with invalid_data, *reterr as in parameters_decode. */
+    bool (*identify)(const void *parameters, struct arena *arena, struct aggregate *ret, struct span *reterr);
+
+    /* Wants the rows it reads or writes. */
+    void (*needs)(const struct command *command, struct rows *rows);
+
+    /* Optional: further looks that depend on loaded rows. One more round trip where any command wants one. */
+    void (*look)(const struct command *command, struct rows *rows);
+
+    /* Reads rows, edits rows. The engine has already answered not_found for the command's own root (unless
+     * WORKFLOW_CREATES) and stale_object. Bulk commands see their other roots absent as rows_read == NULL. */
+    void (*decide)(const struct command *command, struct rows *rows, struct decision *decision);
+};
+
+const struct workflow *workflow_find(struct span type);
+
+/* All of them, in the order of the registry; ends with NULL. */
+extern const struct workflow *const workflows[];
+
+#endif
