@@ -107,6 +107,16 @@ static void refuse_attribute(struct decoding *decoding, enum attribute attribute
     refuse_parameter(decoding, pointer, message);
 }
 
+static void refuse_name(struct decoding *decoding, struct span name)
+{
+    struct buffer pointer = BUFFER_EMPTY;
+    parameters_add_pointer(&pointer, name);
+    buffer_add_byte(&pointer, '\0');
+    refuse_parameter(decoding, buffer_failed(&pointer) ? "/" : pointer.at,
+                     "the name of an attribute has lower-case letters and digits only");
+    buffer_done(&pointer);
+}
+
 /* The attribute's text, or null when it is absent or refused: what is wrong never gets into an event. */
 static struct span read_text(struct decoding *decoding, enum attribute attribute)
 {
@@ -172,7 +182,7 @@ static void read_attributes(struct decoding *decoding)
         refuse_attribute(decoding, ATTRIBUTE_EXPECTEDVERSION, "expected a whole number of at least 0");
     }
     if (decoding->attributes.bad_name.at)
-        refuse_parameter(decoding, "/", "the name of an attribute has lower-case letters and digits only");
+        refuse_name(decoding, decoding->attributes.bad_name);
     if (decoding->attributes.has_data_base64)
         refuse_parameter(decoding, "/data_base64", "data is accepted as JSON only");
 }

@@ -11,11 +11,11 @@
 
 static const int64_t STATEMENT_US = 5000000;  /* of a statement that waits for no lock */
 static const int64_t LOCK_WAIT_US = 5000000;  /* PROTOCOL O3: then the holders are ended */
+static const int64_t RECONNECT_US = 5000000;  /* between two attempts while only `published` is to be raised */
 static const int64_t LOCK_SLACK_US = 3000000; /* how much later than that the server must have answered */
 
 enum
 {
-    RECORDED_MAX = 200000, /* events looked up on the audit topic; above the in-flight cap of any setting */
     RAISED_MAX = 512,      /* partitions of one statement */
 };
 
@@ -34,6 +34,7 @@ struct ownership_books
         int64_t fence, reached;
     } raised[RAISED_MAX];
     int raised_count;
+    int64_t next_connect_us; /* a lost session is not tried more often than this */
 };
 
 struct ownership_books *ownership_new(const struct settings *settings, ownership_find_published_fn *find_published,
@@ -189,15 +190,16 @@ static enum lock_answer lock_partition(struct ownership_books *books, int32_t pa
 
 /* --- what was published (PROTOCOL R1) --------------------------------------------------------------------------- */
 
-/* Positions at or above `published` that no earlier rewind covers. */
+/* Positions from `published` up that no earlier rewind covers, the highest first, a page at a time. */
 static const char recorded_sql[] =
     "SELECT kafka_offset, event_id, (extract(epoch FROM at) * 1000000)::bigint FROM ("
-    "SELECT kafka_offset, event_id, fence, changed_at AS at FROM interlock.audit_event "
-    "WHERE partition_id = $1::int AND kafka_offset >= $2::bigint UNION ALL "
-    "SELECT kafka_offset, NULL, fence, first_failed_at FROM interlock.dead_letter "
-    "WHERE partition_id = $1::int AND kafka_offset >= $2::bigint) recorded "
+    "SELECT kafka_offset, event_id, fence, changed_at AS at FROM interlock.audit_event WHERE partition_id = $1::int "
+    "AND kafka_offset >= $2::bigint AND kafka_offset < $3::bigint UNION ALL "
+    "SELECT kafka_offset, NULL, fence, first_failed_at FROM interlock.dead_letter WHERE partition_id = $1::int "
+    "AND kafka_offset >= $2::bigint AND kafka_offset < $3::bigint) recorded "
     "WHERE NOT EXISTS (SELECT 1 FROM interlock.partition_rewind rewind WHERE rewind.partition_id = $1::int "
-    "AND recorded.fence < rewind.fence AND recorded.kafka_offset < rewind.below) ORDER BY kafka_offset LIMIT 200000";
+    "AND recorded.fence < rewind.fence AND recorded.kafka_offset < rewind.below) "
+    "ORDER BY kafka_offset DESC LIMIT 50000";
 
 static struct id read_uuid(const char *text)
 {
@@ -216,34 +218,59 @@ static struct id read_uuid(const char *text)
     return id;
 }
 
-/* *ret_below: 1 + the highest position that was published, at least `published`. */
-static bool find_below(struct ownership_books *books, const struct tenure *tenure, int64_t published,
-                       const struct session_stop *stop, int64_t *ret_below)
+enum page_answer
 {
-    struct number_text id, from;
-    const char *values[2] = { print_number(&id, tenure->ownership.partition_id), print_number(&from, published) };
-    cleanup_result PGresult *result = run(books, recorded_sql, 2, values, stop);
+    PAGE_FOUND, /* *ret_highest */
+    PAGE_NONE,  /* nothing of the page was published: *ret_lowest is where the next one ends */
+    PAGE_END,   /* there are no rows */
+    PAGE_FAILED,
+};
 
-    if (result == NULL)
-        return false;
+static enum page_answer search_page(struct ownership_books *books, const struct tenure *tenure,
+                                    const PGresult *result, int64_t *ret_highest, int64_t *ret_lowest)
+{
     int count = PQntuples(result);
-    int64_t highest = -1;
     struct recorded_event *events = calloc((size_t)count + 1, sizeof(*events));
-    if (events == NULL || count >= RECORDED_MAX)
+
+    if (count == 0 || events == NULL)
     {
         free(events);
-        return again(books, "too many events to look up on the audit topic"), false;
+        return count == 0 ? PAGE_END : PAGE_FAILED;
     }
     for (int i = 0; i < count; i++)
-        events[i] = (struct recorded_event){
+        events[count - 1 - i] = (struct recorded_event){
             .offset = read_number(result, i, 0),
             .event_id = PQgetisnull(result, i, 1) ? (struct id){ 0, 0 } : read_uuid(PQgetvalue(result, i, 1)),
             .recorded_at_us = read_number(result, i, 2),
         };
-    bool found = count == 0 || books->find_published(books->owner, tenure, events, count, &highest);
+    *ret_lowest = events[0].offset;
+    bool searched = books->find_published(books->owner, tenure, events, count, ret_highest);
     free(events);
-    if (!found)
-        return again(books, "the audit topic could not be searched"), false;
+    if (!searched)
+        return PAGE_FAILED;
+    return *ret_highest >= 0 ? PAGE_FOUND : PAGE_NONE;
+}
+
+/* *ret_below: 1 + the highest position that was published, at least `published`. */
+static bool find_below(struct ownership_books *books, const struct tenure *tenure, int64_t published,
+                       const struct session_stop *stop, int64_t *ret_below)
+{
+    struct number_text id, from, to;
+    int64_t highest = -1, end = INT64_MAX;
+
+    for (;;)
+    {
+        const char *values[3] = { print_number(&id, tenure->ownership.partition_id), print_number(&from, published),
+                                  print_number(&to, end) };
+        cleanup_result PGresult *result = run(books, recorded_sql, 3, values, stop);
+        if (result == NULL)
+            return false;
+        enum page_answer answer = search_page(books, tenure, result, &highest, &end);
+        if (answer == PAGE_FAILED)
+            return again(books, "the audit topic could not be searched"), false;
+        if (answer == PAGE_FOUND || answer == PAGE_END)
+            break;
+    }
     *ret_below = highest + 1 > published ? highest + 1 : published;
     return true;
 }
@@ -465,12 +492,20 @@ static bool send_raise(struct ownership_books *books, struct tenure *const *tenu
     return books->raised_count > 0;
 }
 
+static bool reconnect(struct ownership_books *books)
+{
+    if (monotonic_us() < books->next_connect_us)
+        return false;
+    books->next_connect_us = monotonic_us() + RECONNECT_US;
+    return session_connect(books->session, NULL);
+}
+
 void ownership_raise(struct ownership_books *books, struct tenure *const *tenures, int count, int64_t wait_us)
 {
     int64_t deadline_us = monotonic_us() + wait_us;
 
-    if (!session_is_open(books->session))
-        return; /* opened by the next takeover; a lag only costs */
+    if (!session_is_open(books->session) && !reconnect(books))
+        return; /* a lag only costs */
     if (books->raised_count > 0)
         collect_raise(books, tenures, count);
     if (books->raised_count > 0 || !session_is_open(books->session) || !send_raise(books, tenures, count) ||

@@ -26,6 +26,7 @@ struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch)
     atomic_init(&tenure->state, TENURE_ASKED);
     atomic_init(&tenure->moved_us, monotonic_us());
     atomic_init(&tenure->committed, OFFSET_NONE);
+    atomic_init(&tenure->give_up_us, INT64_MAX);
     return tenure;
 }
 

@@ -33,6 +33,7 @@ struct tenure
     atomic_int references;
     atomic_int state;      /* enum tenure_state; writer: publisher; reader: poll thread */
     atomic_bool revoked;   /* writer: poll thread; readers: lanes, publisher */
+    atomic_int_fast64_t give_up_us; /* monotonic; past it nothing of the tenure is published any more. Writer: poll thread */
 
     /* Back-pressure (PROTOCOL L3). In flight = received and not published. Added to by the poll thread, taken from by
      * the publisher, read by the poll thread. */
@@ -59,6 +60,11 @@ void tenure_drop(struct tenure *tenure, int count);           /* gives reference
 static inline struct tenure *tenure_of(const struct delivery *delivery)
 {
     return delivery->ownership->slot;
+}
+
+static inline bool tenure_is_given_up(const struct tenure *tenure, int64_t now_us)
+{
+    return atomic_load_explicit(&tenure->give_up_us, memory_order_acquire) <= now_us;
 }
 
 static inline bool tenure_is_revoked(const struct tenure *tenure)

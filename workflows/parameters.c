@@ -22,39 +22,45 @@ struct decoding
 
 enum
 {
-    SHOWN_NAME_MAX = 64, /* of an unknown member's name; the event must not grow with it */
+    SHOWN_NAME_MAX = 64,
     TABLE_SIZE_MAX = 64, /* parameters seen are a 64-bit mask */
 };
 
 /* --- failure --------------------------------------------------------------------------------------------------- */
+
+void parameters_add_pointer(struct buffer *into, struct span name)
+{
+    size_t size = name.size;
+    if (size > SHOWN_NAME_MAX)
+    {
+        size = SHOWN_NAME_MAX;
+        while (size > 0 && ((unsigned char)name.at[size] & 0xc0) == 0x80)
+            size--; /* not in the middle of a character */
+    }
+    buffer_add_byte(into, '/');
+    for (size_t i = 0; i < size; i++)
+    {
+        if (name.at[i] == '~')
+            buffer_add_text(into, "~0");
+        else if (name.at[i] == '/')
+            buffer_add_text(into, "~1");
+        else
+            buffer_add_byte(into, name.at[i]);
+    }
+}
 
 static void print_pointer(struct buffer *into, const struct place *place)
 {
     if (!place)
         return;
     print_pointer(into, place->outer);
-    buffer_add_byte(into, '/');
-    if (!place->name.at)
+    if (place->name.at)
     {
-        buffer_add_int64(into, (int64_t)place->index);
+        parameters_add_pointer(into, place->name);
         return;
     }
-    size_t size = place->name.size;
-    if (size > SHOWN_NAME_MAX)
-    {
-        size = SHOWN_NAME_MAX;
-        while (size > 0 && ((unsigned char)place->name.at[size] & 0xc0) == 0x80)
-            size--; /* not in the middle of a character */
-    }
-    for (size_t i = 0; i < size; i++) /* RFC 6901 */
-    {
-        if (place->name.at[i] == '~')
-            buffer_add_text(into, "~0");
-        else if (place->name.at[i] == '/')
-            buffer_add_text(into, "~1");
-        else
-            buffer_add_byte(into, place->name.at[i]);
-    }
+    buffer_add_byte(into, '/');
+    buffer_add_int64(into, (int64_t)place->index);
 }
 
 static bool fail(const struct decoding *decoding, const struct place *place, const char *message)

@@ -59,6 +59,10 @@ bool parameters_decode(const struct parameter *table, const struct document *doc
  * the arena has failed. */
 struct span parameters_failure(struct arena *arena, struct span pointer, const char *message);
 
+/* One step of a JSON pointer (RFC 6901), with its '/'. The name comes from outside: it is cut to 64 bytes, so that what
+ * is said about it does not grow with it. */
+void parameters_add_pointer(struct buffer *into, struct span name);
+
 /* Whether `minimum` and `maximum` mean anything. */
 bool parameters_is_bounded(const struct parameter *parameter);
 

@@ -37,7 +37,8 @@ int jobneed_autoclose_checkpoints(struct rows *rows, struct decision *decision, 
             continue;
         if (!json_merge(decision->arena, child->other_info, &closed, 1, &other_info))
         {
-            decision_refuse_row(decision, REASON_INVALID_DATA, "other_info_of_jobneed_id", child->id.value);
+            decision_refuse_parameter(decision, "/jobneed_id", "other_info of a checkpoint is not a JSON object");
+            decision_add_int(decision, "checkpoint_id", child->id.value);
             return -1;
         }
         struct jobneed_row *edited = rows_edit(rows, &entity_jobneed, id_of(child->id.value));
