@@ -9,6 +9,7 @@ import random
 import pytest
 
 from harness.commands import Message, append, create_ticket, escalate, partition_of, transition
+from harness.proxy import LateEndTxn, Proxy
 from harness.waiting import NotReached, holds_for, until
 
 OFF = [False, True]  # the failure first, the promise second: a test that could not fail proves nothing
@@ -150,6 +151,34 @@ def test_p4_an_event_is_seen_once_though_workers_die(world, delivery):
     else:
         assert doubled > 0, "at least once never published an event twice: nothing shows what the transaction is for"
         assert {each.invariant for each in world.violations()} <= {"I1", "I2"}
+
+
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("guard", OFF, ids=NAMES)
+def test_p4_the_guard_rebuilds_a_producer_whose_last_end_was_retried(world, guard):
+    """The old end of one transaction arrives in the middle of the next one. With the same epoch it commits events whose
+    offsets never follow, as the worker dies then: they are published again. The guard makes the epoch another."""
+    worker = world.worker(start=False, protections_producer_guard=switch(guard))
+    late = LateEndTxn(then=worker.kill)
+    proxy = Proxy(world.stack.bootstrap, late)
+    worker.environment["KAFKA_BOOTSTRAP"] = proxy.address
+    try:
+        worker.start().wait_ready()
+        world.ask(*[create_ticket(number) for number in range(1, 21)])
+        world.drain()
+        late.arm()
+        world.ask(*[escalate(number) for number in range(1, 21)])
+        world.publish(*[escalate(number) for number in range(1, 21)])
+        assert late.delivered.wait(40), "no second transaction came"
+    finally:
+        proxy.close()
+    world.worker()
+    world.drain()
+    events = [each.event_id for each in world.audit.all()]
+    if guard:
+        world.check()
+    else:
+        assert len(events) > len(set(events)), "no event came twice: nothing shows what the guard is for"
 
 
 @pytest.mark.seconds(90)

@@ -1,0 +1,111 @@
+#include "consumers/publication.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static bool reserve_parts(struct publication *publication, int count)
+{
+    if (count <= publication->capacity)
+        return true;
+    struct part *parts = realloc(publication->parts, (size_t)count * sizeof(*parts));
+    if (parts == NULL)
+        return false;
+    publication->parts = parts;
+    publication->capacity = count;
+    return true;
+}
+
+static void append(struct part *part, struct delivery *delivery)
+{
+    delivery->next = NULL;
+    if (part->last)
+        part->last->next = delivery;
+    else
+        part->first = delivery;
+    part->last = delivery;
+    part->count++;
+    part->events += delivery->answer == ANSWER_EVENT;
+    part->dead_letters += delivery->answer == ANSWER_DEAD_LETTER;
+    part->bytes += parcel_size(delivery);
+    part->next_offset = delivery->offset + 1;
+}
+
+bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start)
+{
+    int events = 0;
+    size_t bytes = 0;
+
+    assert(publication->count == 0);
+    if (!reserve_parts(publication, count))
+        return false;
+    publication->deliveries = 0;
+    for (int i = 0; i < count; i++)
+    {
+        struct tenure *tenure = tenures[(start + i) % count];
+        struct part part = { .tenure = tenure };
+        while (tenure->live && events < PUBLICATION_EVENTS_MAX && bytes < PUBLICATION_BYTES_MAX &&
+               publication->deliveries < PUBLICATION_DELIVERIES_MAX)
+        {
+            struct delivery *delivery = watermark_pop(&tenure->watermark);
+            if (delivery == NULL)
+                break;
+            append(&part, delivery);
+            publication->deliveries++;
+            events += delivery->answer != ANSWER_NOTHING;
+            bytes += delivery->answer == ANSWER_DEAD_LETTER ? parcel_size(delivery) : delivery->event_size;
+        }
+        if (part.count > 0)
+            publication->parts[publication->count++] = part;
+    }
+    return publication->count > 0;
+}
+
+rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *publication)
+{
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(publication->count);
+
+    for (int i = 0; i < publication->count; i++)
+    {
+        const struct part *part = &publication->parts[i];
+        rd_kafka_topic_partition_list_add(offsets, part->tenure->topic, part->tenure->ownership.partition)->offset =
+            part->next_offset;
+    }
+    return offsets;
+}
+
+enum producer_result publication_send(const struct publication *publication, struct producer *producer,
+                                      const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
+{
+    enum producer_result result = producer_begin(producer);
+
+    for (int i = 0; i < publication->count && result == PRODUCER_DONE; i++)
+        for (const struct delivery *delivery = publication->parts[i].first; delivery && result == PRODUCER_DONE;
+             delivery = delivery->next)
+            if (delivery->answer != ANSWER_NOTHING)
+                result = producer_send(producer, delivery);
+    if (result != PRODUCER_DONE)
+        return result;
+    rd_kafka_topic_partition_list_t *offsets = publication_offsets(publication);
+    result = producer_commit(producer, offsets, group, deadline_us);
+    rd_kafka_topic_partition_list_destroy(offsets);
+    return result;
+}
+
+void publication_release(struct publication *publication, int index, struct parcels *parcels)
+{
+    struct part part = publication->parts[index];
+
+    publication->parts[index] = publication->parts[--publication->count];
+    publication->deliveries -= part.count;
+    parcels_give_back(parcels, part.first);
+    atomic_fetch_sub_explicit(&part.tenure->in_flight, part.count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&part.tenure->in_flight_bytes, (int64_t)part.bytes, memory_order_relaxed);
+    tenure_drop(part.tenure, part.count);
+}
+
+void publication_done(struct publication *publication)
+{
+    assert(publication->count == 0);
+    free(publication->parts);
+    *publication = PUBLICATION_EMPTY;
+}

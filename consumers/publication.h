@@ -1,0 +1,56 @@
+/* Publication: what goes out together: of several partitions the contiguous prefix of answered deliveries, with the
+ * offset each partition is then committed at (PROTOCOL K1, K2). It can be sent again as it is (PROTOCOL K3).
+ *
+ * Threads    one owner, the publisher.
+ * Ownership  holds deliveries popped from the watermarks until publication_release gives them back.
+ * Failure    sending answers as the producer does; the publication itself is not changed by it.
+ */
+#ifndef CONSUMERS_PUBLICATION_H
+#define CONSUMERS_PUBLICATION_H
+
+#include "consumers/parcels.h"
+#include "consumers/producer.h"
+#include "consumers/tenure.h"
+
+enum
+{
+    PUBLICATION_EVENTS_MAX = 10000,             /* librdkafka's queue takes 100,000 */
+    PUBLICATION_BYTES_MAX = 8 * 1024 * 1024,    /* copies of these lie in librdkafka meanwhile */
+    PUBLICATION_DELIVERIES_MAX = 50000,         /* with those that have nothing to publish */
+};
+
+struct part
+{
+    struct tenure *tenure;
+    struct delivery *first, *last;
+    int count, events, dead_letters;
+    size_t bytes; /* of messages, as they are counted in flight */
+    int64_t next_offset;
+};
+
+struct publication
+{
+    struct part *parts;
+    int count, capacity;
+    int deliveries;
+};
+
+#define PUBLICATION_EMPTY ((struct publication){ NULL, 0, 0, 0 })
+
+/* Pops prefixes of live tenures, beginning with number `start`, until the caps. False: nothing is there (or no memory
+ * for the list of parts). */
+bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start);
+
+/* One attempt at all of it, up to the deadline. */
+enum producer_result publication_send(const struct publication *publication, struct producer *producer,
+                                      const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us);
+
+/* The offsets it commits; the caller destroys. */
+rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *publication);
+
+/* Gives back the deliveries of one part and takes the part out. */
+void publication_release(struct publication *publication, int index, struct parcels *parcels);
+
+void publication_done(struct publication *publication);
+
+#endif

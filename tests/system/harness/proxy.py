@@ -1,0 +1,153 @@
+"""A proxy between a worker and the broker that understands just enough of Kafka to hold a request back.
+
+It reads frames, tells requests by their API key, and puts its own port into the answers that name the broker's, so that
+clients come back to it. The versions that librdkafka 2.0.2 speaks write a broker as (string host, int32 port).
+"""
+
+import socket
+import struct
+import threading
+
+END_TXN = 26
+TXN_OFFSET_COMMIT = 28
+
+
+def read_frame(connection):
+    """One frame with its length, or None at the end."""
+    head = read_exactly(connection, 4)
+    if head is None:
+        return None
+    body = read_exactly(connection, struct.unpack(">i", head)[0])
+    return None if body is None else head + body
+
+
+def read_exactly(connection, size):
+    data = bytearray()
+    while len(data) < size:
+        try:
+            part = connection.recv(size - len(data))
+        except OSError:
+            return None
+        if not part:
+            return None
+        data += part
+    return bytes(data)
+
+
+class Connection:
+    """One client's connection and the one to the broker that belongs to it."""
+
+    def __init__(self, proxy, client):
+        self.proxy, self.client = proxy, client
+        self.broker = socket.create_connection(proxy.broker)
+        for each in (client, self.broker):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.answer_held = threading.Event()
+        self.client_gone = False
+        for target in (self.forward_requests, self.forward_answers):
+            threading.Thread(target=target, daemon=True).start()
+
+    def forward_requests(self):
+        while (frame := read_frame(self.client)) is not None:
+            key = struct.unpack(">h", frame[4:6])[0]
+            if self.proxy.on_request(self, key, frame):
+                self.to_broker(frame)
+        if not self.client_gone:
+            self.close()
+
+    def forward_answers(self):
+        while (frame := read_frame(self.broker)) is not None:
+            if self.client_gone:
+                self.answer_held.set()
+                continue
+            try:
+                self.client.sendall(frame.replace(*self.proxy.ports))
+            except OSError:
+                break
+        self.close()
+
+    def to_broker(self, frame):
+        try:
+            self.broker.sendall(frame)
+        except OSError:
+            self.close()
+
+    def lose_client(self):
+        """The client sees its connection break; the broker does not."""
+        self.client_gone = True
+        self.client.shutdown(socket.SHUT_RDWR)
+        self.client.close()
+
+    def close(self):
+        for each in (self.client, self.broker):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            each.close()
+
+
+class Proxy:
+    """`on_request(connection, key, frame)`: true forwards the request. Without one, all are."""
+
+    def __init__(self, broker, on_request=lambda connection, key, frame: True):
+        host, port = broker.rsplit(":", 1)
+        self.broker, self.on_request = (host, int(port)), on_request
+        self.listener = socket.create_server((host, 0))
+        self.port = self.listener.getsockname()[1]
+        name = struct.pack(">h", len(host)) + host.encode()
+        self.ports = (name + struct.pack(">i", int(port)), name + struct.pack(">i", self.port))
+        self.connections = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"{self.broker[0]}:{self.port}"
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections.append(Connection(self, client))
+
+    def close(self):
+        self.listener.close()
+        for each in self.connections:
+            each.close()
+
+
+class LateEndTxn:
+    """Holds the end of one transaction back, lets the client believe that its connection broke (it sends it again, and
+    the broker is content), and delivers the old one in the middle of the next transaction: between its events and its
+    offsets. `then` is called right after that, before the offsets go on."""
+
+    def __init__(self, then):
+        self.then = then
+        self.lock = threading.Lock()
+        self.armed = False
+        self.held = None
+        self.seen_again = False
+        self.delivered = threading.Event()
+
+    def arm(self):
+        self.armed = True
+
+    def __call__(self, connection, key, frame):
+        with self.lock:
+            if not self.armed:
+                return True
+            if key == END_TXN and self.held is None:
+                self.held = (connection, frame)
+                connection.lose_client()
+                return False
+            if key == END_TXN:
+                self.seen_again = True
+            if key == TXN_OFFSET_COMMIT and self.seen_again and not self.delivered.is_set():
+                old, late = self.held
+                old.to_broker(late)
+                old.answer_held.wait(10)
+                self.then()
+                self.delivered.set()
+            return True

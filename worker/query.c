@@ -1,0 +1,131 @@
+#include "worker/query.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void query_closep(PGconn **connection)
+{
+    if (*connection)
+        PQfinish(*connection);
+    *connection = NULL;
+}
+
+void query_clearp(PGresult **result)
+{
+    if (*result)
+        PQclear(*result);
+    *result = NULL;
+}
+
+const char *query_text(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+}
+
+/* libpq's messages end with newlines and may have several lines: one is enough for a line of ours. */
+static void add_first_line(struct buffer *into, const char *text)
+{
+    buffer_add(into, text, strcspn(text, "\n"));
+}
+
+PGconn *query_connect(const struct settings *settings, const char *application, struct buffer *reterr)
+{
+    char timeout[24];
+    /* libpq counts in seconds, and below 2 it takes 2. */
+    snprintf(timeout, sizeof(timeout), "%lld", (long long)((settings->database.connect_timeout_us + 999999) / 1000000));
+    const char *const names[] = { "dbname", "connect_timeout", "application_name", NULL };
+    const char *const values[] = { settings->database.url, timeout, application, NULL };
+    PGconn *connection = PQconnectdbParams(names, values, 1);
+    if (connection && PQstatus(connection) == CONNECTION_OK)
+    {
+        PQsetErrorVerbosity(connection, PQERRORS_TERSE);
+        return connection;
+    }
+    buffer_add_text(reterr, "PostgreSQL at ");
+    settings_add_url(settings->database.url, reterr);
+    buffer_add_text(reterr, " cannot be reached: ");
+    add_first_line(reterr, connection ? PQerrorMessage(connection) : "out of memory");
+    query_closep(&connection);
+    return NULL;
+}
+
+/* The line of the script at which the server stopped, from its position counted in characters; 0: not known. */
+static int failed_line(const PGresult *result, const char *script)
+{
+    const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
+    long characters = position ? atol(position) : 0;
+    if (characters <= 0)
+        return 0;
+    int line = 1;
+    for (const char *at = script; *at && characters > 1; at++)
+    {
+        line += *at == '\n';
+        /* Bytes that continue a UTF-8 sequence are no characters of their own. */
+        characters -= ((unsigned char)at[1] & 0xC0) != 0x80;
+    }
+    return line;
+}
+
+static bool is_good(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+static void add_failure(PGconn *connection, const PGresult *result, struct buffer *reterr)
+{
+    const char *sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    if (!sqlstate || !message)
+    {
+        buffer_add_text(reterr, "the session was lost: ");
+        add_first_line(reterr, PQerrorMessage(connection));
+        return;
+    }
+    add_first_line(reterr, message);
+    buffer_add_text(reterr, " (SQLSTATE ");
+    buffer_add_text(reterr, sqlstate);
+    buffer_add_text(reterr, ")");
+}
+
+PGresult *query_run(PGconn *connection, const char *sql, int count, const char *const *values, struct buffer *reterr)
+{
+    PGresult *result = PQexecParams(connection, sql, count, NULL, values, NULL, NULL, 0);
+    if (result && is_good(result))
+        return result;
+    buffer_add_text(reterr, "PostgreSQL: ");
+    add_failure(connection, result, reterr);
+    query_clearp(&result);
+    return NULL;
+}
+
+PGresult *query_run_script(PGconn *connection, const char *script, const char *name, struct buffer *reterr)
+{
+    PGresult *result = PQexec(connection, script);
+    if (result && is_good(result))
+        return result;
+    int line = result ? failed_line(result, script) : 0;
+    buffer_add_text(reterr, name);
+    if (line > 0)
+    {
+        buffer_add_text(reterr, ":");
+        buffer_add_int64(reterr, line);
+    }
+    buffer_add_text(reterr, ": ");
+    add_failure(connection, result, reterr);
+    query_clearp(&result);
+    return NULL;
+}
+
+bool query_commit(PGconn *connection, struct buffer *reterr)
+{
+    QUERY_RESULT result = query_run(connection, "COMMIT", 0, NULL, reterr);
+    if (!result)
+        return false;
+    const char *tag = PQcmdStatus(result);
+    if (strcmp(tag, "COMMIT") == 0)
+        return true;
+    buffer_add_text(reterr, "PostgreSQL answered COMMIT with ");
+    buffer_add_text(reterr, tag);
+    return false;
+}
