@@ -1,6 +1,7 @@
 /* The engine alone: a pool of lanes fed from memory, no Kafka. Tells what PostgreSQL, Redis and the lanes cost before the
  * edge is added. Usage: engine COMMANDS TICKETS; DATABASE_URL, REDIS_URL and INTERLOCK_* as for the worker. The schema
  * must be there, with tickets 1..TICKETS. */
+#include <libpq-fe.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -504,7 +504,7 @@ void ownership_raise(struct ownership_books *books, struct tenure *const *tenure
 {
     int64_t deadline_us = monotonic_us() + wait_us;
 
-    if (!session_is_open(books->session) && !reconnect(books))
+    if (!session_is_open(books->session) && (wait_us > 0 || !reconnect(books)))
         return; /* a lag only costs */
     if (books->raised_count > 0)
         collect_raise(books, tenures, count);

@@ -163,12 +163,14 @@ struct span parcel_header_last(const struct delivery *delivery, const char *name
 
 /* --- making ----------------------------------------------------------------------------------------------------- */
 
-static struct span source_header(const void *owner, const char *name)
+/* The last header of the name; one without a value counts as not there. */
+static bool source_header(void *owner, const char *name, struct span *ret_value)
 {
-    return parcel_header_last(owner, name);
+    *ret_value = parcel_header_last(owner, name);
+    return ret_value->at != NULL;
 }
 
-static struct envelope_source source_of(const struct delivery *delivery)
+static struct envelope_source source_of(struct delivery *delivery)
 {
     return (struct envelope_source){
         .key = delivery->key, .value = delivery->value, .header = source_header, .owner = delivery
@@ -263,5 +265,6 @@ size_t parcel_size(const struct delivery *delivery)
 enum decode_result parcel_decode(struct delivery *delivery, struct arena *arena, struct command *ret)
 {
     struct envelope_source source = source_of(delivery);
-    return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message);
+    return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,
+                           sizeof(delivery->dead_message));
 }

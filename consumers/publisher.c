@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/audit_scan.h"
-#include "consumers/committed.h"
-#include "consumers/ownership.h"
+#include "consumers/offset_commits.h"
 #include "consumers/publication.h"
+#include "consumers/takeover.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -19,7 +18,7 @@ static const int64_t RAISE_EVERY_US = 200000;   /* `published` in PostgreSQL lag
 static const int64_t RAISE_AT_END_US = 2000000; /* how long the last raise of an ownership may take */
 static const int64_t IDLE_US = 1000000;         /* librdkafka's callbacks are served this often without work */
 static const int64_t PAUSE_US = 200000;         /* between two attempts at something that is not there */
-static const int64_t ANSWER_US = 1000000;       /* of one call that waits for Kafka */
+static const int64_t ANSWER_US = 1000000;       /* of one step towards a producer */
 static const int64_t ATTEMPT_US = 10000000;     /* of one publication, at the most */
 static const int64_t LOG_EVERY_US = 30000000;
 
@@ -38,28 +37,26 @@ struct publisher
     int asked_count, asked_capacity;
     rd_kafka_consumer_group_metadata_t *asked_group;
     uint64_t finish_wanted, finish_done;
-    rd_kafka_t *asked_consumer;
-    char problem[320];
+    rd_kafka_t *consumer; /* at-least-once: whose handle commits offsets */
+    char problem[480];
 
     /* Of the publisher's thread. */
     struct producer *producer;
-    struct committed *committed;
-    struct ownership_books *books;
+    struct takeover *takeover;
+    struct offset_commits commits; /* at-least-once */
     rd_kafka_consumer_group_metadata_t *group;
-    rd_kafka_t *consumer;
     struct tenure **tenures; /* taken over, each with a reference */
     int count, capacity;
+    struct tenure **taking; /* asked for, not taken over yet, each with a reference */
+    int taking_count;
+    int64_t next_round_us;
     int turn; /* whose prefix is gathered first */
     struct publication publication;
     bool unclear; /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
     int slot_number; /* that the producer was made for */
+    bool unraised; /* PostgreSQL may not know yet what is published */
     int64_t next_raise_us;
     struct log_rate problem_rate;
-
-    /* At-least-once: one commit of offsets is out at a time. */
-    rd_kafka_queue_t *commit_queue;
-    bool commit_out, commit_failed;
-    rd_kafka_topic_partition_list_t *commit_offsets; /* what is out */
 };
 
 /* --- talking to the outside ------------------------------------------------------------------------------------- */
@@ -74,7 +71,7 @@ static void set_problem(struct publisher *publisher, const char *what)
 /* Something is waited for: kept for /readyz, and logged now and every 30 s. */
 static void complain(struct publisher *publisher, const char *doing, const char *what)
 {
-    char text[400];
+    char text[sizeof(publisher->problem)];
 
     snprintf(text, sizeof(text), "%s: %s", doing, what);
     set_problem(publisher, text);
@@ -160,7 +157,7 @@ bool publisher_finish(struct publisher *publisher, int64_t deadline_us)
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
 {
     pthread_mutex_lock(&publisher->mutex);
-    publisher->asked_consumer = consumer;
+    publisher->consumer = consumer;
     pthread_mutex_unlock(&publisher->mutex);
 }
 
@@ -347,6 +344,7 @@ static void settle_all(struct publisher *publisher)
     while (publisher->publication.count > 0)
         settle_part(publisher, publisher->publication.count - 1);
     metrics_add(METRIC_PUBLICATIONS, 1);
+    publisher->unraised = true;
     publisher->options.wake(publisher->options.owner);
 }
 
@@ -354,7 +352,7 @@ static void settle_all(struct publisher *publisher)
 static bool settle_reached(struct publisher *publisher)
 {
     rd_kafka_topic_partition_list_t *offsets = publication_offsets(&publisher->publication);
-    bool known = committed_read(publisher->committed, offsets, ANSWER_US);
+    bool known = takeover_read_committed(publisher->takeover, offsets);
 
     for (int i = publisher->publication.count - 1; known && i >= 0; i--)
     {
@@ -366,7 +364,7 @@ static bool settle_reached(struct publisher *publisher)
     }
     rd_kafka_topic_partition_list_destroy(offsets);
     if (!known)
-        complain(publisher, "publisher", committed_problem(publisher->committed));
+        complain(publisher, "publisher", takeover_problem(publisher->takeover));
     publisher->unclear = !known;
     return known;
 }
@@ -423,81 +421,328 @@ static void publish(struct publisher *publisher)
     publisher->unclear = false;
 }
 
-/* --- at-least-once: committing offsets -------------------------------------------------------------------------- */
+/* --- beginnings and ends of tenures ----------------------------------------------------------------------------- */
 
-static void on_committed(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *offsets,
-                         void *owner)
+static void keep_tenure(struct publisher *publisher, struct tenure *tenure)
 {
-    struct publisher *publisher = owner;
-    (void)consumer, (void)offsets;
-
-    publisher->commit_out = false;
-    publisher->commit_failed = error != RD_KAFKA_RESP_ERR_NO_ERROR;
-    for (int i = 0; !publisher->commit_failed && i < publisher->count; i++)
+    if (publisher->count == publisher->capacity)
     {
-        struct tenure *tenure = publisher->tenures[i];
-        const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(
-            publisher->commit_offsets, tenure->topic, tenure->ownership.partition);
-        if (found && found->offset > tenure->published_reached)
-            tenure->published_reached = found->offset;
+        int capacity = publisher->capacity ? 2 * publisher->capacity : 64;
+        struct tenure **tenures = realloc(publisher->tenures, (size_t)capacity * sizeof(struct tenure *));
+        if (tenures == NULL)
+            abort(); /* as in publisher_take_over */
+        publisher->tenures = tenures;
+        publisher->capacity = capacity;
     }
-    rd_kafka_topic_partition_list_destroy(publisher->commit_offsets);
-    publisher->commit_offsets = NULL;
+    publisher->tenures[publisher->count++] = tenure;
+    tenure->live = true;
+    /* Release: the poll thread and the lanes read the ownership that was written before. */
+    atomic_store_explicit(&tenure->state, TENURE_TAKEN, memory_order_release);
 }
 
-/* Offsets that are published and not committed yet. The consumer is the poll thread's, but rd_kafka_commit_queue only
- * enqueues an operation for librdkafka's own thread, which is what makes it safe from any thread; the answer comes to a
- * queue of ours. A commit that reaches the broker after a revoke sets the offset to one whose prefix is published: at
- * the worst messages are read again. */
-static void commit_offsets(struct publisher *publisher)
+static int drop_revoked(struct tenure **asked, int count)
 {
-    pthread_mutex_lock(&publisher->mutex);
-    publisher->consumer = publisher->asked_consumer;
-    pthread_mutex_unlock(&publisher->mutex);
-    if (publisher->commit_queue)
-        rd_kafka_queue_poll_callback(publisher->commit_queue, 0);
-    if (publisher->commit_out || publisher->consumer == NULL)
+    int left = 0;
+
+    for (int i = 0; i < count; i++)
+        if (tenure_is_revoked(asked[i]))
+            tenure_drop(asked[i], 1);
+        else
+            asked[left++] = asked[i];
+    return left;
+}
+
+static void ask_more(struct publisher *publisher, struct tenure *const *asked, int count)
+{
+    size_t needed = (size_t)(publisher->taking_count + count) * sizeof(struct tenure *);
+    struct tenure **taking = realloc(publisher->taking, needed);
+
+    if (taking == NULL)
+        abort(); /* as in publisher_take_over */
+    publisher->taking = taking;
+    for (int i = 0; i < count; i++)
+        publisher->taking[publisher->taking_count++] = asked[i];
+    publisher->next_round_us = 0;
+}
+
+/* One round at what is asked for. The producer comes first: an unclear transaction of ours must have ended before
+ * committed offsets mean anything. What is left is tried again after a pause, while the others go on. */
+static void take_over(struct publisher *publisher)
+{
+    int count = publisher->taking_count = drop_revoked(publisher->taking, publisher->taking_count);
+
+    if (count == 0 || monotonic_us() < publisher->next_round_us)
         return;
-    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(publisher->count);
+    int left = open_producer(publisher) ? takeover_round(publisher->takeover, publisher->taking, count) : count;
+    for (int i = left; i < count; i++)
+        keep_tenure(publisher, publisher->taking[i]);
+    publisher->taking_count = left;
+    publisher->next_round_us = monotonic_us() + PAUSE_US;
+    if (left == 0)
+        clear_problem(publisher);
+    else if (producer_is_open(publisher->producer))
+        complain(publisher, "takeover", takeover_problem(publisher->takeover));
+    if (left < count)
+        publisher->options.wake(publisher->options.owner);
+}
+
+/* Ended tenures leave the list. */
+static void sweep(struct publisher *publisher)
+{
+    int64_t now_us = monotonic_us();
+    int left = 0;
+
     for (int i = 0; i < publisher->count; i++)
     {
         struct tenure *tenure = publisher->tenures[i];
-        int64_t committed = atomic_load_explicit(&tenure->committed, memory_order_relaxed);
-        if (tenure->live && committed > tenure->published_reached)
-            rd_kafka_topic_partition_list_add(offsets, tenure->topic, tenure->ownership.partition)->offset = committed;
+        if (tenure->live && !tenure_is_given_up(tenure, now_us))
+        {
+            publisher->tenures[left++] = tenure;
+            continue;
+        }
+        end_tenure(publisher, tenure);
+        tenure_drop(tenure, 1);
     }
-    if (offsets->cnt > 0 && publisher->commit_queue == NULL)
-        publisher->commit_queue = rd_kafka_queue_new(publisher->consumer);
-    if (offsets->cnt > 0 && rd_kafka_commit_queue(publisher->consumer, offsets, publisher->commit_queue, on_committed,
-                                                  publisher) == RD_KAFKA_RESP_ERR_NO_ERROR)
-    {
-        publisher->commit_out = true;
-        publisher->commit_offsets = offsets;
-        return;
-    }
-    rd_kafka_topic_partition_list_destroy(offsets);
+    publisher->count = left;
 }
 
-/* The last commit of an assignment: waits until nothing is out and nothing is left, or the tenures are given up. */
-static void commit_last(struct publisher *publisher)
+static bool gather(struct publisher *publisher)
+{
+    if (publisher->count == 0)
+        return false;
+    publisher->turn = (publisher->turn + 1) % publisher->count;
+    return publication_gather(&publisher->publication, publisher->tenures, publisher->count, publisher->turn);
+}
+
+static rd_kafka_t *present_consumer(struct publisher *publisher)
+{
+    pthread_mutex_lock(&publisher->mutex);
+    rd_kafka_t *consumer = publisher->consumer;
+    pthread_mutex_unlock(&publisher->mutex);
+    return consumer;
+}
+
+/* At-least-once: waits until no commit is out and none is due, or the tenures are given up. */
+static void commit_last_offsets(struct publisher *publisher)
+{
+    rd_kafka_t *consumer = present_consumer(publisher);
+
+    while (publisher->count > 0 && !tenure_is_given_up(publisher->tenures[0], monotonic_us()) &&
+           offset_commits_step(&publisher->commits, consumer, publisher->tenures, publisher->count, 20))
+        continue;
+    offset_commits_forget(&publisher->commits);
+}
+
+/* The end of an assignment: the prefix goes out, everything else goes back. */
+static void finish(struct publisher *publisher, uint64_t wanted)
 {
     for (;;)
     {
-        commit_offsets(publisher);
-        if (!publisher->commit_out)
+        absorb_answered(publisher);
+        sweep(publisher);
+        if (!gather(publisher))
             break;
-        int64_t now_us = monotonic_us();
-        bool given_up = publisher->count == 0 || tenure_is_given_up(publisher->tenures[0], now_us);
-        if (given_up)
-            break;
-        rd_kafka_queue_poll_callback(publisher->commit_queue, 50);
+        publish(publisher);
     }
+    if (!publisher->settings->kafka.exactly_once)
+        commit_last_offsets(publisher);
+    takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
+    for (int i = 0; i < publisher->count; i++)
+    {
+        end_tenure(publisher, publisher->tenures[i]);
+        tenure_drop(publisher->tenures[i], 1);
+    }
+    publisher->count = 0;
+    if (publisher->group)
+        rd_kafka_consumer_group_metadata_destroy(publisher->group);
+    publisher->group = NULL;
+    pthread_mutex_lock(&publisher->mutex);
+    publisher->finish_done = wanted;
+    pthread_cond_broadcast(&publisher->cond);
+    pthread_mutex_unlock(&publisher->mutex);
 }
 
-static void forget_consumer(struct publisher *publisher)
+/* --- the thread ------------------------------------------------------------------------------------------------- */
+
+/* What was handed over since the last look. */
+struct handed
 {
-    if (publisher->commit_queue)
-        rd_kafka_queue_destroy(publisher->commit_queue);
-    publisher->commit_queue = NULL;
-    publisher->consumer = NULL;
+    struct delivery *chain;
+    struct tenure **asked;
+    int asked_count;
+    rd_kafka_consumer_group_metadata_t *group;
+    uint64_t finish_wanted;
+    bool finish, stopping;
+};
+
+static struct handed take_handed(struct publisher *publisher, int64_t wait_us)
+{
+    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
+
+    pthread_mutex_lock(&publisher->mutex);
+    publisher->waiting = true;
+    while (wait_us > 0 && publisher->first == NULL && publisher->asked_count == 0 && !publisher->stopping &&
+           publisher->finish_wanted == publisher->finish_done)
+        if (pthread_cond_timedwait(&publisher->cond, &publisher->mutex, &until) != 0)
+            break;
+    publisher->waiting = false;
+    struct handed handed = {
+        .chain = take_answered_locked(publisher),
+        .asked = publisher->asked,
+        .asked_count = publisher->asked_count,
+        .group = publisher->asked_group,
+        .finish_wanted = publisher->finish_wanted,
+        .finish = publisher->finish_wanted != publisher->finish_done,
+        .stopping = publisher->stopping,
+    };
+    publisher->asked = NULL;
+    publisher->asked_count = publisher->asked_capacity = 0;
+    publisher->asked_group = NULL;
+    pthread_mutex_unlock(&publisher->mutex);
+    return handed;
+}
+
+/* In order: what was answered belongs to tenures that may be about to end; the end of an assignment comes before the
+ * beginning of the next. */
+static void serve(struct publisher *publisher, struct handed *handed)
+{
+    absorb(publisher, handed->chain);
+    if (handed->finish)
+        finish(publisher, handed->finish_wanted);
+    if (handed->group)
+    {
+        if (publisher->group)
+            rd_kafka_consumer_group_metadata_destroy(publisher->group);
+        publisher->group = handed->group;
+    }
+    if (handed->asked_count > 0)
+        ask_more(publisher, handed->asked, handed->asked_count);
+    free(handed->asked);
+    take_over(publisher);
+    sweep(publisher);
+}
+
+/* Gathers more before a transaction, when the settings say so. */
+static void linger(struct publisher *publisher)
+{
+    int64_t until_us = monotonic_us() + publisher->settings->consumers.publish_linger_us;
+
+    for (int64_t now_us; (now_us = monotonic_us()) < until_us;)
+        pause_for(publisher, until_us - now_us);
+}
+
+/* What is never on the path of a command. */
+static void keep_house(struct publisher *publisher)
+{
+    if (!publisher->settings->kafka.exactly_once)
+        offset_commits_step(&publisher->commits, present_consumer(publisher), publisher->tenures, publisher->count, 0);
+    if (publisher->unraised && monotonic_us() >= publisher->next_raise_us)
+    {
+        publisher->unraised =
+            !takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, 0);
+        publisher->next_raise_us = monotonic_us() + RAISE_EVERY_US;
+    }
+    producer_idle(publisher->producer);
+}
+
+static int64_t wait_time(const struct publisher *publisher)
+{
+    if (publisher->commits.out)
+        return RAISE_EVERY_US / 20;
+    if (publisher->taking_count > 0)
+        return PAUSE_US;
+    return publisher->unraised ? RAISE_EVERY_US : IDLE_US;
+}
+
+static void *publisher_main(void *owner)
+{
+    struct publisher *publisher = owner;
+    bool more = false;
+
+    open_producer(publisher); /* while the group still forms: the first command finds it there */
+    for (;;)
+    {
+        struct handed handed = take_handed(publisher, more ? 0 : wait_time(publisher));
+        serve(publisher, &handed);
+        if (handed.stopping)
+            break;
+        if (handed.chain && publisher->settings->consumers.publish_linger_us > 0)
+            linger(publisher);
+        more = gather(publisher);
+        if (more)
+            publish(publisher);
+        else if (!producer_is_open(publisher->producer) || producer_is_suspect(publisher->producer))
+            open_producer(publisher);
+        keep_house(publisher);
+    }
+    return NULL;
+}
+
+static bool start(struct publisher *publisher)
+{
+    pthread_condattr_t attributes;
+    char name[16];
+
+    pthread_mutex_init(&publisher->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&publisher->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&publisher->thread, NULL, publisher_main, publisher) != 0)
+        return false;
+    snprintf(name, sizeof(name), "publish-%d", publisher->options.cell % 1000);
+    pthread_setname_np(publisher->thread, name);
+    return true;
+}
+
+struct publisher *publisher_new(const struct publisher_options *options, const char **reterr)
+{
+    struct publisher *publisher = calloc(1, sizeof(*publisher));
+
+    *reterr = "out of memory";
+    if (publisher == NULL)
+        return NULL;
+    publisher->settings = options->settings;
+    publisher->options = *options;
+    publisher->slot_number = -1;
+    publisher->producer = producer_new(options->settings);
+    publisher->takeover = takeover_new(options->settings);
+    if (publisher->producer && publisher->takeover && start(publisher))
+        return publisher;
+    producer_free(publisher->producer);
+    takeover_free(publisher->takeover);
+    free(publisher);
+    return NULL;
+}
+
+void publisher_free(struct publisher *publisher)
+{
+    if (publisher == NULL)
+        return;
+    pthread_mutex_lock(&publisher->mutex);
+    publisher->stopping = true;
+    pthread_cond_broadcast(&publisher->cond);
+    pthread_mutex_unlock(&publisher->mutex);
+    pthread_join(publisher->thread, NULL);
+    for (int i = publisher->publication.count - 1; i >= 0; i--)
+        publication_release(&publisher->publication, i, publisher->options.parcels);
+    publication_done(&publisher->publication);
+    absorb_answered(publisher);
+    for (int i = 0; i < publisher->count; i++)
+    {
+        end_tenure(publisher, publisher->tenures[i]);
+        tenure_drop(publisher->tenures[i], 1);
+    }
+    for (int i = 0; i < publisher->taking_count; i++)
+        tenure_drop(publisher->taking[i], 1);
+    free(publisher->taking);
+    offset_commits_forget(&publisher->commits);
+    if (publisher->group)
+        rd_kafka_consumer_group_metadata_destroy(publisher->group);
+    producer_free(publisher->producer);
+    takeover_free(publisher->takeover);
+    free(publisher->tenures);
+    pthread_cond_destroy(&publisher->cond);
+    pthread_mutex_destroy(&publisher->mutex);
+    free(publisher);
 }

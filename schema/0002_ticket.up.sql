@@ -25,10 +25,11 @@ CREATE TABLE interlock.ticket (
     category           text COLLATE "C",
     modified_by        text,
     comments           text,
-    number             text NOT NULL GENERATED ALWAYS AS ('T' || id) STORED,
-    -- At most one system ticket per jobneed, whoever creates it (domain.md, race 1).
-    CONSTRAINT ticket_one_per_jobneed UNIQUE (jobneed_id)
+    number             text NOT NULL GENERATED ALWAYS AS ('T' || id) STORED
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+
+-- At most one system ticket per jobneed, whoever creates it (domain.md, race 1).
+CREATE UNIQUE INDEX ticket_one_per_jobneed ON interlock.ticket (jobneed_id) WHERE jobneed_id IS NOT NULL;
 
 -- No foreign key: a history row is written only by a transaction that holds its ticket's row (PROTOCOL B1), and
 -- the check would cost as much as the rest of the row.

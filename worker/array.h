@@ -19,6 +19,7 @@ enum array_type /* element type OIDs, pg_type.dat */
     ARRAY_TIMESTAMPTZ = 1184,
     ARRAY_UUID = 2950,
     ARRAY_BYTEA = 17,
+    ARRAY_TID = 27,
 };
 
 struct array

@@ -243,6 +243,7 @@ static void read_rows(struct batch *batch, const PGresult *result, const struct 
         if (row->state == ROW_LOADED)
             continue; /* a child that was asked for by its own id too */
         statements_read_row(result, r, 0, entity, &batch->arena, row->loaded);
+        memcpy(row->place, statements_read_place(result, r), TID_SIZE);
         rows_settle(batch->rows, row, ROW_LOADED);
     }
 }

@@ -39,7 +39,8 @@ static bool send_deletes(struct batch *batch, struct ranges *ranges, const struc
 
 static bool send_updates(struct batch *batch, struct ranges *ranges, const struct entity *entity)
 {
-    const void **changed = arena_take(&batch->arena, ((size_t)rows_count(batch->rows, entity) + 1) * sizeof(*changed));
+    const struct row **changed =
+        arena_take(&batch->arena, ((size_t)rows_count(batch->rows, entity) + 1) * sizeof(*changed));
     uint64_t columns = 0;
     int count = 0;
 
@@ -52,12 +53,13 @@ static bool send_updates(struct batch *batch, struct ranges *ranges, const struc
             continue;
         /* One statement for all: a row keeps its own value in the columns that only others change. */
         columns |= differing;
-        changed[count++] = row->current;
+        changed[count++] = row;
     }
     if (count == 0)
         return changed != NULL;
     ranges->next++;
-    return statements_send_update(batch->tools.statements, entity, columns, changed, count);
+    return statements_send_update(batch->tools.statements, entity, columns, changed, count,
+                                  !batch->tools.settings->protections.row_locks);
 }
 
 static bool send_inserts(struct batch *batch, struct ranges *ranges, const struct entity *entity)

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "worker/redis_url.h"
 #include "worker/settings_parts.h"
 
 enum
@@ -78,7 +79,12 @@ static bool is_database_url(const char *text)
 
 static bool is_redis_url(const char *text)
 {
-    return has_no_space(text) && (strncmp(text, "redis://", 8) == 0 || strncmp(text, "unix:", 5) == 0);
+    const char *why;
+    struct redis_url url = { 0 };
+    bool right = has_no_space(text) && redis_url_parse(text, &url, &why);
+    if (right)
+        redis_url_done(&url);
+    return right;
 }
 
 static bool is_listen(const char *text)

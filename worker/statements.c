@@ -14,6 +14,7 @@ enum statement_kind
     STATEMENT_LOOK,
     STATEMENT_DRAW,
     STATEMENT_UPDATE,
+    STATEMENT_UPDATE_BY_ID,
     STATEMENT_INSERT,
     STATEMENT_DELETE,
     STATEMENT_ADD,
@@ -118,7 +119,7 @@ static int write_lock(struct buffer *sql, const struct entity *entity, const str
 
     buffer_add_text(sql, "SELECT ");
     add_columns(sql, entity);
-    buffer_add_text(sql, " FROM ");
+    buffer_add_text(sql, ", t.ctid FROM ");
     add_table(sql, entity);
     add_where_any(sql, by);
     buffer_add_text(sql, clauses[lock]);
@@ -172,7 +173,7 @@ static int write_draw(struct buffer *sql, const struct entity *entity)
     return 1;
 }
 
-static int write_update(struct buffer *sql, const struct entity *entity, uint64_t columns)
+static int write_update(struct buffer *sql, const struct entity *entity, uint64_t columns, bool by_id)
 {
     int parameters = 1;
 
@@ -190,8 +191,14 @@ static int write_update(struct buffer *sql, const struct entity *entity, uint64_
         }
     parameters = 1;
     buffer_add_text(sql, " FROM (SELECT ");
-    add_unnest(sql, parameters++, &entity->columns[0]);
-    buffer_add_text(sql, " AS id");
+    if (by_id)
+        add_unnest(sql, parameters++, &entity->columns[0]);
+    else
+    {
+        buffer_add_text(sql, "unnest($1::tid[])");
+        parameters++;
+    }
+    buffer_add_text(sql, " AS which");
     for (int i = 1; i < entity->column_count; i++)
         if (columns & UINT64_C(1) << i)
         {
@@ -201,8 +208,8 @@ static int write_update(struct buffer *sql, const struct entity *entity, uint64_
             buffer_add_text(sql, entity->columns[i].name);
         }
     buffer_add_text(sql, ") d WHERE t.");
-    buffer_add_text(sql, entity->columns[0].name);
-    buffer_add_text(sql, " = d.id");
+    buffer_add_text(sql, by_id ? entity->columns[0].name : "ctid");
+    buffer_add_text(sql, " = d.which");
     return parameters - 1;
 }
 
@@ -318,7 +325,9 @@ static int write_statement(struct buffer *sql, const struct entity *entity, enum
     case STATEMENT_DRAW:
         return write_draw(sql, entity);
     case STATEMENT_UPDATE:
-        return write_update(sql, entity, detail);
+        return write_update(sql, entity, detail, false);
+    case STATEMENT_UPDATE_BY_ID:
+        return write_update(sql, entity, detail, true);
     case STATEMENT_INSERT:
         return write_insert(sql, entity, detail);
     case STATEMENT_DELETE:
@@ -348,7 +357,8 @@ static struct statement *find(struct statements *statements, const struct entity
         buffer_done(&sql);
         return NULL;
     }
-    return database_add_statement(statements->database, key, buffer_take(&sql, NULL), parameters);
+    size_t size;
+    return database_add_statement(statements->database, key, buffer_take(&sql, &size), parameters);
 }
 
 /* --- sends ----------------------------------------------------------------------------------------------------- */
@@ -430,6 +440,13 @@ static void fill_column(struct array *array, const struct column *column, const 
         array_add_field(array, column, rows[i]);
 }
 
+static void fill_current(struct array *array, const struct column *column, const struct row *const *rows, int count)
+{
+    array_begin(array, array_type_of(column->kind));
+    for (int i = 0; i < count; i++)
+        array_add_field(array, column, rows[i]->current);
+}
+
 bool statements_send_look(struct statements *statements, const struct entity *entity, int key_count,
                           const void *const *keys, int count)
 {
@@ -447,16 +464,27 @@ bool statements_send_draw(struct statements *statements, const struct entity *en
     return statement && database_send(statements->database, statement, &value, 1);
 }
 
-bool statements_send_update(struct statements *statements, const struct entity *entity, uint64_t columns,
-                            const void *const *rows, int count)
+static void fill_places(struct array *array, const struct row *const *rows, int count)
 {
+    array_begin(array, ARRAY_TID);
+    for (int i = 0; i < count; i++)
+        array_add_bytes(array, rows[i]->place, TID_SIZE);
+}
+
+bool statements_send_update(struct statements *statements, const struct entity *entity, uint64_t columns,
+                            const struct row *const *rows, int count, bool by_id)
+{
+    enum statement_kind kind = by_id ? STATEMENT_UPDATE_BY_ID : STATEMENT_UPDATE;
     int n = 0;
 
-    fill_column(&statements->arrays[n++], &entity->columns[0], rows, count);
+    if (by_id)
+        fill_current(&statements->arrays[n++], &entity->columns[0], rows, count);
+    else
+        fill_places(&statements->arrays[n++], rows, count);
     for (int i = 1; i < entity->column_count; i++)
         if (columns & UINT64_C(1) << i)
-            fill_column(&statements->arrays[n++], &entity->columns[i], rows, count);
-    return send_own(statements, find(statements, entity, STATEMENT_UPDATE, columns), n);
+            fill_current(&statements->arrays[n++], &entity->columns[i], rows, count);
+    return send_own(statements, find(statements, entity, kind, columns), n);
 }
 
 static bool is_set(const struct column *column, const void *row)
@@ -591,4 +619,9 @@ struct id statements_read_id(const PGresult *result, int row, int column, const 
 {
     const char *at = PQgetvalue(result, row, column);
     return of->kind == COLUMN_UUID ? array_read_id(at) : id_of(array_read_int64(at));
+}
+
+const char *statements_read_place(const PGresult *result, int row)
+{
+    return PQgetvalue(result, row, PQnfields(result) - 1);
 }

@@ -38,9 +38,21 @@ bool statements_send_look(struct statements *statements, const struct entity *en
                           const void *const *keys, int count);
 bool statements_send_draw(struct statements *statements, const struct entity *entity, int count);
 
-/* Row writes. Rows are pointers to row structs of the entity. */
+enum
+{
+    TID_SIZE = 6, /* binary tid: block number, item number */
+};
+
+/* Where a locked row lies: the last column of statements_send_lock and _children_lock, TID_SIZE bytes. */
+const char *statements_read_place(const PGresult *result, int row);
+
+/* Row writes. Rows are pointers to row structs of the entity.
+ *
+ * An update finds its rows by their places: a row that this transaction has locked stays where it is until it is
+ * updated, so the index need not be asked a second time. Rows that are not locked (protections.row_locks off) are found
+ * by id: `by_id`. */
 bool statements_send_update(struct statements *statements, const struct entity *entity, uint64_t columns,
-                            const void *const *rows, int count);
+                            const struct row *const *rows, int count, bool by_id);
 bool statements_send_insert(struct statements *statements, const struct entity *entity, const void *const *rows,
                             int count);
 bool statements_send_delete(struct statements *statements, const struct entity *entity, const struct id *ids, int count);

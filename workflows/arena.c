@@ -50,54 +50,55 @@ void arena_done(struct arena *arena)
     arena_init(arena);
 }
 
-/* One block is kept, the largest that fits into `keep`: a batch like the last one then fits into it, or into it and
- * one more, and the arena settles at the size that batches need. */
+static bool add_block(struct arena *arena, size_t size)
+{
+    struct arena_block *block = malloc(sizeof(struct arena_block) + size);
+    if (!block)
+        return false;
+    block->older = arena->block;
+    block->size = size;
+    ASAN_POISON_MEMORY_REGION(block->bytes, block->size);
+    arena->block = block;
+    arena->used = 0;
+    arena->total += size;
+    return true;
+}
+
+/* One block is kept, or made, as large as all that the last batch took (within `keep`): a batch like it then needs no
+ * memory from the system, whose pages would have to be touched for the first time again. */
 void arena_reset(struct arena *arena, size_t keep)
 {
+    size_t wanted = arena->total < keep ? arena->total : keep;
     struct arena_block *kept = NULL;
     struct arena_block *block = arena->block;
     while (block)
     {
         struct arena_block *older = block->older;
-        if (block->size <= keep && (!kept || block->size > kept->size))
-        {
-            if (kept)
-                drop_block(arena, kept);
+        if (!kept && block->size >= wanted && block->size <= keep)
             kept = block;
-        }
         else
-        {
             drop_block(arena, block);
-        }
         block = older;
     }
+    arena->block = kept;
+    arena->used = 0;
+    arena->failed = false;
     if (kept)
     {
         kept->older = NULL;
         ASAN_POISON_MEMORY_REGION(kept->bytes, kept->size);
     }
-    arena->block = kept;
-    arena->used = 0;
-    arena->failed = false;
+    else if (wanted > 0)
+    {
+        add_block(arena, wanted); /* without it the next take tries again */
+    }
 }
 
-static bool add_block(struct arena *arena, size_t size)
+static size_t step_size(const struct arena *arena)
 {
-    size_t wanted = arena->total < FIRST_BLOCK_SIZE ? FIRST_BLOCK_SIZE
-                    : arena->total > STEP_SIZE_MAX  ? STEP_SIZE_MAX
-                                                    : arena->total;
-    if (wanted < size)
-        wanted = size;
-    struct arena_block *block = malloc(sizeof(struct arena_block) + wanted);
-    if (!block)
-        return false;
-    block->older = arena->block;
-    block->size = wanted;
-    ASAN_POISON_MEMORY_REGION(block->bytes, block->size);
-    arena->block = block;
-    arena->used = 0;
-    arena->total += wanted;
-    return true;
+    if (arena->total < FIRST_BLOCK_SIZE)
+        return FIRST_BLOCK_SIZE;
+    return arena->total < STEP_SIZE_MAX ? arena->total : STEP_SIZE_MAX;
 }
 
 void *arena_take(struct arena *arena, size_t size)
@@ -110,7 +111,8 @@ void *arena_take(struct arena *arena, size_t size)
     size_t rounded = round_up(size);
     if (!arena->block || arena->block->size - arena->used < rounded)
     {
-        if (!add_block(arena, rounded))
+        size_t step = step_size(arena);
+        if (!add_block(arena, rounded > step ? rounded : step))
         {
             arena->failed = true;
             return NULL;

@@ -35,6 +35,7 @@ struct row
     enum row_state state;
     bool children_wanted;  /* of a root: load the rows whose parent it is */
     uint32_t step;         /* the last command that edited it */
+    uint8_t place[8];      /* of a locked row: where its table keeps it; for the engine */
     void *loaded;          /* as PostgreSQL has it; NULL for new rows */
     void *current;         /* as the batch has it now */
     struct row *next;      /* all rows of its entity, in the order they came */

@@ -83,8 +83,12 @@ def ticket_transition(data, state, _lookups):
 
 
 def assignment(data):
-    return {name: nobody(data[name]) for name in ("assigned_person_id", "assigned_group_id")
-            if data.get(name) is not None}
+    """What is given: absent keeps what is there, null and 1 take it away."""
+    return {name: nobody(data[name]) for name in ("assigned_person_id", "assigned_group_id") if name in data}
+
+
+def of_somebody(changes):
+    return any(value is not None for value in changes.values())
 
 
 def ticket_assign(data, state, _lookups):
@@ -94,12 +98,12 @@ def ticket_assign(data, state, _lookups):
 def ticket_escalate(data, state, lookups):
     level = data["level"] if data.get("level") is not None else state["level"] + 1
     changes = assignment(data)
-    if not changes:
-        row = lookups["matrix"].get((state["site_id"], state["category"], state["client_id"], level))
-        if row is not None:
-            changes = {name: nobody(row[name]) for name in ("assigned_person_id", "assigned_group_id")
-                       if nobody(row[name]) is not None}
-    return [applied(state, level=level, escalated=True, **changes)]
+    if not of_somebody(changes):
+        row = lookups["matrix"].get((state["site_id"], state["category"], state["client_id"], level)) or {}
+        changes = assignment(row)
+        if not of_somebody(changes):
+            changes = {}
+    return written(state, level=level, escalated=True, **changes)
 
 
 def ticket_append_history(data, state, _lookups):
@@ -134,7 +138,7 @@ def job_create(data, state, _lookups):
     if data.get("parent_id") is not None:
         if state is None:
             return [rejected("not_found", None)]
-        child = new_jobneed(data, data["identifier"])
+        child = dict(new_jobneed(data, data["identifier"]), other_info=data.get("other_info") or {})
         return [applied(state, children=state["children"] + [child])]
     if state is not None:
         return [rejected("already_exists", state)]
@@ -194,9 +198,11 @@ def job_autoclose(data, state, _lookups):
     elif status in ("MAINTENANCE", "STANDBY", "WORKING"):
         return [rejected("invalid_transition", state)]
     children = close_checkpoints(state["children"])
+    results = [applied(state, status=status, other_info=other_info, children=children)]
+    # Whether a job that was closed already still closes its checkpoints is left open.
     if (status, children) == (state["status"], state["children"]):
         return [unchanged(state)]
-    return [applied(state, status=status, other_info=other_info, children=children)]
+    return results + ([unchanged(state)] if status in ("COMPLETED", "AUTOCLOSED") and status == state["status"] else [])
 
 
 def job_update_checkpoint(data, state, _lookups):

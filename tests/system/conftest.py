@@ -46,14 +46,14 @@ def stack():
 
 @pytest.fixture(scope="session")
 def binary():
-    path = Path(os.environ.get("INTERLOCK_BINARY", ROOT / "build/dev/interlock")).resolve()
-    assert os.access(path, os.X_OK), f"{path} is not there: build it, or set INTERLOCK_BINARY"
+    path = Path(os.environ.get("TESTS_BINARY", ROOT / "build/dev/interlock")).resolve()
+    assert os.access(path, os.X_OK), f"{path} is not there: build it, or set TESTS_BINARY"
     return str(path)
 
 
 @pytest.fixture(scope="session")
 def log_directory():
-    path = Path(os.environ.get("INTERLOCK_TEST_LOGS", ROOT / "build/test-logs"))
+    path = Path(os.environ.get("TESTS_LOGS", ROOT / "build/test-logs"))
     path.mkdir(parents=True, exist_ok=True)
     for old in path.glob("*.log"):
         old.unlink()

@@ -268,25 +268,58 @@ def test_a_key_that_is_not_the_aggregate_is_applied_and_counted(shared, number, 
 
 # ---- constraints ----------------------------------------------------------------------------------------
 
-def test_a_constraint_that_only_the_database_knows_rejects_its_command_alone(shared, number):
-    """A checkpoint with the id of another job's row: the insert collides; the rest of the batch must not care."""
+def forbid(world, kind):
+    """A rule that only the database knows, broken by tickets whose comment is "forbidden"."""
+    if kind == "check":
+        world.database.execute("ALTER TABLE interlock.ticket DROP CONSTRAINT IF EXISTS no_such_comment; "
+                               "ALTER TABLE interlock.ticket ADD CONSTRAINT no_such_comment "
+                               "CHECK (comments <> 'forbidden check')")
+        return "constraint:no_such_comment"
+    if kind == "unique":
+        world.database.execute("CREATE UNIQUE INDEX IF NOT EXISTS one_such_comment ON interlock.ticket (comments) "
+                               "WHERE comments = 'forbidden unique'; INSERT INTO interlock.ticket (id, comments) "
+                               "VALUES (999999999, 'forbidden unique') ON CONFLICT DO NOTHING")
+        return "constraint:one_such_comment"
+    world.database.execute(
+        "CREATE OR REPLACE FUNCTION interlock.refuse_comment() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no such comment'; END $$; "
+        "CREATE OR REPLACE TRIGGER no_such_comment BEFORE INSERT ON interlock.ticket FOR EACH ROW "
+        "WHEN (NEW.comments = 'forbidden trigger') EXECUTE FUNCTION interlock.refuse_comment()")
+    return None
+
+
+@pytest.mark.parametrize("culprits", [1, 3])
+@pytest.mark.parametrize("kind", ["check", "unique", "trigger"])
+def test_a_rule_that_only_the_database_knows_rejects_its_commands_alone(shared, number, kind, culprits):
+    reason = forbid(shared, kind)
+    splits = shared.workers[0].metric("interlock_batch_splits_total")
+    bad = [create_ticket(number + 500 + step, comments=f"forbidden {kind}") for step in range(culprits)]
+    good = [create_ticket(number + step) for step in range(40)]
+    batch = good[:20] + bad + good[20:]
+    told = shared.ask(*[each.at(3) for each in batch])
+    assert [each.outcome for each in told] == ["applied"] * 20 + ["rejected"] * culprits + ["applied"] * 20
+    for each in told[20:20 + culprits]:
+        assert each.reason and (reason is None or each.reason == reason)
+    assert shared.database.value("SELECT count(*) FROM interlock.ticket WHERE id >= %s AND id < %s", number,
+                                 number + 1000) == 40
+    assert shared.workers[0].metric("interlock_batch_splits_total") > splits
+
+
+def test_a_checkpoint_under_an_id_in_use_is_refused(shared, number):
     shared.ask(create_job(number, checkpoints=1))
-    bad = create_job(number + 100, checkpoints=2, first_checkpoint=number)
-    neighbours = [create_ticket(number + step) for step in range(40)]
-    batch = [each.at(3) for each in neighbours[:20] + [bad] + neighbours[20:]]
-    told = shared.ask(*batch)
-    outcomes = [each.outcome for each in told]
-    assert outcomes[20] == "rejected" and told[20].reason
-    assert outcomes[:20] + outcomes[21:] == ["applied"] * 40
+    told = shared.ask(create_ticket(number), create_job(number + 100, checkpoints=2, first_checkpoint=number),
+                      create_ticket(number + 1))
+    assert [each.outcome for each in told] == ["applied", "rejected", "applied"]
+    assert told[1].reason == "already_exists"
     assert shared.database.value("SELECT count(*) FROM interlock.jobneed WHERE id = %s", number + 100) == 0
     assert shared.database.value("SELECT parent_id FROM interlock.jobneed WHERE id = %s", number + 1) == number
 
 
-def test_a_foreign_key_that_is_broken_rejects_its_command_alone(shared, number):
+def test_a_plan_that_is_not_there_is_not_found(shared, number):
     bad = create_job(number + 100, job_id=987654321)
     told = shared.ask(*[each.at(3) for each in (create_ticket(number), bad, create_ticket(number + 1))])
     assert [each.outcome for each in told] == ["applied", "rejected", "applied"]
-    assert told[1].reason.startswith("constraint:") or told[1].reason == "not_found"
+    assert told[1].reason == "not_found"
 
 
 def test_checkpoints_that_are_equal_are_rejected(shared, number):

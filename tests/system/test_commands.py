@@ -151,9 +151,12 @@ def test_an_assignment_names_a_person_or_a_group(shared, number):
     told = shared.ask(create_ticket(number),
                       command("ticket.assign", {"ticket_id": number, "assigned_person_id": 7}),
                       command("ticket.assign", {"ticket_id": number, "assigned_group_id": 9}),
+                      command("ticket.assign", {"ticket_id": number, "assigned_person_id": 1, "assigned_group_id": 9}),
+                      command("ticket.assign", {"ticket_id": number, "assigned_group_id": 9}),
                       command("ticket.assign", {"ticket_id": number, "assigned_person_id": 1}),
                       command("ticket.assign", {"ticket_id": number}))
-    assert [outcome(each) for each in told] == [("applied", None)] * 4 + [("rejected", "invalid_data")]
+    assert [outcome(each) for each in told] == (
+        [("applied", None)] * 4 + [("unchanged", None)] + [("rejected", "invalid_data")] * 2)
     assert [each.data["person"] for each in told[1:4]] == [
         {"old": None, "new": 7}, {"old": 7, "new": 7}, {"old": 7, "new": None}]
     assert told[2].data["group"] == {"old": None, "new": 9}

@@ -45,8 +45,8 @@ struct verb_option
 };
 
 /* Takes the options of the table (ends with name NULL) out of argv; what is left are argv[0] and the operands. "--"
- * ends the options, --help prints `usage` and ends the program. False: an option that is unknown, given twice, or lacks its value; the message and `usage` are
- * printed already. */
+ * ends the options, --help prints `usage` and ends the program. False: an option that is unknown, given twice, or lacks
+ * its value; the message and `usage` are printed already. */
 bool verb_parse_options(struct invocation *invocation, const struct verb_option *options, const char *usage);
 
 /* Prints the message and the usage on standard error; returns the exit code 1. */

@@ -38,17 +38,16 @@ static bool take(struct scan *scan, char byte)
 
 static bool skip_string(struct scan *scan)
 {
+    bool escaped = false;
     for (scan->at++; scan->at < scan->end; scan->at++)
     {
-        if (*scan->at == '\\')
-            scan->at++;
-        else if (*scan->at == '"')
+        if (!escaped && *scan->at == '"')
         {
             scan->at++;
             return true;
         }
+        escaped = !escaped && *scan->at == '\\';
     }
-    scan->at = scan->end;
     return false;
 }
 
@@ -118,12 +117,19 @@ static bool unescape(struct arena *arena, struct span raw, struct span *ret)
 
 /* --- reading --------------------------------------------------------------------------------------------------- */
 
-/* At least as many as there are members or elements at any level: one more than there are commas. */
-static size_t count_at_most(struct span text)
+/* The members or elements behind an opening bracket, so that memory is taken for these and not for what lies deeper. */
+static size_t count_members(struct scan scan)
 {
     size_t count = 1;
-    for (const char *at = text.at; at && (at = memchr(at, ',', text.size - (size_t)(at - text.at))); at++)
+    struct span value;
+    while (take_value(&scan, &value))
+    {
+        if (take(&scan, ':'))
+            continue;
+        if (!take(&scan, ','))
+            break;
         count++;
+    }
     return count;
 }
 
@@ -133,7 +139,7 @@ bool json_read_object(struct arena *arena, struct span text, struct json_member 
     *ret_count = 0;
     if (!take(&scan, '{'))
         return false;
-    *ret = arena_take(arena, count_at_most(text) * sizeof(**ret));
+    *ret = arena_take(arena, count_members(scan) * sizeof(**ret));
     if (!*ret)
         return false;
     if (take(&scan, '}'))
@@ -155,7 +161,7 @@ bool json_read_array(struct arena *arena, struct span text, struct span **ret, s
     *ret_count = 0;
     if (!take(&scan, '['))
         return false;
-    *ret = arena_take(arena, count_at_most(text) * sizeof(**ret));
+    *ret = arena_take(arena, count_members(scan) * sizeof(**ret));
     if (!*ret)
         return false;
     if (take(&scan, ']'))
@@ -396,19 +402,23 @@ bool json_print_canonical(struct arena *arena, struct span text, struct buffer *
 
 bool json_equal(struct arena *arena, struct span a, struct span b)
 {
+    struct arena_mark mark = arena_mark(arena);
     struct buffer left = BUFFER_EMPTY, right = BUFFER_EMPTY;
     bool equal = json_print_canonical(arena, a, &left) && json_print_canonical(arena, b, &right) &&
                  !buffer_failed(&left) && !buffer_failed(&right) && span_equal(buffer_span(&left), buffer_span(&right));
     buffer_done(&left);
     buffer_done(&right);
+    arena_rewind(arena, mark);
     return equal;
 }
 
 size_t json_size(struct arena *arena, struct span text)
 {
+    struct arena_mark mark = arena_mark(arena);
     struct buffer form = BUFFER_EMPTY;
     bool printed = json_print_canonical(arena, text, &form) && !buffer_failed(&form);
     size_t size = printed ? form.size : SIZE_MAX;
     buffer_done(&form);
+    arena_rewind(arena, mark);
     return size;
 }

@@ -1,0 +1,41 @@
+/* Audit scan: reads a topic from a point in time to its present end, as a read_committed reader sees it.
+ *
+ * Threads    runs on the caller's thread.
+ * Ownership  what is scanned is borrowed for the call.
+ * Failure    false, with a message: not everything was read.
+ */
+#ifndef CONSUMERS_AUDIT_SCAN_H
+#define CONSUMERS_AUDIT_SCAN_H
+
+#include <stdatomic.h>
+
+#include "workflows/buffer.h"
+#include "workflows/id.h"
+
+struct settings;
+struct rd_kafka_message_s;
+
+struct audit_scanned
+{
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_us; /* Unix; -1 unknown */
+    struct span key, value;
+    struct rd_kafka_message_s *message;
+};
+
+/* False ends the scan early, which is no failure. */
+typedef bool audit_scan_fn(void *owner, const struct audit_scanned *scanned);
+
+/* `since_us`: Unix microseconds of the records' timestamps; 0: from the beginning. `stop` (may be NULL) ends it. */
+bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, const atomic_bool *stop,
+                audit_scan_fn *see, void *owner, struct buffer *reterr);
+
+/* The id of the CloudEvent in the value. */
+bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret);
+
+/* The last header of a name, null when there is none. */
+struct span audit_scan_header(const struct audit_scanned *scanned, const char *name);
+bool audit_scan_header_number(const struct audit_scanned *scanned, const char *name, int64_t *ret);
+
+#endif

@@ -1,0 +1,659 @@
+#include "consumers/cell.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "consumers/assignment.h"
+#include "consumers/clients.h"
+#include "consumers/parcels.h"
+#include "consumers/publisher.h"
+#include "worker/log.h"
+#include "worker/metrics.h"
+#include "worker/monotonic.h"
+#include "worker/pool.h"
+#include "worker/settings.h"
+#include "worker/slot.h"
+
+enum
+{
+    ROUND_MAX = 1000,   /* messages of one round: then the lanes get them, and everything else is looked at */
+    POLL_MS = 100,      /* a poll without messages; whoever has something for the poll thread cuts it short */
+    TOPICS_MAX = 64,
+    ANSWER_MS = 2000,
+};
+
+static const int64_t FULL_US = 500000;        /* longer than that full: partitions are paused and polling goes on */
+static const int64_t ROOM_US = 20000;         /* one wait for room */
+static const int64_t RETRY_US = 500000;       /* between two attempts to begin */
+static const int64_t CLOSE_US = 5000000;      /* of leaving the group */
+static const int64_t DESTROY_US = 5000000;
+static const int64_t HEALTH_US = 30000000;    /* the poll thread is stuck when it was not seen for longer */
+static const int64_t LOG_EVERY_US = 30000000;
+
+struct cell
+{
+    const struct settings *settings;
+    int number;
+    struct slot *slot;
+    struct parcels *parcels;
+    struct pool *pool;
+    struct publisher *publisher;
+    struct assignment *assignment;
+    char lock_owner[300];
+    pthread_t thread;
+    bool started;
+
+    /* Writer: main. Reader: poll thread. */
+    atomic_bool quiet, stopping;
+    atomic_int_fast64_t stop_deadline_us;
+    /* Writer: poll thread. Readers: main and HTTP. */
+    atomic_bool stopped;
+    atomic_int_fast64_t seen_us;
+
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t cond;   /* room, or a takeover ended, or stop */
+    rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
+    char problem[320];
+
+    /* Poll thread. */
+    rd_kafka_t *consumer;
+    int slot_number; /* that the consumer was made for */
+    bool replace;    /* the consumer must be made anew */
+    struct pressure counted; /* as the metrics have it */
+    int64_t full_since_us;   /* 0: there is room */
+    struct log_rate problem_rate;
+};
+
+/* --- talking to other threads ----------------------------------------------------------------------------------- */
+
+static void set_problem(struct cell *cell, const char *what)
+{
+    pthread_mutex_lock(&cell->mutex);
+    snprintf(cell->problem, sizeof(cell->problem), "%s", what);
+    pthread_mutex_unlock(&cell->mutex);
+}
+
+static void complain(struct cell *cell, const char *what)
+{
+    set_problem(cell, what);
+    if (log_allowed(&cell->problem_rate, LOG_EVERY_US))
+        log_warning("cell %d: waiting: %s", cell->number, what);
+}
+
+static void clear_problem(struct cell *cell)
+{
+    if (cell->problem[0] == '\0')
+        return;
+    set_problem(cell, "");
+    cell->problem_rate = (struct log_rate){ 0 };
+}
+
+/* Called by the publisher and by main: whatever the poll thread waits for, it looks again. */
+static void wake(void *owner)
+{
+    struct cell *cell = owner;
+
+    pthread_mutex_lock(&cell->mutex);
+    pthread_cond_signal(&cell->cond);
+    if (cell->queue)
+        rd_kafka_queue_yield(cell->queue);
+    pthread_mutex_unlock(&cell->mutex);
+}
+
+/* Only takeovers and the end cut a poll short; room is not news to a thread that is polling. */
+static void wait_for_wake(struct cell *cell, int64_t wait_us)
+{
+    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
+
+    pthread_mutex_lock(&cell->mutex);
+    pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
+    pthread_mutex_unlock(&cell->mutex);
+}
+
+static bool is_stopping(const struct cell *cell)
+{
+    return atomic_load_explicit(&cell->stopping, memory_order_acquire);
+}
+
+static void show_life(struct cell *cell, int64_t now_us)
+{
+    atomic_store_explicit(&cell->seen_us, now_us, memory_order_relaxed);
+}
+
+/* --- the consumer ----------------------------------------------------------------------------------------------- */
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *partitions,
+                         void *owner)
+{
+    struct cell *cell = owner;
+
+    assignment_on_rebalance(cell->assignment, consumer, what, partitions);
+    show_life(cell, monotonic_us());
+}
+
+static rd_kafka_topic_partition_list_t *command_topics(const struct settings *settings)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(4);
+    const char *at = settings->kafka.topics;
+    char name[250];
+
+    while (*at)
+    {
+        size_t size = strcspn(at, ", ");
+        if (size > 0 && size < sizeof(name))
+        {
+            memcpy(name, at, size);
+            name[size] = '\0';
+            rd_kafka_topic_partition_list_add(topics, name, RD_KAFKA_PARTITION_UA);
+        }
+        at += size;
+        at += strspn(at, ", ");
+    }
+    return topics;
+}
+
+/* 2.0.2 finds a topic that is created later only with the next refresh of its metadata, minutes later: so it is waited
+ * for before subscribing. */
+static bool topics_exist(struct cell *cell, rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *topics)
+{
+    for (int i = 0; i < topics->cnt; i++)
+    {
+        const struct rd_kafka_metadata *metadata = NULL;
+        rd_kafka_topic_t *topic = rd_kafka_topic_new(consumer, topics->elems[i].topic, NULL);
+        rd_kafka_resp_err_t error = rd_kafka_metadata(consumer, 0, topic, &metadata, ANSWER_MS);
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+            error = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        if (metadata)
+            rd_kafka_metadata_destroy(metadata);
+        rd_kafka_topic_destroy(topic);
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+            continue;
+        char what[300];
+        bool missing = error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        snprintf(what, sizeof(what), "Kafka at %s, topic %s: %s%s", cell->settings->kafka.bootstrap,
+                 topics->elems[i].topic, rd_kafka_err2str(error),
+                 missing ? " (`interlock topics create` makes it)" : "");
+        complain(cell, what);
+        return false;
+    }
+    return true;
+}
+
+static rd_kafka_t *make_consumer(struct cell *cell, struct buffer *fault)
+{
+    rd_kafka_conf_t *conf = clients_conf(cell->settings, CLIENT_CONSUMER, fault);
+    char instance[300];
+
+    if (conf == NULL)
+        return NULL;
+    snprintf(instance, sizeof(instance), "interlock.%s.%d.%d", cell->settings->kafka.group, cell->slot_number,
+             cell->number);
+    if (cell->settings->consumers.static_membership && !clients_set(conf, "group.instance.id", instance, fault))
+    {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    rd_kafka_conf_set_opaque(conf, cell);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_t *consumer = clients_new(CLIENT_CONSUMER, conf, fault);
+    if (consumer)
+        rd_kafka_poll_set_consumer(consumer);
+    return consumer;
+}
+
+static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
+{
+    rd_kafka_queue_t *queue = consumer ? rd_kafka_queue_get_consumer(consumer) : NULL;
+
+    cell->consumer = consumer;
+    pthread_mutex_lock(&cell->mutex);
+    rd_kafka_queue_t *former = cell->queue;
+    cell->queue = queue;
+    pthread_mutex_unlock(&cell->mutex);
+    if (former)
+        rd_kafka_queue_destroy(former);
+    publisher_set_consumer(cell->publisher, consumer);
+}
+
+/* Joins the group, when slot, broker and topics are there. */
+static bool open_consumer(struct cell *cell)
+{
+    struct buffer fault = BUFFER_EMPTY;
+
+    if (!slot_is_held(cell->slot))
+        return complain(cell, "a slot of the consumer group (PostgreSQL)"), false;
+    cell->slot_number = slot_number(cell->slot);
+    rd_kafka_t *consumer = make_consumer(cell, &fault);
+    if (consumer == NULL)
+    {
+        buffer_add_byte(&fault, '\0');
+        complain(cell, fault.at ? fault.at : "out of memory");
+        buffer_done(&fault);
+        return false;
+    }
+    rd_kafka_topic_partition_list_t *topics = command_topics(cell->settings);
+    bool there = topics_exist(cell, consumer, topics);
+    rd_kafka_resp_err_t error = there ? rd_kafka_subscribe(consumer, topics) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (there && error == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        use_consumer(cell, consumer);
+        cell->replace = false;
+        clear_problem(cell);
+        return true;
+    }
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+        complain(cell, rd_kafka_err2str(error));
+    clients_destroy(consumer, DESTROY_US);
+    return false;
+}
+
+/* Leaves the group in bounded time (2.0.2 may hang in a close after a broker was away). A static member leaves nothing:
+ * its partitions wait for it until the session timeout. */
+static void close_consumer(struct cell *cell)
+{
+    rd_kafka_t *consumer = cell->consumer;
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(consumer);
+    int64_t deadline_us = monotonic_us() + CLOSE_US;
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer, queue);
+
+    while (error == NULL && !rd_kafka_consumer_closed(consumer) && monotonic_us() < deadline_us)
+    {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 50);
+        if (message)
+            rd_kafka_message_destroy(message);
+    }
+    if (error)
+        rd_kafka_error_destroy(error);
+    rd_kafka_queue_destroy(queue);
+    use_consumer(cell, NULL);
+    if (!clients_destroy(consumer, DESTROY_US))
+        log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
+}
+
+/* --- messages --------------------------------------------------------------------------------------------------- */
+
+/* What is collected in one round. Counting is done per run of messages of one partition: they come in such runs, and
+ * the counters are shared with the publisher. */
+struct round
+{
+    struct delivery *first, *last;
+    struct tenure *tenure;
+    int64_t count, bytes; /* of the run */
+    int received;
+    int64_t now_us;
+};
+
+static void end_run(struct round *round)
+{
+    struct tenure *tenure = round->tenure;
+
+    if (round->count == 0)
+        return;
+    tenure_hold(tenure, (int)round->count);
+    if (atomic_fetch_add_explicit(&tenure->in_flight, round->count, memory_order_relaxed) == 0)
+        /* It was idle: it has not stalled since. */
+        atomic_store_explicit(&tenure->moved_us, round->now_us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tenure->in_flight_bytes, round->bytes, memory_order_relaxed);
+    round->count = round->bytes = 0;
+}
+
+static void take_message(struct cell *cell, struct round *round, rd_kafka_message_t *message)
+{
+    struct tenure *tenure = assignment_find(cell->assignment, message);
+
+    if (tenure == NULL)
+        return; /* of a former assignment: read again by whoever owns it */
+    if (message->offset <= tenure->last_offset || message->offset < tenure->start_offset)
+    {
+        /* PROTOCOL O5: the topic was made anew under us. */
+        end_run(round);
+        assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "an offset came that was behind us");
+        return;
+    }
+    struct delivery *delivery = parcels_make(cell->parcels, message, round->now_us);
+    if (delivery == NULL)
+    {
+        end_run(round);
+        assignment_end_tenure(cell->assignment, cell->consumer, tenure, false, "out of memory");
+        return;
+    }
+    if (round->tenure != tenure)
+        end_run(round);
+    round->tenure = tenure;
+    round->count++;
+    round->bytes += (int64_t)parcel_size(delivery);
+    round->received++;
+    delivery->ownership = &tenure->ownership;
+    delivery->sequence = tenure->next_sequence++;
+    tenure->last_offset = message->offset;
+    if (round->last)
+        round->last->next = delivery;
+    else
+        round->first = delivery;
+    round->last = delivery;
+}
+
+/* Errors come as messages. Most pass by themselves; librdkafka says what it retries. */
+static void take_error(struct cell *cell, struct round *round, const rd_kafka_message_t *message)
+{
+    char text[256];
+    struct tenure *tenure;
+
+    switch (message->err)
+    {
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        tenure = assignment_find(cell->assignment, message);
+        end_run(round);
+        if (tenure)
+            assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "the offset is out of range");
+        return;
+    case RD_KAFKA_RESP_ERR__FATAL:
+        rd_kafka_fatal_error(cell->consumer, text, sizeof(text));
+        log_error("cell %d: consumer: %s; it is made anew", cell->number, text);
+        cell->replace = true;
+        return;
+    default:
+        complain(cell, rd_kafka_message_errstr(message));
+        return;
+    }
+}
+
+static void submit(struct cell *cell, struct round *round)
+{
+    end_run(round);
+    if (round->first)
+        pool_submit(cell->pool, round->first);
+    if (round->received > 0)
+    {
+        metrics_add(METRIC_RECEIVED, round->received);
+        clear_problem(cell);
+    }
+}
+
+/* How many messages there is room for. */
+static int64_t room(const struct cell *cell, struct pressure pressure)
+{
+    int64_t commands = cell->settings->consumers.in_flight_commands - pressure.commands;
+    return pressure.bytes >= cell->settings->consumers.in_flight_bytes ? 0 : commands;
+}
+
+/* One round: a wait for the first message, then what librdkafka has ready, then all of it to the lanes. */
+static void read_round(struct cell *cell, int64_t limit, int first_wait_ms)
+{
+    struct round round = { .now_us = monotonic_us() };
+    int64_t bytes_left = cell->settings->consumers.in_flight_bytes;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(cell->consumer, first_wait_ms);
+
+    if (message)
+        round.now_us = monotonic_us();
+    for (; message; message = rd_kafka_consumer_poll(cell->consumer, 0))
+    {
+        bytes_left -= (int64_t)(message->len + message->key_len);
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            take_message(cell, &round, message);
+        else
+            take_error(cell, &round, message);
+        rd_kafka_message_destroy(message);
+        if (round.received >= limit || bytes_left <= 0 || cell->replace || is_stopping(cell))
+            break;
+    }
+    submit(cell, &round);
+}
+
+/* --- back-pressure ---------------------------------------------------------------------------------------------- */
+
+static void count_pressure(struct cell *cell, struct pressure pressure)
+{
+    metrics_add(METRIC_IN_FLIGHT, pressure.commands - cell->counted.commands);
+    metrics_add(METRIC_IN_FLIGHT_BYTES, pressure.bytes - cell->counted.bytes);
+    cell->counted = pressure;
+}
+
+/* Full for a moment: no poll, because a pause throws away what was fetched ahead. Full for longer: everything is
+ * paused, and polls go on, which serve the group. True: there is room to poll, or a poll is due anyway. */
+static bool make_room(struct cell *cell, struct pressure pressure, int64_t now_us)
+{
+    bool full = room(cell, pressure) <= 0;
+
+    if (!full)
+        cell->full_since_us = 0;
+    else if (cell->full_since_us == 0)
+        cell->full_since_us = now_us;
+    bool long_full = full && now_us - cell->full_since_us > FULL_US;
+    bool drained = pressure.commands <= cell->settings->consumers.in_flight_commands / 2 &&
+                   pressure.bytes <= cell->settings->consumers.in_flight_bytes / 2;
+    if (long_full || atomic_load_explicit(&cell->quiet, memory_order_relaxed))
+        assignment_pause_all(cell->assignment, cell->consumer);
+    else if (drained)
+        assignment_resume_all(cell->assignment, cell->consumer);
+    if (!full || long_full)
+        return true;
+    wait_for_wake(cell, ROOM_US);
+    return false;
+}
+
+/* --- the life of the poll thread -------------------------------------------------------------------------------- */
+
+static void serve(struct cell *cell)
+{
+    while (!is_stopping(cell) && !cell->replace)
+    {
+        int64_t now_us = monotonic_us();
+        struct pressure pressure = assignment_pressure(cell->assignment);
+
+        show_life(cell, now_us);
+        count_pressure(cell, pressure);
+        assignment_step(cell->assignment, cell->consumer, now_us);
+        assignment_balance(cell->assignment, cell->consumer, now_us);
+        if (make_room(cell, pressure, now_us))
+        {
+            int64_t left = room(cell, pressure);
+            read_round(cell, left < 1 ? 1 : left < ROUND_MAX ? left : ROUND_MAX, POLL_MS);
+        }
+        /* Another process has our slot's ids now: ours must not be used any more (PROTOCOL O1). */
+        if (slot_is_held(cell->slot) && slot_number(cell->slot) != cell->slot_number)
+            cell->replace = true;
+    }
+}
+
+/* In flight is finished while nothing new is taken; held commands do not hold up the end when the database is away. */
+static void drain(struct cell *cell, int64_t deadline_us)
+{
+    char why[160];
+
+    while (assignment_pressure(cell->assignment).commands > 0 && monotonic_us() < deadline_us &&
+           pool_is_ready(cell->pool, why, sizeof(why)))
+    {
+        show_life(cell, monotonic_us());
+        wait_for_wake(cell, ROOM_US);
+        deadline_us = is_stopping(cell) ? atomic_load(&cell->stop_deadline_us) : deadline_us;
+    }
+}
+
+static void leave(struct cell *cell)
+{
+    int64_t deadline_us = monotonic_us() + cell->settings->consumers.drain_timeout_us;
+
+    if (is_stopping(cell))
+        deadline_us = atomic_load(&cell->stop_deadline_us);
+    drain(cell, deadline_us);
+    assignment_leave(cell->assignment, cell->consumer, deadline_us);
+    count_pressure(cell, (struct pressure){ 0, 0 });
+    close_consumer(cell);
+}
+
+static void *cell_main(void *owner)
+{
+    struct cell *cell = owner;
+
+    while (!is_stopping(cell))
+    {
+        show_life(cell, monotonic_us());
+        if (!open_consumer(cell))
+        {
+            wait_for_wake(cell, RETRY_US);
+            continue;
+        }
+        log_info("cell %d: slot %d: joining group %s", cell->number, cell->slot_number, cell->settings->kafka.group);
+        serve(cell);
+        leave(cell);
+    }
+    atomic_store_explicit(&cell->stopped, true, memory_order_release);
+    return NULL;
+}
+
+/* --- for main --------------------------------------------------------------------------------------------------- */
+
+static void name_lock_owner(struct cell *cell)
+{
+    uint64_t nonce = 0;
+
+    /* Two starts of one slot must not take each other's locks for their own (PROTOCOL L2). */
+    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+        nonce = (uint64_t)monotonic_us();
+    snprintf(cell->lock_owner, sizeof(cell->lock_owner), "%s/%d/%016llx/%d", cell->settings->kafka.group,
+             slot_number(cell->slot), (unsigned long long)nonce, cell->number);
+}
+
+static bool make_parts(struct cell *cell, const char **reterr)
+{
+    *reterr = "out of memory";
+    cell->parcels = parcels_new();
+    if (cell->parcels == NULL)
+        return false;
+    struct publisher_options publishing = { .settings = cell->settings, .cell = cell->number, .slot = cell->slot,
+                                            .parcels = cell->parcels,   .wake = wake,         .owner = cell };
+    cell->publisher = publisher_new(&publishing, reterr);
+    if (cell->publisher == NULL)
+        return false;
+    struct pool_options pooling = { .settings = cell->settings,     .cell = cell->number,
+                                    .lock_owner = cell->lock_owner, .decode = parcel_decode,
+                                    .complete = publisher_complete, .owner = cell->publisher };
+    cell->pool = pool_new(&pooling, reterr);
+    if (cell->pool == NULL)
+        return false;
+    cell->assignment = assignment_new(cell->settings, cell->number, cell->pool, cell->publisher);
+    return cell->assignment != NULL;
+}
+
+struct cell *cell_new(const struct settings *settings, int number, struct slot *slot, const char **reterr)
+{
+    struct cell *cell = calloc(1, sizeof(*cell));
+    pthread_condattr_t attributes;
+
+    *reterr = "out of memory";
+    if (cell == NULL)
+        return NULL;
+    cell->settings = settings;
+    cell->number = number;
+    cell->slot = slot;
+    pthread_mutex_init(&cell->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&cell->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    atomic_store(&cell->seen_us, monotonic_us());
+    name_lock_owner(cell);
+    if (make_parts(cell, reterr))
+        return cell;
+    cell_free(cell);
+    return NULL;
+}
+
+bool cell_start(struct cell *cell, const char **reterr)
+{
+    char name[16];
+
+    if (pthread_create(&cell->thread, NULL, cell_main, cell) != 0)
+    {
+        *reterr = "no thread for the poll loop";
+        return false;
+    }
+    cell->started = true;
+    snprintf(name, sizeof(name), "poll-%d", cell->number % 1000);
+    pthread_setname_np(cell->thread, name);
+    return true;
+}
+
+void cell_quiet(struct cell *cell)
+{
+    atomic_store_explicit(&cell->quiet, true, memory_order_relaxed);
+    wake(cell);
+}
+
+void cell_stop(struct cell *cell, int64_t deadline_us)
+{
+    atomic_store(&cell->stop_deadline_us, deadline_us);
+    atomic_store_explicit(&cell->stopping, true, memory_order_release);
+    wake(cell);
+}
+
+bool cell_is_stopped(const struct cell *cell)
+{
+    return !cell->started || atomic_load_explicit(&cell->stopped, memory_order_acquire);
+}
+
+void cell_free(struct cell *cell)
+{
+    if (cell == NULL)
+        return;
+    if (cell->started)
+        pthread_join(cell->thread, NULL);
+    if (cell->pool)
+        pool_free(cell->pool, atomic_load(&cell->stop_deadline_us));
+    publisher_free(cell->publisher);
+    assignment_free(cell->assignment);
+    parcels_free(cell->parcels);
+    pthread_cond_destroy(&cell->cond);
+    pthread_mutex_destroy(&cell->mutex);
+    free(cell);
+}
+
+bool cell_health(const struct cell *cell)
+{
+    int64_t allowed_us = cell->settings->consumers.drain_timeout_us + HEALTH_US;
+    return monotonic_us() - atomic_load_explicit(&cell->seen_us, memory_order_relaxed) < allowed_us;
+}
+
+bool cell_ready(struct cell *cell, char *why, size_t why_size)
+{
+    pthread_mutex_lock(&cell->mutex);
+    snprintf(why, why_size, "%s", cell->problem);
+    pthread_mutex_unlock(&cell->mutex);
+    if (*why)
+        return false;
+    publisher_problem(cell->publisher, why, why_size);
+    if (*why)
+        return false;
+    if (!assignment_is_ready(cell->assignment, why, why_size))
+        return false;
+    if (atomic_load_explicit(&cell->quiet, memory_order_relaxed) || is_stopping(cell))
+    {
+        snprintf(why, why_size, "it takes no more commands");
+        return false;
+    }
+    return pool_is_ready(cell->pool, why, why_size);
+}
+
+void cell_status(struct cell *cell, struct buffer *json)
+{
+    char why[320] = "";
+    bool ready = cell_ready(cell, why, sizeof(why));
+
+    buffer_add_text(json, "{\"cell\":");
+    buffer_add_int64(json, cell->number);
+    buffer_add_text(json, ready ? ",\"ready\":true" : ",\"ready\":false");
+    if (!ready)
+    {
+        buffer_add_text(json, ",\"waits_for\":");
+        buffer_add_json_string(json, span_of(why));
+    }
+    buffer_add_text(json, ",\"partitions\":");
+    assignment_print(cell->assignment, json);
+    buffer_add_byte(json, '}');
+}

@@ -1,0 +1,196 @@
+#include "consumers/takeover.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "consumers/audit_scan.h"
+#include "consumers/committed.h"
+#include "consumers/ownership.h"
+#include "worker/settings.h"
+
+static const int64_t ANSWER_US = 1000000;            /* of one question about committed offsets */
+static const int64_t SCAN_MARGIN_US = 600 * 1000000; /* clocks of PostgreSQL and Kafka differ by less than this */
+
+struct takeover
+{
+    const struct settings *settings;
+    struct committed *committed;
+    struct ownership_books *books;
+    char problem[400];
+};
+
+/* --- which of the recorded events were published (PROTOCOL R1) -------------------------------------------------- */
+
+struct published_search
+{
+    const struct tenure *tenure;
+    const struct recorded_event *events; /* ascending by offset */
+    int count;
+    int64_t highest;
+};
+
+static void see_event(struct published_search *search, const struct audit_scanned *scanned)
+{
+    struct id id;
+
+    if (!audit_scan_event_id(scanned, &id))
+        return;
+    /* Few events are looked for, and only those above the highest found so far matter. */
+    for (int i = search->count - 1; i >= 0 && search->events[i].offset > search->highest; i--)
+        if (id_equal(search->events[i].event_id, id))
+            search->highest = search->events[i].offset;
+}
+
+static void see_dead_letter(struct published_search *search, const struct audit_scanned *scanned)
+{
+    int64_t partition, offset;
+
+    if (!span_is(audit_scan_header(scanned, "__dlq.errors.topic"), search->tenure->topic) ||
+        !audit_scan_header_number(scanned, "__dlq.errors.partition", &partition) ||
+        !audit_scan_header_number(scanned, "__dlq.errors.offset", &offset) ||
+        partition != search->tenure->ownership.partition)
+        return;
+    for (int i = search->count - 1; i >= 0 && search->events[i].offset > search->highest; i--)
+        if (search->events[i].offset == offset && id_equal(search->events[i].event_id, (struct id){ 0, 0 }))
+            search->highest = offset;
+}
+
+static bool on_event(void *owner, const struct audit_scanned *scanned)
+{
+    see_event(owner, scanned);
+    return true;
+}
+
+static bool on_dead_letter(void *owner, const struct audit_scanned *scanned)
+{
+    see_dead_letter(owner, scanned);
+    return true;
+}
+
+static bool find_published(void *owner, const struct tenure *tenure, const struct recorded_event *events, int count,
+                           int64_t *ret_highest)
+{
+    struct takeover *takeover = owner;
+    struct published_search search = { .tenure = tenure, .events = events, .count = count, .highest = -1 };
+    struct buffer fault = BUFFER_EMPTY;
+    int64_t since_us = INT64_MAX;
+    bool has_dead_letters = false;
+    char topic[300];
+
+    for (int i = 0; i < count; i++)
+    {
+        since_us = events[i].recorded_at_us < since_us ? events[i].recorded_at_us : since_us;
+        has_dead_letters = has_dead_letters || id_equal(events[i].event_id, (struct id){ 0, 0 });
+    }
+    since_us -= SCAN_MARGIN_US;
+    const atomic_bool *stop = &tenure->revoked;
+    bool read = audit_scan(takeover->settings, takeover->settings->kafka.audit_topic, since_us, stop, on_event, &search,
+                           &fault);
+    snprintf(topic, sizeof(topic), "%s%s", tenure->topic, takeover->settings->kafka.dlq_suffix);
+    if (read && has_dead_letters)
+        read = audit_scan(takeover->settings, topic, since_us, stop, on_dead_letter, &search, &fault);
+    buffer_done(&fault);
+    *ret_highest = search.highest;
+    return read;
+}
+
+/* --- a round ---------------------------------------------------------------------------------------------------- */
+
+struct takeover *takeover_new(const struct settings *settings)
+{
+    struct takeover *takeover = calloc(1, sizeof(*takeover));
+
+    if (takeover == NULL)
+        return NULL;
+    takeover->settings = settings;
+    takeover->committed = committed_new(settings);
+    takeover->books = ownership_new(settings, find_published, takeover);
+    if (takeover->committed && takeover->books)
+        return takeover;
+    takeover_free(takeover);
+    return NULL;
+}
+
+void takeover_free(struct takeover *takeover)
+{
+    if (takeover == NULL)
+        return;
+    committed_free(takeover->committed);
+    ownership_free(takeover->books);
+    free(takeover);
+}
+
+const char *takeover_problem(const struct takeover *takeover)
+{
+    return takeover->problem;
+}
+
+bool takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets)
+{
+    if (committed_read(takeover->committed, offsets, ANSWER_US))
+        return true;
+    snprintf(takeover->problem, sizeof(takeover->problem), "%s", committed_problem(takeover->committed));
+    return false;
+}
+
+static bool take(struct takeover *takeover, struct tenure *tenure, int64_t committed)
+{
+    struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
+
+    if (committed < 0 || tenure->forget_committed)
+        committed = OFFSET_NONE;
+    if (ownership_take(takeover->books, tenure, committed, &stop) != OWNERSHIP_TAKEN)
+    {
+        snprintf(takeover->problem, sizeof(takeover->problem), "taking over %s/%d: %s", tenure->topic,
+                 tenure->ownership.partition, ownership_problem(takeover->books));
+        return false;
+    }
+    tenure->start_offset = committed;
+    return true;
+}
+
+static rd_kafka_topic_partition_list_t *list_of(struct tenure *const *tenures, int count)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
+
+    for (int i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(list, tenures[i]->topic, tenures[i]->ownership.partition);
+    return list;
+}
+
+int takeover_round(struct takeover *takeover, struct tenure **tenures, int count)
+{
+    rd_kafka_topic_partition_list_t *offsets = list_of(tenures, count);
+    int left = count;
+
+    if (!takeover_read_committed(takeover, offsets))
+    {
+        rd_kafka_topic_partition_list_destroy(offsets);
+        return count;
+    }
+    for (int i = count - 1; i >= 0; i--)
+    {
+        struct tenure *tenure = tenures[i];
+        if (tenure_is_revoked(tenure))
+            break;
+        const rd_kafka_topic_partition_t *found =
+            rd_kafka_topic_partition_list_find(offsets, tenure->topic, tenure->ownership.partition);
+        if (found == NULL || !take(takeover, tenure, found->offset))
+            continue;
+        left--;
+        tenures[i] = tenures[left];
+        tenures[left] = tenure;
+    }
+    rd_kafka_topic_partition_list_destroy(offsets);
+    return left;
+}
+
+bool takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us)
+{
+    bool told = true;
+
+    ownership_raise(takeover->books, tenures, count, wait_us);
+    for (int i = 0; i < count; i++)
+        told = told && (!tenures[i]->live || tenures[i]->published_known >= tenures[i]->published_reached);
+    return told;
+}

@@ -1,0 +1,104 @@
+-- Who may do what. Run it as a superuser, in the database of the schema, after every `migrate up`:
+--
+--     psql -v ON_ERROR_STOP=1 -f schema/roles.sql
+--
+-- It can be run any number of times. It sets no passwords and lets nobody in: pg_hba.conf does, or
+-- \password interlock_worker.
+--
+--   interlock_owner    runs the migrations; no worker connects as this role
+--   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing
+--   interlock_reader   `interlock audit`, reports: reads
+\set ON_ERROR_STOP on
+BEGIN;
+SET LOCAL search_path = pg_catalog;
+
+DO $$
+DECLARE wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['interlock_owner', 'interlock_worker', 'interlock_reader'] LOOP
+        IF to_regrole(wanted) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', wanted);
+        END IF;
+    END LOOP;
+    -- Others may live in this database: their rights are left alone. The owner makes the schema again after `down`.
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO interlock_owner, interlock_worker, interlock_reader',
+                   current_database());
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO interlock_owner', current_database());
+END $$;
+
+-- A session that hangs in a transaction keeps rows and fences locked. The worker sets its own times from its settings
+-- (database.*); these are for whoever connects as one of these roles by hand.
+ALTER ROLE interlock_worker SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE interlock_worker SET lock_timeout = '2s';
+ALTER ROLE interlock_worker SET statement_timeout = '4s';
+ALTER ROLE interlock_worker SET synchronous_commit = 'on';
+ALTER ROLE interlock_worker SET search_path = pg_catalog;
+ALTER ROLE interlock_reader SET idle_in_transaction_session_timeout = '1min';
+ALTER ROLE interlock_reader SET default_transaction_read_only = 'on';
+ALTER ROLE interlock_reader SET search_path = pg_catalog, interlock;
+
+-- From here on the schema must exist. Everything is taken away first, so that this file says all there is.
+REVOKE ALL ON SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
+REVOKE ALL ON ALL TABLES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
+
+-- The owner owns, whoever ran the first migration.
+DO $$
+DECLARE thing record;
+BEGIN
+    ALTER SCHEMA interlock OWNER TO interlock_owner;
+    FOR thing IN SELECT c.oid::regclass AS name, c.relkind FROM pg_class c
+        WHERE c.relnamespace = 'interlock'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+            -- A sequence of an identity column goes with its table.
+            AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO interlock_owner',
+                       CASE thing.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, thing.name);
+    END LOOP;
+    FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.pronamespace = 'interlock'::regnamespace LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO interlock_owner', thing.name);
+    END LOOP;
+    FOR thing IN SELECT t.oid::regtype AS name FROM pg_type t
+        WHERE t.typnamespace = 'interlock'::regnamespace AND t.typtype = 'e' LOOP
+        EXECUTE format('ALTER TYPE %s OWNER TO interlock_owner', thing.name);
+    END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA interlock TO interlock_worker, interlock_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA interlock TO interlock_worker, interlock_reader;
+
+-- What is only ever added to. UPDATE, DELETE and TRUNCATE of these are granted to nobody.
+GRANT INSERT ON interlock.inbox, interlock.audit_event, interlock.audit_also, interlock.dead_letter,
+    interlock.partition_rewind, interlock.consumer_group, interlock.ticket_history,
+    interlock.face_verification_log TO interlock_worker;
+
+GRANT INSERT, UPDATE (fence, owner_token, published) ON interlock.partition_owner TO interlock_worker;
+
+-- Aggregates: every column but those that are written once. By rule and not by list, so that a column of a later
+-- migration is not forgotten here: a worker that lacks a right stops taking work.
+GRANT INSERT ON interlock.ticket, interlock.jobneed, interlock.face_embedding_counter TO interlock_worker;
+DO $$
+DECLARE target record;
+BEGIN
+    FOR target IN
+        SELECT a.attrelid::regclass AS name, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
+        FROM pg_attribute a
+        WHERE a.attrelid IN ('interlock.ticket'::regclass, 'interlock.job'::regclass, 'interlock.jobneed'::regclass,
+                             'interlock.face_model'::regclass, 'interlock.face_embedding'::regclass,
+                             'interlock.face_embedding_counter'::regclass)
+            AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+            AND a.attname NOT IN ('id', 'created_at', 'jobneed_id')
+        GROUP BY a.attrelid
+    LOOP
+        EXECUTE format('GRANT UPDATE (%s) ON %s TO interlock_worker', target.columns, target.name);
+    END LOOP;
+END $$;
+
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA interlock TO interlock_worker;
+GRANT EXECUTE ON FUNCTION interlock.draw_ticket_ids(integer), interlock.draw_jobneed_ids(integer) TO interlock_worker;
+
+-- The list of migrations is the owner's.
+REVOKE ALL ON interlock.schema_migration_log FROM interlock_worker;
+COMMIT;

@@ -1,0 +1,126 @@
+"""Settings and command lines: what is wrong ends with exit 1 and a message that helps."""
+
+import subprocess
+
+import pytest
+
+from harness.stack import ROOT
+
+
+@pytest.fixture
+def offline(binary, tmp_path):
+    """Runs the program without any service; `text` is its settings file."""
+    def run(*arguments, text=None, **environment):
+        words = list(arguments)
+        if text is not None:
+            path = tmp_path / "interlock.conf"
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            words += ["--config", str(path)]
+        return subprocess.run([binary, *words], env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True,
+                              text=True, timeout=30, check=False)
+    return run
+
+
+def refused(done, *words):
+    assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+WRONG = [
+    ("an unknown key", 'http: { lisen = "127.0.0.1:1"; };', ["interlock.conf:1", "http.lisen"]),
+    ("an unknown section", '\nhtpp: { listen = "127.0.0.1:1"; };', ["interlock.conf:2", "htpp"]),
+    ("a number without a unit", 'consumers:\n{\n  session_timeout = 5;\n};', ["interlock.conf:3", "session_timeout"]),
+    ("a unit that is none", 'consumers: { session_timeout = "5 parsecs"; };', ["session_timeout", "5 parsecs"]),
+    ("a time out of range", 'consumers: { session_timeout = "9h"; };', ["session_timeout", "9h"]),
+    ("a negative time", 'consumers: { session_timeout = "-5s"; };', ["session_timeout"]),
+    ("a size out of range", 'consumers: { in_flight_bytes = "1KiB"; };', ["in_flight_bytes", "1KiB"]),
+    ("a number out of range", 'worker: { lanes = 0; };', ["worker.lanes"]),
+    ("a number that would wrap", 'worker: { lanes = 4294967297; };', ["worker.lanes", "4294967297"]),
+    ("a text for a number", 'worker: { lanes = "four"; };', ["worker.lanes"]),
+    ("a word that is not in the list", 'kafka: { delivery = "twice"; };', ["kafka.delivery", "twice", "exactly_once"]),
+    ("a number for a switch", 'redis: { enabled = 1; };', ["redis.enabled"]),
+    ("a bad URL", 'database: { url = "mysql://x"; };', ["database.url", "postgresql://"]),
+    ("a bad topic", 'kafka: { topics = "a b"; };', ["kafka.topics"]),
+    ("a bad address", 'http: { listen = "nowhere"; };', ["http.listen"]),
+    ("a port out of range", 'http: { listen = "127.0.0.1:70000"; };', ["http.listen"]),
+    ("a key twice", 'worker: { lanes = 1; lanes = 2; };', ["interlock.conf:1", "lanes"]),
+    ("a file that is cut", 'worker: { lanes = 1;', ["interlock.conf"]),
+    ("an include", '@include "."\n', ["interlock.conf:1", "@include"]),
+    ("a setting of librdkafka that is ours", 'kafka: { consumer = { enable.auto.commit = "true"; }; };',
+     ["enable.auto.commit"]),
+    ("bytes that are no text", b'kafka: { group = "\xff\xfe"; };', ["interlock.conf:1"]),
+    ("timeouts that do not nest", 'database: { lock_timeout = "30s"; };', ["lock_timeout"]),
+]
+
+
+@pytest.mark.parametrize("text, words", [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_a_settings_file_that_is_wrong_is_refused_where_it_is_wrong(offline, text, words):
+    refused(offline("check", "--offline", text=text), *words)
+    refused(offline("run", text=text), *words)
+
+
+@pytest.mark.parametrize("variable, value, words", [
+    ("INTERLOCK_WORKER_LANES", "many", ["INTERLOCK_WORKER_LANES", "many"]),
+    ("INTERLOCK_CONSUMERS_SESSION_TIMEOUT", "5", ["INTERLOCK_CONSUMERS_SESSION_TIMEOUT"]),
+    ("INTERLOCK_HTTP_LISEN", "x", ["INTERLOCK_HTTP_LISEN"]),
+    ("KAFKA_BOOTSTRAP", "a b", ["KAFKA_BOOTSTRAP"]),
+    ("DATABASE_URL", "x", ["DATABASE_URL"]),
+    ("REDIS_URL", "http://x", ["REDIS_URL"]),
+])
+def test_an_environment_that_is_wrong_is_refused(offline, variable, value, words):
+    refused(offline("run", **{variable: value}), *words)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ([], ["usage"]), (["jump"], ["jump"]), (["run", "--fast"], ["--fast"]), (["run", "--config"], ["--config"]),
+    (["run", "--config", "/nowhere/x.conf"], ["/nowhere/x.conf"]), (["migrate"], ["up"]),
+    (["migrate", "sideways"], ["sideways"]), (["audit"], ["list"]), (["audit", "burn"], ["burn"]),
+    (["describe", "--output", "xml"], ["xml", "json"]), (["topics", "drop"], ["drop"]),
+    (["topics", "create", "--partitions", "none"], ["--partitions"]), (["audit", "list", "--limit", "-1"], ["--limit"]),
+    (["publish", "/nowhere/events"], ["/nowhere/events"]),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_a_command_line_that_is_wrong_is_refused(offline, arguments, words):
+    refused(offline(*arguments), *words)
+
+
+def test_a_folder_is_no_settings_file(offline, tmp_path):
+    refused(offline("run", "--config", str(tmp_path)), str(tmp_path))
+
+
+def test_defaults_alone_are_right(offline):
+    done = offline("check", "--offline")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_file_that_is_shipped_is_right_and_complete(offline):
+    shipped = (ROOT / "deploy/interlock.conf").read_text()
+    assert offline("check", "--offline", text=shipped).returncode == 0
+    printed = offline("describe", "settings", "--example")
+    assert printed.returncode == 0 and printed.stdout == shipped
+
+
+def test_the_environment_overrides_the_file(offline):
+    text = 'worker: { lanes = 3; };\nkafka: { group = "from-file"; };\n'
+    shown = offline("describe", "settings", text=text, INTERLOCK_WORKER_LANES="7").stdout
+    lanes = [line for line in shown.splitlines() if "worker.lanes" in line][0]
+    group = [line for line in shown.splitlines() if "kafka.group" in line][0]
+    assert "7" in lanes and "from-file" in group and "interlock.conf" in group
+
+
+def test_secrets_are_never_printed(offline):
+    text = ('database: { url = "postgresql://user:hunter2@127.0.0.1:1/x"; };\n'
+            'redis: { url = "redis://:hunter2@127.0.0.1:1"; };\n'
+            'kafka: { consumer = { sasl.password = "hunter2"; }; };\n')
+    for arguments in (["describe", "settings"], ["describe", "settings", "--output", "json"], ["check", "--offline"]):
+        done = offline(*arguments, text=text)
+        assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_help_and_version_need_nothing(offline):
+    assert offline("--help").returncode == 0
+    for verb in ("run", "migrate", "topics", "publish", "audit", "check", "describe", "status", "health"):
+        done = offline(verb, "--help")
+        assert done.returncode == 0 and verb in done.stdout, done.stderr
+    version = offline("version")
+    assert version.returncode == 0 and "interlock" in version.stdout and "rdkafka" in version.stdout

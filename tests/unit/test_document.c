@@ -1,0 +1,747 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "workflows/document.h"
+
+static struct arena arena;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    arena_done(&arena);
+    return 0;
+}
+
+/* Parsed from a copy without a byte to spare, so that AddressSanitizer sees any look beyond the end. */
+static char *exact_copy(struct span text)
+{
+    char *copy = malloc(text.size ? text.size : 1);
+    assert_non_null(copy);
+    memcpy(copy, text.at, text.size);
+    return copy;
+}
+
+static enum document_fault fault_of(struct span text, size_t *ret_position)
+{
+    char *copy = exact_copy(text);
+    struct document document;
+    struct document_failure failure;
+    bool parsed = document_parse(&arena, (struct span){ copy, text.size }, &document, &failure);
+    assert_int_equal(parsed, failure.fault == DOCUMENT_OK);
+    if (ret_position)
+        *ret_position = failure.position;
+    free(copy);
+    arena_reset(&arena, 1 << 22);
+    return failure.fault;
+}
+
+static struct document parse(const char *text)
+{
+    struct document document;
+    struct document_failure failure;
+    assert_true(document_parse(&arena, span_of(text), &document, &failure));
+    return document;
+}
+
+/* --- what is taken --------------------------------------------------------------------------------------------- */
+
+static void a_command_becomes_its_nodes_in_order(void **state)
+{
+    (void)state;
+    const char *text = " {\"id\" : \"c-1\", \"n\":[1, 2.5, -3e2], \"deep\":{\"a\":null,\"b\":true}, \"f\":false} ";
+    struct document document = parse(text);
+    const struct node *root = &document.nodes[0];
+    assert_int_equal(document.count, 10);
+    assert_int_equal(root->kind, NODE_OBJECT);
+    assert_int_equal(root->count, 4);
+    assert_int_equal(root->next, 10);
+    const struct node *id = document_member(&document, root, "id");
+    assert_int_equal(id->kind, NODE_STRING);
+    assert_true(span_is(id->text, "c-1"));
+    assert_true(span_is(id->raw, "\"c-1\""));
+    const struct node *numbers = document_member(&document, root, "n");
+    assert_int_equal(numbers->count, 3);
+    assert_true(span_is(numbers->raw, "[1, 2.5, -3e2]"));
+    const struct node *number = document_first(&document, numbers);
+    assert_int_equal(number->kind, NODE_INTEGER);
+    assert_int_equal(number->integer, 1);
+    assert_null(number->key.at);
+    number = document_next(&document, numbers, number);
+    assert_int_equal(number->kind, NODE_NUMBER);
+    assert_true(number->number == 2.5);
+    number = document_next(&document, numbers, number);
+    assert_true(number->number == -300.0);
+    assert_null(document_next(&document, numbers, number));
+    const struct node *deep = document_member(&document, root, "deep");
+    assert_int_equal(document_member(&document, deep, "a")->kind, NODE_NULL);
+    assert_int_equal(document_member(&document, deep, "b")->kind, NODE_TRUE);
+    assert_null(document_member(&document, deep, "id"));
+    assert_null(document_member(&document, id, "id"));
+    assert_int_equal(document_member(&document, root, "f")->kind, NODE_FALSE);
+}
+
+static void empty_containers_have_no_children(void **state)
+{
+    (void)state;
+    struct document document = parse("[{},[],{\"a\":{}}]");
+    const struct node *first = document_first(&document, &document.nodes[0]);
+    assert_int_equal(document.nodes[0].count, 3);
+    assert_null(document_first(&document, first));
+    const struct node *second = document_next(&document, &document.nodes[0], first);
+    assert_int_equal(second->kind, NODE_ARRAY);
+    assert_null(document_first(&document, second));
+    assert_non_null(document_next(&document, &document.nodes[0], second));
+}
+
+static void any_value_may_be_the_root(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("7").nodes[0].integer, 7);
+    assert_int_equal(parse("\"\"").nodes[0].text.size, 0);
+    assert_non_null(parse("\"\"").nodes[0].text.at);
+    assert_int_equal(parse("\t\r\n null \n").nodes[0].kind, NODE_NULL);
+}
+
+static void escapes_are_undone_in_texts_and_names(void **state)
+{
+    (void)state;
+    struct document document = parse("{\"\\u0061\\/b\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t \\u00fc\\u20AC\\ud83d\\ude42.\"}");
+    const struct node *member = document_member(&document, &document.nodes[0], "a/b");
+    assert_non_null(member);
+    assert_true(span_is(member->text, "\"\\/\b\f\n\r\t \xc3\xbc\xe2\x82\xac\xf0\x9f\x99\x82."));
+}
+
+static void integers_are_kept_whole_to_the_ends_of_int64(void **state)
+{
+    (void)state;
+    assert_true(parse("9223372036854775807").nodes[0].integer == INT64_MAX);
+    assert_true(parse("-9223372036854775808").nodes[0].integer == INT64_MIN);
+    assert_int_equal(parse("-0").nodes[0].kind, NODE_INTEGER);
+    assert_int_equal(parse("-0").nodes[0].integer, 0);
+    assert_int_equal(parse("999999999999999999").nodes[0].integer, 999999999999999999);
+}
+
+static void whole_numbers_beyond_int64_are_not_integers(void **state)
+{
+    (void)state;
+    const char *const texts[] = { "9223372036854775808",
+                                  "-9223372036854775809",
+                                  "18446744073709551616",
+                                  "100000000000000000000",
+                                  "1.0",
+                                  "1e0",
+                                  "10e-1" };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    {
+        struct document document = parse(texts[i]);
+        assert_int_equal(document.nodes[0].kind, NODE_NUMBER);
+        assert_true(document.nodes[0].number == strtod(texts[i], NULL));
+    }
+}
+
+static void numbers_are_the_nearest_doubles(void **state)
+{
+    (void)state;
+    const char *const texts[] = { "0.1",
+                                  "37.421998333333335",
+                                  "-122.08400000000002",
+                                  "1e22",
+                                  "1e23",
+                                  "9007199254740993.0",
+                                  "123456789012345678901234567890.5",
+                                  "2.2250738585072011e-308",
+                                  "4.9e-324",
+                                  "1e-400",
+                                  "1.7976931348623157e308",
+                                  "0.000000000000000000000000000000000000001",
+                                  "1e-22",
+                                  "0e99999999999999999999",
+                                  "1e-99999999999999999999",
+                                  "5e-0" };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    {
+        struct document document = parse(texts[i]);
+        assert_int_equal(document.nodes[0].kind, NODE_NUMBER);
+        double expected = strtod(texts[i], NULL);
+        assert_memory_equal(&document.nodes[0].number, &expected, sizeof expected);
+    }
+}
+
+static void a_number_as_long_as_the_document_is_read_exactly(void **state)
+{
+    (void)state;
+    char text[5000];
+    memset(text, '3', sizeof text);
+    text[1] = '.';
+    struct document document;
+    struct document_failure failure;
+    assert_true(document_parse(&arena, (struct span){ text, sizeof text }, &document, &failure));
+    assert_true(document.nodes[0].number == 10.0 / 3.0);
+}
+
+/* --- what is refused ------------------------------------------------------------------------------------------- */
+
+struct bad
+{
+    struct span text;
+    enum document_fault fault;
+};
+
+#define BAD(text, fault)                                                                                               \
+    {                                                                                                                  \
+        { text, sizeof(text) - 1 }, fault                                                                              \
+    }
+
+static void texts_that_are_not_strict_json_are_refused_for_the_right_reason(void **state)
+{
+    (void)state;
+    static const struct bad bads[] = {
+        BAD("", DOCUMENT_SYNTAX),
+        BAD(" ", DOCUMENT_SYNTAX),
+        BAD("{", DOCUMENT_SYNTAX),
+        BAD("}", DOCUMENT_SYNTAX),
+        BAD("[", DOCUMENT_SYNTAX),
+        BAD("[1", DOCUMENT_SYNTAX),
+        BAD("[1,", DOCUMENT_SYNTAX),
+        BAD("[1,]", DOCUMENT_SYNTAX),
+        BAD("[,1]", DOCUMENT_SYNTAX),
+        BAD("[1 2]", DOCUMENT_SYNTAX),
+        BAD("[1}", DOCUMENT_SYNTAX),
+        BAD("{\"a\"}", DOCUMENT_SYNTAX),
+        BAD("{\"a\":}", DOCUMENT_SYNTAX),
+        BAD("{\"a\":1,}", DOCUMENT_SYNTAX),
+        BAD("{,}", DOCUMENT_SYNTAX),
+        BAD("{a:1}", DOCUMENT_SYNTAX),
+        BAD("{1:1}", DOCUMENT_SYNTAX),
+        BAD("{'a':1}", DOCUMENT_SYNTAX),
+        BAD("{\"a\":1]", DOCUMENT_SYNTAX),
+        BAD("{\"a\" 1}", DOCUMENT_SYNTAX),
+        BAD("{} {}", DOCUMENT_SYNTAX),
+        BAD("{}x", DOCUMENT_SYNTAX),
+        BAD("1 2", DOCUMENT_SYNTAX),
+        BAD("nul", DOCUMENT_SYNTAX),
+        BAD("nulll", DOCUMENT_SYNTAX),
+        BAD("True", DOCUMENT_SYNTAX),
+        BAD("NaN", DOCUMENT_SYNTAX),
+        BAD("Infinity", DOCUMENT_SYNTAX),
+        BAD("-Infinity", DOCUMENT_SYNTAX),
+        BAD("01", DOCUMENT_SYNTAX),
+        BAD("-", DOCUMENT_SYNTAX),
+        BAD("-01", DOCUMENT_SYNTAX),
+        BAD("+1", DOCUMENT_SYNTAX),
+        BAD("1.", DOCUMENT_SYNTAX),
+        BAD(".5", DOCUMENT_SYNTAX),
+        BAD("1.e5", DOCUMENT_SYNTAX),
+        BAD("1e", DOCUMENT_SYNTAX),
+        BAD("1e+", DOCUMENT_SYNTAX),
+        BAD("0x10", DOCUMENT_SYNTAX),
+        BAD("1e400", DOCUMENT_SYNTAX),
+        BAD("-1e400", DOCUMENT_SYNTAX),
+        BAD("\"", DOCUMENT_SYNTAX),
+        BAD("\"abc", DOCUMENT_SYNTAX),
+        BAD("\"\\", DOCUMENT_SYNTAX),
+        BAD("\"\\\"", DOCUMENT_SYNTAX),
+        BAD("\"\\x41\"", DOCUMENT_SYNTAX),
+        BAD("\"\\u12\"", DOCUMENT_SYNTAX),
+        BAD("\"\\u12g4\"", DOCUMENT_SYNTAX),
+        BAD("\"\\u", DOCUMENT_SYNTAX),
+        BAD("\"a\nb\"", DOCUMENT_SYNTAX),
+        BAD("\"a\x1f\"", DOCUMENT_SYNTAX),
+        BAD("// comment\n1", DOCUMENT_SYNTAX),
+        BAD("\x0c{}", DOCUMENT_SYNTAX),
+        BAD("\xc3\xbc", DOCUMENT_SYNTAX),
+        BAD("\"a\0b\"", DOCUMENT_BAD_ENCODING),
+        BAD("{}\0", DOCUMENT_BAD_ENCODING),
+        BAD("\0", DOCUMENT_BAD_ENCODING),
+        BAD("\"\\u0000\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\\ud800\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\\udc00\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\\ud800\\ud800\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\\ud800\\n\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\\ud800x\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\x80\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xff\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xc0\xaf\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xc3\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xe0\x80\xaf\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xed\xa0\x80\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xf0\x80\x80\x80\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xf4\x90\x80\x80\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xf8\x88\x80\x80\x80\"", DOCUMENT_BAD_ENCODING),
+        BAD("\"\xe2\x82", DOCUMENT_BAD_ENCODING),
+        BAD("\xef\xbb\xbf{}", DOCUMENT_BAD_ENCODING),
+        BAD("\xff\xfe{\0}\0", DOCUMENT_BAD_ENCODING),
+        BAD("{\"a\":1,\"a\":1}", DOCUMENT_DUPLICATE_KEY),
+        BAD("{\"a\":1,\"b\":2,\"\\u0061\":3}", DOCUMENT_DUPLICATE_KEY),
+        BAD("{\"\":1,\"\":1}", DOCUMENT_DUPLICATE_KEY),
+        BAD("[{\"x\":{\"a\":[{\"a\":1}],\"b\":{\"a\":1},\"a\":2}}]", DOCUMENT_DUPLICATE_KEY),
+    };
+    for (size_t i = 0; i < sizeof bads / sizeof bads[0]; i++)
+    {
+        enum document_fault fault = fault_of(bads[i].text, NULL);
+        if (fault != bads[i].fault)
+            print_message("%s: %s\n", bads[i].text.at, document_fault_name(fault));
+        assert_int_equal(fault, bads[i].fault);
+    }
+}
+
+static void the_failure_names_the_byte(void **state)
+{
+    (void)state;
+    size_t position;
+    fault_of(SPAN_LITERAL("{\"a\":1,\"a\":2}"), &position);
+    assert_int_equal(position, 7);
+    fault_of(SPAN_LITERAL("[1, 2, x]"), &position);
+    assert_int_equal(position, 7);
+    fault_of(SPAN_LITERAL("[\"ab\xff\"]"), &position);
+    assert_int_equal(position, 4);
+    fault_of(SPAN_LITERAL("[1"), &position);
+    assert_int_equal(position, 2);
+}
+
+static void equal_names_in_different_objects_are_no_duplicates(void **state)
+{
+    (void)state;
+    parse("{\"a\":{\"a\":{\"a\":1}},\"b\":[{\"a\":1},{\"a\":1}]}");
+}
+
+static void depth_ends_at_32(void **state)
+{
+    (void)state;
+    for (int objects = 0; objects < 2; objects++)
+    {
+        char text[256];
+        size_t size = 0;
+        for (int i = 0; i < DOCUMENT_DEPTH_MAX; i++)
+        {
+            memcpy(text + size, objects ? "{\"a\":" : "[", objects ? 5 : 1);
+            size += objects ? 5 : 1;
+        }
+        text[size++] = '1';
+        for (int i = 0; i < DOCUMENT_DEPTH_MAX; i++)
+            text[size++] = objects ? '}' : ']';
+        assert_int_equal(fault_of((struct span){ text, size }, NULL), DOCUMENT_OK);
+        memmove(text + 1, text, size);
+        text[0] = '[';
+        text[size + 1] = ']';
+        assert_int_equal(fault_of((struct span){ text, size + 2 }, NULL), DOCUMENT_TOO_DEEP);
+    }
+}
+
+static void size_ends_at_64_kib(void **state)
+{
+    (void)state;
+    char *text = malloc(DOCUMENT_SIZE_MAX + 1);
+    assert_non_null(text);
+    memset(text, ' ', DOCUMENT_SIZE_MAX + 1);
+    text[0] = '1';
+    assert_int_equal(fault_of((struct span){ text, DOCUMENT_SIZE_MAX }, NULL), DOCUMENT_OK);
+    assert_int_equal(fault_of((struct span){ text, DOCUMENT_SIZE_MAX + 1 }, NULL), DOCUMENT_TOO_LARGE);
+    free(text);
+}
+
+static void a_refused_document_leaves_nothing_in_the_arena(void **state)
+{
+    (void)state;
+    arena_reset(&arena, 0);
+    assert_int_equal(fault_of(SPAN_LITERAL("[1,2,3,\"\\n\",}"), NULL), DOCUMENT_SYNTAX);
+    struct arena_mark before = arena_mark(&arena);
+    struct document document;
+    struct document_failure failure;
+    assert_false(document_parse(&arena, SPAN_LITERAL("[1,2,3,\"\\n\",}"), &document, &failure));
+    struct arena_mark behind = arena_mark(&arena);
+    assert_ptr_equal(before.block, behind.block);
+    assert_int_equal(before.used, behind.used);
+}
+
+/* --- large objects and bombs ----------------------------------------------------------------------------------- */
+
+/* An object with `count` distinct names, the one at `again` repeated at the end when it is not negative. */
+static char *object_of(int count, int again, const char *prefix, size_t *ret_size)
+{
+    char *text = malloc((size_t)(count + 1) * (strlen(prefix) + 16) + 2);
+    assert_non_null(text);
+    size_t size = 0;
+    text[size++] = '{';
+    for (int i = 0; i < count; i++)
+        size += (size_t)sprintf(text + size, "\"%s%x\":0,", prefix, (unsigned)i * 2654435761u >> 12);
+    if (again >= 0)
+        size += (size_t)sprintf(text + size, "\"%s%x\":0,", prefix, (unsigned)again * 2654435761u >> 12);
+    text[size - 1] = '}';
+    *ret_size = size;
+    return text;
+}
+
+static void a_duplicate_is_found_whatever_the_size_of_the_object(void **state)
+{
+    (void)state;
+    const int counts[] = { 1, 2, 15, 16, 17, 18, 31, 32, 33, 63, 64, 100, 1000, 4000 };
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+    {
+        int count = counts[i];
+        size_t size;
+        char *text = object_of(count, -1, "common_prefix", &size);
+        if (size <= DOCUMENT_SIZE_MAX)
+            assert_int_equal(fault_of((struct span){ text, size }, NULL), DOCUMENT_OK);
+        free(text);
+        const int places[] = { 0, count / 2, count - 1 };
+        for (int place = 0; place < 3; place++)
+        {
+            text = object_of(count, places[place], "k", &size);
+            assert_int_equal(fault_of((struct span){ text, size }, NULL), DOCUMENT_DUPLICATE_KEY);
+            free(text);
+        }
+    }
+}
+
+/* What a text may cost is bounded by its nodes, and nodes by bytes: no node without a byte of its own and a comma or a
+ * bracket. The arena may hold the nodes twice over while it grows, and no more than four times in all its blocks. */
+static void bombs_cost_memory_in_proportion_to_their_bytes(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = { "{},", "[],", "0,", "\"\",", "{\"\":0},", "\"\\n\",", "[0,0]," };
+    char *text = malloc(DOCUMENT_SIZE_MAX);
+    assert_non_null(text);
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
+    {
+        size_t piece = strlen(pieces[i]);
+        size_t size = 0;
+        uint32_t repeated = 0;
+        text[size++] = '[';
+        for (; size + piece <= DOCUMENT_SIZE_MAX; size += piece, repeated++)
+            memcpy(text + size, pieces[i], piece);
+        text[size - 1] = ']';
+        struct document document;
+        struct document_failure failure;
+        arena_reset(&arena, 0);
+        assert_true(document_parse(&arena, (struct span){ text, size }, &document, &failure));
+        assert_int_equal(document.nodes[0].count, repeated);
+        assert_true(document.count <= size / 2 + 2);
+        assert_true(arena.total <= 4 * document.count * sizeof(struct node) + 2 * (size_t)DOCUMENT_SIZE_MAX);
+    }
+    free(text);
+}
+
+static void a_long_string_of_commas_costs_one_node(void **state)
+{
+    (void)state;
+    char *text = malloc(DOCUMENT_SIZE_MAX);
+    assert_non_null(text);
+    memset(text, ',', DOCUMENT_SIZE_MAX);
+    text[0] = text[DOCUMENT_SIZE_MAX - 1] = '"';
+    struct document document;
+    struct document_failure failure;
+    assert_true(document_parse(&arena, (struct span){ text, DOCUMENT_SIZE_MAX }, &document, &failure));
+    assert_int_equal(document.count, 1);
+    free(text);
+}
+
+/* --- canonical form -------------------------------------------------------------------------------------------- */
+
+static void assert_canonical(const char *text, const char *expected)
+{
+    struct buffer buffer = BUFFER_EMPTY;
+    struct document document = parse(text);
+    document_canonical(&document, &document.nodes[0], &buffer);
+    buffer_add_byte(&buffer, '\0');
+    assert_false(buffer_failed(&buffer));
+    assert_string_equal(buffer.at, expected);
+    buffer_done(&buffer);
+}
+
+static void the_canonical_form_sorts_names_by_bytes_and_drops_white_space(void **state)
+{
+    (void)state;
+    assert_canonical("{ \"b\" : 1 , \"a\" : [ 1 , { \"d\" : null, \"c\" : true } ] }",
+                     "{\"a\":[1,{\"c\":true,\"d\":null}],\"b\":1}");
+    assert_canonical("{\"B\":1,\"a\":2,\"\":3,\"ab\":4,\"\xc3\xbc\":5,\"aa\":6,\"A\":7}",
+                     "{\"\":3,\"A\":7,\"B\":1,\"a\":2,\"aa\":6,\"ab\":4,\"\xc3\xbc\":5}");
+    assert_canonical("{\"abcdefghij\":1,\"abcdefgh\":2,\"abcdefghi\":3,\"abcdefg\":4}",
+                     "{\"abcdefg\":4,\"abcdefgh\":2,\"abcdefghi\":3,\"abcdefghij\":1}");
+    assert_canonical(" [ ] ", "[]");
+    assert_canonical(" { } ", "{}");
+}
+
+static void the_canonical_form_spells_strings_one_way_and_numbers_as_written(void **state)
+{
+    (void)state;
+    assert_canonical("[\"\\u0061\\/\\u00fc\\u000a\",1.0,1,10e1,-0]", "[\"a/\xc3\xbc\\n\",1.0,1,10e1,-0]");
+    assert_canonical("{\"\\u0061\":\"\\u001f\"}", "{\"a\":\"\\u001f\"}");
+}
+
+static void large_objects_are_sorted_too(void **state)
+{
+    (void)state;
+    for (int count = 1; count < 300; count += 7)
+    {
+        size_t size;
+        char *text = object_of(count, -1, "", &size);
+        struct document document;
+        struct document_failure failure;
+        struct buffer buffer = BUFFER_EMPTY;
+        assert_true(document_parse(&arena, (struct span){ text, size }, &document, &failure));
+        document_canonical(&document, &document.nodes[0], &buffer);
+        assert_int_equal(buffer.size, size);
+        struct document sorted;
+        assert_true(document_parse(&arena, buffer_span(&buffer), &sorted, &failure));
+        struct span last = SPAN_LITERAL("");
+        for (const struct node *child = document_first(&sorted, &sorted.nodes[0]); child;
+             child = document_next(&sorted, &sorted.nodes[0], child))
+        {
+            size_t common = last.size < child->key.size ? last.size : child->key.size;
+            int order = memcmp(last.at, child->key.at, common);
+            assert_true(order < 0 || (order == 0 && last.size < child->key.size));
+            last = child->key;
+        }
+        buffer_done(&buffer);
+        free(text);
+    }
+}
+
+/* --- against jansson ------------------------------------------------------------------------------------------- */
+
+static void assert_same_value(const struct document *document, const struct node *node, json_t *value)
+{
+    switch (node->kind)
+    {
+    case NODE_NULL:
+        assert_true(json_is_null(value));
+        return;
+    case NODE_FALSE:
+        assert_true(json_is_false(value));
+        return;
+    case NODE_TRUE:
+        assert_true(json_is_true(value));
+        return;
+    case NODE_INTEGER:
+        assert_true(json_is_integer(value));
+        assert_true(json_integer_value(value) == node->integer);
+        return;
+    case NODE_NUMBER:
+        assert_true(json_is_real(value));
+        assert_true(json_real_value(value) == node->number);
+        return;
+    case NODE_STRING:
+        assert_true(json_is_string(value));
+        assert_int_equal(json_string_length(value), node->text.size);
+        assert_memory_equal(json_string_value(value), node->text.at, node->text.size);
+        return;
+    default:
+        break;
+    }
+    assert_int_equal(node->kind == NODE_OBJECT, json_is_object(value));
+    assert_int_equal(node->count, node->kind == NODE_OBJECT ? json_object_size(value) : json_array_size(value));
+    uint32_t index = 0;
+    for (const struct node *child = document_first(document, node); child; child = document_next(document, node, child))
+    {
+        char name[256];
+        json_t *other;
+        if (node->kind == NODE_OBJECT)
+        {
+            assert_true(child->key.size < sizeof name);
+            memcpy(name, child->key.at, child->key.size);
+            name[child->key.size] = '\0';
+            other = json_object_get(value, name);
+        }
+        else
+        {
+            other = json_array_get(value, index);
+        }
+        assert_non_null(other);
+        assert_same_value(document, child, other);
+        index++;
+    }
+    assert_int_equal(index, node->count);
+}
+
+/* True when the text was accepted by both. Three differences are intended: whole numbers beyond int64 are numbers here,
+ * depth ends at 32, and a raw NUL is never taken (jansson 2.14 skips one behind a number). */
+static bool compare_with_jansson(struct span text)
+{
+    char *copy = exact_copy(text);
+    struct document document;
+    struct document_failure failure;
+    json_error_t error;
+    bool parsed = document_parse(&arena, (struct span){ copy, text.size }, &document, &failure);
+    json_t *value = json_loadb(copy, text.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    bool ours_by_intent = failure.fault == DOCUMENT_TOO_DEEP ||
+                          (!value && json_error_code(&error) == json_error_numeric_overflow) ||
+                          (!parsed && memchr(copy, '\0', text.size));
+    if (!ours_by_intent && parsed != (value != NULL))
+        print_message("ours: %s (%s), jansson: %s: %.*s\n", document_fault_name(failure.fault), failure.what,
+                      value ? "ok" : error.text, (int)text.size, text.at);
+    if (!ours_by_intent)
+        assert_int_equal(parsed, value != NULL);
+    if (parsed && value)
+        assert_same_value(&document, &document.nodes[0], value);
+    if (parsed) /* the canonical form is JSON of the same value, and its own canonical form */
+    {
+        struct buffer first = BUFFER_EMPTY;
+        struct buffer second = BUFFER_EMPTY;
+        struct document again;
+        document_canonical(&document, &document.nodes[0], &first);
+        assert_true(first.size <= text.size);
+        assert_true(document_parse(&arena, buffer_span(&first), &again, &failure));
+        if (value)
+            assert_same_value(&again, &again.nodes[0], value);
+        document_canonical(&again, &again.nodes[0], &second);
+        assert_true(span_equal(buffer_span(&first), buffer_span(&second)));
+        buffer_done(&first);
+        buffer_done(&second);
+    }
+    bool both = parsed && value;
+    json_decref(value);
+    free(copy);
+    arena_reset(&arena, 1 << 20);
+    return both;
+}
+
+static const char *const samples[] = {
+    "{\"specversion\":\"1.0\",\"id\":\"0c5c7fd0-1\",\"source\":\"/"
+    "helpdesk\",\"type\":\"ticket.escalate\",\"expectedversion\":3,"
+    "\"data\":{\"ticket_id\":42,\"assigned_person_id\":7}}",
+    "[1,-2,3.5,-4.25e-3,5E+6,0,-0,0.0,1e5,123456789012345678,9223372036854775807,-9223372036854775808]",
+    "{\"a\":[{},[],{\"b\":[[],[[]]]}],\"c\":null,\"d\":true,\"e\":false}",
+    "[\"\\u00e9\\ud83d\\ude42\\n\\t\\\"\\\\\\/\",\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x99\x82\",\"\"]",
+    "  [ 1 , \"x\" ,\r\n\t{ \"y\" : 2 } ]  ",
+    "{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,\"j\":10,\"k\":11,\"l\":12,\"m\":13,"
+    "\"n\":14,\"o\":15,"
+    "\"p\":16,\"q\":17,\"r\":18,\"s\":19}",
+    "\"scalar\"",
+    "3.141592653589793238462643383279",
+    "null",
+};
+
+static uint64_t next_random(uint64_t *random)
+{
+    uint64_t z = *random += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+static void jansson_agrees_on_the_samples(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
+        assert_true(compare_with_jansson(span_of(samples[i])));
+}
+
+/* One small change: a byte replaced, taken away or put in, or a piece of a sample copied over. */
+static size_t mutate(char *text, size_t size, size_t room, uint64_t *random)
+{
+    static const char interesting[] = "{}[]:,\"\\u0019eE+-.tfn \n\x80\xc3\xa9\xed\xf0\xff/";
+    size_t at = (size_t)(next_random(random) % (size + 1));
+    char byte = interesting[next_random(random) % (sizeof interesting)]; /* the NUL at its end too */
+    switch (next_random(random) % 4)
+    {
+    case 0:
+        if (at < size)
+            text[at] = byte;
+        return size;
+    case 1:
+        if (at == size)
+            return size;
+        memmove(text + at, text + at + 1, size - at - 1);
+        return size - 1;
+    case 2:
+        if (size == room)
+            return size;
+        memmove(text + at + 1, text + at, size - at);
+        text[at] = byte;
+        return size + 1;
+    default:
+    {
+        struct span other = span_of(samples[next_random(random) % (sizeof samples / sizeof samples[0])]);
+        size_t from = (size_t)(next_random(random) % other.size);
+        size_t piece = (size_t)(next_random(random) % 12);
+        if (piece > other.size - from)
+            piece = other.size - from;
+        if (size + piece > room)
+            return size;
+        memmove(text + at + piece, text + at, size - at);
+        memcpy(text + at, other.at + from, piece);
+        return size + piece;
+    }
+    }
+}
+
+static void jansson_agrees_on_random_mutations(void **state)
+{
+    (void)state;
+    const char *given = getenv("TEST_SEED");
+    uint64_t random = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    print_message("TEST_SEED=%llu\n", (unsigned long long)random);
+    int accepted = 0;
+    enum
+    {
+        RUNS = 60000,
+    };
+    for (int run = 0; run < RUNS; run++)
+    {
+        char text[1024];
+        struct span sample = span_of(samples[next_random(&random) % (sizeof samples / sizeof samples[0])]);
+        size_t size = sample.size;
+        memcpy(text, sample.at, size);
+        for (uint64_t changes = 1 + next_random(&random) % 3; changes > 0; changes--)
+            size = mutate(text, size, sizeof text, &random);
+        accepted += compare_with_jansson((struct span){ text, size });
+    }
+    /* Both kinds have to be met in numbers, or the comparison says nothing. */
+    assert_in_range(accepted, RUNS / 50, RUNS - RUNS / 50);
+}
+
+static void every_fault_has_the_name_of_its_dead_letter(void **state)
+{
+    (void)state;
+    assert_string_equal(document_fault_name(DOCUMENT_TOO_LARGE), "too_large");
+    assert_string_equal(document_fault_name(DOCUMENT_TOO_DEEP), "too_deep");
+    assert_string_equal(document_fault_name(DOCUMENT_DUPLICATE_KEY), "duplicate_key");
+    assert_string_equal(document_fault_name(DOCUMENT_BAD_ENCODING), "bad_encoding");
+    assert_string_equal(document_fault_name(DOCUMENT_SYNTAX), "not_json");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_command_becomes_its_nodes_in_order),
+        cmocka_unit_test(empty_containers_have_no_children),
+        cmocka_unit_test(any_value_may_be_the_root),
+        cmocka_unit_test(escapes_are_undone_in_texts_and_names),
+        cmocka_unit_test(integers_are_kept_whole_to_the_ends_of_int64),
+        cmocka_unit_test(whole_numbers_beyond_int64_are_not_integers),
+        cmocka_unit_test(numbers_are_the_nearest_doubles),
+        cmocka_unit_test(a_number_as_long_as_the_document_is_read_exactly),
+        cmocka_unit_test(texts_that_are_not_strict_json_are_refused_for_the_right_reason),
+        cmocka_unit_test(the_failure_names_the_byte),
+        cmocka_unit_test(equal_names_in_different_objects_are_no_duplicates),
+        cmocka_unit_test(depth_ends_at_32),
+        cmocka_unit_test(size_ends_at_64_kib),
+        cmocka_unit_test(a_refused_document_leaves_nothing_in_the_arena),
+        cmocka_unit_test(a_duplicate_is_found_whatever_the_size_of_the_object),
+        cmocka_unit_test(bombs_cost_memory_in_proportion_to_their_bytes),
+        cmocka_unit_test(a_long_string_of_commas_costs_one_node),
+        cmocka_unit_test(the_canonical_form_sorts_names_by_bytes_and_drops_white_space),
+        cmocka_unit_test(the_canonical_form_spells_strings_one_way_and_numbers_as_written),
+        cmocka_unit_test(large_objects_are_sorted_too),
+        cmocka_unit_test(jansson_agrees_on_the_samples),
+        cmocka_unit_test(jansson_agrees_on_random_mutations),
+        cmocka_unit_test(every_fault_has_the_name_of_its_dead_letter),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

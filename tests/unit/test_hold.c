@@ -1,0 +1,262 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "worker/hold.h"
+
+enum
+{
+    DELIVERIES_MAX = 64,
+};
+
+static struct
+{
+    struct hold *hold;
+    struct delivery deliveries[DELIVERIES_MAX];
+    struct ownership mine, taken;
+    atomic_bool not_revoked, revoked;
+} world;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    world.hold = hold_new();
+    world.mine.revoked = &world.not_revoked;
+    world.taken.revoked = &world.revoked;
+    atomic_store(&world.revoked, true);
+    for (int i = 0; i < DELIVERIES_MAX; i++)
+    {
+        world.deliveries[i].ownership = &world.mine;
+        world.deliveries[i].ticket = (uint64_t)i;
+    }
+    return world.hold ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    int count;
+    (void)state;
+    while (hold_take_due(world.hold, INT64_MAX, INT32_MAX, &count))
+        ;
+    assert_int_equal(hold_keys(world.hold), 0);
+    hold_free(world.hold);
+    return 0;
+}
+
+static struct delivery *delivery_of(uint64_t key, int ticket)
+{
+    world.deliveries[ticket].lane_hash = key;
+    return &world.deliveries[ticket];
+}
+
+static void put(uint64_t key, int ticket, int64_t due_us)
+{
+    assert_true(hold_put(world.hold, delivery_of(key, ticket), due_us));
+}
+
+/* The chain's tickets are exactly these, -1 ends the list. */
+static void assert_chain(const struct delivery *chain, int count, ...)
+{
+    va_list expected;
+    int counted = 0;
+
+    va_start(expected, count);
+    for (int ticket = va_arg(expected, int); ticket >= 0; ticket = va_arg(expected, int), counted++)
+    {
+        assert_non_null(chain);
+        assert_int_equal(chain->ticket, ticket);
+        chain = chain->next;
+    }
+    va_end(expected);
+    assert_null(chain);
+    assert_int_equal(counted, count);
+}
+
+static void deliveries_of_a_key_come_out_in_order_of_arrival(void **state)
+{
+    int count;
+    (void)state;
+    put(5, 3, 100);
+    put(5, 9, 0);
+    put(5, 6, 0);
+    put(5, 1, 50);
+    struct delivery *chain = hold_take_due(world.hold, 50, 10, &count);
+    assert_chain(chain, count, 1, 3, 6, 9, -1);
+    assert_int_equal(hold_keys(world.hold), 0);
+}
+
+static void a_key_is_due_when_its_first_is(void **state)
+{
+    int count;
+    (void)state;
+    put(5, 3, 100);
+    put(5, 4, 10); /* a follower's time says nothing */
+    assert_null(hold_take_due(world.hold, 99, 10, &count));
+    assert_int_equal(count, 0);
+    assert_true(hold_next_due(world.hold) == 100);
+    assert_chain(hold_take_due(world.hold, 100, 10, &count), 2, 3, 4, -1);
+}
+
+static void one_that_is_held_again_goes_back_to_the_front_with_its_new_time(void **state)
+{
+    int count;
+    (void)state;
+    put(5, 1, 10);
+    put(5, 2, 10);
+    put(5, 3, 10);
+    struct delivery *first = hold_take_due(world.hold, 10, 1, &count);
+    assert_chain(first, count, 1, -1);
+    put(5, 1, 500);
+    assert_null(hold_take_due(world.hold, 499, 10, &count));
+    assert_chain(hold_take_due(world.hold, 500, 10, &count), 3, 1, 2, 3, -1);
+}
+
+static void what_is_left_of_a_key_is_due_at_once(void **state)
+{
+    int count;
+    (void)state;
+    for (int i = 1; i <= 5; i++)
+        put(5, i, 70);
+    assert_chain(hold_take_due(world.hold, 70, 2, &count), 2, 1, 2, -1);
+    assert_int_equal(hold_keys(world.hold), 1);
+    assert_true(hold_next_due(world.hold) <= 70);
+    assert_chain(hold_take_due(world.hold, 70, 10, &count), 3, 3, 4, 5, -1);
+    assert_true(hold_next_due(world.hold) == INT64_MAX);
+}
+
+static void several_that_are_held_again_keep_their_places(void **state)
+{
+    int count;
+    (void)state;
+    for (int i = 1; i <= 6; i++)
+        put(5, i, 0);
+    struct delivery *chain = hold_take_due(world.hold, 0, 4, &count);
+    assert_chain(chain, count, 1, 2, 3, 4, -1);
+    put(5, 2, 9);
+    put(5, 3, 9);
+    put(5, 4, 9);
+    assert_chain(hold_take_due(world.hold, 9, 10, &count), 5, 2, 3, 4, 5, 6, -1);
+}
+
+static void only_the_delivery_behind_a_held_one_of_its_key_is_blocked(void **state)
+{
+    (void)state;
+    put(5, 4, 0);
+    assert_true(hold_blocks(world.hold, delivery_of(5, 7)));
+    assert_false(hold_blocks(world.hold, delivery_of(6, 8)));
+    assert_false(hold_blocks(world.hold, delivery_of(5, 3)));    /* came before it */
+    assert_false(hold_blocks(world.hold, delivery_of(1029, 9))); /* the same bucket, another key */
+}
+
+static void keys_of_one_bucket_are_told_apart(void **state)
+{
+    int count;
+    (void)state;
+    put(1, 1, 30);
+    put(1025, 2, 10);
+    put(2049, 3, 20);
+    assert_int_equal(hold_keys(world.hold), 3);
+    assert_true(hold_next_due(world.hold) == 10);
+    assert_chain(hold_take_due(world.hold, 10, 9, &count), 1, 2, -1);
+    assert_chain(hold_take_due(world.hold, 20, 9, &count), 1, 3, -1);
+    assert_chain(hold_take_due(world.hold, 30, 9, &count), 1, 1, -1);
+}
+
+static void revoked_deliveries_are_taken_and_the_others_stay_in_order(void **state)
+{
+    int count;
+    (void)state;
+    put(5, 1, 40);
+    put(5, 2, 0);
+    put(5, 3, 0);
+    put(6, 4, 40);
+    put(7, 5, 40);
+    world.deliveries[1].ownership = &world.taken;
+    world.deliveries[3].ownership = &world.taken;
+    world.deliveries[4].ownership = &world.taken;
+    bool taken[DELIVERIES_MAX] = { false };
+    int taken_count = 0;
+    for (struct delivery *at = hold_take_revoked(world.hold); at; at = at->next, taken_count++)
+        taken[at->ticket] = true;
+    assert_int_equal(taken_count, 3);
+    assert_true(taken[1] && taken[3] && taken[4]);
+    assert_int_equal(hold_keys(world.hold), 2);
+    put(5, 6, 0); /* behind what stayed */
+    assert_true(hold_next_due(world.hold) == 40);
+    struct delivery *chain = hold_take_due(world.hold, 40, 9, &count);
+    if (chain->lane_hash == 5)
+        assert_chain(chain, count, 2, 6, -1);
+    else
+        assert_chain(chain, count, 5, -1);
+}
+
+static void an_empty_hold_has_nothing_due(void **state)
+{
+    int count = 7;
+    (void)state;
+    assert_true(hold_next_due(world.hold) == INT64_MAX);
+    assert_null(hold_take_due(world.hold, INT64_MAX, 10, &count));
+    assert_int_equal(count, 0);
+    assert_null(hold_take_revoked(world.hold));
+}
+
+/* A model: a sorted list per key. Every key's deliveries must come out in order, each once, whatever is put back. */
+static void any_mixture_of_puts_and_takes_keeps_every_key_in_order(void **state)
+{
+    enum
+    {
+        KEYS = 5,
+        ROUNDS = 4000,
+    };
+    int next[KEYS], count, finished = 0;
+    unsigned seed = 12345;
+
+    (void)state;
+    for (int i = 0; i < DELIVERIES_MAX; i++)
+        put((uint64_t)(i % KEYS), i, 0);
+    for (int key = 0; key < KEYS; key++)
+        next[key] = key;
+    for (int round = 0; round < ROUNDS && finished < DELIVERIES_MAX; round++)
+    {
+        struct delivery *chain = hold_take_due(world.hold, round, 1 + rand_r(&seed) % 6, &count);
+        bool put_back = false;
+        for (struct delivery *at = chain, *after; at; at = after)
+        {
+            after = at->next;
+            int key = (int)at->lane_hash;
+            put_back = put_back || rand_r(&seed) % 3 == 0;
+            if (put_back)
+            {
+                assert_true(hold_put(world.hold, at, round + rand_r(&seed) % 5));
+                continue;
+            }
+            assert_int_equal(at->ticket, next[key]);
+            next[key] += KEYS;
+            finished++;
+        }
+    }
+    assert_int_equal(finished, DELIVERIES_MAX);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(deliveries_of_a_key_come_out_in_order_of_arrival),
+        TEST(a_key_is_due_when_its_first_is),
+        TEST(one_that_is_held_again_goes_back_to_the_front_with_its_new_time),
+        TEST(what_is_left_of_a_key_is_due_at_once),
+        TEST(several_that_are_held_again_keep_their_places),
+        TEST(only_the_delivery_behind_a_held_one_of_its_key_is_blocked),
+        TEST(keys_of_one_bucket_are_told_apart),
+        TEST(revoked_deliveries_are_taken_and_the_others_stay_in_order),
+        TEST(an_empty_hold_has_nothing_due),
+        TEST(any_mixture_of_puts_and_takes_keeps_every_key_in_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+/* interlock migrate up | down | status */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/cli/verbs.h"
+#include "worker/migrate.h"
+#include "worker/query.h"
+
+static const char usage[] =
+    "usage: interlock migrate up     [--to N]   apply what is pending, up to number N\n"
+    "       interlock migrate down   [--to N] [--execute --reason TEXT]\n"
+    "                                           undo the newest, or all above N; their data is lost.\n"
+    "                                           Without --execute it only says what it would undo\n"
+    "       interlock migrate status            what is applied; exit 0 only if all of it is\n";
+
+struct migrate_options
+{
+    const char *verb; /* up, down, status */
+    const char *to_text;
+    int to; /* MIGRATE_TO_NEWEST: not given */
+    const char *reason;
+    bool execute;
+};
+
+static int fail_with(const struct invocation *invocation, struct buffer *fault)
+{
+    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
+    buffer_done(fault);
+    return code;
+}
+
+static bool parse_number(const char *text, int *ret)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 4 || text[digits] != '\0')
+        return false;
+    *ret = atoi(text);
+    return true;
+}
+
+/* The step reports, then the failure, so that it is plain how far it came. */
+static int finish(const struct invocation *invocation, bool done, struct buffer *report, struct buffer *fault)
+{
+    if (report->size == 0 && done)
+        buffer_add_text(report, "nothing to do\n");
+    int code = verb_print(invocation, report);
+    buffer_done(report);
+    if (!done)
+        return fail_with(invocation, fault);
+    buffer_done(fault);
+    return code;
+}
+
+static int run_up(struct invocation *invocation, const struct migrate_options *options, PGconn *connection)
+{
+    struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    bool done = migrate_up(connection, options->to, &report, &fault);
+    return finish(invocation, done, &report, &fault);
+}
+
+static void plan_down(const struct migrate_status *status, int to, struct buffer *report)
+{
+    for (int i = status->count - 1; i >= 0; i--)
+    {
+        const struct migrate_row *row = &status->rows[i];
+        char line[128];
+        if (row->state == MIGRATE_PENDING || row->number <= to)
+            continue;
+        snprintf(line, sizeof(line), "%04d_%s: would be undone\n", row->number, row->name);
+        buffer_add_text(report, line);
+    }
+    if (report->size > 0)
+        buffer_add_text(report, "nothing was changed: add --execute --reason TEXT to do it\n");
+}
+
+static int run_down(struct invocation *invocation, const struct migrate_options *options, PGconn *connection)
+{
+    struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    struct migrate_status status;
+    if (!migrate_read_status(connection, &status, &fault))
+        return fail_with(invocation, &fault);
+    int to = options->to_text ? options->to : status.applied - 1;
+    if (!options->execute)
+        return plan_down(&status, to, &report), finish(invocation, true, &report, &fault);
+    bool done = migrate_down(connection, to, options->reason, &report, &fault);
+    return finish(invocation, done, &report, &fault);
+}
+
+static void print_status(const struct migrate_status *status, bool json, struct buffer *into)
+{
+    buffer_add_text(into, json ? "{\"migrations\":[" : "");
+    for (int i = 0; i < status->count; i++)
+    {
+        const struct migrate_row *row = &status->rows[i];
+        char line[200];
+        if (json)
+            snprintf(line, sizeof(line),
+                     "%s\n{\"number\":%d,\"name\":\"%s\",\"state\":\"%s\",\"applied_at\":", i > 0 ? "," : "",
+                     row->number, row->name, migrate_state_name(row->state));
+        else
+            snprintf(line, sizeof(line), "%04d_%-20s %-8s %s\n", row->number, row->name, migrate_state_name(row->state),
+                     row->applied_at);
+        buffer_add_text(into, line);
+        if (!json)
+            continue;
+        buffer_add_json_string(into, row->applied_at[0] ? span_of(row->applied_at) : SPAN_NULL);
+        buffer_add_text(into, "}");
+    }
+    buffer_add_text(into, json ? "\n]}\n" : "");
+}
+
+static int run_status(struct invocation *invocation, PGconn *connection)
+{
+    struct migrate_status status;
+    struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    if (!migrate_read_status(connection, &status, &fault))
+        return fail_with(invocation, &fault);
+    print_status(&status, invocation->json, &report);
+    int code = verb_print(invocation, &report);
+    buffer_done(&report);
+    if (!migrate_is_current(&status, false, &fault))
+        return fail_with(invocation, &fault);
+    buffer_done(&fault);
+    return code;
+}
+
+/* True when the options fit the verb; else the usage error is printed. */
+static bool check_options(struct invocation *invocation, struct migrate_options *options)
+{
+    static const char *const verbs[] = { "up", "down", "status" };
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs) && invocation->argc == 2; i++)
+        if (strcmp(invocation->argv[1], verbs[i]) == 0)
+            options->verb = verbs[i];
+    if (!options->verb)
+        return verb_usage_error(usage, "migrate: accepted are up, down, status"), false;
+    if (options->to_text && !parse_number(options->to_text, &options->to))
+        return verb_usage_error(usage, "migrate: --to %s: accepted is a number from 0", options->to_text), false;
+    bool down = strcmp(options->verb, "down") == 0;
+    if (!down && (options->execute || options->reason))
+        return verb_usage_error(usage, "migrate %s takes neither --execute nor --reason", options->verb), false;
+    if (options->execute && (!options->reason || !*options->reason))
+        return verb_usage_error(usage, "migrate down --execute needs --reason TEXT"), false;
+    return true;
+}
+
+int verb_migrate(struct invocation *invocation)
+{
+    struct migrate_options options = { .to = MIGRATE_TO_NEWEST };
+    const struct verb_option table[] = {
+        { "--to", &options.to_text, NULL },
+        { "--reason", &options.reason, NULL },
+        { "--execute", NULL, &options.execute },
+        { NULL, NULL, NULL },
+    };
+    if (!verb_parse_options(invocation, table, usage) || !check_options(invocation, &options))
+        return 1;
+    struct buffer fault = BUFFER_EMPTY;
+    QUERY_CONNECTION connection = query_connect(invocation->settings, "interlock migrate", &fault);
+    if (!connection)
+        return fail_with(invocation, &fault);
+    if (strcmp(options.verb, "up") == 0)
+        return run_up(invocation, &options, connection);
+    return strcmp(options.verb, "down") == 0 ? run_down(invocation, &options, connection)
+                                             : run_status(invocation, connection);
+}

@@ -1,0 +1,141 @@
+/* interlock status | health: what a running pool says of itself over HTTP. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/cli/http_get.h"
+#include "worker/cli/verbs.h"
+
+static const char status_usage[] = "usage: interlock status [--output json]\n";
+static const char health_usage[] = "usage: interlock health [--live]   exit 0 only if the pool is alive and ready;\n"
+                                   "                                   --live: alive is enough\n";
+
+enum
+{
+    TIMEOUT_US = 5 * 1000 * 1000,
+    PATH_SIZE_MAX = 256,
+    DEPTH_MAX = 8,
+};
+
+static int fail_with(const struct invocation *invocation, struct buffer *fault)
+{
+    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
+    buffer_done(fault);
+    return code;
+}
+
+static void add_value(const json_t *value, const char *path, int depth, struct buffer *into);
+
+static void add_member(const json_t *value, const char *path, const char *name, int depth, struct buffer *into)
+{
+    char inner[PATH_SIZE_MAX];
+    snprintf(inner, sizeof(inner), "%s%s%s", path, *path ? "." : "", name);
+    add_value(value, inner, depth + 1, into);
+}
+
+/* One "path = value" line for everything that is not a group itself. */
+static void add_value(const json_t *value, const char *path, int depth, struct buffer *into)
+{
+    const char *name;
+    json_t *member;
+    if (json_is_object(value) && depth < DEPTH_MAX)
+    {
+        void *at = json_object_iter((json_t *)(uintptr_t)value);
+        for (; at; at = json_object_iter_next((json_t *)(uintptr_t)value, at))
+        {
+            name = json_object_iter_key(at);
+            member = json_object_iter_value(at);
+            add_member(member, path, name, depth, into);
+        }
+        return;
+    }
+    if (json_is_array(value) && depth < DEPTH_MAX)
+    {
+        char number[24];
+        for (size_t i = 0; i < json_array_size(value); i++)
+        {
+            snprintf(number, sizeof(number), "%zu", i);
+            add_member(json_array_get(value, i), path, number, depth, into);
+        }
+        return;
+    }
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    buffer_add_text(into, path);
+    buffer_add_text(into, " = ");
+    buffer_add_text(into, json_is_string(value) ? json_string_value(value) : text ? text : "");
+    buffer_add_text(into, "\n");
+    free(text);
+}
+
+static int print_lines(const struct invocation *invocation, const struct buffer *body)
+{
+    struct buffer lines = BUFFER_EMPTY;
+    json_t *root = json_loadb(body->at ? body->at : "", body->size, JSON_DECODE_ANY, NULL);
+    if (!root)
+        return verb_fail(invocation, "the answer is not JSON: is it a pool that listens there?");
+    add_value(root, "", 0, &lines);
+    json_decref(root);
+    int code = verb_print(invocation, &lines);
+    buffer_done(&lines);
+    return code;
+}
+
+int verb_status(struct invocation *invocation)
+{
+    const struct verb_option none[] = { { NULL, NULL, NULL } };
+    if (!verb_parse_options(invocation, none, status_usage))
+        return 1;
+    if (invocation->argc != 1)
+        return verb_usage_error(status_usage, "status takes no operands");
+    struct buffer body = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    int status = 0;
+    if (!http_get(invocation->settings->http.listen, "/status", TIMEOUT_US, &status, &body, &fault))
+        return buffer_done(&body), fail_with(invocation, &fault);
+    int code = status != 200      ? verb_fail(invocation, "the pool answered %d", status)
+               : invocation->json ? verb_print(invocation, &body)
+                                  : print_lines(invocation, &body);
+    buffer_done(&body);
+    buffer_done(&fault);
+    return code;
+}
+
+/* Asks one probe; the body goes out as it came, or in one word and why. */
+static int ask(const struct invocation *invocation, const char *path)
+{
+    struct buffer body = BUFFER_EMPTY, line = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    int status = 0;
+    if (!http_get(invocation->settings->http.listen, path, TIMEOUT_US, &status, &body, &fault))
+        return buffer_done(&body), fail_with(invocation, &fault);
+    json_t *root = invocation->json ? NULL : json_loadb(body.at ? body.at : "", body.size, 0, NULL);
+    const char *word = json_string_value(json_object_get(root, "status"));
+    if (word)
+    {
+        buffer_add_text(&line, word);
+        const char *name;
+        json_t *why;
+        json_object_foreach(json_object_get(root, "errors"), name, why)
+        {
+            buffer_add_text(&line, ": ");
+            buffer_add_text(&line, json_is_string(why) ? json_string_value(why) : name);
+        }
+        buffer_add_text(&line, "\n");
+    }
+    int code = verb_print(invocation, word ? &line : &body);
+    json_decref(root);
+    buffer_done(&line);
+    buffer_done(&body);
+    buffer_done(&fault);
+    return code != 0 || status != 200;
+}
+
+int verb_health(struct invocation *invocation)
+{
+    bool live = false;
+    const struct verb_option options[] = { { "--live", NULL, &live }, { NULL, NULL, NULL } };
+    if (!verb_parse_options(invocation, options, health_usage))
+        return 1;
+    if (invocation->argc != 1)
+        return verb_usage_error(health_usage, "health takes no operands");
+    int code = ask(invocation, "/healthz");
+    return code != 0 || live ? code : ask(invocation, "/readyz");
+}

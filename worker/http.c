@@ -1,0 +1,370 @@
+#include "worker/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "worker/metrics.h"
+#include "worker/monotonic.h"
+#include "worker/utf8.h"
+
+enum
+{
+    CONNECTIONS_MAX = 16,
+    CONNECTION_TIMEOUT_S = 5,
+    CONNECTION_MEMORY = 8 * 1024, /* bounds a request's line and headers */
+    BACKLOG = 16,
+    HOST_MAX = 256,
+};
+
+struct http
+{
+    struct MHD_Daemon *daemon;
+    struct http_sources sources;
+    char where[HOST_MAX + 16];
+};
+
+struct page
+{
+    const char *path;
+    const char *content_type;
+    /* Fills the body; returns the HTTP status. */
+    unsigned (*print)(const struct http *http, struct buffer *into);
+};
+
+/* --- pages ------------------------------------------------------------------------------------------------------- */
+
+/* What a source says goes into JSON and HTML: bytes that are not UTF-8 must not break either. */
+static void make_valid(struct buffer *text)
+{
+    if (utf8_is_valid(text->at ? text->at : "", text->size))
+        return;
+    for (size_t i = 0; i < text->size; i++)
+        if ((unsigned char)text->at[i] > 0x7E)
+            text->at[i] = '?';
+}
+
+/* One check as JSON, in the members that Karafka's probes have. */
+static unsigned print_check(bool (*check)(void *, struct buffer *), void *owner, const char *name, const char *good,
+                            const char *bad, unsigned bad_status, struct buffer *into)
+{
+    struct buffer why = BUFFER_EMPTY;
+    bool passed = check(owner, &why);
+    make_valid(&why);
+    buffer_add_text(into, "{\"status\":\"");
+    buffer_add_text(into, passed ? good : bad);
+    buffer_add_text(into, "\",\"timestamp\":\"");
+    buffer_add_time(into, wall_us());
+    buffer_add_text(into, "\",\"process_id\":");
+    buffer_add_int64(into, getpid());
+    buffer_add_text(into, ",\"checks\":{\"");
+    buffer_add_text(into, name);
+    buffer_add_text(into, passed ? "\":true},\"errors\":{" : "\":false},\"errors\":{\"");
+    if (!passed)
+    {
+        buffer_add_text(into, name);
+        buffer_add_text(into, "\":");
+        buffer_add_json_string(into, buffer_span(&why));
+    }
+    buffer_add_text(into, "}}\n");
+    buffer_done(&why);
+    return passed ? MHD_HTTP_OK : bad_status;
+}
+
+static unsigned print_health(const struct http *http, struct buffer *into)
+{
+    return print_check(http->sources.healthy, http->sources.owner, "live", "healthy", "unhealthy",
+                       MHD_HTTP_INTERNAL_SERVER_ERROR, into);
+}
+
+static unsigned print_readiness(const struct http *http, struct buffer *into)
+{
+    return print_check(http->sources.ready, http->sources.owner, "ready", "ready", "not_ready",
+                       MHD_HTTP_SERVICE_UNAVAILABLE, into);
+}
+
+static unsigned print_metrics(const struct http *http, struct buffer *into)
+{
+    (void)http;
+    metrics_print(into);
+    return MHD_HTTP_OK;
+}
+
+static unsigned print_status(const struct http *http, struct buffer *into)
+{
+    http->sources.status(http->sources.owner, into);
+    make_valid(into);
+    buffer_add_text(into, "\n");
+    return MHD_HTTP_OK;
+}
+
+static void add_html(struct buffer *into, struct span text)
+{
+    for (size_t i = 0; i < text.size; i++)
+    {
+        const char *escape = text.at[i] == '<'   ? "&lt;"
+                             : text.at[i] == '>' ? "&gt;"
+                             : text.at[i] == '&' ? "&amp;"
+                             : text.at[i] == '"' ? "&quot;"
+                                                 : NULL;
+        if (escape)
+            buffer_add_text(into, escape);
+        else
+            buffer_add_byte(into, text.at[i]);
+    }
+}
+
+static void add_check_row(struct buffer *into, const char *name, bool (*check)(void *, struct buffer *), void *owner)
+{
+    struct buffer why = BUFFER_EMPTY;
+    bool passed = check(owner, &why);
+    make_valid(&why);
+    buffer_add_text(into, "<tr><th>");
+    buffer_add_text(into, name);
+    buffer_add_text(into, passed ? "</th><td class=good>yes" : "</th><td class=bad>no: ");
+    if (!passed)
+        add_html(into, buffer_span(&why));
+    buffer_add_text(into, "</td></tr>\n");
+    buffer_done(&why);
+}
+
+static const struct
+{
+    const char *says;
+    enum metric metric;
+} page_rows[] = {
+    { "messages received", METRIC_RECEIVED },
+    { "commands in committed transactions", METRIC_BATCH_COMMANDS },
+    { "transactions", METRIC_BATCHES },
+    { "commands seen again", METRIC_DEDUPE_HITS },
+    { "dead letters", METRIC_DEAD_LETTERS },
+    { "audit events published", METRIC_EVENTS },
+    { "in flight", METRIC_IN_FLIGHT },
+    { "keys held back", METRIC_HELD_KEYS },
+    { "partitions owned", METRIC_PARTITIONS },
+    { "partitions paused", METRIC_PAUSED },
+    { "batches that went on without Redis", METRIC_LOCK_DEGRADED },
+    { "batches refused by the fence", METRIC_FENCE_REJECTIONS },
+    { "PostgreSQL reconnects", METRIC_RECONNECTS },
+    { "producers built anew", METRIC_PRODUCER_REBUILDS },
+};
+
+static unsigned print_page(const struct http *http, struct buffer *into)
+{
+    const struct http_sources *sources = &http->sources;
+    struct buffer status = BUFFER_EMPTY;
+    buffer_add_text(into, "<!doctype html>\n<html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\n"
+                          "<title>Interlock</title>\n<style>body{font:15px sans-serif;margin:2em;max-width:60em}"
+                          "th{text-align:left;padding-right:2em;font-weight:normal}.good{color:#060}.bad{color:#a00}"
+                          "pre{white-space:pre-wrap;background:#f4f4f4;padding:1em}</style>\n"
+                          "<h1>Interlock " INTERLOCK_VERSION "</h1>\n<table>\n");
+    add_check_row(into, "alive", sources->healthy, sources->owner);
+    add_check_row(into, "ready", sources->ready, sources->owner);
+    for (size_t i = 0; i < sizeof(page_rows) / sizeof(*page_rows); i++)
+    {
+        buffer_add_text(into, "<tr><th>");
+        buffer_add_text(into, page_rows[i].says);
+        buffer_add_text(into, "</th><td>");
+        buffer_add_int64(into, metrics_get(page_rows[i].metric));
+        buffer_add_text(into, "</td></tr>\n");
+    }
+    buffer_add_text(into, "</table>\n<pre>");
+    print_status(http, &status);
+    add_html(into, buffer_span(&status));
+    buffer_add_text(into, "</pre>\n<p><a href=/healthz>/healthz</a> <a href=/readyz>/readyz</a> "
+                          "<a href=/metrics>/metrics</a> <a href=/status>/status</a></p></html>\n");
+    buffer_done(&status);
+    return MHD_HTTP_OK;
+}
+
+static const struct page pages[] = {
+    { "/healthz", "application/json", print_health },
+    { "/readyz", "application/json", print_readiness },
+    { "/metrics", "text/plain; version=0.0.4; charset=utf-8", print_metrics },
+    { "/status", "application/json", print_status },
+    { "/", "text/html; charset=utf-8", print_page },
+};
+
+/* --- requests ---------------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *content_type,
+                              struct buffer *body)
+{
+    if (buffer_failed(body) || body->size == 0)
+        return MHD_NO; /* out of memory: the connection is closed */
+    size_t size;
+    char *bytes = buffer_take(body, &size);
+    struct MHD_Response *response = MHD_create_response_from_buffer(size, bytes, MHD_RESPMEM_MUST_FREE);
+    if (!response)
+    {
+        free(bytes);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, "Content-Type", content_type);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", "GET");
+    enum MHD_Result result = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *says)
+{
+    struct buffer body = BUFFER_EMPTY;
+    buffer_add_text(&body, says);
+    enum MHD_Result result = answer(connection, status, "text/plain", &body);
+    buffer_done(&body);
+    return result;
+}
+
+static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **state)
+{
+    const struct http *http = owner;
+    (void)version;
+    (void)upload;
+    (void)state;
+    if (strcmp(method, "GET") != 0 || *upload_size > 0)
+    {
+        *upload_size = 0;
+        return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "accepted: GET\n");
+    }
+    for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
+    {
+        if (strcmp(url, pages[i].path) != 0)
+            continue;
+        struct buffer body = BUFFER_EMPTY;
+        unsigned status = pages[i].print(http, &body);
+        enum MHD_Result result = answer(connection, status, pages[i].content_type, &body);
+        buffer_done(&body);
+        return result;
+    }
+    return refuse(connection, MHD_HTTP_NOT_FOUND, "accepted: /, /healthz, /readyz, /metrics, /status\n");
+}
+
+/* --- listening --------------------------------------------------------------------------------------------------- */
+
+static bool split_listen(const char *listen, char host[HOST_MAX], const char **ret_port)
+{
+    const char *colon = strrchr(listen, ':');
+    if (!colon)
+        return false;
+    size_t size = (size_t)(colon - listen);
+    if (size > 2 && listen[0] == '[' && colon[-1] == ']')
+    {
+        listen++;
+        size -= 2;
+    }
+    if (size == 0 || size >= HOST_MAX)
+        return false;
+    memcpy(host, listen, size);
+    host[size] = '\0';
+    *ret_port = colon + 1;
+    return true;
+}
+
+static int open_socket(const struct addrinfo *address)
+{
+    int on = 1;
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->ai_protocol);
+    if (fd < 0)
+        return -1;
+    /* A restarted pool must not wait for connections of the one before to be forgotten. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static void print_where(int fd, char *into, size_t size)
+{
+    struct sockaddr_storage address = { 0 };
+    socklen_t length = sizeof(address);
+    char host[HOST_MAX] = "", port[16] = "";
+    getsockname(fd, (struct sockaddr *)(void *)&address, &length);
+    getnameinfo((struct sockaddr *)(void *)&address, length, host, sizeof(host), port, sizeof(port),
+                NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(into, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int listen_at(const char *listen, struct buffer *reterr)
+{
+    char host[HOST_MAX];
+    const char *port;
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+    struct addrinfo *addresses = NULL;
+    buffer_add_text(reterr, "http.listen = \"");
+    buffer_add_text(reterr, listen);
+    buffer_add_text(reterr, "\": ");
+    if (!split_listen(listen, host, &port))
+        return buffer_add_text(reterr, "accepted: host:port"), -1;
+    int error = getaddrinfo(host, port, &hints, &addresses);
+    if (error != 0)
+        return buffer_add_text(reterr, gai_strerror(error)), -1;
+    int fd = open_socket(addresses);
+    if (fd < 0)
+        buffer_add_text(reterr, strerror(errno));
+    freeaddrinfo(addresses);
+    return fd;
+}
+
+static struct MHD_Daemon *start_daemon(struct http *http, int fd)
+{
+    sigset_t all, before;
+    /* The thread inherits our mask: signals are for the main thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return daemon;
+}
+
+struct http *http_start(const char *listen, const struct http_sources *sources, struct buffer *reterr)
+{
+    struct http *http = calloc(1, sizeof(*http));
+    if (!http)
+        return buffer_add_text(reterr, "out of memory"), NULL;
+    http->sources = *sources;
+    int fd = listen_at(listen, reterr);
+    if (fd < 0)
+        return free(http), NULL;
+    print_where(fd, http->where, sizeof(http->where));
+    /* The socket is the daemon's from here on, whether it starts or not. */
+    http->daemon = start_daemon(http, fd);
+    if (!http->daemon)
+    {
+        buffer_add_text(reterr, "the HTTP thread cannot be started");
+        free(http);
+        return NULL;
+    }
+    buffer_clear(reterr);
+    return http;
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    MHD_stop_daemon(http->daemon);
+    free(http);
+}
+
+const char *http_where(const struct http *http)
+{
+    return http->where;
+}

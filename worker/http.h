@@ -1,0 +1,34 @@
+/* Http: the endpoint for people, probes and Prometheus: /healthz, /readyz, /metrics, /status and a page at /.
+ *
+ * It answers GET and nothing else, takes no body, holds few connections and no secret, and asks for no password: it
+ * listens on loopback unless the settings say otherwise.
+ *
+ * Threads    http_start and http_stop: main. The sources are called on http's own thread, one request at a time.
+ * Ownership  the sources must live until http_stop returns; `listen` is borrowed for the call.
+ * Failure    http_start returns NULL and says why; the pool does without.
+ */
+#ifndef WORKER_HTTP_H
+#define WORKER_HTTP_H
+
+#include "workflows/buffer.h"
+
+struct http;
+
+struct http_sources
+{
+    /* False: not healthy, not ready; *why gets one line for people. */
+    bool (*healthy)(void *owner, struct buffer *why);
+    bool (*ready)(void *owner, struct buffer *why);
+    /* One JSON object. */
+    void (*status)(void *owner, struct buffer *json);
+    void *owner;
+};
+
+/* `listen`: host:port or [address]:port; port 0 takes a free one. */
+struct http *http_start(const char *listen, const struct http_sources *sources, struct buffer *reterr);
+void http_stop(struct http *http); /* NULL is fine */
+
+/* The address it listens on, with the port it took. */
+const char *http_where(const struct http *http);
+
+#endif

@@ -1,0 +1,161 @@
+#include "workflows/job/job.h"
+#include "workflows/json/text.h"
+#include "workflows/ticket/ticket.h"
+
+struct autoclose
+{
+    struct field_int jobneed_id;
+    int notify;
+};
+
+static const struct parameter parameters[] = {
+    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct autoclose, jobneed_id),
+      .flags = PARAMETER_REQUIRED, .description = "The root jobneed." },
+    { .name = "notify", .kind = PARAMETER_NAME, .offset = offsetof(struct autoclose, notify),
+      .flags = PARAMETER_NULLABLE, .names = &names_autoclose_notice,
+      .description = "Whether mail is to be sent, or a ticket is raised; null: neither." },
+    { .name = NULL },
+};
+
+static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
+{
+    (void)arena;
+    (void)reterr;
+    *ret = jobneed_aggregate(((const struct autoclose *)data)->jobneed_id.value);
+    return true;
+}
+
+static void needs(const struct command *command, struct rows *rows)
+{
+    const struct autoclose *autoclose = command->parameters;
+    rows_want_children(rows, &entity_jobneed, command->aggregate.id);
+    if (autoclose->notify != NOTICE_RAISETICKETNOTIFY)
+        return;
+    rows_want_ids(rows, &entity_ticket, 1);
+    rows_want_look(rows, &entity_ticket_of_jobneed, 1,
+                   &(struct ticket_of_jobneed_row){ .jobneed_id = autoclose->jobneed_id });
+}
+
+/* Where it goes: PARTIALLYCOMPLETED when work had begun and some but not all checkpoints are COMPLETED, and stays
+ * there; else AUTOCLOSED. */
+static int target_of(const struct rows *rows, const struct jobneed_row *root)
+{
+    if (root->status == JOBNEED_PARTIALLYCOMPLETED)
+        return JOBNEED_PARTIALLYCOMPLETED;
+    int completed = 0, count = 0;
+    for (const struct jobneed_row *child = rows_first_child(rows, &entity_jobneed, id_of(root->id.value)); child;
+         child = rows_next_child(rows, &entity_jobneed, child))
+    {
+        count++;
+        completed += child->status == JOBNEED_COMPLETED;
+    }
+    bool partly = root->status == JOBNEED_INPROGRESS && completed > 0 && completed < count;
+    return partly ? JOBNEED_PARTIALLYCOMPLETED : JOBNEED_AUTOCLOSED;
+}
+
+/* domain.md, "what the original got wrong" 8: at most one ticket per jobneed. The unique constraint is the last line,
+ * this is its mirror. */
+static bool has_ticket(const struct rows *rows, struct decision *decision, const struct jobneed_row *root)
+{
+    struct json_member *members;
+    size_t count;
+    if (rows_look(rows, &entity_ticket_of_jobneed, 1, &(struct ticket_of_jobneed_row){ .jobneed_id = root->id }))
+        return true;
+    if (!root->other_info.at || !json_read_object(decision->arena, root->other_info, &members, &count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (span_is(members[i].key, "ticket_generated"))
+            return span_is(members[i].value, "true");
+    return false;
+}
+
+static void raise_ticket(struct rows *rows, struct decision *decision, const struct jobneed_row *root)
+{
+    int64_t id = rows_take_id(rows, &entity_ticket);
+    struct ticket_row *ticket = rows_insert(rows, &entity_ticket, id_of(id));
+    if (!ticket)
+        return; /* the id was another's: the arena has failed, the batch is decided again with other ids */
+    ticket->jobneed_id = root->id;
+    ticket->site_id = root->site_id;
+    ticket->client_id = root->client_id;
+    ticket->asset_id = root->asset_id;
+    ticket->assigned_person_id = root->assigned_person_id;
+    ticket->assigned_group_id = root->assigned_group_id;
+    ticket->history_count = int_of(0);
+    ticket->level = int_of(0);
+    ticket->status = TICKET_NEW;
+    ticket->priority = PRIORITY_LOW;
+    ticket->source = SOURCE_SYSTEMGENERATED;
+    ticket->category = SPAN_LITERAL("AUTOCLOSED");
+    decision_add_int(decision, "ticket_id", id);
+}
+
+/* The root to AUTOCLOSED. False: refused. */
+static bool close_root(struct rows *rows, struct decision *decision, const struct autoclose *autoclose,
+                       const struct jobneed_row *present)
+{
+    bool mail = autoclose->notify == NOTICE_AUTOCLOSENOTIFY, ticket = autoclose->notify == NOTICE_RAISETICKETNOTIFY;
+    const struct json_member flags[] = {
+        { SPAN_LITERAL("autoclosed_by_server"), SPAN_LITERAL("true") },
+        { SPAN_LITERAL("email_sent"), span_of(mail ? "true" : "false") },
+        { SPAN_LITERAL("ticket_generated"), span_of(ticket ? "true" : "false") },
+    };
+    struct span other_info;
+    if (!json_merge(decision->arena, present->other_info, flags, sizeof(flags) / sizeof(flags[0]), &other_info))
+    {
+        decision_refuse_parameter(decision, "/jobneed_id", "other_info of the jobneed is not a JSON object");
+        return false;
+    }
+    if (ticket && !has_ticket(rows, decision, present))
+        raise_ticket(rows, decision, present);
+    struct jobneed_row *root = rows_edit(rows, &entity_jobneed, id_of(autoclose->jobneed_id.value));
+    root->status = JOBNEED_AUTOCLOSED;
+    root->other_info = other_info;
+    return true;
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct autoclose *autoclose = command->parameters;
+    int64_t id = autoclose->jobneed_id.value;
+    const struct jobneed_row *present = jobneed_read_root(rows, decision, id, "/jobneed_id");
+    if (!present)
+        return;
+    if (present->status == JOBNEED_COMPLETED || present->status == JOBNEED_AUTOCLOSED)
+    {
+        decision_leave(decision);
+        return;
+    }
+    if (transition_check(&machine_jobneed, present->status, JOBNEED_AUTOCLOSED) == TRANSITION_REFUSED)
+    {
+        decision_refuse_transition(decision, &machine_jobneed, present->status, JOBNEED_AUTOCLOSED);
+        return;
+    }
+    int old_status = present->status, target = target_of(rows, present);
+    int count = jobneed_autoclose_checkpoints(rows, decision, id);
+    if (count < 0)
+        return;
+    if (count == 0 && target == old_status)
+    {
+        decision_leave(decision);
+        return;
+    }
+    decision_add_int(decision, "checkpoints_autoclosed", count);
+    if (target == JOBNEED_AUTOCLOSED && !close_root(rows, decision, autoclose, present))
+        return;
+    struct jobneed_row *root = rows_edit(rows, &entity_jobneed, id_of(id));
+    root->status = target;
+    decision_apply(decision);
+}
+
+const struct workflow workflow_job_autoclose = {
+    .type = "job.autoclose",
+    .description = "Closes a jobneed that nobody finished, its open tour checkpoints, and raises its ticket.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct autoclose),
+    .operation = OPERATION_AUTOCLOSE,
+    .lock_class = LOCK_PARENT_WITH_CHILDREN,
+    .identify = identify,
+    .needs = needs,
+    .decide = decide,
+};

@@ -1,0 +1,68 @@
+#include "workflows/job/job.h"
+#include "workflows/limits.h"
+
+struct change
+{
+    struct field_int jobneed_id;
+    int status;
+    struct span remarks;
+};
+
+static const struct parameter parameters[] = {
+    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct change, jobneed_id),
+      .flags = PARAMETER_REQUIRED, .description = "The root jobneed." },
+    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct change, status), .flags = PARAMETER_REQUIRED,
+      .names = &names_jobneed_status, .description = "The status to go to." },
+    { .name = "remarks", .kind = PARAMETER_TEXT, .offset = offsetof(struct change, remarks),
+      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of the jobneed's remarks." },
+    { .name = NULL },
+};
+
+static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
+{
+    (void)arena;
+    (void)reterr;
+    *ret = jobneed_aggregate(((const struct change *)data)->jobneed_id.value);
+    return true;
+}
+
+static void needs(const struct command *command, struct rows *rows)
+{
+    rows_want(rows, &entity_jobneed, command->aggregate.id);
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct change *change = command->parameters;
+    const struct jobneed_row *present = jobneed_read_root(rows, decision, change->jobneed_id.value, "/jobneed_id");
+    if (!present)
+        return;
+    switch (transition_check(&machine_jobneed, present->status, change->status))
+    {
+    case TRANSITION_REFUSED:
+        decision_refuse_transition(decision, &machine_jobneed, present->status, change->status);
+        return;
+    case TRANSITION_SAME:
+        decision_leave(decision);
+        return;
+    case TRANSITION_ALLOWED:
+        break;
+    }
+    struct jobneed_row *jobneed = rows_edit(rows, &entity_jobneed, command->aggregate.id);
+    jobneed->status = change->status;
+    if (change->remarks.at)
+        jobneed->remarks = change->remarks;
+    decision_apply(decision);
+}
+
+const struct workflow workflow_job_transition = {
+    .type = "job.transition",
+    .description = "Takes a root jobneed to another status that its present one allows.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct change),
+    .operation = OPERATION_STATUS_CHANGE,
+    .lock_class = LOCK_JOB_WORKFLOW,
+    .identify = identify,
+    .needs = needs,
+    .decide = decide,
+};

@@ -1,0 +1,90 @@
+#include "workflows/limits.h"
+#include "workflows/ticket/ticket.h"
+
+struct entry
+{
+    struct field_int people_id, when;
+    struct span who, action;
+    const struct node *details, *previous_state;
+};
+
+struct append
+{
+    struct field_int ticket_id;
+    struct entry entry;
+};
+
+static const struct parameter entry_parameters[] = {
+    { .name = "people_id", .kind = PARAMETER_ID, .offset = offsetof(struct entry, people_id),
+      .flags = PARAMETER_NULLABLE, .description = "The person it is about, or who did it." },
+    { .name = "when", .kind = PARAMETER_TIME, .offset = offsetof(struct entry, when), .flags = PARAMETER_NULLABLE,
+      .description = "When it happened; now when absent." },
+    { .name = "who", .kind = PARAMETER_TEXT, .offset = offsetof(struct entry, who), .flags = PARAMETER_NULLABLE,
+      .maximum = WORD_SIZE_MAX, .description = "Who did it; the command's actor when absent." },
+    { .name = "action", .kind = PARAMETER_TEXT, .offset = offsetof(struct entry, action), .flags = PARAMETER_REQUIRED,
+      .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "What was done." },
+    { .name = "details", .kind = PARAMETER_JSON, .offset = offsetof(struct entry, details),
+      .flags = PARAMETER_NULLABLE, .description = "Any JSON." },
+    { .name = "previous_state", .kind = PARAMETER_JSON, .offset = offsetof(struct entry, previous_state),
+      .flags = PARAMETER_NULLABLE, .description = "Any JSON." },
+    { .name = NULL },
+};
+
+static const struct parameter parameters[] = {
+    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct append, ticket_id),
+      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
+    { .name = "entry", .kind = PARAMETER_OBJECT, .offset = offsetof(struct append, entry), .flags = PARAMETER_REQUIRED,
+      .members = entry_parameters, .description = "The new entry." },
+    { .name = NULL },
+};
+
+static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
+{
+    (void)arena;
+    (void)reterr;
+    *ret = ticket_aggregate(((const struct append *)data)->ticket_id.value);
+    return true;
+}
+
+static void needs(const struct command *command, struct rows *rows)
+{
+    rows_want(rows, &entity_ticket, command->aggregate.id);
+}
+
+static struct span json_of(const struct node *node)
+{
+    return node ? node->raw : SPAN_NULL;
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct entry *given = &((const struct append *)command->parameters)->entry;
+    if (!rows_read(rows, &entity_ticket, command->aggregate.id))
+    {
+        decision_refuse(decision, REASON_NOT_FOUND);
+        return;
+    }
+    struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
+    struct ticket_history_row *entry = ticket_append_history(command, rows, decision, ticket, given->action);
+    entry->people_id = given->people_id;
+    if (given->when.set)
+        entry->occurred_at = given->when;
+    if (given->who.at)
+        entry->who = given->who;
+    entry->details = json_of(given->details);
+    entry->previous_state = json_of(given->previous_state);
+    decision_add_int(decision, "seq", entry->seq.value);
+    decision_apply(decision);
+}
+
+const struct workflow workflow_ticket_append_history = {
+    .type = "ticket.append_history",
+    .description = "Appends one entry to a ticket's history.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct append),
+    .operation = OPERATION_HISTORY_APPEND,
+    .lock_class = LOCK_STATUS_CHANGE,
+    .identify = identify,
+    .needs = needs,
+    .decide = decide,
+};

@@ -1,0 +1,134 @@
+#include "workflows/assignment.h"
+#include "workflows/limits.h"
+#include "workflows/ticket/ticket.h"
+
+struct bulk
+{
+    struct field_ids ticket_ids;
+    int status, priority;
+    struct field_int assigned_person_id, assigned_group_id;
+    struct span comments;
+};
+
+static const struct parameter parameters[] = {
+    { .name = "ticket_ids", .kind = PARAMETER_IDS, .offset = offsetof(struct bulk, ticket_ids),
+      .flags = PARAMETER_REQUIRED, .minimum = 1, .maximum = BULK_MAX, .description = "The tickets, each once." },
+    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct bulk, status), .flags = PARAMETER_NULLABLE,
+      .names = &names_ticket_status, .description = "The status to go to; one ticket that may not rejects all." },
+    { .name = "priority", .kind = PARAMETER_NAME, .offset = offsetof(struct bulk, priority),
+      .flags = PARAMETER_NULLABLE, .names = &names_ticket_priority, .description = "The priority." },
+    { .name = "assigned_person_id", .kind = PARAMETER_ID, .offset = offsetof(struct bulk, assigned_person_id),
+      .flags = PARAMETER_NULLABLE, .description = "The person; absent: kept, null or 1: nobody." },
+    { .name = "assigned_group_id", .kind = PARAMETER_ID, .offset = offsetof(struct bulk, assigned_group_id),
+      .flags = PARAMETER_NULLABLE, .description = "The group; absent: kept, null or 1: nobody." },
+    { .name = "comments", .kind = PARAMETER_TEXT, .offset = offsetof(struct bulk, comments),
+      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of the tickets' comments." },
+    { .name = NULL },
+};
+
+static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
+{
+    (void)arena;
+    (void)reterr;
+    const struct bulk *bulk = data;
+    int64_t smallest = bulk->ticket_ids.at[0];
+    for (size_t i = 1; i < bulk->ticket_ids.count; i++)
+        if (bulk->ticket_ids.at[i] < smallest)
+            smallest = bulk->ticket_ids.at[i];
+    *ret = ticket_aggregate(smallest);
+    return true;
+}
+
+static void needs(const struct command *command, struct rows *rows)
+{
+    const struct bulk *bulk = command->parameters;
+    for (size_t i = 0; i < bulk->ticket_ids.count; i++)
+        rows_want(rows, &entity_ticket, id_of(bulk->ticket_ids.at[i]));
+}
+
+/* Every ticket is asked before one is changed. False: refused, naming the first that may not. */
+static bool check(const struct bulk *bulk, const struct rows *rows, struct decision *decision)
+{
+    for (size_t i = 0; i < bulk->ticket_ids.count; i++)
+    {
+        int64_t id = bulk->ticket_ids.at[i];
+        const struct ticket_row *ticket = rows_read(rows, &entity_ticket, id_of(id));
+        if (!ticket)
+        {
+            decision_refuse_row(decision, REASON_NOT_FOUND, "ticket_id", id);
+            return false;
+        }
+        if (bulk->status &&
+            transition_check(&machine_ticket, ticket->status, bulk->status) == TRANSITION_REFUSED)
+        {
+            decision_refuse_transition(decision, &machine_ticket, ticket->status, bulk->status);
+            decision_add_int(decision, "ticket_id", id);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool changes(const struct bulk *bulk, const struct assignment *assignment, const struct ticket_row *ticket)
+{
+    return (bulk->status && bulk->status != ticket->status) || (bulk->priority && bulk->priority != ticket->priority) ||
+           (bulk->comments.at && !span_equal(bulk->comments, ticket->comments)) ||
+           assignment_changes(assignment, ticket->assigned_person_id, ticket->assigned_group_id);
+}
+
+static void change(const struct bulk *bulk, const struct assignment *assignment, struct ticket_row *ticket)
+{
+    if (bulk->status)
+        ticket->status = bulk->status;
+    if (bulk->priority)
+        ticket->priority = bulk->priority;
+    if (bulk->comments.at)
+        ticket->comments = bulk->comments;
+    assignment_set(assignment, &ticket->assigned_person_id, &ticket->assigned_group_id);
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct bulk *bulk = command->parameters;
+    struct assignment assignment = assignment_read(command, bulk->assigned_person_id, bulk->assigned_group_id);
+    bool assigns = assignment.person_given || assignment.group_given;
+    if (!bulk->status && !bulk->priority && !bulk->comments.at && !assigns)
+    {
+        decision_refuse_parameter(decision, "", "expected at least one of status, priority, assigned_person_id, "
+                                                "assigned_group_id, comments");
+        return;
+    }
+    if (!check(bulk, rows, decision))
+        return;
+    const char *action = bulk->status ? "STATUS_CHANGE" : assigns ? "ASSIGNMENT_CHANGE" : "UPDATE";
+    struct span details = ticket_print_comments(decision->arena, bulk->comments);
+    int64_t count = 0;
+    for (size_t i = 0; i < bulk->ticket_ids.count; i++)
+    {
+        int64_t id = bulk->ticket_ids.at[i];
+        if (!changes(bulk, &assignment, rows_read(rows, &entity_ticket, id_of(id))))
+            continue;
+        change(bulk, &assignment, ticket_change(command, rows, decision, id, action, details));
+        count++;
+    }
+    decision->operation = bulk->status ? OPERATION_STATUS_CHANGE : OPERATION_ASSIGNMENT_CHANGE;
+    decision_add_int(decision, "count", count);
+    decision_add_int(decision, "unchanged", (int64_t)bulk->ticket_ids.count - count);
+    if (count)
+        decision_apply(decision);
+    else
+        decision_leave(decision);
+}
+
+const struct workflow workflow_ticket_bulk_update = {
+    .type = "ticket.bulk_update",
+    .description = "Changes many tickets, all or none.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct bulk),
+    .operation = OPERATION_STATUS_CHANGE,
+    .flags = WORKFLOW_BULK,
+    .lock_class = LOCK_STATUS_CHANGE,
+    .identify = identify,
+    .needs = needs,
+    .decide = decide,
+};

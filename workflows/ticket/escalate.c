@@ -1,0 +1,113 @@
+#include "workflows/assignment.h"
+#include "workflows/limits.h"
+#include "workflows/ticket/ticket.h"
+
+struct escalate
+{
+    struct field_int ticket_id, level, assigned_person_id, assigned_group_id;
+};
+
+static const struct parameter parameters[] = {
+    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct escalate, ticket_id),
+      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
+    { .name = "level", .kind = PARAMETER_INTEGER, .offset = offsetof(struct escalate, level),
+      .flags = PARAMETER_NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
+      .description = "The level to go to; the next one when absent." },
+    { .name = "assigned_person_id", .kind = PARAMETER_ID, .offset = offsetof(struct escalate, assigned_person_id),
+      .flags = PARAMETER_NULLABLE,
+      .description = "The person; without a person or group the escalation matrix says, else the assignment stays." },
+    { .name = "assigned_group_id", .kind = PARAMETER_ID, .offset = offsetof(struct escalate, assigned_group_id),
+      .flags = PARAMETER_NULLABLE, .description = "The group; as the person." },
+    { .name = NULL },
+};
+
+static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
+{
+    (void)arena;
+    (void)reterr;
+    *ret = ticket_aggregate(((const struct escalate *)data)->ticket_id.value);
+    return true;
+}
+
+static void needs(const struct command *command, struct rows *rows)
+{
+    rows_want(rows, &entity_ticket, command->aggregate.id);
+}
+
+static struct assignment read_assignment(const struct command *command)
+{
+    const struct escalate *escalate = command->parameters;
+    return assignment_read(command, escalate->assigned_person_id, escalate->assigned_group_id);
+}
+
+/* The matrix is asked only where the command itself does not say whom the ticket goes to. */
+static void look(const struct command *command, struct rows *rows)
+{
+    struct assignment given = read_assignment(command);
+    const struct ticket_row *ticket = rows_read(rows, &entity_ticket, command->aggregate.id);
+    if (ticket && !assignment_names_someone(&given))
+        ticket_want_matrix(rows, ticket->site_id, ticket->category, ticket->client_id);
+}
+
+/* From the command, else from the matrix, else nothing to set: domain.md 6. */
+static struct assignment choose_assignment(const struct command *command, const struct rows *rows,
+                                           const struct ticket_row *ticket, int64_t level)
+{
+    struct assignment assignment = read_assignment(command);
+    if (assignment_names_someone(&assignment))
+        return assignment;
+    const struct escalation_matrix_row *matrix = ticket_find_matrix(rows, ticket, level);
+    if (!matrix)
+        return (struct assignment){ .person_given = false };
+    assignment = (struct assignment){
+        .person = assignment_of_id(matrix->assigned_person_id),
+        .group = assignment_of_id(matrix->assigned_group_id),
+    };
+    assignment.person_given = assignment.group_given = assignment_names_someone(&assignment);
+    return assignment;
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct escalate *escalate = command->parameters;
+    const struct ticket_row *present = rows_read(rows, &entity_ticket, command->aggregate.id);
+    if (!present)
+    {
+        decision_refuse(decision, REASON_NOT_FOUND);
+        return;
+    }
+    int64_t old_level = present->level.value;
+    int64_t level = escalate->level.set ? escalate->level.value : old_level + 1;
+    if (level > INT32_LIMIT)
+    {
+        decision_refuse_parameter(decision, "/level", "the ticket already has the highest level");
+        return;
+    }
+    struct assignment assignment = choose_assignment(command, rows, present, level);
+    if (level == old_level && present->escalated &&
+        !assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
+    {
+        decision_leave(decision);
+        return;
+    }
+    struct ticket_row *ticket =
+        ticket_change(command, rows, decision, escalate->ticket_id.value, "ESCALATION", SPAN_NULL);
+    ticket->level = int_of(level);
+    ticket->escalated = true;
+    assignment_set(&assignment, &ticket->assigned_person_id, &ticket->assigned_group_id);
+    decision_add_int_change(decision, "level", old_level, level);
+    decision_apply(decision);
+}
+
+const struct workflow workflow_ticket_escalate = {
+    .type = "ticket.escalate",
+    .description = "Raises a ticket's level and hands it to whom the command or the escalation matrix names.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct escalate),
+    .operation = OPERATION_ESCALATION,
+    .lock_class = LOCK_STATUS_CHANGE,
+    .identify = identify,
+    .needs = needs,
+    .look = look,
+    .decide = decide,
+};

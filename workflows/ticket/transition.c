@@ -1,0 +1,73 @@
+#include "workflows/limits.h"
+#include "workflows/ticket/ticket.h"
+
+struct change
+{
+    struct field_int ticket_id;
+    int status;
+    struct span comments;
+};
+
+static const struct parameter parameters[] = {
+    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct change, ticket_id),
+      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
+    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct change, status), .flags = PARAMETER_REQUIRED,
+      .names = &names_ticket_status, .description = "The status to go to." },
+    { .name = "comments", .kind = PARAMETER_TEXT, .offset = offsetof(struct change, comments),
+      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of the ticket's comments." },
+    { .name = NULL },
+};
+
+static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
+{
+    (void)arena;
+    (void)reterr;
+    *ret = ticket_aggregate(((const struct change *)data)->ticket_id.value);
+    return true;
+}
+
+static void needs(const struct command *command, struct rows *rows)
+{
+    rows_want(rows, &entity_ticket, command->aggregate.id);
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct change *change = command->parameters;
+    const struct ticket_row *present = rows_read(rows, &entity_ticket, command->aggregate.id);
+    if (!present)
+    {
+        decision_refuse(decision, REASON_NOT_FOUND);
+        return;
+    }
+    switch (transition_check(&machine_ticket, present->status, change->status))
+    {
+    case TRANSITION_REFUSED:
+        decision_refuse_transition(decision, &machine_ticket, present->status, change->status);
+        return;
+    case TRANSITION_SAME:
+        decision_leave(decision);
+        return;
+    case TRANSITION_ALLOWED:
+        break;
+    }
+    struct span details = ticket_print_comments(decision->arena, change->comments);
+    struct ticket_row *ticket =
+        ticket_change(command, rows, decision, change->ticket_id.value, "STATUS_CHANGE", details);
+    ticket->status = change->status;
+    if (change->comments.at)
+        ticket->comments = change->comments;
+    decision_apply(decision);
+}
+
+const struct workflow workflow_ticket_transition = {
+    .type = "ticket.transition",
+    .description = "Takes a ticket to another status that its present one allows.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct change),
+    .operation = OPERATION_STATUS_CHANGE,
+    .lock_class = LOCK_STATUS_CHANGE,
+    .identify = identify,
+    .needs = needs,
+    .decide = decide,
+};
