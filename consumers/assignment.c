@@ -11,11 +11,11 @@
 #include "worker/pool.h"
 #include "worker/settings.h"
 
-static const int64_t STALL_US = 200000;       /* a partition at its share that moved within this is only busy */
-static const int64_t RETAKE_MIN_US = 100000;  /* PROTOCOL O4: a pause with jitter */
+static const int64_t STALL_US = 200000;      /* a partition at its share that moved within this is only busy */
+static const int64_t RETAKE_MIN_US = 100000; /* PROTOCOL O4: a pause with jitter */
 static const int64_t RETAKE_SPAN_US = 400000;
-static const int64_t PARTIAL_US = 3000000;    /* how long taken partitions wait for the others of their assignment */
-static const int64_t SHARE_MIN = 64;          /* commands of one partition, however many partitions there are */
+static const int64_t PARTIAL_US = 3000000; /* how long taken partitions wait for the others of their assignment */
+static const int64_t SHARE_MIN = 64;       /* commands of one partition, however many partitions there are */
 
 enum
 {
@@ -50,7 +50,7 @@ struct assignment
     uint64_t epoch; /* of the last ASSIGN; 0: none yet */
     bool assigned;
     int64_t assigned_us; /* when */
-    bool pending; /* some tenure is asked for and not fetched yet, or waits to be asked for */
+    bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
     bool all_paused;
     uint64_t random_state;
 
@@ -255,8 +255,8 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
     for (int i = 0; i < assignment->count; i++)
     {
         struct place *place = &assignment->places[i];
-        place->fetching = place->tenure && atomic_load_explicit(&place->tenure->state, memory_order_acquire) ==
-                                               TENURE_TAKEN;
+        place->fetching =
+            place->tenure && atomic_load_explicit(&place->tenure->state, memory_order_acquire) == TENURE_TAKEN;
         if (place->fetching)
             rd_kafka_topic_partition_list_add(list, place->topic, place->partition)->offset =
                 next_offset(place->tenure);
@@ -367,8 +367,7 @@ static void log_taken(const struct assignment *assignment)
         const struct tenure *tenure = assignment->places[i].tenure;
         if (tenure && assignment->places[i].fetching)
             log_debug("cell %d: %s/%d: fence %lld, from offset %lld", assignment->cell, tenure->topic,
-                      tenure->ownership.partition, (long long)tenure->ownership.fence,
-                      (long long)tenure->start_offset);
+                      tenure->ownership.partition, (long long)tenure->ownership.fence, (long long)tenure->start_offset);
     }
 }
 

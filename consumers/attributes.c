@@ -12,7 +12,8 @@ struct attribute_row
 };
 
 static const struct attribute_row rows[ATTRIBUTE__COUNT] = {
-#define X(symbol, name, longest) [ATTRIBUTE_##symbol] = { { name, sizeof(name) - 1 }, longest, "ce_" name },
+#define X(symbol, name, longest, form, description)                                                                    \
+    [ATTRIBUTE_##symbol] = { { name, sizeof(name) - 1 }, longest, "ce_" name },
     ATTRIBUTES(X)
 #undef X
 };

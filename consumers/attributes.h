@@ -9,29 +9,11 @@
 #define CONSUMERS_ATTRIBUTES_H
 
 #include "consumers/envelope.h"
-
-/* X(symbol, name, longest text in bytes), in the order in which most producers write them. */
-#define ATTRIBUTES(X)                                                                                                  \
-    X(SPECVERSION, "specversion", 16)                                                                                  \
-    X(ID, "id", COMMAND_ID_MAX)                                                                                        \
-    X(SOURCE, "source", COMMAND_ID_MAX)                                                                                \
-    X(TYPE, "type", 128)                                                                                               \
-    X(SUBJECT, "subject", 128)                                                                                         \
-    X(TIME, "time", 64)                                                                                                \
-    X(DATACONTENTTYPE, "datacontenttype", 128)                                                                         \
-    X(DATASCHEMA, "dataschema", 1024)                                                                                  \
-    X(PARTITIONKEY, "partitionkey", 128)                                                                               \
-    X(CORRELATIONID, "correlationid", 128)                                                                             \
-    X(CAUSATIONID, "causationid", 128)                                                                                 \
-    X(TRACEPARENT, "traceparent", 128)                                                                                 \
-    X(ACTOR, "actor", 128)                                                                                             \
-    X(TENANT, "tenant", 128)                                                                                           \
-    X(EXPECTEDVERSION, "expectedversion", 20)                                                                          \
-    X(NOTBEFORE, "notbefore", 64)
+#include "workflows/attributes.h"
 
 enum attribute
 {
-#define X(symbol, name, longest) ATTRIBUTE_##symbol,
+#define X(symbol, name, longest, form, description) ATTRIBUTE_##symbol,
     ATTRIBUTES(X)
 #undef X
     ATTRIBUTE__COUNT,

@@ -19,18 +19,18 @@
 
 enum
 {
-    ROUND_MAX = 1000,   /* messages of one round: then the lanes get them, and everything else is looked at */
-    POLL_MS = 100,      /* a poll without messages; whoever has something for the poll thread cuts it short */
+    ROUND_MAX = 1000, /* messages of one round: then the lanes get them, and everything else is looked at */
+    POLL_MS = 100,    /* a poll without messages; whoever has something for the poll thread cuts it short */
     TOPICS_MAX = 64,
     ANSWER_MS = 2000,
 };
 
-static const int64_t FULL_US = 500000;        /* longer than that full: partitions are paused and polling goes on */
-static const int64_t ROOM_US = 20000;         /* one wait for room */
-static const int64_t RETRY_US = 500000;       /* between two attempts to begin */
-static const int64_t CLOSE_US = 5000000;      /* of leaving the group */
+static const int64_t FULL_US = 500000;   /* longer than that full: partitions are paused and polling goes on */
+static const int64_t ROOM_US = 20000;    /* one wait for room */
+static const int64_t RETRY_US = 500000;  /* between two attempts to begin */
+static const int64_t CLOSE_US = 5000000; /* of leaving the group */
 static const int64_t DESTROY_US = 5000000;
-static const int64_t HEALTH_US = 30000000;    /* the poll thread is stuck when it was not seen for longer */
+static const int64_t HEALTH_US = 30000000; /* the poll thread is stuck when it was not seen for longer */
 static const int64_t LOG_EVERY_US = 30000000;
 
 struct cell
@@ -53,15 +53,16 @@ struct cell
     atomic_bool stopped;
     atomic_int_fast64_t seen_us;
 
-    pthread_mutex_t mutex; /* guards what follows */
-    pthread_cond_t cond;   /* room, or a takeover ended, or stop */
+    pthread_mutex_t mutex;   /* guards what follows */
+    pthread_cond_t cond;     /* room, or a takeover ended, or stop */
+    bool waiting;            /* the poll thread, on cond */
     rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
     char problem[320];
 
     /* Poll thread. */
     rd_kafka_t *consumer;
-    int slot_number; /* that the consumer was made for */
-    bool replace;    /* the consumer must be made anew */
+    int slot_number;         /* that the consumer was made for */
+    bool replace;            /* the consumer must be made anew */
     struct pressure counted; /* as the metrics have it */
     int64_t full_since_us;   /* 0: there is room */
     struct log_rate problem_rate;
@@ -91,25 +92,27 @@ static void clear_problem(struct cell *cell)
     cell->problem_rate = (struct log_rate){ 0 };
 }
 
-/* Called by the publisher and by main: whatever the poll thread waits for, it looks again. */
-static void wake(void *owner)
+/* Called by the publisher and by main. Only news cut a poll short: room is none to a thread that is polling. */
+static void wake(void *owner, bool news)
 {
     struct cell *cell = owner;
 
     pthread_mutex_lock(&cell->mutex);
-    pthread_cond_signal(&cell->cond);
-    if (cell->queue)
+    if (cell->waiting)
+        pthread_cond_signal(&cell->cond);
+    if (news && cell->queue)
         rd_kafka_queue_yield(cell->queue);
     pthread_mutex_unlock(&cell->mutex);
 }
 
-/* Only takeovers and the end cut a poll short; room is not news to a thread that is polling. */
 static void wait_for_wake(struct cell *cell, int64_t wait_us)
 {
     struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
 
     pthread_mutex_lock(&cell->mutex);
+    cell->waiting = true;
     pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
+    cell->waiting = false;
     pthread_mutex_unlock(&cell->mutex);
 }
 
@@ -526,14 +529,21 @@ static bool make_parts(struct cell *cell, const char **reterr)
     cell->parcels = parcels_new();
     if (cell->parcels == NULL)
         return false;
-    struct publisher_options publishing = { .settings = cell->settings, .cell = cell->number, .slot = cell->slot,
-                                            .parcels = cell->parcels,   .wake = wake,         .owner = cell };
+    struct publisher_options publishing = { .settings = cell->settings,
+                                            .cell = cell->number,
+                                            .slot = cell->slot,
+                                            .parcels = cell->parcels,
+                                            .wake = wake,
+                                            .owner = cell };
     cell->publisher = publisher_new(&publishing, reterr);
     if (cell->publisher == NULL)
         return false;
-    struct pool_options pooling = { .settings = cell->settings,     .cell = cell->number,
-                                    .lock_owner = cell->lock_owner, .decode = parcel_decode,
-                                    .complete = publisher_complete, .owner = cell->publisher };
+    struct pool_options pooling = { .settings = cell->settings,
+                                    .cell = cell->number,
+                                    .lock_owner = cell->lock_owner,
+                                    .decode = parcel_decode,
+                                    .complete = publisher_complete,
+                                    .owner = cell->publisher };
     cell->pool = pool_new(&pooling, reterr);
     if (cell->pool == NULL)
         return false;
@@ -583,14 +593,14 @@ bool cell_start(struct cell *cell, const char **reterr)
 void cell_quiet(struct cell *cell)
 {
     atomic_store_explicit(&cell->quiet, true, memory_order_relaxed);
-    wake(cell);
+    wake(cell, true);
 }
 
 void cell_stop(struct cell *cell, int64_t deadline_us)
 {
     atomic_store(&cell->stop_deadline_us, deadline_us);
     atomic_store_explicit(&cell->stopping, true, memory_order_release);
-    wake(cell);
+    wake(cell, true);
 }
 
 bool cell_is_stopped(const struct cell *cell)

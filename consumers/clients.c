@@ -45,8 +45,8 @@ static const struct client_default
     { FOR_FETCHERS, "fetch.wait.max.ms", "500" }, /* only how long an empty fetch is parked at the broker */
     { FOR_FETCHERS, "fetch.error.backoff.ms", "100" },
     { FOR_CONSUMER, "partition.assignment.strategy", "range" }, /* eager: notes of PROTOCOL K2; one key, one process */
-    { FOR_PRODUCERS, "linger.ms", "0" }, /* the publisher gathers by itself */
-    { FOR_PRODUCERS, "partitioner", "murmur2_random" }, /* as the Java client: one aggregate, one partition */
+    { FOR_PRODUCERS, "linger.ms", "0" },                        /* the publisher gathers by itself */
+    { FOR_PRODUCERS, "partitioner", "murmur2_random" },         /* as the Java client: one aggregate, one partition */
     { FOR_PRODUCERS, "retry.backoff.ms", "50" },
     { 0, NULL, NULL },
 };
@@ -148,8 +148,7 @@ rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind 
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     unsigned bit = 1u << kind;
-    const struct settings_pairs *pairs =
-        (bit & FOR_FETCHERS) ? &settings->kafka.consumer : &settings->kafka.producer;
+    const struct settings_pairs *pairs = (bit & FOR_FETCHERS) ? &settings->kafka.consumer : &settings->kafka.producer;
 
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
@@ -167,8 +166,7 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
 {
     char problem[512];
     bool fetches = kind == CLIENT_CONSUMER || kind == CLIENT_READER;
-    rd_kafka_t *client =
-        rd_kafka_new(fetches ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    rd_kafka_t *client = rd_kafka_new(fetches ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
 
     if (client == NULL)
     {

@@ -31,8 +31,8 @@ bool clients_set(rd_kafka_conf_t *conf, const char *name, const char *value, str
 /* Takes the conf, also on failure. */
 rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr);
 
-/* Destroys within `wait_us`. A handle that does not end by then (2.0.2 is known to hang after a broker went away, issues
- * 4674 and 4486) is left to a thread of its own; false then. NULL is fine. */
+/* Destroys within `wait_us`. A handle that does not end by then (2.0.2 is known to hang after a broker went away,
+ * issues 4674 and 4486) is left to a thread of its own; false then. NULL is fine. */
 bool clients_destroy(rd_kafka_t *client, int64_t wait_us);
 
 /* A text setting of a handle's conf, for limits that are librdkafka's own. */

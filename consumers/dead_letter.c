@@ -10,9 +10,9 @@ static const size_t OVERHEAD = 2048;
 static const size_t PER_HEADER = 12;
 
 static const char *const own_names[] = {
-    "__dlq.errors.topic",   "__dlq.errors.partition", "__dlq.errors.offset",       "__dlq.errors.group",
-    "__dlq.errors.message", "interlock.reason",       "interlock.first-failed-at", "interlock.attempts",
-    "interlock.redrive-count", "interlock.truncated", "interlock.length",          "interlock.sha256",
+    "__dlq.errors.topic",      "__dlq.errors.partition", "__dlq.errors.offset",       "__dlq.errors.group",
+    "__dlq.errors.message",    "interlock.reason",       "interlock.first-failed-at", "interlock.attempts",
+    "interlock.redrive-count", "interlock.truncated",    "interlock.length",          "interlock.sha256",
 };
 
 static bool is_own(struct span name)

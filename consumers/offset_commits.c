@@ -37,15 +37,15 @@ static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer, s
     }
     if (offsets->cnt > 0 && commits->queue == NULL)
         commits->queue = rd_kafka_queue_new(consumer);
-    if (offsets->cnt > 0 && rd_kafka_commit_queue(consumer, offsets, commits->queue, on_committed, commits) ==
-                                RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (offsets->cnt > 0 &&
+        rd_kafka_commit_queue(consumer, offsets, commits->queue, on_committed, commits) == RD_KAFKA_RESP_ERR_NO_ERROR)
         commits->out = offsets;
     else
         rd_kafka_topic_partition_list_destroy(offsets);
 }
 
-bool offset_commits_step(struct offset_commits *commits, rd_kafka_t *consumer, struct tenure *const *tenures,
-                         int count, int wait_ms)
+bool offset_commits_step(struct offset_commits *commits, rd_kafka_t *consumer, struct tenure *const *tenures, int count,
+                         int wait_ms)
 {
     if (commits->out)
         rd_kafka_queue_poll_callback(commits->queue, wait_ms);

@@ -16,7 +16,7 @@ static const int64_t LOCK_SLACK_US = 3000000; /* how much later than that the se
 
 enum
 {
-    RAISED_MAX = 512,      /* partitions of one statement */
+    RAISED_MAX = 512, /* partitions of one statement */
 };
 
 struct ownership_books
@@ -129,9 +129,8 @@ static bool find_partition(struct ownership_books *books, struct tenure *tenure,
     if (inserted == NULL)
         return false;
     PQclear(inserted);
-    cleanup_result PGresult *found =
-        run(books, "SELECT id FROM interlock.partition_owner WHERE topic = $1 AND partition = $2::int", 2, values,
-            stop);
+    cleanup_result PGresult *found = run(
+        books, "SELECT id FROM interlock.partition_owner WHERE topic = $1 AND partition = $2::int", 2, values, stop);
     if (found == NULL)
         return false;
     if (PQntuples(found) != 1)
@@ -226,8 +225,8 @@ enum page_answer
     PAGE_FAILED,
 };
 
-static enum page_answer search_page(struct ownership_books *books, const struct tenure *tenure,
-                                    const PGresult *result, int64_t *ret_highest, int64_t *ret_lowest)
+static enum page_answer search_page(struct ownership_books *books, const struct tenure *tenure, const PGresult *result,
+                                    int64_t *ret_highest, int64_t *ret_lowest)
 {
     int count = PQntuples(result);
     struct recorded_event *events = calloc((size_t)count + 1, sizeof(*events));
@@ -330,8 +329,8 @@ static bool write_rewind(struct ownership_books *books, const struct tenure *ten
     if (inserted == NULL)
         return false;
     PQclear(inserted);
-    PGresult *updated = run(books, "UPDATE interlock.partition_owner SET published = $2::bigint WHERE id = $1::int", 2,
-                            lowered, stop);
+    PGresult *updated =
+        run(books, "UPDATE interlock.partition_owner SET published = $2::bigint WHERE id = $1::int", 2, lowered, stop);
     PQclear(updated);
     return updated != NULL;
 }

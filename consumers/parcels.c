@@ -123,7 +123,8 @@ static void copy_headers(const rd_kafka_headers_t *headers, char *into)
 
     for (size_t i = 0; i < HEADERS_MAX && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
     {
-        struct header_mark mark = { .name_size = (uint32_t)strlen(name), .value_size = value ? (int32_t)value_size : -1 };
+        struct header_mark mark = { .name_size = (uint32_t)strlen(name),
+                                    .value_size = value ? (int32_t)value_size : -1 };
         memcpy(into, &mark, sizeof(mark));
         into += sizeof(mark);
         memcpy(into, name, mark.name_size);

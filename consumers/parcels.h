@@ -1,5 +1,6 @@
 /* Parcels: deliveries with the bytes of their messages. The bytes are copied out of librdkafka's fetch buffers, because
- * one held message would otherwise keep a whole fetched block (up to 8 MiB) alive: what is in flight is what is counted.
+ * one held message would otherwise keep a whole fetched block (up to 8 MiB) alive: what is in flight is what is
+ * counted.
  *
  * Memory is taken in blocks, kept for the next messages, and given back to the system at the end: at 40,000 messages a
  * second malloc and a free on another thread would cost more than the copy.
@@ -20,7 +21,8 @@ struct rd_kafka_message_s;
 struct parcels *parcels_new(void);
 void parcels_free(struct parcels *parcels); /* everything made must have been given back */
 
-/* Copies a message. Sets the delivery's key, value, offset, lane_hash, times; ownership and sequence are the caller's. */
+/* Copies a message. Sets the delivery's key, value, offset, lane_hash, times; ownership and sequence are the caller's.
+ */
 struct delivery *parcels_make(struct parcels *parcels, struct rd_kafka_message_s *message, int64_t now_us);
 
 /* Frees the event of every delivery of the chain (by `next`) and takes the parcels back. */

@@ -266,10 +266,10 @@ static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const str
         const char *in;
         char *out;
     } key = { letter.key.at }, value = { letter.value.at };
-    rd_kafka_resp_err_t error = rd_kafka_producev(
-        producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(key.out, letter.key.size), RD_KAFKA_V_VALUE(value.out, letter.value.size),
-        RD_KAFKA_V_HEADERS(letter.headers), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t error =
+        rd_kafka_producev(producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                          RD_KAFKA_V_KEY(key.out, letter.key.size), RD_KAFKA_V_VALUE(value.out, letter.value.size),
+                          RD_KAFKA_V_HEADERS(letter.headers), RD_KAFKA_V_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         letter.headers = NULL; /* librdkafka's now */
     dead_letter_done(&letter);
@@ -278,8 +278,8 @@ static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const str
 
 enum producer_result producer_send(struct producer *producer, const struct delivery *delivery)
 {
-    rd_kafka_resp_err_t error = delivery->answer == ANSWER_EVENT ? send_event(producer, delivery)
-                                                                 : send_dead_letter(producer, delivery);
+    rd_kafka_resp_err_t error =
+        delivery->answer == ANSWER_EVENT ? send_event(producer, delivery) : send_dead_letter(producer, delivery);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         return broken(producer, "produce", rd_kafka_err2str(error));
     producer->outstanding++;

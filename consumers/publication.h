@@ -14,9 +14,9 @@
 
 enum
 {
-    PUBLICATION_EVENTS_MAX = 10000,             /* librdkafka's queue takes 100,000 */
-    PUBLICATION_BYTES_MAX = 8 * 1024 * 1024,    /* copies of these lie in librdkafka meanwhile */
-    PUBLICATION_DELIVERIES_MAX = 50000,         /* with those that have nothing to publish */
+    PUBLICATION_EVENTS_MAX = 10000,          /* librdkafka's queue takes 100,000 */
+    PUBLICATION_BYTES_MAX = 8 * 1024 * 1024, /* copies of these lie in librdkafka meanwhile */
+    PUBLICATION_DELIVERIES_MAX = 50000,      /* with those that have nothing to publish */
 };
 
 struct part

@@ -14,7 +14,7 @@
 #include "worker/settings.h"
 #include "worker/slot.h"
 
-static const int64_t RAISE_EVERY_US = 200000;   /* `published` in PostgreSQL lags by this at the most; off the hot path */
+static const int64_t RAISE_EVERY_US = 200000; /* `published` in PostgreSQL lags by this at the most; off the hot path */
 static const int64_t RAISE_AT_END_US = 2000000; /* how long the last raise of an ownership may take */
 static const int64_t IDLE_US = 1000000;         /* librdkafka's callbacks are served this often without work */
 static const int64_t PAUSE_US = 200000;         /* between two attempts at something that is not there */
@@ -52,9 +52,9 @@ struct publisher
     int64_t next_round_us;
     int turn; /* whose prefix is gathered first */
     struct publication publication;
-    bool unclear; /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
+    bool unclear;    /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
     int slot_number; /* that the producer was made for */
-    bool unraised; /* PostgreSQL may not know yet what is published */
+    bool unraised;   /* PostgreSQL may not know yet what is published */
     int64_t next_raise_us;
     struct log_rate problem_rate;
 };
@@ -189,7 +189,7 @@ static void lose_tenure(struct publisher *publisher, struct tenure *tenure)
     end_tenure(publisher, tenure);
     /* Release: the poll thread reads the state and asks anew (PROTOCOL O4). */
     atomic_store_explicit(&tenure->state, TENURE_LOST, memory_order_release);
-    publisher->options.wake(publisher->options.owner);
+    publisher->options.wake(publisher->options.owner, true);
 }
 
 static bool is_publishable(enum answer answer)
@@ -345,7 +345,7 @@ static void settle_all(struct publisher *publisher)
         settle_part(publisher, publisher->publication.count - 1);
     metrics_add(METRIC_PUBLICATIONS, 1);
     publisher->unraised = true;
-    publisher->options.wake(publisher->options.owner);
+    publisher->options.wake(publisher->options.owner, false);
 }
 
 /* After an unclear end: parts whose offset Kafka has are done (PROTOCOL K3). False: not known yet. */
@@ -357,8 +357,8 @@ static bool settle_reached(struct publisher *publisher)
     for (int i = publisher->publication.count - 1; known && i >= 0; i--)
     {
         const struct part *part = &publisher->publication.parts[i];
-        const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(
-            offsets, part->tenure->topic, part->tenure->ownership.partition);
+        const rd_kafka_topic_partition_t *found =
+            rd_kafka_topic_partition_list_find(offsets, part->tenure->topic, part->tenure->ownership.partition);
         if (found && found->offset >= part->next_offset)
             settle_part(publisher, i);
     }
@@ -385,8 +385,8 @@ static int64_t attempt_deadline(const struct publisher *publisher)
 static void attempt(struct publisher *publisher)
 {
     int64_t begun_us = monotonic_us();
-    enum producer_result result = publication_send(&publisher->publication, publisher->producer, publisher->group,
-                                                   attempt_deadline(publisher));
+    enum producer_result result =
+        publication_send(&publisher->publication, publisher->producer, publisher->group, attempt_deadline(publisher));
 
     metrics_add(METRIC_PUBLISH_TIME, monotonic_us() - begun_us);
     if (result == PRODUCER_DONE)
@@ -483,7 +483,7 @@ static void take_over(struct publisher *publisher)
     else if (producer_is_open(publisher->producer))
         complain(publisher, "takeover", takeover_problem(publisher->takeover));
     if (left < count)
-        publisher->options.wake(publisher->options.owner);
+        publisher->options.wake(publisher->options.owner, true);
 }
 
 /* Ended tenures leave the list. */
@@ -638,8 +638,7 @@ static void keep_house(struct publisher *publisher)
         offset_commits_step(&publisher->commits, present_consumer(publisher), publisher->tenures, publisher->count, 0);
     if (publisher->unraised && monotonic_us() >= publisher->next_raise_us)
     {
-        publisher->unraised =
-            !takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, 0);
+        publisher->unraised = !takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, 0);
         publisher->next_raise_us = monotonic_us() + RAISE_EVERY_US;
     }
     producer_idle(publisher->producer);

@@ -26,7 +26,8 @@ struct publisher_options
     int cell;
     const struct slot *slot; /* NULL in unit tests: slot 0, held */
     struct parcels *parcels;
-    void (*wake)(void *owner); /* a takeover ended, or there is room again; called on the publisher's thread */
+    /* Called on the publisher's thread: there is room again; or, with `news`, a tenure changed its state. */
+    void (*wake)(void *owner, bool news);
     void *owner;
 };
 

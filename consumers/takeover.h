@@ -1,5 +1,5 @@
-/* Takeover: how a tenure begins. First the committed offset is read from Kafka (PROTOCOL O5), then the fence is raised in
- * PostgreSQL (PROTOCOL O3, R1), then the first offset to fetch is known.
+/* Takeover: how a tenure begins. First the committed offset is read from Kafka (PROTOCOL O5), then the fence is raised
+ * in PostgreSQL (PROTOCOL O3, R1), then the first offset to fetch is known.
  *
  * Threads    one owner, the publisher.
  * Ownership  tenures are borrowed for the call.
@@ -18,8 +18,8 @@ struct takeover;
 struct takeover *takeover_new(const struct settings *settings);
 void takeover_free(struct takeover *takeover);
 
-/* Tries every tenure once; a revoked one ends the round. Those taken over are moved behind the others, in order; returns
- * how many are left in front. */
+/* Tries every tenure once; a revoked one ends the round. Those taken over are moved behind the others, in order;
+ * returns how many are left in front. */
 int takeover_round(struct takeover *takeover, struct tenure **tenures, int count);
 
 /* PROTOCOL O5, K3: what Kafka has as committed. False: not known yet. */

@@ -1,8 +1,9 @@
-/* Tenure: one partition, held by this cell from one takeover to the loss of it. Deliveries belong to a tenure; results of
- * an ended one are dropped, so a late result of a former tenure never touches the next (PROTOCOL O4, O5).
+/* Tenure: one partition, held by this cell from one takeover to the loss of it. Deliveries belong to a tenure; results
+ * of an ended one are dropped, so a late result of a former tenure never touches the next (PROTOCOL O4, O5).
  *
  * Threads    made by the poll thread; fields are grouped by the thread that owns them.
- * Ownership  counted: the poll thread and the publisher hold one reference each, every delivery one. The last one frees.
+ * Ownership  counted: the poll thread and the publisher hold one reference each, every delivery one. The last one
+ * frees.
  */
 #ifndef CONSUMERS_TENURE_H
 #define CONSUMERS_TENURE_H
@@ -31,14 +32,15 @@ struct tenure
 
     bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
     atomic_int references;
-    atomic_int state;      /* enum tenure_state; writer: publisher; reader: poll thread */
-    atomic_bool revoked;   /* writer: poll thread; readers: lanes, publisher */
-    atomic_int_fast64_t give_up_us; /* monotonic; past it nothing of the tenure is published any more. Writer: poll thread */
+    atomic_int state;    /* enum tenure_state; writer: publisher; reader: poll thread */
+    atomic_bool revoked; /* writer: poll thread; readers: lanes, publisher */
+    atomic_int_fast64_t
+        give_up_us; /* monotonic; past it nothing of the tenure is published any more. Writer: poll thread */
 
     /* Back-pressure (PROTOCOL L3). In flight = received and not published. Added to by the poll thread, taken from by
      * the publisher, read by the poll thread. */
     atomic_int_fast64_t in_flight, in_flight_bytes;
-    atomic_int_fast64_t moved_us; /* when the watermark last moved; monotonic; writer: publisher */
+    atomic_int_fast64_t moved_us;  /* when the watermark last moved; monotonic; writer: publisher */
     atomic_int_fast64_t committed; /* offset committed to Kafka, for people; OFFSET_NONE: none yet */
 
     /* Poll thread. */

@@ -22,8 +22,8 @@ enum
 struct watermark
 {
     void **items;
-    size_t capacity; /* a power of two, or 0 */
-    uint64_t base;   /* the sequence that is popped next */
+    size_t capacity;   /* a power of two, or 0 */
+    uint64_t base;     /* the sequence that is popped next */
     uint64_t answered; /* how many are marked and not popped */
 };
 

@@ -159,7 +159,8 @@ static void settle(struct lane *lane)
             end = &item->delivery->next;
             continue;
         }
-        if (item->command.workflow)
+        /* What only stands behind another one waits for no row, so it needs no turn of its own either. */
+        if (item->command.workflow && item->hold == HOLD_BUSY)
             item->delivery->wait_us = lane->settings->locks[item->command.workflow->lock_class].wait_us;
         hold_delivery(lane, item->delivery, RETRY_LOCK_ACQUISITION);
     }

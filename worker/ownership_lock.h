@@ -1,5 +1,6 @@
 /* Ownership lock: the class of the advisory locks that stand for partitions (PROTOCOL O3, O4). A takeover takes
- * pg_advisory_xact_lock(OWNERSHIP_LOCK_CLASS, partition_owner.id), every batch pg_advisory_xact_lock_shared of the same.
+ * pg_advisory_xact_lock(OWNERSHIP_LOCK_CLASS, partition_owner.id), every batch pg_advisory_xact_lock_shared of the
+ * same.
  *
  * Threads    constants.
  */

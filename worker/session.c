@@ -142,11 +142,17 @@ static bool wait_ready(struct session *session, short events, int64_t deadline_u
 
 bool session_connect(struct session *session, const struct session_stop *stop)
 {
-    const char *const names[] = { "dbname",         "application_name",    "target_session_attrs",
-                                  "keepalives_idle", "keepalives_interval", "keepalives_count",
-                                  "tcp_user_timeout", NULL };
-    const char *const values[] = { session->settings->database.url, session->application_name, "read-write", "10", "5",
-                                   "3", "15000", NULL };
+    const char *const names[] = { "dbname",
+                                  "application_name",
+                                  "target_session_attrs",
+                                  "keepalives_idle",
+                                  "keepalives_interval",
+                                  "keepalives_count",
+                                  "tcp_user_timeout",
+                                  NULL };
+    const char *const values[] = {
+        session->settings->database.url, session->application_name, "read-write", "10", "5", "3", "15000", NULL
+    };
     int64_t deadline_us = monotonic_us() + session->settings->database.connect_timeout_us;
 
     session_close(session);

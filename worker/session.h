@@ -1,5 +1,5 @@
-/* Session: one PostgreSQL session for rare, short statements: the slot, takeovers, the bookkeeping of what is published.
- * Text in, text out, one statement at a time. The lanes' pipelines are in database.h.
+/* Session: one PostgreSQL session for rare, short statements: the slot, takeovers, the bookkeeping of what is
+ * published. Text in, text out, one statement at a time. The lanes' pipelines are in database.h.
  *
  * Threads    one owner.
  * Ownership  results are the caller's (PQclear). The session keeps `stop` by reference.

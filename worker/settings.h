@@ -95,6 +95,9 @@ void settings_print_example(struct buffer *into);
 /* Every key with its present value and where it came from; secrets never. JSON or text. */
 void settings_print(const struct settings *settings, bool json, struct buffer *into);
 
+/* "250ms" to microseconds. Strict: digits, then us, ms, s, min or h. */
+bool settings_parse_duration(const char *text, int64_t *ret_us);
+
 /* A URL, or a libpq connection string, for people: passwords replaced by ***. */
 void settings_add_url(const char *url, struct buffer *into);
 

@@ -90,8 +90,7 @@ void settings_add_accepted(const struct settings_key *key, struct buffer *into);
 /* The present value as it would stand in the file, without quotes and secrets. Not for pairs. */
 void settings_add_value(const struct settings *settings, const struct settings_key *key, struct buffer *into);
 
-/* "250ms" to microseconds; "64KiB" to bytes. Strict: digits, then one of the units. */
-bool settings_parse_duration(const char *text, int64_t *ret_us);
+/* "64KiB" to bytes. Strict: digits, then B, KiB, MiB or GiB. */
 bool settings_parse_size(const char *text, int64_t *ret_bytes);
 void settings_add_duration(int64_t us, struct buffer *into);
 void settings_add_size(int64_t bytes, struct buffer *into);

@@ -9,9 +9,9 @@
 #include "worker/session.h"
 #include "worker/settings.h"
 
-static const int64_t RETRY_US = 500000;    /* between two attempts to get a session */
-static const int64_t PROBE_US = 5000000;   /* a silent session is asked this often: a cut wire says nothing by itself */
-static const int64_t ANSWER_US = 5000000;  /* and has this long to answer */
+static const int64_t RETRY_US = 500000;   /* between two attempts to get a session */
+static const int64_t PROBE_US = 5000000;  /* a silent session is asked this often: a cut wire says nothing by itself */
+static const int64_t ANSWER_US = 5000000; /* and has this long to answer */
 
 struct slot
 {
@@ -21,7 +21,8 @@ struct slot
     int64_t next_try_us;
     int64_t next_probe_us;
     char problem[320];
-    /* Writer: the owner loop. Readers: publishers, before they build a producer or begin a transaction; poll threads. */
+    /* Writer: the owner loop. Readers: publishers, before they build a producer or begin a transaction; poll threads.
+     */
     atomic_bool held;
     atomic_int number;
 };
@@ -132,7 +133,8 @@ static int try_number(struct slot *slot, int number)
     const char *values[1] = { key };
 
     snprintf(key, sizeof(key), "%lld", (long long)(int64_t)(slot->key_base + (uint64_t)number));
-    PGresult *result = session_run(slot->session, "SELECT pg_try_advisory_lock($1::bigint)", 1, values, ANSWER_US, NULL);
+    PGresult *result =
+        session_run(slot->session, "SELECT pg_try_advisory_lock($1::bigint)", 1, values, ANSWER_US, NULL);
     int locked = -1;
     if (result && !session_is_refused(slot->session, result, NULL))
         locked = PQgetvalue(result, 0, 0)[0] == 't';

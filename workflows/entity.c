@@ -19,11 +19,11 @@ int names_find(const struct names *names, struct span word)
 {
     if (!word.at || !word.size)
         return 0;
-    /* The first byte tells most words of a set apart. A word never holds a NUL, so strncmp stops within the name. */
+    /* The first byte tells most words of a set apart. */
     for (int i = 1; i < names->count; i++)
     {
         const char *name = names->names[i];
-        if (name[0] == word.at[0] && strncmp(name, word.at, word.size) == 0 && name[word.size] == '\0')
+        if (name[0] == word.at[0] && span_is(word, name))
             return i;
     }
     return 0;

@@ -269,6 +269,7 @@ static inline void fixture_load(struct fixture *fixture, const struct entity *en
     rows_settle(fixture->rows, row, busy ? ROW_BUSY : stored ? ROW_LOADED : ROW_ABSENT);
 }
 
+/* A child in another's hands makes its root busy: the engine cannot tell what the child holds (PROTOCOL B2). */
 static inline void fixture_load_children(struct fixture *fixture, const struct entity *entity, struct id parent)
 {
     const struct table *table = &fixture->tables[entity->place];
@@ -279,6 +280,9 @@ static inline void fixture_load_children(struct fixture *fixture, const struct e
         struct row *row = rows_find(fixture->rows, entity, id);
         if (of->set && of->value == (int64_t)parent.low && !(row && row->state == ROW_LOADED))
             fixture_load(fixture, entity, id);
+        row = rows_find(fixture->rows, entity, id);
+        if (of->set && of->value == (int64_t)parent.low && row->state == ROW_BUSY)
+            rows_settle(fixture->rows, rows_find(fixture->rows, entity, parent), ROW_BUSY);
     }
 }
 

@@ -31,7 +31,7 @@ int verb_status(struct invocation *invocation);
 int verb_health(struct invocation *invocation);
 int verb_version(struct invocation *invocation);
 
-/* `audit verify`: argv[0] is "verify". */
+/* `audit verify`: argv[0] is "audit verify". */
 int verify_run(struct invocation *invocation);
 
 /* --- for the verbs ---------------------------------------------------------------------------------------------- */

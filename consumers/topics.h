@@ -1,0 +1,48 @@
+/* Topics: those that the settings name, as the broker has them, and the making of what is missing. Nothing that is
+ * there is ever changed.
+ *
+ * Threads    runs on the caller's thread.
+ * Failure    false, with a message.
+ */
+#ifndef CONSUMERS_TOPICS_H
+#define CONSUMERS_TOPICS_H
+
+#include "workflows/buffer.h"
+
+struct settings;
+
+enum
+{
+    TOPICS_REPORTED_MAX = 32,
+};
+
+struct topic_state
+{
+    char name[250];
+    const char *role; /* "commands", "audit", "dead letters" */
+    bool exists;
+    int partitions;
+    int replication;
+    char cleanup_policy[64];
+    int64_t retention_ms;      /* -1: for ever */
+    int64_t max_message_bytes; /* of the topic */
+};
+
+struct topics_report
+{
+    struct topic_state at[TOPICS_REPORTED_MAX];
+    int count;
+    int brokers;
+};
+
+bool topics_inspect(const struct settings *settings, struct topics_report *ret, struct buffer *reterr);
+
+/* What is wrong with a topic that exists, as a sentence appended to `into`; false: nothing. */
+bool topics_find_fault(const struct topic_state *topic, struct buffer *into);
+
+/* Makes the topics of the report that do not exist. `partitions` of command and audit topics; a dead-letter topic has
+ * as many as its command topic. */
+bool topics_create(const struct settings *settings, const struct topics_report *report, int partitions,
+                   struct buffer *reterr);
+
+#endif

@@ -1,0 +1,705 @@
+/* wrap: batch_run database_connect database_is_connected database_failure; fake: batch */
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/batch.h"
+#include "worker/lane.h"
+#include "worker/monotonic.h"
+
+enum
+{
+    SOME_MAX = 1000,
+    SECOND_US = 1000000,
+    MINUTE_US = 60 * SECOND_US,
+};
+
+static struct lane *lane;
+
+static void begin_lane(int batch_max)
+{
+    struct pool_options options = fake_options();
+    fake_settings()->worker.batch_max = batch_max;
+    lane = lane_new(&options, 0);
+    assert_non_null(lane);
+}
+
+static void end_lane(int64_t deadline_us)
+{
+    if (lane == NULL)
+        return;
+    lane_ask_stop(lane, deadline_us);
+    lane_free(lane);
+    lane = NULL;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    fake_begin(1, 10);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fake_open_gate();
+    end_lane(0);
+    fake_end();
+    return 0;
+}
+
+static void submit(struct delivery *const *deliveries, int count)
+{
+    lane_submit(lane, fake_chain(deliveries, count), deliveries[count - 1], count);
+}
+
+/* `count` deliveries, with keys that go round from 1 to `keys`. */
+static void make(struct delivery **into, int count, int keys)
+{
+    for (int i = 0; i < count; i++)
+        into[i] = fake_delivery((uint64_t)(1 + i % keys));
+}
+
+/* Lets the lane stand with a batch in hand, so that what is submitted now waits together. */
+static struct delivery *stop_at_gate(void)
+{
+    struct delivery *delivery = fake_delivery(4000);
+    fake_close_gate(4000);
+    submit(&delivery, 1);
+    fake_await_at_gate(1);
+    return delivery;
+}
+
+static void assert_run(const struct fake_run *run, int count, int first_number, enum batch_end end)
+{
+    assert_int_equal(run->count, count);
+    assert_int_equal(run->first_number, first_number);
+    assert_int_equal(run->end, end);
+    assert_false(run->verdict);
+    assert_false(run->waiting);
+}
+
+/* --- order and batches ----------------------------------------------------------------------------------------- */
+
+static void deliveries_come_back_answered_in_the_order_they_were_given(void **state)
+{
+    struct delivery *given[100];
+    const struct delivery *back[100];
+    (void)state;
+    begin_lane(7);
+    make(given, 100, 3);
+    for (int i = 0; i < 100; i += 5)
+        submit(given + i, 5);
+    fake_await_completed(100);
+    assert_int_equal(fake_completed(back, 100), 100);
+    for (int i = 0; i < 100; i++)
+    {
+        assert_ptr_equal(back[i], given[i]);
+        assert_int_equal(back[i]->answer, ANSWER_EVENT);
+    }
+    fake_assert_order();
+}
+
+static void a_batch_takes_all_that_waits_up_to_the_limit(void **state)
+{
+    struct delivery *given[10];
+    struct fake_run runs[8];
+    (void)state;
+    begin_lane(4);
+    stop_at_gate();
+    make(given, 10, 10);
+    submit(given, 10);
+    fake_open_gate();
+    fake_await_completed(11);
+    assert_int_equal(fake_runs(runs, 8), 4);
+    assert_int_equal(runs[0].count, 1);
+    assert_int_equal(runs[1].count, 4);
+    assert_int_equal(runs[2].count, 4);
+    assert_int_equal(runs[3].count, 2);
+}
+
+/* --- holding --------------------------------------------------------------------------------------------------- */
+
+static void a_held_key_holds_back_its_own_deliveries_and_no_other(void **state)
+{
+    struct delivery *given[9];
+    const struct delivery *back[9];
+    (void)state;
+    begin_lane(10);
+    make(given, 9, 3);
+    fake_fate(given[0])->busy = 3;
+    submit(given, 9);
+    fake_await_completed(9);
+    assert_int_equal(fake_completed(back, 9), 9);
+    /* Keys 2 and 3 are back before key 1, and key 1 is in order. */
+    for (int i = 0; i < 6; i++)
+        assert_int_not_equal(fake_fate(back[i])->key, 1);
+    for (int i = 6; i < 9; i++)
+    {
+        assert_int_equal(fake_fate(back[i])->key, 1);
+        assert_int_equal(fake_fate(back[i])->number, i - 6);
+    }
+    assert_int_equal(fake_fate(given[0])->runs, 4);
+    fake_assert_order();
+}
+
+static void what_comes_after_a_held_one_waits_behind_it(void **state)
+{
+    struct delivery *held, *later[3], *other;
+    const struct delivery *back[5];
+    (void)state;
+    /* No retry before the later ones are there. */
+    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
+    begin_lane(10);
+    held = fake_delivery(1);
+    fake_fate(held)->busy = 1;
+    submit(&held, 1);
+    fake_await_runs(1);
+    for (int i = 0; i < 3; i++)
+        later[i] = fake_delivery(1);
+    submit(later, 3);
+    other = fake_delivery(2);
+    submit(&other, 1);
+    fake_await_completed(5);
+    assert_int_equal(fake_completed(back, 5), 5);
+    assert_ptr_equal(back[0], other);
+    assert_ptr_equal(back[1], held);
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(back[2 + i], later[i]);
+    fake_assert_order();
+}
+
+static void a_command_past_its_longest_wait_has_a_turn_alone(void **state)
+{
+    struct delivery *given[6];
+    (void)state;
+    begin_lane(10);
+    make(given, 6, 2);
+    fake_fate(given[0])->busy = FAKE_FOR_EVER;
+    submit(given, 6);
+    fake_await_completed(6);
+    assert_int_equal(fake_fate(given[0])->waited, 1);
+    struct fake_run runs[SOME_MAX];
+    int count = fake_runs(runs, SOME_MAX), turns = 0;
+    for (int i = 0; i < count; i++)
+        if (runs[i].waiting)
+        {
+            turns++;
+            assert_int_equal(runs[i].count, 1);
+            assert_int_equal(runs[i].first_number, 0);
+        }
+    assert_int_equal(turns, 1);
+    for (int i = 1; i < 6; i++)
+        assert_int_equal(fake_fate(given[i])->waited, 0);
+    fake_assert_order();
+}
+
+static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
+{
+    struct delivery *given[3];
+    (void)state;
+    begin_lane(10);
+    make(given, 3, 1);
+    fake_fate(given[0])->busy = FAKE_FOR_EVER;
+    fake_fate(given[0])->waits_in_vain = 2;
+    int64_t begun_us = monotonic_us();
+    submit(given, 3);
+    fake_await_completed(3);
+    assert_int_equal(fake_fate(given[0])->waited, 3);
+    assert_true(monotonic_us() - begun_us >= 3 * fake_settings()->locks[0].wait_us);
+    assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    fake_assert_order();
+}
+
+static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **state)
+{
+    struct delivery *given[3];
+    (void)state;
+    begin_lane(10);
+    make(given, 3, 1);
+    fake_fate(given[0])->busy = FAKE_FOR_EVER;
+    fake_fate(given[0])->waits_in_vain = 1;
+    fake_fate(given[0])->sqlstate = "23514";
+    submit(given, 3);
+    fake_await_completed(3);
+    assert_int_equal(fake_fate(given[0])->verdicts, 1);
+    fake_assert_order();
+}
+
+/* --- splitting ------------------------------------------------------------------------------------------------- */
+
+static void a_failed_batch_runs_again_in_halves_in_order_then_alone(void **state)
+{
+    struct delivery *given[8];
+    struct fake_run runs[32];
+    (void)state;
+    begin_lane(10);
+    stop_at_gate();
+    for (int i = 0; i < 8; i++)
+        given[i] = fake_delivery(1);
+    fake_fate(given[5])->sqlstate = "23514";
+    fake_fate(given[5])->refusals = FAKE_FOR_EVER;
+    submit(given, 8);
+    fake_open_gate();
+    fake_await_completed(9);
+    assert_int_equal(fake_runs(runs, 32), 9);
+    assert_run(&runs[1], 8, 0, BATCH_SPLIT);
+    assert_run(&runs[2], 4, 0, BATCH_DONE);
+    assert_run(&runs[3], 4, 4, BATCH_SPLIT);
+    assert_run(&runs[4], 2, 4, BATCH_SPLIT);
+    assert_run(&runs[5], 1, 4, BATCH_DONE);
+    assert_run(&runs[6], 1, 5, BATCH_SPLIT);
+    assert_true(runs[7].verdict);
+    assert_int_equal(runs[7].first_number, 5);
+    assert_run(&runs[8], 2, 6, BATCH_DONE);
+    fake_assert_order();
+}
+
+static void two_culprits_of_one_batch_are_both_found(void **state)
+{
+    struct delivery *given[16];
+    (void)state;
+    begin_lane(16);
+    stop_at_gate();
+    make(given, 16, 4);
+    fake_fate(given[3])->sqlstate = fake_fate(given[12])->sqlstate = "22003";
+    fake_fate(given[3])->refusals = fake_fate(given[12])->refusals = FAKE_FOR_EVER;
+    submit(given, 16);
+    fake_open_gate();
+    fake_await_completed(17);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(fake_fate(given[i])->verdicts, i == 3 || i == 12);
+    fake_assert_order();
+}
+
+static void a_conflict_is_decided_again_three_times_before_it_is_recorded(void **state)
+{
+    static const char *const codes[] = { "23505", "23503", "23P01" };
+    (void)state;
+    begin_lane(10);
+    for (int i = 0; i < 3; i++)
+    {
+        struct delivery *delivery = fake_delivery((uint64_t)(1 + i));
+        fake_fate(delivery)->sqlstate = codes[i];
+        fake_fate(delivery)->refusals = FAKE_FOR_EVER;
+        submit(&delivery, 1);
+        fake_await_completed(1 + i);
+        assert_int_equal(fake_fate(delivery)->runs, 1 + 3 + 1);
+        assert_int_equal(fake_fate(delivery)->verdicts, 1);
+    }
+}
+
+static void a_conflict_that_passes_is_never_recorded(void **state)
+{
+    (void)state;
+    begin_lane(10);
+    struct delivery *delivery = fake_delivery(1);
+    fake_fate(delivery)->sqlstate = "23505";
+    fake_fate(delivery)->refusals = 3;
+    submit(&delivery, 1);
+    fake_await_completed(1);
+    assert_int_equal(fake_fate(delivery)->verdicts, 0);
+    assert_int_equal(fake_fate(delivery)->runs, 4);
+}
+
+static void a_transient_failure_alone_is_held_and_tried_again(void **state)
+{
+    struct delivery *given[4];
+    (void)state;
+    begin_lane(10);
+    stop_at_gate();
+    make(given, 4, 2);
+    fake_fate(given[0])->sqlstate = "40P01";
+    fake_fate(given[0])->refusals = 6;
+    submit(given, 4);
+    fake_open_gate();
+    fake_await_completed(5);
+    assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    assert_int_equal(fake_fate(given[0])->alone, 6);
+    fake_assert_order();
+}
+
+static void the_later_ones_of_a_culprits_key_wait_for_its_record(void **state)
+{
+    struct delivery *given[4];
+    const struct delivery *back[5];
+    (void)state;
+    begin_lane(10);
+    stop_at_gate();
+    make(given, 4, 2);
+    fake_fate(given[0])->sqlstate = "55P03"; /* held, while halves with its followers are still to run */
+    fake_fate(given[0])->refusals = 4;
+    submit(given, 4);
+    fake_open_gate();
+    fake_await_completed(5);
+    assert_int_equal(fake_completed(back, 5), 5);
+    assert_ptr_equal(back[1], given[1]);
+    assert_ptr_equal(back[2], given[3]);
+    assert_ptr_equal(back[3], given[0]);
+    assert_ptr_equal(back[4], given[2]);
+    fake_assert_order();
+}
+
+static void a_verdict_that_cannot_be_recorded_is_held_and_never_dropped(void **state)
+{
+    struct delivery *given[2];
+    (void)state;
+    begin_lane(10);
+    make(given, 2, 1);
+    fake_fate(given[0])->sqlstate = "23514";
+    fake_fate(given[0])->refusals = FAKE_FOR_EVER;
+    fake_fate(given[0])->record_refusals = 3;
+    submit(given, 2);
+    fake_await_completed(2);
+    assert_int_equal(fake_fate(given[0])->verdicts, 4);
+    fake_assert_order();
+}
+
+/* --- failures that are nobody's -------------------------------------------------------------------------------- */
+
+static void nobodys_fault_runs_the_same_batch_again(void **state)
+{
+    static const enum batch_end ends[] = { BATCH_AGAIN, BATCH_AGAIN, BATCH_AGAIN };
+    struct delivery *given[5];
+    struct fake_run runs[8];
+    (void)state;
+    begin_lane(10);
+    fake_script(ends, 3, "23505");
+    make(given, 5, 5);
+    submit(given, 5);
+    fake_await_completed(5);
+    assert_int_equal(fake_runs(runs, 8), 4);
+    for (int i = 0; i < 3; i++)
+        assert_run(&runs[i], 5, 0, BATCH_AGAIN);
+    assert_run(&runs[3], 5, 0, BATCH_DONE);
+    fake_assert_order();
+}
+
+static void a_lost_session_is_opened_again_and_the_batch_runs_again(void **state)
+{
+    static const enum batch_end ends[] = { BATCH_SESSION, BATCH_SESSION };
+    struct delivery *given[3];
+    char why[256];
+    (void)state;
+    begin_lane(10);
+    fake_await_connects(1);
+    fake_script(ends, 2, "57P01");
+    fake_refuse_connects(2);
+    make(given, 3, 3);
+    submit(given, 3);
+    fake_await_completed(3);
+    assert_true(fake_connects() >= 5);
+    assert_true(lane_is_ready(lane, why, sizeof(why)));
+    fake_assert_order();
+}
+
+static void without_postgresql_the_lane_is_not_ready_and_says_why(void **state)
+{
+    char why[256] = "";
+    (void)state;
+    fake_refuse_connects(FAKE_FOR_EVER);
+    begin_lane(10);
+    fake_await_connects(2); /* the first refusal has been told by then */
+    assert_false(lane_is_ready(lane, why, sizeof(why)));
+    assert_non_null(strstr(why, "lane-0.0"));
+    assert_non_null(strstr(why, "PostgreSQL does not answer"));
+    fake_refuse_connects(0);
+    struct delivery *delivery = fake_delivery(1);
+    submit(&delivery, 1);
+    fake_await_completed(1);
+    assert_true(lane_is_ready(lane, why, sizeof(why)));
+}
+
+/* Polls, for there is nothing to wait on. */
+static void await_not_ready(char *why, size_t why_size)
+{
+    int64_t deadline_us = monotonic_us() + MINUTE_US / 2;
+    while (lane_is_ready(lane, why, why_size))
+    {
+        assert_true(monotonic_us() < deadline_us);
+        sched_yield();
+    }
+}
+
+static void a_fault_of_ours_drops_nothing_and_says_what_it_is(void **state)
+{
+    static const enum batch_end ends[] = { BATCH_STUCK };
+    struct delivery *given[3];
+    char why[256] = "";
+    (void)state;
+    begin_lane(10);
+    fake_await_connects(1);
+    fake_script(ends, 1, "42P01");
+    make(given, 3, 3);
+    submit(given, 3);
+    fake_await_runs(1);
+    await_not_ready(why, sizeof(why)); /* until the next attempt, a second later */
+    assert_non_null(strstr(why, "42P01"));
+    assert_non_null(strstr(why, "ours"));
+    fake_await_completed(3);
+    assert_true(lane_is_ready(lane, why, sizeof(why)));
+    assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    fake_assert_order();
+}
+
+/* --- revoking -------------------------------------------------------------------------------------------------- */
+
+static int count_dropped(int completed)
+{
+    const struct delivery *back[SOME_MAX];
+    int dropped = 0;
+    assert_int_equal(fake_completed(back, SOME_MAX), completed);
+    for (int i = 0; i < completed; i++)
+        dropped += back[i]->answer == ANSWER_DROPPED;
+    return dropped;
+}
+
+static void a_revocation_drops_what_waits_and_what_is_held(void **state)
+{
+    struct delivery *held[4], *waiting[5];
+    (void)state;
+    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    begin_lane(10);
+    for (int i = 0; i < 4; i++)
+        held[i] = fake_delivery(1);
+    fake_fate(held[0])->busy = FAKE_FOR_EVER;
+    submit(held, 4);
+    fake_await_runs(1);
+    struct delivery *inside = stop_at_gate();
+    make(waiting, 5, 5);
+    submit(waiting, 5);
+    uint64_t epoch = fake_revoke_epoch();
+    lane_revoke(lane, epoch);
+    assert_false(lane_await_quiet(lane, epoch, monotonic_us())); /* one is in a batch */
+    fake_open_gate();
+    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US));
+    fake_await_completed(10);
+    assert_int_equal(count_dropped(10), 9);
+    assert_int_equal(inside->answer, ANSWER_EVENT); /* a batch in flight ends by itself */
+    fake_assert_order();
+}
+
+static void a_revocation_leaves_the_deliveries_of_another_epoch(void **state)
+{
+    struct delivery *old[6], *young[6];
+    (void)state;
+    begin_lane(10);
+    stop_at_gate();
+    make(old, 6, 2);
+    uint64_t epoch = fake_revoke_epoch();
+    make(young, 6, 2);
+    submit(old, 6);
+    submit(young, 6);
+    lane_revoke(lane, epoch);
+    fake_open_gate();
+    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US));
+    fake_await_completed(13);
+    assert_int_equal(count_dropped(13), 6);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(young[i]->answer, ANSWER_EVENT);
+    fake_assert_order();
+}
+
+static void a_revocation_ends_the_retries_of_a_batch(void **state)
+{
+    enum
+    {
+        MANY = 64,
+    };
+    static enum batch_end ends[MANY];
+    struct delivery *given[4];
+    (void)state;
+    for (int i = 0; i < MANY; i++)
+        ends[i] = BATCH_AGAIN;
+    fake_settings()->retries[RETRY_DATABASE_OPERATION] =
+        (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    begin_lane(10);
+    fake_await_connects(1);
+    fake_script(ends, MANY, "55P03");
+    make(given, 4, 4);
+    submit(given, 4);
+    fake_await_runs(1);
+    uint64_t epoch = fake_revoke_epoch();
+    lane_revoke(lane, epoch);
+    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_await_completed(4);
+    assert_int_equal(count_dropped(4), 4);
+    fake_script(NULL, 0, NULL);
+}
+
+static void a_revocation_does_not_wait_for_postgresql(void **state)
+{
+    struct delivery *given[4];
+    (void)state;
+    fake_refuse_connects(FAKE_FOR_EVER);
+    begin_lane(10);
+    make(given, 4, 4);
+    submit(given, 4);
+    fake_await_connects(1);
+    uint64_t epoch = fake_revoke_epoch();
+    lane_revoke(lane, epoch);
+    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_await_completed(4);
+    assert_int_equal(count_dropped(4), 4);
+}
+
+static void quiet_needs_no_revocation_to_be_told(void **state)
+{
+    (void)state;
+    begin_lane(10);
+    assert_true(lane_await_quiet(lane, 0, monotonic_us()));
+}
+
+/* --- the end --------------------------------------------------------------------------------------------------- */
+
+static void the_end_drops_what_waits_and_lets_the_batch_finish(void **state)
+{
+    struct delivery *held, *waiting[5];
+    (void)state;
+    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    begin_lane(10);
+    held = fake_delivery(1);
+    fake_fate(held)->busy = FAKE_FOR_EVER;
+    submit(&held, 1);
+    fake_await_runs(1);
+    struct delivery *inside = stop_at_gate();
+    make(waiting, 5, 5);
+    submit(waiting, 5);
+    lane_ask_stop(lane, monotonic_us() + MINUTE_US);
+    fake_open_gate();
+    lane_free(lane);
+    lane = NULL;
+    fake_await_completed(7);
+    assert_int_equal(count_dropped(7), 6);
+    assert_int_equal(inside->answer, ANSWER_EVENT);
+}
+
+static void a_batch_that_cannot_end_is_dropped_at_the_deadline(void **state)
+{
+    enum
+    {
+        MANY = 100000,
+    };
+    struct delivery *given[4];
+    enum batch_end *ends = calloc(MANY, sizeof(*ends));
+    (void)state;
+    assert_non_null(ends);
+    for (int i = 0; i < MANY; i++)
+        ends[i] = BATCH_AGAIN;
+    begin_lane(10);
+    fake_await_connects(1);
+    fake_script(ends, MANY, "55P03");
+    make(given, 4, 2);
+    submit(given, 4);
+    fake_await_runs(2);
+    int64_t deadline_us = monotonic_us() + 50000;
+    end_lane(deadline_us);
+    assert_true(monotonic_us() >= deadline_us);
+    fake_await_completed(4);
+    assert_int_equal(count_dropped(4), 4);
+    fake_script(NULL, 0, NULL);
+    free(ends);
+}
+
+static void a_lane_that_never_had_postgresql_ends_too(void **state)
+{
+    struct delivery *given[3];
+    (void)state;
+    fake_refuse_connects(FAKE_FOR_EVER);
+    begin_lane(10);
+    make(given, 3, 3);
+    submit(given, 3);
+    fake_await_connects(1);
+    end_lane(monotonic_us());
+    fake_await_completed(3);
+    assert_int_equal(count_dropped(3), 3);
+}
+
+/* --- everything at once ---------------------------------------------------------------------------------------- */
+
+static void order_survives_any_mixture_of_trouble(void **state)
+{
+    enum
+    {
+        COUNT = 3000,
+        KEYS = 23,
+    };
+    static const char *const codes[] = { "23514", "23505", "40P01", "22003", "57014" };
+    struct delivery **given = calloc(COUNT, sizeof(*given));
+    unsigned seed = 4711;
+    (void)state;
+    assert_non_null(given);
+    begin_lane(32);
+    make(given, COUNT, KEYS);
+    for (int i = 0; i < COUNT; i++)
+    {
+        struct fate *fate = fake_fate(given[i]);
+        switch (rand_r(&seed) % 40)
+        {
+        case 0:
+            fate->busy = 1 + rand_r(&seed) % 4;
+            break;
+        case 1:
+            fate->sqlstate = codes[rand_r(&seed) % 5];
+            fate->refusals = 1 + rand_r(&seed) % 6;
+            break;
+        case 2:
+            if (rand_r(&seed) % 10 == 0)
+                fate->busy = FAKE_FOR_EVER;
+            break;
+        default:
+            break;
+        }
+    }
+    for (int i = 0; i < COUNT;)
+    {
+        int count = 1 + rand_r(&seed) % 50;
+        count = count < COUNT - i ? count : COUNT - i;
+        submit(given + i, count);
+        i += count;
+    }
+    fake_await_completed(COUNT);
+    fake_assert_order();
+    free(given);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(deliveries_come_back_answered_in_the_order_they_were_given),
+        TEST(a_batch_takes_all_that_waits_up_to_the_limit),
+        TEST(a_held_key_holds_back_its_own_deliveries_and_no_other),
+        TEST(what_comes_after_a_held_one_waits_behind_it),
+        TEST(a_command_past_its_longest_wait_has_a_turn_alone),
+        TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
+        TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
+        TEST(a_failed_batch_runs_again_in_halves_in_order_then_alone),
+        TEST(two_culprits_of_one_batch_are_both_found),
+        TEST(a_conflict_is_decided_again_three_times_before_it_is_recorded),
+        TEST(a_conflict_that_passes_is_never_recorded),
+        TEST(a_transient_failure_alone_is_held_and_tried_again),
+        TEST(the_later_ones_of_a_culprits_key_wait_for_its_record),
+        TEST(a_verdict_that_cannot_be_recorded_is_held_and_never_dropped),
+        TEST(nobodys_fault_runs_the_same_batch_again),
+        TEST(a_lost_session_is_opened_again_and_the_batch_runs_again),
+        TEST(without_postgresql_the_lane_is_not_ready_and_says_why),
+        TEST(a_fault_of_ours_drops_nothing_and_says_what_it_is),
+        TEST(a_revocation_drops_what_waits_and_what_is_held),
+        TEST(a_revocation_leaves_the_deliveries_of_another_epoch),
+        TEST(a_revocation_ends_the_retries_of_a_batch),
+        TEST(a_revocation_does_not_wait_for_postgresql),
+        TEST(quiet_needs_no_revocation_to_be_told),
+        TEST(the_end_drops_what_waits_and_lets_the_batch_finish),
+        TEST(a_batch_that_cannot_end_is_dropped_at_the_deadline),
+        TEST(a_lane_that_never_had_postgresql_ends_too),
+        TEST(order_survives_any_mixture_of_trouble),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

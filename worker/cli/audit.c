@@ -1,0 +1,322 @@
+/* interlock audit list | show | verify */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/audit_query.h"
+#include "worker/cli/verbs.h"
+#include "worker/monotonic.h"
+#include "workflows/names.h"
+
+static const char usage[] =
+    "usage: interlock audit list [--aggregate ticket/42] [--operation O] [--author A] [--status-from S] [--status-to "
+    "S]\n"
+    "                            [--since T] [--until T] [--limit N] [--explain] [--output json]\n"
+    "                            the newest N (100) that fit, oldest first. T: 2026-11-24T09:00:00Z, or 2h for 2 "
+    "hours\n"
+    "                            ago; --explain: PostgreSQL's plan instead\n"
+    "       interlock audit show --source S --id I [--output json]   what became of one command\n"
+    "       interlock audit show EVENT_ID [--output json]            the same by its event (reads the whole table)\n"
+    "       interlock audit verify ...                               see interlock audit verify --help\n";
+
+enum
+{
+    TIME_TEXT_MAX = 40,
+    LIMIT_DIGITS_MAX = 7,
+};
+
+static int fail_with(const struct invocation *invocation, struct buffer *fault)
+{
+    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
+    buffer_done(fault);
+    return code;
+}
+
+/* --- printing ---------------------------------------------------------------------------------------------------- */
+
+static void add_json_row(const PGresult *rows, int row, struct buffer *into)
+{
+    for (int column = 0; column < AUDIT_COLUMN__COUNT; column++)
+    {
+        const char *text = query_text(rows, row, column);
+        buffer_add_text(into, column > 0 ? ",\"" : "{\"");
+        buffer_add_text(into, audit_columns[column].name);
+        buffer_add_text(into, "\":");
+        if (text && audit_columns[column].kind != AUDIT_COLUMN_TEXT)
+            buffer_add_text(into, text);
+        else
+            buffer_add_json_string(into, span_of(text));
+    }
+    buffer_add_text(into, "}");
+}
+
+/* Names that came with commands may hold control bytes, which a terminal would obey. */
+static void add_shown(struct buffer *into, const char *text)
+{
+    for (; *text; text++)
+        buffer_add_byte(into, (unsigned char)*text >= ' ' && *text != 0x7F ? *text : '?');
+}
+
+static void add_change(const PGresult *rows, int row, const char *label, int from, int to, struct buffer *into)
+{
+    const char *old = query_text(rows, row, from), *new = query_text(rows, row, to);
+    if ((!old && !new) || (old && new &&strcmp(old, new) == 0))
+        return;
+    buffer_add_text(into, " ");
+    buffer_add_text(into, label);
+    add_shown(into, old ? old : "none");
+    buffer_add_text(into, "->");
+    add_shown(into, new ? new : "none");
+}
+
+static void add_part(const PGresult *rows, int row, const char *label, int column, struct buffer *into)
+{
+    const char *text = query_text(rows, row, column);
+    if (!text)
+        return;
+    buffer_add_text(into, " ");
+    buffer_add_text(into, label);
+    add_shown(into, text);
+}
+
+static void add_text_row(const PGresult *rows, int row, struct buffer *into)
+{
+    buffer_add_text(into, query_text(rows, row, AUDIT_TIME));
+    add_part(rows, row, "", AUDIT_AGGREGATE, into);
+    add_part(rows, row, "", AUDIT_OPERATION, into);
+    add_part(rows, row, "", AUDIT_OUTCOME, into);
+    add_part(rows, row, "", AUDIT_REASON, into);
+    add_change(rows, row, "version ", AUDIT_VERSION_FROM, AUDIT_VERSION_TO, into);
+    add_change(rows, row, "", AUDIT_STATUS_OLD, AUDIT_STATUS_NEW, into);
+    add_change(rows, row, "person ", AUDIT_PERSON_OLD, AUDIT_PERSON_NEW, into);
+    add_change(rows, row, "group ", AUDIT_GROUP_OLD, AUDIT_GROUP_NEW, into);
+    add_part(rows, row, "by ", AUDIT_CHANGED_BY, into);
+    add_part(rows, row, "| ", AUDIT_COMMAND_TYPE, into);
+    add_part(rows, row, "", AUDIT_COMMAND_SOURCE, into);
+    add_part(rows, row, "", AUDIT_COMMAND_ID, into);
+    buffer_add_text(into, "\n");
+}
+
+static int print_list(const struct invocation *invocation, const PGresult *rows)
+{
+    struct buffer text = BUFFER_EMPTY;
+    buffer_add_text(&text, invocation->json ? "{\"events\":[" : "");
+    for (int row = 0; row < PQntuples(rows); row++)
+    {
+        if (!invocation->json)
+        {
+            add_text_row(rows, row, &text);
+            continue;
+        }
+        buffer_add_text(&text, row > 0 ? ",\n" : "\n");
+        add_json_row(rows, row, &text);
+    }
+    buffer_add_text(&text, invocation->json ? "\n]}\n" : "");
+    int code = verb_print(invocation, &text);
+    buffer_done(&text);
+    return code;
+}
+
+static int print_plan(const struct invocation *invocation, const PGresult *rows)
+{
+    struct buffer text = BUFFER_EMPTY;
+    for (int row = 0; row < PQntuples(rows); row++)
+    {
+        buffer_add_text(&text, PQgetvalue(rows, row, 0));
+        buffer_add_text(&text, "\n");
+    }
+    int code = verb_print(invocation, &text);
+    buffer_done(&text);
+    return code;
+}
+
+static int print_one(const struct invocation *invocation, const PGresult *rows)
+{
+    struct buffer text = BUFFER_EMPTY;
+    if (invocation->json)
+        add_json_row(rows, 0, &text);
+    for (int column = 0; column < AUDIT_COLUMN__COUNT && !invocation->json; column++)
+    {
+        const char *value = query_text(rows, 0, column);
+        char name[32];
+        snprintf(name, sizeof(name), "%-16s", audit_columns[column].name);
+        buffer_add_text(&text, name);
+        add_shown(&text, value ? value : "-");
+        buffer_add_text(&text, "\n");
+    }
+    buffer_add_text(&text, invocation->json ? "\n" : "");
+    int code = verb_print(invocation, &text);
+    buffer_done(&text);
+    return code;
+}
+
+/* --- options ----------------------------------------------------------------------------------------------------- */
+
+static bool is_operation(const char *text)
+{
+    for (int i = OPERATION_NONE + 1; i < OPERATION__COUNT; i++)
+        if (strcmp(operation_name((enum operation)i), text) == 0)
+            return true;
+    fprintf(stderr, "interlock: audit: --operation %s: accepted are", text);
+    for (int i = OPERATION_NONE + 1; i < OPERATION__COUNT; i++)
+        fprintf(stderr, " %s", operation_name((enum operation)i));
+    fputc('\n', stderr);
+    return false;
+}
+
+static bool is_status(const char *text)
+{
+    static const struct names *const sets[] = { &names_ticket_status, &names_jobneed_status };
+    for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
+        if (names_find(sets[i], span_of(text)) > 0)
+            return true;
+    fprintf(stderr, "interlock: audit: status %s: accepted are", text);
+    for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
+        for (int name = 1; name < sets[i]->count; name++)
+            fprintf(stderr, " %s", sets[i]->names[name]);
+    fputc('\n', stderr);
+    return false;
+}
+
+static bool is_aggregate(const char *text)
+{
+    struct aggregate aggregate;
+    if (aggregate_parse(span_of(text), &aggregate))
+        return true;
+    fprintf(stderr, "interlock: audit: --aggregate %s: accepted is a key such as ticket/42, jobneed/7\n", text);
+    return false;
+}
+
+static bool is_limit(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits > 0 && digits <= LIMIT_DIGITS_MAX && text[digits] == '\0')
+        return true;
+    fprintf(stderr, "interlock: audit: --limit %s: accepted is a number up to 9999999\n", text);
+    return false;
+}
+
+/* A time, or how long ago, as RFC 3339. */
+static bool read_time(const char *name, const char **text, char into[TIME_TEXT_MAX])
+{
+    int64_t us, ago_us;
+    struct buffer printed = BUFFER_EMPTY;
+    if (!*text)
+        return true;
+    if (!parameters_parse_time(span_of(*text), &us))
+    {
+        if (!settings_parse_duration(*text, &ago_us))
+        {
+            fprintf(stderr, "interlock: audit: %s %s: accepted is a time such as 2026-11-24T09:00:00Z, or 30min, 2h\n",
+                    name, *text);
+            return false;
+        }
+        us = wall_us() - ago_us;
+    }
+    buffer_add_time(&printed, us);
+    snprintf(into, TIME_TEXT_MAX, "%.*s", (int)printed.size, printed.at ? printed.at : "");
+    buffer_done(&printed);
+    *text = into;
+    return true;
+}
+
+/* --- verbs ------------------------------------------------------------------------------------------------------- */
+
+static PGconn *connect_to_read(struct invocation *invocation, struct buffer *fault)
+{
+    PGconn *connection = query_connect(invocation->settings, "interlock audit", fault);
+    if (!connection)
+        return NULL;
+    QUERY_RESULT ready = query_run_script(connection,
+                                          "SET default_transaction_read_only = on; SET search_path = pg_catalog;"
+                                          " SET statement_timeout = '60s'; SET client_encoding = 'UTF8'",
+                                          "session", fault);
+    if (!ready)
+        query_closep(&connection);
+    return connection;
+}
+
+static int run_list(struct invocation *invocation)
+{
+    struct audit_filter filter = { 0 };
+    bool explain = false;
+    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
+    const struct verb_option options[] = {
+        { "--aggregate", &filter.aggregate, NULL },
+        { "--operation", &filter.operation, NULL },
+        { "--author", &filter.author, NULL },
+        { "--status-from", &filter.status_from, NULL },
+        { "--status-to", &filter.status_to, NULL },
+        { "--since", &filter.since, NULL },
+        { "--until", &filter.until, NULL },
+        { "--limit", &filter.limit, NULL },
+        { "--explain", NULL, &explain },
+        { NULL, NULL, NULL },
+    };
+    if (!verb_parse_options(invocation, options, usage))
+        return 1;
+    if (invocation->argc != 1)
+        return verb_usage_error(usage, "audit list takes no operands");
+    if ((filter.aggregate && !is_aggregate(filter.aggregate)) ||
+        (filter.operation && !is_operation(filter.operation)) ||
+        (filter.status_from && !is_status(filter.status_from)) || (filter.status_to && !is_status(filter.status_to)) ||
+        (filter.limit && !is_limit(filter.limit)) || !read_time("--since", &filter.since, since) ||
+        !read_time("--until", &filter.until, until))
+        return 1;
+    struct buffer fault = BUFFER_EMPTY;
+    QUERY_CONNECTION connection = connect_to_read(invocation, &fault);
+    QUERY_RESULT rows = connection ? audit_query_list(connection, &filter, explain, &fault) : NULL;
+    if (!rows)
+        return fail_with(invocation, &fault);
+    buffer_done(&fault);
+    return explain ? print_plan(invocation, rows) : print_list(invocation, rows);
+}
+
+static int run_show(struct invocation *invocation)
+{
+    const char *source = NULL, *id = NULL;
+    struct id event;
+    const struct verb_option options[] = { { "--source", &source, NULL }, { "--id", &id, NULL }, { NULL, NULL, NULL } };
+    if (!verb_parse_options(invocation, options, usage))
+        return 1;
+    const char *event_id = invocation->argc == 2 ? invocation->argv[1] : NULL;
+    if (invocation->argc > 2 || (event_id ? source || id : !source || !id))
+        return verb_usage_error(usage, "audit show takes --source and --id, or one event id");
+    if (event_id && !parameters_parse_uuid(span_of(event_id), &event))
+        return verb_usage_error(usage, "audit show %s: accepted is an event's id, a uuid", event_id);
+    struct buffer fault = BUFFER_EMPTY;
+    QUERY_CONNECTION connection = connect_to_read(invocation, &fault);
+    QUERY_RESULT rows = !connection ? NULL
+                        : event_id  ? audit_query_event(connection, event_id, &fault)
+                                    : audit_query_command(connection, source, id, &fault);
+    if (!rows)
+        return fail_with(invocation, &fault);
+    buffer_done(&fault);
+    if (PQntuples(rows) == 0)
+        return verb_fail(invocation, "nothing is recorded of it: not applied yet, never sent, or a dead letter");
+    return print_one(invocation, rows);
+}
+
+int verb_audit(struct invocation *invocation)
+{
+    static char list[] = "audit list", show[] = "audit show", verify[] = "audit verify";
+    static const struct
+    {
+        const char *name;
+        char *whole_name; /* for messages */
+        int (*run)(struct invocation *invocation);
+    } verbs[] = { { "list", list, run_list }, { "show", show, run_show }, { "verify", verify, verify_run } };
+    const char *name = invocation->argc > 1 ? invocation->argv[1] : "";
+    if (strcmp(name, "--help") == 0)
+        return fputs(usage, stdout), 0;
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+    {
+        if (strcmp(verbs[i].name, name) != 0)
+            continue;
+        struct invocation inner = *invocation;
+        inner.argc--;
+        inner.argv++;
+        inner.argv[0] = verbs[i].whole_name;
+        return verbs[i].run(&inner);
+    }
+    return verb_usage_error(usage, "audit: accepted are list, show, verify");
+}

@@ -1,0 +1,33 @@
+/* Check: the lines of `interlock check`. Each says ok, note (it works, but read this), or fix (and what to do).
+ *
+ * Threads    main.
+ * Ownership  the report's text is freed by check_done.
+ * Failure    out of memory shows when the text is printed.
+ */
+#ifndef WORKER_CLI_CHECK_H
+#define WORKER_CLI_CHECK_H
+
+#include "worker/settings.h"
+
+enum check_result
+{
+    CHECK_OK,
+    CHECK_NOTE,
+    CHECK_FIX,
+};
+
+struct check
+{
+    bool json;
+    int count, fixes;
+    struct buffer text;
+};
+
+void check_add(struct check *check, enum check_result result, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same with a text of any length. */
+void check_add_text(struct check *check, enum check_result result, const char *what, const struct buffer *says);
+
+void check_database(struct check *check, const struct settings *settings);
+
+#endif

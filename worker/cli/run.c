@@ -1,0 +1,303 @@
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "consumers/cell.h"
+#include "worker/cli/verbs.h"
+#include "worker/http.h"
+#include "worker/log.h"
+#include "worker/monotonic.h"
+#include "worker/slot.h"
+
+enum
+{
+    CELLS_MAX = 64,
+    EXIT_FORCED = 2,
+};
+
+static const int64_t ROUND_US = 1000000;       /* of the main loop, without anything happening */
+static const int64_t STOP_ROUND_US = 20000;    /* while cells end */
+static const int64_t STOP_SLACK_US = 20000000; /* past the drain's deadline: then it is ended by force */
+static const int64_t LOG_EVERY_US = 30000000;
+
+struct pool_run
+{
+    const struct settings *settings;
+    struct slot *slot;
+    struct cell *cells[CELLS_MAX];
+    atomic_int cell_count; /* writer: main, when all cells are there; reader: HTTP */
+    int signals;           /* signalfd */
+    struct http *http;
+    bool quiet;
+    int64_t stop_deadline_us; /* 0: not stopping */
+    int64_t next_complaint_us;
+};
+
+static const char usage[] =
+    "usage: interlock run [--config FILE]\n"
+    "\n"
+    "Applies the commands of kafka.topics until it is told to end.\n"
+    "  TERM, INT   finish what is in flight, publish it, end: exit code 0\n"
+    "  again       end at once: exit code 2; nothing is lost, what was in flight is read again\n"
+    "  TSTP        take no more commands, finish what is in flight, stay\n";
+
+/* --- for probes and people -------------------------------------------------------------------------------------- */
+
+static bool is_healthy(void *owner, struct buffer *why)
+{
+    struct pool_run *run = owner;
+    int count = atomic_load_explicit(&run->cell_count, memory_order_acquire);
+
+    for (int i = 0; i < count; i++)
+        if (!cell_health(run->cells[i]))
+        {
+            buffer_add_text(why, "the poll thread of cell ");
+            buffer_add_int64(why, i);
+            buffer_add_text(why, " does not move");
+            return false;
+        }
+    return true;
+}
+
+static bool is_ready(void *owner, struct buffer *why)
+{
+    struct pool_run *run = owner;
+    int count = atomic_load_explicit(&run->cell_count, memory_order_acquire);
+    char text[320];
+
+    if (count == 0 || !slot_is_held(run->slot))
+    {
+        buffer_add_text(why, "waiting for PostgreSQL: a slot of the consumer group");
+        return false;
+    }
+    for (int i = 0; i < count; i++)
+        if (!cell_ready(run->cells[i], text, sizeof(text)))
+        {
+            buffer_add_text(why, text);
+            return false;
+        }
+    return true;
+}
+
+static void print_status(void *owner, struct buffer *json)
+{
+    struct pool_run *run = owner;
+    struct buffer why = BUFFER_EMPTY;
+    int count = atomic_load_explicit(&run->cell_count, memory_order_acquire);
+    bool ready = is_ready(run, &why);
+
+    buffer_add_text(json, "{\"version\":\"" INTERLOCK_VERSION "\",\"group\":");
+    buffer_add_json_string(json, span_of(run->settings->kafka.group));
+    buffer_add_text(json, ",\"slot\":");
+    buffer_add_int64(json, slot_number(run->slot));
+    buffer_add_text(json, ",\"pid\":");
+    buffer_add_int64(json, getpid());
+    buffer_add_text(json, ready ? ",\"ready\":true" : ",\"ready\":false");
+    buffer_add_text(json, ",\"waits_for\":");
+    buffer_add_json_string(json, ready ? SPAN_NULL : buffer_span(&why));
+    buffer_add_text(json, run->settings->kafka.exactly_once ? ",\"delivery\":\"exactly_once\""
+                                                            : ",\"delivery\":\"at_least_once\"");
+    buffer_add_text(json, ",\"cells\":[");
+    for (int i = 0; i < count; i++)
+    {
+        if (i > 0)
+            buffer_add_byte(json, ',');
+        cell_status(run->cells[i], json);
+    }
+    buffer_add_text(json, "]}");
+    buffer_done(&why);
+}
+
+static void start_http(struct pool_run *run)
+{
+    const struct http_sources sources = {
+        .healthy = is_healthy, .ready = is_ready, .status = print_status, .owner = run
+    };
+    struct buffer fault = BUFFER_EMPTY;
+
+    if (run->settings->http.listen == NULL || run->settings->http.listen[0] == '\0')
+        return;
+    run->http = http_start(run->settings->http.listen, &sources, &fault);
+    if (run->http)
+        log_info("http: listening on %s", http_where(run->http));
+    else
+        log_warning("http: %.*s; going on without", (int)fault.size, fault.at ? fault.at : "");
+    buffer_done(&fault);
+}
+
+/* --- signals ---------------------------------------------------------------------------------------------------- */
+
+/* Blocked before any thread starts, so that none of them is ever interrupted; read by the main loop. */
+static int open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTSTP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void begin_stop(struct pool_run *run)
+{
+    int count = atomic_load(&run->cell_count);
+
+    run->stop_deadline_us = monotonic_us() + run->settings->consumers.drain_timeout_us;
+    for (int i = 0; i < count; i++)
+        cell_stop(run->cells[i], run->stop_deadline_us);
+}
+
+static void force_end(const char *why)
+{
+    log_error("run: %s: ending by force; what was in flight is read again", why);
+    _exit(EXIT_FORCED);
+}
+
+static void take_signals(struct pool_run *run)
+{
+    struct signalfd_siginfo info;
+
+    while (read(run->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (info.ssi_signo == SIGTSTP)
+        {
+            log_info("run: quiet: no more commands are taken");
+            run->quiet = true;
+            for (int i = 0; i < atomic_load(&run->cell_count); i++)
+                cell_quiet(run->cells[i]);
+        }
+        else if (run->stop_deadline_us > 0)
+            force_end("told to end a second time");
+        else
+        {
+            log_info("run: ending: up to %lld ms to finish what is in flight",
+                     (long long)run->settings->consumers.drain_timeout_us / 1000);
+            begin_stop(run);
+        }
+}
+
+/* --- the main loop ---------------------------------------------------------------------------------------------- */
+
+static bool start_cells(struct pool_run *run)
+{
+    int count = run->settings->consumers.count < CELLS_MAX ? (int)run->settings->consumers.count : CELLS_MAX;
+    const char *why = "";
+
+    for (int i = 0; i < count; i++)
+    {
+        run->cells[i] = cell_new(run->settings, i, run->slot, &why);
+        if (run->cells[i] == NULL || !cell_start(run->cells[i], &why))
+        {
+            log_error("run: cell %d cannot start: %s", i, why);
+            return false;
+        }
+        if (run->quiet)
+            cell_quiet(run->cells[i]);
+    }
+    /* Release: the HTTP thread sees whole cells. */
+    atomic_store_explicit(&run->cell_count, count, memory_order_release);
+    return true;
+}
+
+static void complain(struct pool_run *run)
+{
+    int64_t now_us = monotonic_us();
+
+    if (now_us < run->next_complaint_us)
+        return;
+    run->next_complaint_us = now_us + LOG_EVERY_US;
+    log_warning("run: waiting for %s: %s", slot_where(run->slot), slot_problem(run->slot));
+}
+
+/* False: it cannot go on. */
+static bool take_slot_event(struct pool_run *run, enum slot_event event)
+{
+    switch (event)
+    {
+    case SLOT_SAME:
+        return true;
+    case SLOT_TAKEN:
+        run->next_complaint_us = 0;
+        log_info("run: slot %d of group %s", slot_number(run->slot), run->settings->kafka.group);
+        return atomic_load(&run->cell_count) > 0 || run->stop_deadline_us > 0 || start_cells(run);
+    case SLOT_LOST:
+        log_warning("run: the slot's session is lost: %s; nothing is published until there is a new one",
+                    slot_problem(run->slot));
+        return true;
+    case SLOT_WAITING:
+        complain(run);
+        return true;
+    case SLOT_REFUSED:
+        log_error("run: %s", slot_problem(run->slot));
+        return false;
+    }
+    return false;
+}
+
+static bool is_over(const struct pool_run *run)
+{
+    int count = atomic_load(&run->cell_count);
+
+    if (run->stop_deadline_us == 0)
+        return false;
+    for (int i = 0; i < count; i++)
+        if (!cell_is_stopped(run->cells[i]))
+            return false;
+    return true;
+}
+
+static int serve(struct pool_run *run)
+{
+    while (!is_over(run))
+    {
+        bool stopping = run->stop_deadline_us > 0;
+        if (!take_slot_event(run, slot_keep(run->slot, run->signals, stopping ? STOP_ROUND_US : ROUND_US)))
+            return 1;
+        take_signals(run);
+        if (stopping && monotonic_us() > run->stop_deadline_us + STOP_SLACK_US)
+            force_end("what is in flight did not end in time");
+    }
+    return 0;
+}
+
+static void end_cells(struct pool_run *run)
+{
+    if (run->stop_deadline_us == 0)
+        begin_stop(run);
+    for (int i = 0; i < CELLS_MAX && run->cells[i]; i++)
+    {
+        cell_stop(run->cells[i], run->stop_deadline_us);
+        cell_free(run->cells[i]);
+    }
+}
+
+int verb_run(struct invocation *invocation)
+{
+    struct pool_run run = { .settings = invocation->settings };
+    const struct verb_option none[] = { { NULL, NULL, NULL } };
+
+    if (!verb_parse_options(invocation, none, usage))
+        return 1;
+    if (invocation->argc > 1)
+        return verb_usage_error(usage, "run: unexpected %s", invocation->argv[1]);
+    run.signals = open_signals();
+    run.slot = slot_new(run.settings);
+    if (run.signals < 0 || run.slot == NULL)
+        return verb_fail(invocation, "%s", run.signals < 0 ? strerror(errno) : "out of memory");
+    log_info("run: interlock %s, group %s, topics %s, %s", INTERLOCK_VERSION, run.settings->kafka.group,
+             run.settings->kafka.topics, run.settings->kafka.exactly_once ? "exactly once" : "at least once");
+    start_http(&run);
+    int code = serve(&run);
+    http_stop(run.http);
+    end_cells(&run);
+    slot_free(run.slot);
+    close(run.signals);
+    log_info("run: ended");
+    return code;
+}

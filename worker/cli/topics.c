@@ -1,0 +1,156 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumers/topics.h"
+#include "worker/cli/verbs.h"
+
+enum
+{
+    PARTITIONS_DEFAULT = 12,
+    PARTITIONS_MAX = 10000,
+};
+
+static const char usage[] =
+    "usage: interlock topics plan|create [--partitions N] [--output text|json]\n"
+    "\n"
+    "  plan     what is missing or set wrongly; changes nothing\n"
+    "  create   makes what is missing, changes nothing else\n"
+    "\n"
+    "  --partitions N   of a new command or audit topic (default 12)\n"
+    "\n"
+    "Order per aggregate holds only while a command topic keeps its number of partitions: to change it, stop the\n"
+    "producers, let the pool drain, add the partitions, start them again.\n";
+
+static void add_json(const struct topic_state *topic, bool made, const char *fault, struct buffer *into)
+{
+    const struct
+    {
+        const char *name;
+        int64_t value;
+    } numbers[] = { { ",\"partitions\":", topic->partitions },
+                    { ",\"replication\":", topic->replication },
+                    { ",\"retention_ms\":", topic->retention_ms },
+                    { ",\"max_message_bytes\":", topic->max_message_bytes } };
+
+    buffer_add_text(into, "{\"topic\":");
+    buffer_add_json_string(into, span_of(topic->name));
+    buffer_add_text(into, ",\"role\":");
+    buffer_add_json_string(into, span_of(topic->role));
+    buffer_add_text(into, topic->exists ? ",\"exists\":true" : ",\"exists\":false");
+    buffer_add_text(into, made ? ",\"created\":true" : ",\"created\":false");
+    for (size_t i = 0; topic->exists && i < sizeof(numbers) / sizeof(*numbers); i++)
+    {
+        buffer_add_text(into, numbers[i].name);
+        buffer_add_int64(into, numbers[i].value);
+    }
+    if (topic->exists)
+    {
+        buffer_add_text(into, ",\"cleanup_policy\":");
+        buffer_add_json_string(into, span_of(topic->cleanup_policy));
+    }
+    buffer_add_text(into, ",\"problem\":");
+    buffer_add_json_string(into, *fault ? span_of(fault) : SPAN_NULL);
+    buffer_add_byte(into, '}');
+}
+
+static void add_text(const struct topic_state *topic, bool made, const char *fault, struct buffer *into)
+{
+    char line[600];
+
+    if (!topic->exists)
+        snprintf(line, sizeof(line), "%-32s %-13s missing\n", topic->name, topic->role);
+    else
+        snprintf(line, sizeof(line), "%-32s %-13s %s: %d partitions, %d replicas, %s%s%s\n", topic->name, topic->role,
+                 made     ? "created"
+                 : *fault ? "wrong"
+                          : "ok",
+                 topic->partitions, topic->replication, topic->cleanup_policy, *fault ? ": " : "", fault);
+    buffer_add_text(into, line);
+}
+
+/* Prints the report; *ret_wrong counts what is missing or set wrongly. */
+static int print_report(const struct invocation *invocation, const struct topics_report *before,
+                        const struct topics_report *report, int *ret_wrong)
+{
+    struct buffer printed = BUFFER_EMPTY;
+
+    if (invocation->json)
+        buffer_add_byte(&printed, '[');
+    for (int i = 0; i < report->count; i++)
+    {
+        struct buffer fault = BUFFER_EMPTY;
+        bool wrong = !report->at[i].exists || topics_find_fault(&report->at[i], &fault);
+        bool made = report->at[i].exists && !before->at[i].exists;
+        buffer_add_byte(&fault, '\0');
+        *ret_wrong += wrong;
+        if (invocation->json && i > 0)
+            buffer_add_byte(&printed, ',');
+        (invocation->json ? add_json : add_text)(&report->at[i], made, fault.at ? fault.at : "", &printed);
+        buffer_done(&fault);
+    }
+    buffer_add_text(&printed, invocation->json ? "]\n" : "");
+    int code = verb_print(invocation, &printed);
+    buffer_done(&printed);
+    return code;
+}
+
+static int fail_with(const struct invocation *invocation, struct buffer *fault)
+{
+    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "");
+    buffer_done(fault);
+    return code;
+}
+
+static int create_missing(struct invocation *invocation, int partitions)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    struct topics_report before, after;
+    int wrong = 0;
+
+    if (!topics_inspect(invocation->settings, &before, &fault) ||
+        !topics_create(invocation->settings, &before, partitions, &fault) ||
+        !topics_inspect(invocation->settings, &after, &fault))
+        return fail_with(invocation, &fault);
+    int code = print_report(invocation, &before, &after, &wrong);
+    return code || wrong > 0;
+}
+
+static int plan(struct invocation *invocation)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    struct topics_report report;
+    int wrong = 0;
+
+    if (!topics_inspect(invocation->settings, &report, &fault))
+        return fail_with(invocation, &fault);
+    int code = print_report(invocation, &report, &report, &wrong);
+    if (wrong > 0 && !invocation->json)
+        fprintf(stderr, "%d topics are missing or set wrongly: `interlock topics create` makes the missing ones\n",
+                wrong);
+    return code || wrong > 0;
+}
+
+int verb_topics(struct invocation *invocation)
+{
+    const char *partitions_text = NULL;
+    const struct verb_option options[] = { { "--partitions", &partitions_text, NULL }, { NULL, NULL, NULL } };
+    long partitions = PARTITIONS_DEFAULT;
+
+    if (!verb_parse_options(invocation, options, usage))
+        return 1;
+    if (partitions_text)
+    {
+        char *end;
+        errno = 0;
+        partitions = strtol(partitions_text, &end, 10);
+        if (errno != 0 || end == partitions_text || *end || partitions < 1 || partitions > PARTITIONS_MAX)
+            return verb_usage_error(usage, "--partitions %s: a number from 1 to %d", partitions_text, PARTITIONS_MAX);
+    }
+    if (invocation->argc == 2 && strcmp(invocation->argv[1], "plan") == 0)
+        return plan(invocation);
+    if (invocation->argc == 2 && strcmp(invocation->argv[1], "create") == 0)
+        return create_missing(invocation, (int)partitions);
+    return verb_usage_error(usage, "say plan or create");
+}
