@@ -1,6 +1,6 @@
-/* The engine alone: a pool of lanes fed from memory, no Kafka. Tells what PostgreSQL, Redis and the lanes cost before the
- * edge is added. Usage: engine COMMANDS TICKETS; DATABASE_URL, REDIS_URL and INTERLOCK_* as for the worker. The schema
- * must be there, with tickets 1..TICKETS. */
+/* The engine alone: a pool of lanes fed from memory, no Kafka. Tells what PostgreSQL, Redis and the lanes cost before
+ * the edge is added. Usage: engine COMMANDS TICKETS; DATABASE_URL, REDIS_URL and INTERLOCK_* as for the worker. The
+ * schema must be there, with tickets 1..TICKETS. */
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -63,13 +63,14 @@ static struct delivery *make(long number, long tickets, const struct ownership *
     int key = snprintf(text, 64, "ticket/%ld", ticket);
     int size = snprintf(
         text + 64, 700,
-        number % 2 ? "{\"specversion\":\"1.0\",\"id\":\"%s-%ld\",\"source\":\"/bench\",\"type\":\"ticket.escalate\","
-                     "\"subject\":\"ticket/%ld\",\"time\":\"2026-11-24T09:00:00.000Z\",\"datacontenttype\":"
-                     "\"application/json\",\"correlationid\":\"c-17\",\"actor\":\"user/9\",\"data\":{\"ticket_id\":%ld}}"
-                   : "{\"specversion\":\"1.0\",\"id\":\"%s-%ld\",\"source\":\"/bench\",\"type\":\"ticket.append_history\","
-                     "\"subject\":\"ticket/%ld\",\"time\":\"2026-11-24T09:00:00.000Z\",\"datacontenttype\":"
-                     "\"application/json\",\"correlationid\":\"c-17\",\"actor\":\"user/9\",\"data\":{\"ticket_id\":%ld,"
-                     "\"entry\":{\"people_id\":9,\"who\":\"user/9\",\"action\":\"NOTE\",\"details\":\"looked at the pump\"}}}",
+        number % 2
+            ? "{\"specversion\":\"1.0\",\"id\":\"%s-%ld\",\"source\":\"/bench\",\"type\":\"ticket.escalate\","
+              "\"subject\":\"ticket/%ld\",\"time\":\"2026-11-24T09:00:00.000Z\",\"datacontenttype\":"
+              "\"application/json\",\"correlationid\":\"c-17\",\"actor\":\"user/9\",\"data\":{\"ticket_id\":%ld}}"
+            : "{\"specversion\":\"1.0\",\"id\":\"%s-%ld\",\"source\":\"/bench\",\"type\":\"ticket.append_history\","
+              "\"subject\":\"ticket/%ld\",\"time\":\"2026-11-24T09:00:00.000Z\",\"datacontenttype\":"
+              "\"application/json\",\"correlationid\":\"c-17\",\"actor\":\"user/9\",\"data\":{\"ticket_id\":%ld,"
+              "\"entry\":{\"people_id\":9,\"who\":\"user/9\",\"action\":\"NOTE\",\"details\":\"looked at the pump\"}}}",
         run, number, ticket, ticket);
 
     delivery->message = text;
@@ -94,17 +95,21 @@ static bool take_over(struct ownership *ownerships, atomic_bool *revoked, const 
         char partition[16];
         snprintf(partition, sizeof(partition), "%d", i);
         const char *values[2] = { topic, partition };
-        PGresult *row = PQexecParams(connection,
-                                     "INSERT INTO interlock.partition_owner (topic, partition, fence, owner_token) VALUES "
-                                     "($1, $2::int, 1, '00000000-0000-0000-0000-000000000000') RETURNING id",
-                                     2, NULL, values, NULL, NULL, 0);
+        PGresult *row =
+            PQexecParams(connection,
+                         "INSERT INTO interlock.partition_owner (topic, partition, fence, owner_token) VALUES "
+                         "($1, $2::int, 1, '00000000-0000-0000-0000-000000000000') RETURNING id",
+                         2, NULL, values, NULL, NULL, 0);
         if (PQresultStatus(row) != PGRES_TUPLES_OK)
         {
             fprintf(stderr, "%s", PQerrorMessage(connection));
             return false;
         }
-        ownerships[i] = (struct ownership){ .partition_id = atoi(PQgetvalue(row, 0, 0)), .fence = 1,
-                                            .topic = SPAN_LITERAL("engine"), .partition = i, .revoked = revoked };
+        ownerships[i] = (struct ownership){ .partition_id = atoi(PQgetvalue(row, 0, 0)),
+                                            .fence = 1,
+                                            .topic = SPAN_LITERAL("engine"),
+                                            .partition = i,
+                                            .revoked = revoked };
         PQclear(row);
     }
     PQfinish(connection);
@@ -129,7 +134,9 @@ int main(int argc, char **argv)
     if (!take_over(ownerships, &revoked, settings.database.url))
         return 1;
     snprintf(run, sizeof(run), "%llx", (unsigned long long)wall_us());
-    struct pool_options options = { .settings = &settings, .lock_owner = "bench/0/0/0", .decode = decode, .complete = complete };
+    struct pool_options options = {
+        .settings = &settings, .lock_owner = "bench/0/0/0", .decode = decode, .complete = complete
+    };
     struct pool *pool = pool_new(&options, &why);
     if (pool == NULL)
         return 1;
@@ -156,8 +163,9 @@ int main(int argc, char **argv)
     getrusage(RUSAGE_SELF, &usage);
     double cpu = (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    printf("%ld commands, %ld events of %zu bytes, %ld dropped: %.0f/s, own CPU %.1f ms per 1,000, batches of %.0f\n", total,
-           events, events ? event_bytes / (size_t)events : 0, dropped, (double)total / seconds, cpu * 1e6 / (double)total,
+    printf("%ld commands, %ld events of %zu bytes, %ld dropped: %.0f/s, own CPU %.1f ms per 1,000, batches of %.0f\n",
+           total, events, events ? event_bytes / (size_t)events : 0, dropped, (double)total / seconds,
+           cpu * 1e6 / (double)total,
            (double)metrics_get(METRIC_BATCH_COMMANDS) / (double)(metrics_get(METRIC_BATCHES) + 1));
     pool_free(pool, monotonic_us() + 1000000);
     settings_done(&settings);

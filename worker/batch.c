@@ -119,7 +119,7 @@ static bool decode_item(struct batch *batch, struct item *item)
     return true;
 }
 
-static bool decode(struct batch *batch, struct delivery *const *deliveries, int count)
+static enum batch_end decode(struct batch *batch, struct delivery *const *deliveries, int count)
 {
     batch->count = count;
     batch->items = arena_take_zeroed(&batch->arena, (size_t)count * sizeof(*batch->items));
@@ -131,14 +131,16 @@ static bool decode(struct batch *batch, struct delivery *const *deliveries, int 
     batch->by_identity = arena_take_zeroed(&batch->arena, batch->identity_slots * sizeof(struct item *));
     batch->rows = rows_new(&batch->arena);
     if (arena_failed(&batch->arena))
-        return false;
+        return BATCH_AGAIN;
     for (int i = 0; i < count; i++)
     {
         batch->items[i].delivery = deliveries[i];
         if (!decode_item(batch, &batch->items[i]))
-            return false;
+            return BATCH_AGAIN;
+        if (batch->arena.total > BATCH_ARENA_MAX && count > 1)
+            return BATCH_SPLIT;
     }
-    return !arena_failed(&batch->arena);
+    return arena_failed(&batch->arena) ? BATCH_AGAIN : BATCH_DONE;
 }
 
 /* --- lock ------------------------------------------------------------------------------------------------------ */
@@ -289,8 +291,9 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     arena_reset(&batch->arena, BATCH_ARENA_KEEP);
     batch->mode = mode;
     batch->any_busy = false;
-    if (!decode(batch, deliveries, count))
-        return BATCH_AGAIN;
+    enum batch_end decoded = decode(batch, deliveries, count);
+    if (decoded != BATCH_DONE)
+        return decoded;
     lock(batch);
     enum batch_end end = arena_failed(&batch->arena) ? BATCH_AGAIN : run_transaction(batch);
     if (end != BATCH_DONE)

@@ -86,6 +86,7 @@ enum
 {
     BATCH_PARTITIONS_MAX = 4096,
     BATCH_ARENA_KEEP = 4 * 1024 * 1024, /* bytes kept from one batch to the next */
+    BATCH_ARENA_MAX = 16 * 1024 * 1024, /* a parsed document may be 40 times its text: past this a batch runs in halves */
 };
 
 struct batch

@@ -8,6 +8,7 @@
 
 #include "worker/monotonic.h"
 #include "worker/settings.h"
+#include "worker/utf8.h"
 
 enum
 {
@@ -121,12 +122,27 @@ bool database_is_tagged(const struct database *database, int index, const char *
 
 /* --- failures -------------------------------------------------------------------------------------------------- */
 
+/* What is copied may go into an event: it stays valid UTF-8 where it is cut, and on one line. */
 static void copy_text(char *into, size_t size, const char *text)
 {
-    snprintf(into, size, "%s", text ? text : "");
-    for (char *c = into; *c; c++)
-        if ((unsigned char)*c < ' ')
-            *c = ' ';
+    size_t at = 0, left = text ? strlen(text) : 0;
+
+    while (left > 0)
+    {
+        bool plain = (unsigned char)*text < 0x80;
+        size_t step = plain ? 1 : utf8_measure((const unsigned char *)text, left);
+        size_t taken = step ? step : 1;
+        if (at + taken >= size)
+            break;
+        if (step > 1)
+            memcpy(into + at, text, step);
+        else
+            into[at] = !plain ? '?' : (unsigned char)*text < ' ' ? ' ' : *text;
+        at += taken;
+        text += taken;
+        left -= taken;
+    }
+    into[at] = '\0';
 }
 
 /* The session died, or was never there: no SQLSTATE may be had (notes/reliability.md 4.1). */
@@ -163,17 +179,25 @@ static void fail_result(struct database *database, const PGresult *result, int i
     database->failed_at = index;
 }
 
-/* A warning inside COMMIT is the one of a cancelled wait for the standby (PROTOCOL R6). Others are of no account. */
+/* A warning with a detail inside COMMIT is the one of a wait for the standby that was given up (PROTOCOL R6); texts are
+ * in the server's language, so its codes tell: 01000, or 57P01 when the session ends with it. To take another warning
+ * for it costs one more COMMIT. */
 static void on_notice(void *owner, const PGresult *result)
 {
     struct database *database = owner;
-    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-    if (detail && strstr(detail, "might not have been replicated"))
+    if (severity && strcmp(severity, "WARNING") == 0 && sqlstate &&
+        PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) &&
+        (strcmp(sqlstate, "01000") == 0 || strcmp(sqlstate, "57P01") == 0))
         database->unreplicated = true;
 }
 
 /* --- connecting ------------------------------------------------------------------------------------------------ */
+
+static bool flush_all(struct database *database, int64_t deadline_us);
+static bool next_result(struct database *database, int64_t deadline_us, PGresult **ret);
 
 static bool wait_socket(struct database *database, short events, int64_t deadline_us, const atomic_bool *stop)
 {
@@ -194,10 +218,8 @@ static bool wait_socket(struct database *database, short events, int64_t deadlin
     }
 }
 
-static bool finish_connecting(struct database *database, const atomic_bool *stop)
+static bool finish_connecting(struct database *database, int64_t deadline_us, const atomic_bool *stop)
 {
-    int64_t deadline_us = monotonic_us() + database->settings->database.connect_timeout_us;
-
     for (PostgresPollingStatusType status = PGRES_POLLING_WRITING; status != PGRES_POLLING_OK;
          status = PQconnectPoll(database->connection))
     {
@@ -219,7 +241,48 @@ static const char session_setup[] =
     "set_config('enable_mergejoin', 'off', false), set_config('enable_bitmapscan', 'off', false), "
     "set_config('jit', 'off', false), set_config('DateStyle', 'ISO', false)";
 
-static bool set_up_session(struct database *database)
+/* What a session is asked before it is in pipeline mode. Bounded, as all waiting is: a server may stop answering
+ * between any two messages. NULL: the session is lost. */
+static PGresult *ask(struct database *database, const char *sql, int count, const char *const *values,
+                     int64_t deadline_us)
+{
+    PGresult *result = NULL, *end = NULL;
+
+    if (!PQsendQueryParams(database->connection, sql, count, NULL, values, NULL, NULL, 0))
+    {
+        fail_connection(database);
+        return NULL;
+    }
+    if (!flush_all(database, deadline_us) || !next_result(database, deadline_us, &result))
+        return NULL;
+    if (!next_result(database, deadline_us, &end))
+    {
+        PQclear(result);
+        return NULL;
+    }
+    PQclear(end);
+    return result;
+}
+
+/* Why the session is not fit for use, in `failure`; then it is closed. */
+static bool refuse_session(struct database *database, const PGresult *set, const char *wanted)
+{
+    struct failure kept;
+
+    fail_result(database, set, -1);
+    if (PQresultStatus(set) == PGRES_TUPLES_OK)
+    {
+        database->failure.class = FAILURE_OURS;
+        snprintf(database->failure.message, sizeof(database->failure.message),
+                 "synchronous_commit stays %.16s, it has to be %s", PQgetvalue(set, 0, 3), wanted);
+    }
+    kept = database->failure;
+    database_close(database);
+    database->failure = kept;
+    return false;
+}
+
+static bool set_up_session(struct database *database, int64_t deadline_us)
 {
     const struct settings *settings = database->settings;
     char texts[3][32];
@@ -229,48 +292,54 @@ static bool set_up_session(struct database *database)
     for (int i = 0; i < 3; i++)
         snprintf(texts[i], sizeof(texts[i]), "%lld", (long long)(limits[i] / 1000));
     /* A role or server that asks for more than `on` (remote_apply) keeps it; less is not durable enough. */
-    PGresult *now = PQexec(database->connection, "SHOW synchronous_commit");
-    const char *commit = PQresultStatus(now) == PGRES_TUPLES_OK ? PQgetvalue(now, 0, 0) : "";
-    if (strcmp(commit, "remote_apply") != 0)
-        commit = "on";
+    PGresult *now = ask(database, "SHOW synchronous_commit", 0, NULL, deadline_us);
+    if (database->connection == NULL)
+        return false;
+    bool applies = PQresultStatus(now) == PGRES_TUPLES_OK && strcmp(PQgetvalue(now, 0, 0), "remote_apply") == 0;
+    PQclear(now);
+    const char *commit = applies ? "remote_apply" : "on";
     const char *values[4] = { texts[0], texts[1], texts[2], commit };
-    PGresult *set = PQexecParams(database->connection, session_setup, 4, NULL, values, NULL, NULL, 0);
+    PGresult *set = ask(database, session_setup, 4, values, deadline_us);
+    if (database->connection == NULL)
+        return false;
     bool good = PQresultStatus(set) == PGRES_TUPLES_OK && strcmp(PQgetvalue(set, 0, 3), commit) == 0;
     if (!good)
-        fail_result(database, set, -1);
+        refuse_session(database, set, commit);
     PQclear(set);
-    PQclear(now);
-    if (!good)
-    {
-        struct failure kept = database->failure;
-        database_close(database);
-        database->failure = kept;
-    }
     return good;
 }
 
 bool database_connect(struct database *database, const atomic_bool *stop)
 {
     assert(database->connection == NULL);
-    const char *const names[] = { "dbname", "application_name", "target_session_attrs", "keepalives_idle",
-                                  "keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL };
-    const char *const values[] = { database->settings->database.url, database->application_name, "read-write", "15",
-                                   "5", "3", "20000", NULL };
+    const char *const names[] = { "dbname",
+                                  "application_name",
+                                  "target_session_attrs",
+                                  "keepalives_idle",
+                                  "keepalives_interval",
+                                  "keepalives_count",
+                                  "tcp_user_timeout",
+                                  NULL };
+    const char *const values[] = {
+        database->settings->database.url, database->application_name, "read-write", "15", "5", "3", "20000", NULL
+    };
+    int64_t deadline_us = monotonic_us() + database->settings->database.connect_timeout_us;
 
     database->connection = PQconnectStartParams(names, values, 1);
     if (database->connection == NULL)
         return fail_session(database, "out of memory");
     if (PQstatus(database->connection) == CONNECTION_BAD)
         return fail_connection(database);
-    if (!finish_connecting(database, stop))
+    if (!finish_connecting(database, deadline_us, stop))
         return false;
-    snprintf(database->where, sizeof(database->where), "%s:%s", PQhost(database->connection), PQport(database->connection));
+    snprintf(database->where, sizeof(database->where), "%s:%s", PQhost(database->connection),
+             PQport(database->connection));
     PQsetNoticeReceiver(database->connection, on_notice, database);
-    if (!set_up_session(database))
-        return false;
-    if (PQsetnonblocking(database->connection, 1) != 0 || PQenterPipelineMode(database->connection) != 1)
+    if (PQsetnonblocking(database->connection, 1) != 0)
         return fail_connection(database);
-    return true;
+    if (!set_up_session(database, deadline_us))
+        return false;
+    return PQenterPipelineMode(database->connection) == 1 || fail_connection(database);
 }
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
@@ -465,6 +534,9 @@ bool database_rollback(struct database *database)
     if (PQtransactionStatus(database->connection) == PQTRANS_IDLE)
         return true;
     bool done = database_send_text(database, "ROLLBACK") && database_sync(database);
+    /* Behind statements that had been sent and failed only now it was skipped with them. */
+    if (!done && database->connection && PQtransactionStatus(database->connection) != PQTRANS_IDLE)
+        done = database_send_text(database, "ROLLBACK") && database_sync(database);
     if (database->connection)
         forget_results(database);
     database->failure = kept;

@@ -17,7 +17,7 @@
 enum
 {
     CONNECTIONS_MAX = 16,
-    CONNECTION_TIMEOUT_S = 5,
+    CONNECTION_TIMEOUT_S = 2,
     CONNECTION_MEMORY = 8 * 1024, /* bounds a request's line and headers */
     BACKLOG = 16,
     HOST_MAX = 256,

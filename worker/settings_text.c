@@ -13,6 +13,7 @@
 enum
 {
     DEPTH_MAX = 8,
+    NAMES_MAX = 1000, /* settings in a file */
 };
 
 struct scan
@@ -23,6 +24,14 @@ struct scan
     int depth;
     struct buffer *into;
     struct buffer *reterr;
+
+    /* libconfig finds names given twice, but does not say which. */
+    struct span name;         /* the last name read: a setting's when '=' or ':' follows */
+    struct buffer path;       /* "kafka.consumer.a": the group we are in, and the last setting in it */
+    size_t group;             /* how much of the path is the group */
+    size_t groups[DEPTH_MAX]; /* the same of the groups around it */
+    struct buffer seen;       /* every path so far, each between newlines */
+    int count;
 };
 
 static bool is_letter(char byte)
@@ -45,6 +54,28 @@ static bool refuse(struct scan *scan, unsigned line, const char *why)
 {
     settings_add_text(scan->reterr, "%s:%u: %s", scan->file, line, why);
     return false;
+}
+
+/* The last name is a setting's: its path must be new. */
+static bool see_setting(struct scan *scan)
+{
+    if (!scan->name.at)
+        return true;
+    scan->path.size = scan->group;
+    buffer_add_text(&scan->path, scan->group > 0 ? "." : "\n");
+    buffer_add_span(&scan->path, scan->name);
+    scan->name = SPAN_NULL;
+    buffer_add_byte(&scan->path, '\n');
+    struct span path = buffer_span(&scan->path);
+    if (scan->seen.size > 0 && memmem(scan->seen.at, scan->seen.size, path.at, path.size))
+    {
+        settings_add_text(scan->reterr, "%s:%u: %.*s: it stands here a second time; each name once in its group",
+                          scan->file, scan->line, (int)path.size - 2, path.at + 1);
+        return false;
+    }
+    buffer_add_span(&scan->seen, path);
+    scan->path.size = path.size - 1;
+    return ++scan->count <= NAMES_MAX || refuse(scan, scan->line, "too many settings: at most 1000");
 }
 
 static void skip_line(struct scan *scan)
@@ -96,15 +127,15 @@ static bool take_string(struct scan *scan)
 
 static bool take_name(struct scan *scan)
 {
+    const char *start = scan->at;
     for (; scan->at < scan->end; scan->at++)
     {
         char byte = *scan->at;
-        if (!is_letter(byte) && !is_digit(byte) && !strchr("-_.", byte))
-            break;
-        if (byte == '\0')
+        if (byte == '\0' || (!is_letter(byte) && !is_digit(byte) && !strchr("-_.", byte)))
             break;
         buffer_add_byte(scan->into, byte == '.' ? SETTINGS_DOT_MARK : byte);
     }
+    scan->name = (struct span){ start, (size_t)(scan->at - start) };
     return true;
 }
 
@@ -127,10 +158,21 @@ static bool take_number(struct scan *scan)
 static bool take_sign(struct scan *scan)
 {
     char byte = *scan->at;
-    if (strchr("{([", byte) && ++scan->depth > DEPTH_MAX)
-        return refuse(scan, scan->line, "groups are nested too deep: at most 8");
-    if (strchr("})]", byte) && --scan->depth < 0)
-        return refuse(scan, scan->line, "a closing bracket without an opening one");
+    if (strchr("{([", byte))
+    {
+        if (scan->depth == DEPTH_MAX)
+            return refuse(scan, scan->line, "groups are nested too deep: at most 8");
+        scan->groups[scan->depth++] = scan->group;
+        scan->group = scan->path.size;
+    }
+    else if (strchr("})]", byte))
+    {
+        if (scan->depth == 0)
+            return refuse(scan, scan->line, "a closing bracket without an opening one");
+        scan->path.size = scan->group = scan->groups[--scan->depth];
+    }
+    else if (strchr("=:", byte) && !see_setting(scan))
+        return false;
     buffer_add_byte(scan->into, byte);
     scan->at++;
     return true;
@@ -170,16 +212,26 @@ static bool take_token(struct scan *scan)
     return true;
 }
 
+static bool scan_text(struct scan *scan)
+{
+    if (!utf8_is_valid(scan->at, (size_t)(scan->end - scan->at)))
+        return refuse(scan, 1, "the file is not UTF-8 text");
+    while (scan->at < scan->end)
+        if (!take_token(scan))
+            return false;
+    buffer_add_byte(scan->into, '\0');
+    if (buffer_failed(scan->into) || buffer_failed(&scan->path) || buffer_failed(&scan->seen))
+        return refuse(scan, scan->line, "out of memory");
+    return true;
+}
+
 bool settings_prepare_text(struct span text, const char *file, struct buffer *into, struct buffer *reterr)
 {
-    struct scan scan = { text.at, text.at + text.size, file, 1, 0, into, reterr };
-    if (!utf8_is_valid(text.at, text.size))
-        return refuse(&scan, 1, "the file is not UTF-8 text");
-    while (scan.at < scan.end)
-        if (!take_token(&scan))
-            return false;
-    buffer_add_byte(into, '\0');
-    if (buffer_failed(into))
-        return refuse(&scan, scan.line, "out of memory");
-    return true;
+    struct scan scan = {
+        .at = text.at, .end = text.at + text.size, .file = file, .line = 1, .into = into, .reterr = reterr
+    };
+    bool ok = scan_text(&scan);
+    buffer_done(&scan.path);
+    buffer_done(&scan.seen);
+    return ok;
 }

@@ -1,5 +1,6 @@
 #include "workflows/document.h"
 
+#include <assert.h>
 #include <endian.h>
 
 #include "workflows/document_keys.h"
@@ -233,6 +234,7 @@ static bool parse_string(struct parser *parser, struct span *ret)
             return true;
         }
         copy = parser->unescaped;
+        assert(copy); /* parse() saw the backslash */
         memcpy(into, run, (size_t)(at - run));
         into += at - run;
         if (byte == '"')

@@ -88,12 +88,13 @@ struct entity
     const struct column *columns;
     int column_count;
     int key_count;
-    enum aggregate_kind aggregate; /* whose rows it holds, root or child; AGGREGATE_NONE: look-ups, appended rows, counters */
-    int parent;                    /* column that names the root's id for child rows of the same table, or COLUMN_NOT_THERE */
-    bool root;                     /* has a version: see below */
-    const char *draw_ids;          /* SQL function that draws new ids, without the schema, or NULL */
-    int place;                     /* its index in entities[] */
-    bool upsert;                   /* counters: the first addition makes the row */
+    enum aggregate_kind
+        aggregate;        /* whose rows it holds, root or child; AGGREGATE_NONE: look-ups, appended rows, counters */
+    int parent;           /* column that names the root's id for child rows of the same table, or COLUMN_NOT_THERE */
+    bool root;            /* has a version: see below */
+    const char *draw_ids; /* SQL function that draws new ids, without the schema, or NULL */
+    int place;            /* its index in entities[] */
+    bool upsert;          /* counters: the first addition makes the row */
 
     /* Column indexes the engine itself reads or writes, COLUMN_NOT_THERE where a table has none. */
     int version, modified_at, modified_by, created_at, status, person, group;

@@ -12,12 +12,28 @@
 #define TICKET_PRIORITIES(X) X(LOW) X(MEDIUM) X(HIGH) X(CRITICAL)
 #define TICKET_SOURCES(X) X(SYSTEMGENERATED) X(USERDEFINED)
 #define JOBNEED_STATUSES(X)                                                                                            \
-    X(ASSIGNED) X(INPROGRESS) X(PARTIALLYCOMPLETED) X(COMPLETED) X(AUTOCLOSED) X(MAINTENANCE) X(STANDBY) X(WORKING)
+    X(ASSIGNED)                                                                                                        \
+    X(INPROGRESS)                                                                                                      \
+    X(PARTIALLYCOMPLETED)                                                                                              \
+    X(COMPLETED)                                                                                                       \
+    X(AUTOCLOSED)                                                                                                      \
+    X(MAINTENANCE)                                                                                                     \
+    X(STANDBY)                                                                                                         \
+    X(WORKING)
 #define JOBNEED_IDENTIFIERS(X)                                                                                         \
     X(TASK)                                                                                                            \
     X(TICKET)                                                                                                          \
-    X(INTERNALTOUR) X(EXTERNALTOUR) X(PPM) X(OTHER) X(SITEREPORT) X(INCIDENTREPORT) X(ASSETLOG) X(ASSETAUDIT)          \
-        X(ASSETMAINTENANCE) X(POSTING_ORDER) X(SITESURVEY)
+    X(INTERNALTOUR)                                                                                                    \
+    X(EXTERNALTOUR)                                                                                                    \
+    X(PPM)                                                                                                             \
+    X(OTHER)                                                                                                           \
+    X(SITEREPORT)                                                                                                      \
+    X(INCIDENTREPORT)                                                                                                  \
+    X(ASSETLOG)                                                                                                        \
+    X(ASSETAUDIT)                                                                                                      \
+    X(ASSETMAINTENANCE)                                                                                                \
+    X(POSTING_ORDER)                                                                                                   \
+    X(SITESURVEY)
 #define JOB_IDENTIFIERS(X) JOBNEED_IDENTIFIERS(X) X(GEOFENCE)
 #define JOBNEED_TYPES(X) X(SCHEDULE) X(ADHOC)
 #define AUTOCLOSE_NOTICES(X) X(AUTOCLOSENOTIFY) X(RAISETICKETNOTIFY)

@@ -10,26 +10,46 @@
 
 enum parameter_kind
 {
-    PARAMETER_ID,      /* struct field_int, 1 .. 2^63-1 */
-    PARAMETER_INTEGER, /* struct field_int, minimum .. maximum */
-    PARAMETER_NUMBER,  /* struct field_number, finite, minimum .. maximum */
-    PARAMETER_BOOLEAN, /* struct field_bool */
-    PARAMETER_TEXT,    /* struct span, up to `maximum` bytes (and at least `minimum`) */
-    PARAMETER_NAME,    /* int, index of `names`; 0 = absent */
-    PARAMETER_TIME,    /* struct field_int, Unix microseconds; RFC 3339 text with offset or Z */
-    PARAMETER_UUID,    /* struct field_id */
+    PARAMETER_ID,        /* struct field_int, 1 .. 2^63-1 */
+    PARAMETER_INTEGER,   /* struct field_int, minimum .. maximum */
+    PARAMETER_NUMBER,    /* struct field_number, finite, minimum .. maximum */
+    PARAMETER_BOOLEAN,   /* struct field_bool */
+    PARAMETER_TEXT,      /* struct span, up to `maximum` bytes (and at least `minimum`) */
+    PARAMETER_NAME,      /* int, index of `names`; 0 = absent */
+    PARAMETER_TIME,      /* struct field_int, Unix microseconds; RFC 3339 text with offset or Z */
+    PARAMETER_UUID,      /* struct field_id */
     PARAMETER_AGGREGATE, /* struct aggregate, text like "jobneed/7" */
-    PARAMETER_JSON,    /* const struct node *, any value */
-    PARAMETER_IDS,     /* struct field_ids: array of ids, minimum .. maximum elements, distinct */
-    PARAMETER_OBJECT,  /* nested struct laid out by `members` at `offset` */
-    PARAMETER_OBJECTS, /* struct field_objects: array of structs laid out by `members`, minimum .. maximum elements */
+    PARAMETER_JSON,      /* const struct node *, any value */
+    PARAMETER_IDS,       /* struct field_ids: array of ids, minimum .. maximum elements, distinct */
+    PARAMETER_OBJECT,    /* nested struct laid out by `members` at `offset` */
+    PARAMETER_OBJECTS,   /* struct field_objects: array of structs laid out by `members`, minimum .. maximum elements */
 };
 
-struct field_number { double value; bool set; };
-struct field_bool { bool value; bool set; };
-struct field_id { struct id value; bool set; };
-struct field_ids { const int64_t *at; size_t count; };
-struct field_objects { void *at; size_t count; };
+struct field_number
+{
+    double value;
+    bool set;
+};
+struct field_bool
+{
+    bool value;
+    bool set;
+};
+struct field_id
+{
+    struct id value;
+    bool set;
+};
+struct field_ids
+{
+    const int64_t *at;
+    size_t count;
+};
+struct field_objects
+{
+    void *at;
+    size_t count;
+};
 
 enum parameter_flag
 {
@@ -43,12 +63,20 @@ struct parameter
     enum parameter_kind kind;
     size_t offset;
     unsigned flags;
-    int64_t minimum, maximum;       /* see the kind; for ids and times unused; both 0: no limits of its own */
+    int64_t minimum, maximum; /* see the kind; for ids and times unused; both 0: no limits of its own */
     const struct names *names;
     const struct parameter *members; /* PARAMETER_OBJECT(S): ends with name NULL */
     size_t member_size;              /* PARAMETER_OBJECTS: size of one element's struct */
     const char *description;         /* one line for the schema */
 };
+
+/* A row of a table for the member of the same name of `struct owner`; further fields follow, the description at least.
+ */
+#define PARAMETER(owner, member, kind_name, need, ...)                                                                 \
+    {                                                                                                                  \
+        .name = #member, .kind = PARAMETER_##kind_name, .offset = offsetof(struct owner, member),                      \
+        .flags = PARAMETER_##need, __VA_ARGS__                                                                         \
+    }
 
 /* Decodes `object` by the table (ends with name NULL) into `into` (zeroed by the caller). Unknown members, wrong
  * kinds, out of range, missing: false, with *reterr set to metadata JSON {"parameter":"/x/0/y","message":"..."}. */

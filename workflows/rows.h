@@ -6,8 +6,8 @@
  *
  * Threads    one owner, the lane of the batch.
  * Ownership  everything lives in the batch's arena.
- * Failure    out of memory shows in arena_failed; the batch is given up and tried again. Until then every call for a row
- *            to write answers with memory that may be written, so decide has nothing to check. The same way shows that
+ * Failure    out of memory shows in arena_failed; the batch is given up and tried again. Until then every call for a
+ * row to write answers with memory that may be written, so decide has nothing to check. The same way shows that
  *            rows_take_id had no id left: a drawn id met a named one in the same batch, and the next try draws others.
  */
 #ifndef WORKFLOWS_ROWS_H
@@ -33,13 +33,13 @@ struct row
     const struct entity *entity;
     struct id id; /* of entities with one key column */
     enum row_state state;
-    bool children_wanted;  /* of a root: load the rows whose parent it is */
-    uint32_t step;         /* the last command that edited it */
-    uint8_t place[8];      /* of a locked row: where its table keeps it; for the engine */
-    void *loaded;          /* as PostgreSQL has it; NULL for new rows */
-    void *current;         /* as the batch has it now */
-    struct row *next;      /* all rows of its entity, in the order they came */
-    struct row *bucket;    /* hash chain */
+    bool children_wanted;                    /* of a root: load the rows whose parent it is */
+    uint32_t step;                           /* the last command that edited it */
+    uint8_t place[8];                        /* of a locked row: where its table keeps it; for the engine */
+    void *loaded;                            /* as PostgreSQL has it; NULL for new rows */
+    void *current;                           /* as the batch has it now */
+    struct row *next;                        /* all rows of its entity, in the order they came */
+    struct row *bucket;                      /* hash chain */
     struct row *parent, *children, *sibling; /* children of a root, by id; look at their states */
     struct row *last_child;
 };

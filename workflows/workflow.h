@@ -14,12 +14,12 @@
 struct decision
 {
     enum outcome outcome;
-    enum reason reason;      /* when rejected */
-    struct buffer metadata;  /* JSON object text of what else to audit, or empty. The engine clears it before decide. */
-    int64_t now_us;          /* in: the command's changed_at, Unix microseconds (PROTOCOL R4) */
-    struct arena *arena;     /* in: for texts that rows keep */
+    enum reason reason;     /* when rejected */
+    struct buffer metadata; /* JSON object text of what else to audit, or empty. The engine clears it before decide. */
+    int64_t now_us;         /* in: the command's changed_at, Unix microseconds (PROTOCOL R4) */
+    struct arena *arena;    /* in: for texts that rows keep */
     struct aggregate aggregate; /* in: the command's; out: set by commands that create it under a drawn id */
-    enum operation operation;   /* out: what is audited where the data decides it; OPERATION_NONE: workflow->operation */
+    enum operation operation; /* out: what is audited where the data decides it; OPERATION_NONE: workflow->operation */
 };
 
 enum workflow_flag

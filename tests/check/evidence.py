@@ -1,5 +1,6 @@
 """What is there to judge: everything the checker reads, as plain values. Tests make it by hand."""
 
+import functools
 import json
 import time
 import uuid
@@ -93,7 +94,7 @@ def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
         while waiting:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topic} could not be read to its end")
-            for message in consumer.consume(1000, timeout=0.5):
+            for message in consumer.consume(1000, timeout=0.1):
                 if message.error() is None:
                     records[message.partition()].append(to_record(message))
                 elif message.error().code() == KafkaError._PARTITION_EOF:
@@ -108,24 +109,29 @@ def to_record(message):
                   message.headers() or [])
 
 
+@functools.lru_cache
+def admin_of(bootstrap):
+    """Kept for good: a client that is collected while it works never answers."""
+    from confluent_kafka.admin import AdminClient
+    return AdminClient({"bootstrap.servers": bootstrap})
+
+
 def end_offsets(bootstrap, partitions, isolation="read_uncommitted"):
     from confluent_kafka import IsolationLevel, TopicPartition
-    from confluent_kafka.admin import AdminClient, OffsetSpec
+    from confluent_kafka.admin import OffsetSpec
 
     level = IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
     request = {TopicPartition(each.topic, each.partition): OffsetSpec.latest() for each in partitions}
-    answers = AdminClient({"bootstrap.servers": bootstrap}).list_offsets(request, isolation_level=level,
-                                                                        request_timeout=20)
-    return {(each.topic, each.partition): future.result().offset for each, future in answers.items()}
+    answers = admin_of(bootstrap).list_offsets(request, isolation_level=level, request_timeout=20)
+    return {(each.topic, each.partition): future.result(30).offset for each, future in answers.items()}
 
 
 def committed_offsets(bootstrap, group, partitions):
     from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-    from confluent_kafka.admin import AdminClient
 
     request = ConsumerGroupTopicPartitions(group, [TopicPartition(each.topic, each.partition) for each in partitions])
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    answer = admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=20)[group].result()
+    answers = admin_of(bootstrap).list_consumer_group_offsets([request], require_stable=True, request_timeout=20)
+    answer = answers[group].result(30)
     return {(each.topic, each.partition): each.offset for each in answer.topic_partitions}
 
 

@@ -107,7 +107,8 @@ class Replay:
             self.commands.setdefault(command.identity, []).append(command)
         self.states = defaultdict(dict)  # aggregate -> version -> state after it
         self.lookups = {"matrix": {(row["site_id"], row["category"], row["client_id"], row["level"]): row
-                                   for row in evidence.tables.get("escalation_matrix", [])}}
+                                   for row in evidence.tables.get("escalation_matrix", [])},
+                        "jobs": {row["id"] for row in evidence.tables.get("job", [])}}
 
     def command_of(self, event):
         for command in self.commands.get(event.identity, []):

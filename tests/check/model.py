@@ -134,7 +134,9 @@ def new_jobneed(data, identifier):
             "seq": data.get("seq", 0), "remarks": None, "other_info": {}}
 
 
-def job_create(data, state, _lookups):
+def job_create(data, state, lookups):
+    if data.get("job_id") is not None and data["job_id"] not in lookups["jobs"]:
+        return [rejected("not_found", state)]
     if data.get("parent_id") is not None:
         if state is None:
             return [rejected("not_found", None)]

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/monotonic.h"
+#include "worker/log.h"
 
 enum
 {
@@ -71,6 +71,7 @@ static void fill_settings(int lanes, int batch_max)
 void fake_begin(int lanes, int batch_max)
 {
     assert_true(batch_max <= BATCH_MAX);
+    log_setup(LOG_LEVEL_ERROR, false);
     fill_settings(lanes, batch_max);
     world.deliveries = calloc(FAKE_DELIVERIES_MAX, sizeof(*world.deliveries));
     world.fates = calloc(FAKE_DELIVERIES_MAX, sizeof(*world.fates));

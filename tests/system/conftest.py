@@ -16,7 +16,6 @@ from harness.worker import run_verb             # noqa: E402
 from harness.world import World                 # noqa: E402
 
 TEST_SECONDS = 60  # for a test that names no deadline of its own: @pytest.mark.seconds(N)
-TEMPLATE = "interlock_template"
 
 
 def pytest_configure(config):
@@ -63,25 +62,22 @@ def log_directory():
 @pytest.fixture(scope="session")
 def template(stack, binary):
     """A migrated database that worlds are copied from."""
-    server = Database(stack.database_url)
-    server.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
-    server.execute(f"CREATE DATABASE {TEMPLATE}")
-    environment = {**os.environ, "DATABASE_URL": stack.url_of(TEMPLATE)}
+    name = f"template_{os.getpid()}"  # never dropped: that waits for a checkpoint of everything
+    Database(stack.database_url).execute(f"CREATE DATABASE {name}")
+    environment = {**os.environ, "DATABASE_URL": stack.url_of(name)}
     done = run_verb(binary, environment, "migrate", "up")
     assert done.returncode == 0, done.stderr
-    return TEMPLATE
+    return name
 
 
 @pytest.fixture(scope="session")
 def make_world(stack, binary, template, log_directory):
     """Makes worlds; ends those that are left at the end."""
     made = []
-    numbers = {}
 
     def make(name, **options):
         # The process id keeps a second run on the same stack apart from the first.
-        numbers[name] = numbers.get(name, 0) + 1
-        world = World(stack, binary, f"t{os.getpid()}_{numbers[name]}_{name}", log_directory, **options)
+        world = World(stack, binary, f"t{os.getpid()}_{len(made) + 1}_{name}", log_directory, **options)
         made.append(world)
         return world.make(template)
     yield make

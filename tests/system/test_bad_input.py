@@ -259,9 +259,9 @@ def test_what_is_just_within_the_limits_is_applied(shared, number):
 def test_a_key_that_is_not_the_aggregate_is_applied_and_counted(shared, number, key):
     worker = shared.workers[0]
     before = worker.metric("interlock_misrouted_total")
-    told = shared.ask(create_ticket(number), escalate(number).keyed(key).at(2))
-    assert [each.outcome for each in told] == ["applied", "applied"]
-    assert told[1].key == f"ticket/{number}"
+    shared.ask(create_ticket(number))
+    told = shared.ask(escalate(number).keyed(key).at(2))
+    assert told.outcome == "applied" and told.key == f"ticket/{number}"
     if key:
         until("it is counted", lambda: worker.metric("interlock_misrouted_total") == before + 1, 10)
 

@@ -150,7 +150,7 @@ def test_p4_an_event_is_seen_once_though_workers_die(world, delivery):
         world.check()
     else:
         assert doubled > 0, "at least once never published an event twice: nothing shows what the transaction is for"
-        assert {each.invariant for each in world.violations()} <= {"I1", "I2"}
+        assert {each.invariant for each in world.violations()} <= {"I1", "I2", "I4"}
 
 
 @pytest.mark.seconds(120)
@@ -167,8 +167,9 @@ def test_p4_the_guard_rebuilds_a_producer_whose_last_end_was_retried(world, guar
         world.ask(*[create_ticket(number) for number in range(1, 21)])
         world.drain()
         late.arm()
-        world.ask(*[escalate(number) for number in range(1, 21)])
-        world.publish(*[escalate(number) for number in range(1, 21)])
+        # Each burst is published in a transaction or two, and the worker dies in the second one.
+        for _ in range(2):
+            world.publish(*[escalate(number) for number in range(1, 21)])
         assert late.delivered.wait(40), "no second transaction came"
     finally:
         proxy.close()

@@ -96,7 +96,7 @@ static inline struct span fixture_keep_text(struct fixture *fixture, const struc
     struct buffer form = BUFFER_EMPTY;
     if (column->kind == COLUMN_JSONB && text.at)
     {
-        assert_true(json_print_canonical(&fixture->lasting, text, &form));
+        assert_true(json_text_print_canonical(&fixture->lasting, text, &form));
         text = buffer_span(&form);
     }
     struct span kept = arena_copy(&fixture->lasting, text);
@@ -185,9 +185,9 @@ static inline void fixture_check_jobneed(const struct fixture *fixture, const st
     {
         const struct jobneed_row *other = table->rows[i];
         assert_true(other->id.value == row->id.value ||
-                    !(other->parent_id.set && other->parent_id.value == row->parent_id.value &&
-                      other->asset_id.set && other->asset_id.value == row->asset_id.value &&
-                      other->question_set_id.set && other->question_set_id.value == row->question_set_id.value));
+                    !(other->parent_id.set && other->parent_id.value == row->parent_id.value && other->asset_id.set &&
+                      other->asset_id.value == row->asset_id.value && other->question_set_id.set &&
+                      other->question_set_id.value == row->question_set_id.value));
     }
 }
 
@@ -222,8 +222,13 @@ static inline void fixture_put(struct fixture *fixture, const struct entity *ent
 static inline void fixture_put_ticket(struct fixture *fixture, int64_t id, int status)
 {
     struct ticket_row row = {
-        .id = int_of(id), .version = int_of(1), .history_count = int_of(0), .level = int_of(0),
-        .status = status, .priority = PRIORITY_LOW, .source = SOURCE_USERDEFINED,
+        .id = int_of(id),
+        .version = int_of(1),
+        .history_count = int_of(0),
+        .level = int_of(0),
+        .status = status,
+        .priority = PRIORITY_LOW,
+        .source = SOURCE_USERDEFINED,
     };
     fixture_put(fixture, &entity_ticket, &row);
 }
@@ -232,9 +237,16 @@ static inline void fixture_put_ticket(struct fixture *fixture, int64_t id, int s
 static inline void fixture_put_jobneed(struct fixture *fixture, int64_t id, int64_t parent, int status, int identifier)
 {
     struct jobneed_row row = {
-        .id = int_of(id), .version = int_of(1), .starts_at = int_of(1000), .seq = int_of(0),
-        .grace_minutes = int_of(0), .attachment_count = int_of(0), .status = status, .identifier = identifier,
-        .type = 1, .other_info = SPAN_LITERAL("{}"),
+        .id = int_of(id),
+        .version = int_of(1),
+        .starts_at = int_of(1000),
+        .seq = int_of(0),
+        .grace_minutes = int_of(0),
+        .attachment_count = int_of(0),
+        .status = status,
+        .identifier = identifier,
+        .type = 1,
+        .other_info = SPAN_LITERAL("{}"),
     };
     if (parent)
         row.parent_id = int_of(parent);
@@ -245,10 +257,15 @@ static inline void fixture_put_jobneed(struct fixture *fixture, int64_t id, int6
 static inline void fixture_view(const struct entity *base, const void *row, const struct entity *entity, void *into)
 {
     static const size_t sizes[] = {
-        [COLUMN_INT64] = sizeof(struct field_int), [COLUMN_INT32] = sizeof(struct field_int),
-        [COLUMN_BOOL] = sizeof(bool), [COLUMN_TEXT] = sizeof(struct span), [COLUMN_NAME] = sizeof(int),
-        [COLUMN_TIME] = sizeof(struct field_int), [COLUMN_JSON] = sizeof(struct span),
-        [COLUMN_JSONB] = sizeof(struct span), [COLUMN_UUID] = sizeof(struct id),
+        [COLUMN_INT64] = sizeof(struct field_int),
+        [COLUMN_INT32] = sizeof(struct field_int),
+        [COLUMN_BOOL] = sizeof(bool),
+        [COLUMN_TEXT] = sizeof(struct span),
+        [COLUMN_NAME] = sizeof(int),
+        [COLUMN_TIME] = sizeof(struct field_int),
+        [COLUMN_JSON] = sizeof(struct span),
+        [COLUMN_JSONB] = sizeof(struct span),
+        [COLUMN_UUID] = sizeof(struct id),
     };
     for (int i = 0; i < entity->column_count; i++)
         for (int n = 0; n < base->column_count; n++)
@@ -370,7 +387,8 @@ static inline bool fixture_is_root(const struct row *row)
         return false;
     if (row->entity->parent == COLUMN_NOT_THERE)
         return true;
-    return !((const struct field_int *)entity_field_const(&row->entity->columns[row->entity->parent], row->current))->set;
+    return !((const struct field_int *)entity_field_const(&row->entity->columns[row->entity->parent], row->current))
+                ->set;
 }
 
 /* Versions of roots, times and authors of all edited rows, as the engine stamps them. */
@@ -408,7 +426,8 @@ static inline void fixture_answer_metadata(struct answer *answer, struct span me
 /* A refusal, and `unchanged`, must have edited nothing of their own accord or be undone: what is left is looked at. */
 static inline void fixture_decide(struct fixture *fixture, const struct command *command, struct answer *answer)
 {
-    *answer = (struct answer){ .outcome = OUTCOME_REJECTED, .operation = command->workflow->operation,
+    *answer = (struct answer){ .outcome = OUTCOME_REJECTED,
+                               .operation = command->workflow->operation,
                                .aggregate = command->aggregate };
     fixture->now_us++;
     if (command->refusal != REASON_NONE)
@@ -426,8 +445,9 @@ static inline void fixture_decide(struct fixture *fixture, const struct command 
         answer->reason = REASON_NOT_FOUND;
         return;
     }
-    struct decision decision = { .outcome = OUTCOME__COUNT, .arena = &fixture->batch, .now_us = fixture->now_us,
-                                 .aggregate = command->aggregate };
+    struct decision decision = {
+        .outcome = OUTCOME__COUNT, .arena = &fixture->batch, .now_us = fixture->now_us, .aggregate = command->aggregate
+    };
     rows_begin(fixture->rows);
     command->workflow->decide(command, fixture->rows, &decision);
     assert_true(decision.outcome < OUTCOME__COUNT);

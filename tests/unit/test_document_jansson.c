@@ -150,6 +150,11 @@ static const char *const samples[] = {
     "null",
 };
 
+enum
+{
+    SAMPLES = sizeof samples / sizeof samples[0],
+};
+
 static uint64_t next_random(uint64_t *random)
 {
     uint64_t z = *random += UINT64_C(0x9e3779b97f4a7c15);
@@ -158,10 +163,16 @@ static uint64_t next_random(uint64_t *random)
     return z ^ z >> 31;
 }
 
+static struct span any_sample(uint64_t *random)
+{
+    const char *text = samples[next_random(random) % SAMPLES];
+    return (struct span){ text, strlen(text) };
+}
+
 static void jansson_agrees_on_the_samples(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++)
+    for (size_t i = 0; i < SAMPLES; i++)
         assert_true(compare_with_jansson(span_of(samples[i])));
 }
 
@@ -190,8 +201,8 @@ static size_t mutate(char *text, size_t size, size_t room, uint64_t *random)
         return size + 1;
     default:
     {
-        struct span other = span_of(samples[next_random(random) % (sizeof samples / sizeof samples[0])]);
-        size_t from = (size_t)(next_random(random) % other.size);
+        struct span other = any_sample(random);
+        size_t from = (size_t)(next_random(random) % (other.size + 1));
         size_t piece = (size_t)(next_random(random) % 12);
         if (piece > other.size - from)
             piece = other.size - from;
@@ -218,7 +229,7 @@ static void jansson_agrees_on_random_mutations(void **state)
     for (int run = 0; run < RUNS; run++)
     {
         char text[1024];
-        struct span sample = span_of(samples[next_random(&random) % (sizeof samples / sizeof samples[0])]);
+        struct span sample = any_sample(&random);
         size_t size = sample.size;
         memcpy(text, sample.at, size);
         for (uint64_t changes = 1 + next_random(&random) % 3; changes > 0; changes--)

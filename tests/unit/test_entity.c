@@ -71,9 +71,9 @@ static bool contains(struct span text, const char *word)
 }
 
 static const char *const sql_types[] = {
-    [COLUMN_INT64] = "bigint",     [COLUMN_INT32] = "integer", [COLUMN_BOOL] = "boolean",
-    [COLUMN_TEXT] = "text",        [COLUMN_NAME] = "text",     [COLUMN_TIME] = "timestamptz",
-    [COLUMN_JSON] = "json",        [COLUMN_JSONB] = "jsonb",   [COLUMN_UUID] = "uuid",
+    [COLUMN_INT64] = "bigint", [COLUMN_INT32] = "integer", [COLUMN_BOOL] = "boolean",
+    [COLUMN_TEXT] = "text",    [COLUMN_NAME] = "text",     [COLUMN_TIME] = "timestamptz",
+    [COLUMN_JSON] = "json",    [COLUMN_JSONB] = "jsonb",   [COLUMN_UUID] = "uuid",
 };
 
 static void every_column_in_c_is_in_the_schema_with_its_type(void **state)
@@ -89,7 +89,7 @@ static void every_column_in_c_is_in_the_schema_with_its_type(void **state)
             while (text.size && *text.at == ' ')
                 text.at++, text.size--;
             const char *type = sql_types[column->kind];
-            if (strncmp(text.at, type, strlen(type)) != 0 || strchr(" ,\n", text.at[strlen(type)]) == NULL)
+            if (strncmp(text.at, type, strlen(type)) != 0 || !strchr(" ,\n", text.at[strlen(type)]))
                 fail_msg("%s.%s is not %s", entities[e]->table, column->name, type);
         }
 }

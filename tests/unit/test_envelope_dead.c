@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 #include "tests/fakes/envelope.h"
@@ -68,34 +67,36 @@ static void a_batch_of_events_is_dead(void **state)
 static void a_value_over_64_kib_is_dead(void **state)
 {
     (void)state;
-    char *text = malloc(DOCUMENT_SIZE_MAX + 1);
-    assert_non_null(text);
-    size_t size = strlen(HEAD DATA);
-    memcpy(text, HEAD DATA, size);
-    memset(text + size, ' ', DOCUMENT_SIZE_MAX + 1 - size);
-    struct message message = { .value = { text, DOCUMENT_SIZE_MAX } };
+    struct buffer text = BUFFER_EMPTY;
+    buffer_add_text(&text, HEAD DATA);
+    while (text.size < DOCUMENT_SIZE_MAX)
+        buffer_add_byte(&text, ' ');
+    struct message message = { .value = buffer_span(&text) };
     struct decoded decoded = envelope_decode_message(&message);
     assert_good(&decoded);
-    message.value.size++;
+    buffer_add_byte(&text, ' ');
+    message.value = buffer_span(&text);
     decoded = envelope_decode_message(&message);
     assert_dead(&decoded, "too_large");
     struct message in_binary = envelope_binary("");
     in_binary.value = message.value;
     decoded = envelope_decode_message(&in_binary);
     assert_dead(&decoded, "too_large");
-    free(text);
+    buffer_done(&text);
 }
 
 static void json_deeper_than_32_is_dead(void **state)
 {
     (void)state;
-    char text[512] = HEAD ",\"ext\":";
+    struct buffer text = BUFFER_EMPTY;
+    buffer_add_text(&text, HEAD ",\"ext\":");
     for (int i = 0; i < DOCUMENT_DEPTH_MAX; i++)
-        strcat(text, "[");
+        buffer_add_byte(&text, '[');
     for (int i = 0; i < DOCUMENT_DEPTH_MAX; i++)
-        strcat(text, "]");
-    strcat(text, DATA);
-    assert_text_dead(text, "too_deep");
+        buffer_add_byte(&text, ']');
+    buffer_add(&text, DATA, sizeof DATA);
+    assert_text_dead(text.at, "too_deep");
+    buffer_done(&text);
 }
 
 static void duplicate_names_are_dead_wherever_they_stand(void **state)

@@ -4,8 +4,8 @@ static void put_models(struct fixture *fixture)
 {
     for (int id = 1; id <= 2; id++)
         fixture_put(fixture, &entity_face_model_counter,
-                    &(struct face_counter_row){ .id = int_of(id), .verification_count = int_of(10),
-                                                .successful_verifications = int_of(5) });
+                    &(struct face_counter_row){
+                        .id = int_of(id), .verification_count = int_of(10), .successful_verifications = int_of(5) });
     fixture_put(fixture, &entity_face_embedding,
                 &(struct face_embedding_row){ .id = int_of(7), .user_id = int_of(3), .model_id = int_of(1) });
 }
@@ -33,8 +33,7 @@ static void a_success_is_logged_and_counted_for_model_and_embedding(void **state
     const struct face_counter_row *embedding = counter(fixture, &entity_face_embedding_counter, 7);
     assert_int_equal(embedding->verification_count.value, 1); /* made by its first addition */
     assert_int_equal(embedding->successful_verifications.value, 1);
-    const struct face_verification_log_row *entry =
-        fixture_find_id(fixture, &entity_face_verification_log, id_of(100));
+    const struct face_verification_log_row *entry = fixture_find_id(fixture, &entity_face_verification_log, id_of(100));
     assert_int_equal(entry->result, RESULT_SUCCESS);
     assert_int_equal(entry->verified_at.value, FIXTURE_NOW + 1);
     assert_int_equal(counter(fixture, &entity_face_model_counter, 2)->verification_count.value, 10);
@@ -48,7 +47,8 @@ static void every_other_result_counts_but_not_as_a_success(void **state)
     for (int i = 0; i < 4; i++)
     {
         char data[160];
-        snprintf(data, sizeof(data), "{\"verification_id\":%d,\"model_id\":1,\"user_id\":3,\"result\":\"%s\"}", i + 1, results[i]);
+        snprintf(data, sizeof(data), "{\"verification_id\":%d,\"model_id\":1,\"user_id\":3,\"result\":\"%s\"}", i + 1,
+                 results[i]);
         assert_applied(fixture_run(fixture, "face.record_verification", data));
     }
     assert_int_equal(counter(fixture, &entity_face_model_counter, 1)->verification_count.value, 14);
@@ -65,9 +65,8 @@ static void additions_of_a_batch_are_summed(void **state)
     put_models(fixture);
     for (int i = 0; i < 200; i++)
     {
-        snprintf(data[i], sizeof(data[i]),
-                 "{\"verification_id\":%d,\"model_id\":%d,\"user_id\":3,\"result\":\"%s\"}", i / 2 + 1, i % 2 + 1,
-                 i % 3 ? "SUCCESS" : "ERROR");
+        snprintf(data[i], sizeof(data[i]), "{\"verification_id\":%d,\"model_id\":%d,\"user_id\":3,\"result\":\"%s\"}",
+                 i / 2 + 1, i % 2 + 1, i % 3 ? "SUCCESS" : "ERROR");
         orders[i] = (struct order){ "face.record_verification", data[i] };
     }
     fixture_run_batch(fixture, orders, 200, answers);

@@ -40,7 +40,8 @@ static const char *make_ticket(char *data)
     {
     case 0:
         snprintf(data, DATA_SIZE, "\"ticket_id\":%d,\"priority\":\"%s\"", id, word_of(&names_ticket_priority));
-        add_some(data, "\"site_id\":3,\"client_id\":4,\"category\":\"lift\",\"assigned_group_id\":", 1 + random_below(3), "");
+        add_some(data,
+                 "\"site_id\":3,\"client_id\":4,\"category\":\"lift\",\"assigned_group_id\":", 1 + random_below(3), "");
         return "ticket.create";
     case 1:
     case 2:
@@ -55,7 +56,8 @@ static const char *make_ticket(char *data)
         snprintf(data, DATA_SIZE, "\"ticket_ids\":[%d,%d],\"priority\":\"%s\"", id, id % 4 + 1,
                  word_of(&names_ticket_priority));
         if (random_below(2))
-            snprintf(data + strlen(data), DATA_SIZE - strlen(data), ",\"status\":\"%s\"", word_of(&names_ticket_status));
+            snprintf(data + strlen(data), DATA_SIZE - strlen(data), ",\"status\":\"%s\"",
+                     word_of(&names_ticket_status));
         add_some(data, "\"assigned_person_id\":", 1 + random_below(3), "");
         return "ticket.bulk_update";
     case 5:
@@ -76,7 +78,8 @@ static const char *make_job(char *data)
     {
     case 0:
         snprintf(data, DATA_SIZE,
-                 "\"jobneed_id\":%d,\"identifier\":\"INTERNALTOUR\",\"type\":\"ADHOC\",\"starts_at\":\"2026-11-24T09:00:00Z\","
+                 "\"jobneed_id\":%d,\"identifier\":\"INTERNALTOUR\",\"type\":\"ADHOC\",\"starts_at\":\"2026-11-24T09:"
+                 "00:00Z\","
                  "\"checkpoints\":[{\"jobneed_id\":%d,\"asset_id\":1,\"question_set_id\":1,\"seq\":1},"
                  "{\"jobneed_id\":%d,\"asset_id\":2,\"question_set_id\":1,\"seq\":2}]",
                  id, 10 * id, 10 * id + 1);
@@ -92,24 +95,28 @@ static const char *make_job(char *data)
         snprintf(data, DATA_SIZE, "\"jobneed_id\":%d,\"status\":\"%s\"", id, word_of(&names_jobneed_status));
         return "job.transition";
     case 4:
-        snprintf(data, DATA_SIZE, "\"jobneed_id\":%d,\"notify\":%s", id, random_below(2) ? "null" : "\"AUTOCLOSENOTIFY\"");
+        snprintf(data, DATA_SIZE, "\"jobneed_id\":%d,\"notify\":%s", id,
+                 random_below(2) ? "null" : "\"AUTOCLOSENOTIFY\"");
         return random_below(3) ? "job.transition" : "job.autoclose"; /* the first is invalid data, on purpose */
     case 5:
         snprintf(data, DATA_SIZE, "\"jobneed_id\":%d", id);
         return random_below(4) ? "job.update_checkpoint" : "job.autoclose_checkpoints";
     default:
-        snprintf(data, DATA_SIZE, "\"jobneed_id\":%d,\"parent_id\":%d", child, random_below(5) ? id : 1 + random_below(3));
+        snprintf(data, DATA_SIZE, "\"jobneed_id\":%d,\"parent_id\":%d", child,
+                 random_below(5) ? id : 1 + random_below(3));
         add_some(data, "\"seq\":", random_below(3), "");
         if (random_below(2))
-            snprintf(data + strlen(data), DATA_SIZE - strlen(data), ",\"status\":\"%s\"", word_of(&names_jobneed_status));
+            snprintf(data + strlen(data), DATA_SIZE - strlen(data), ",\"status\":\"%s\"",
+                     word_of(&names_jobneed_status));
         return "job.update_checkpoint";
     }
 }
 
 static const char *make_json(char *data)
 {
-    static const char *const values[] = { "1", "1.0", "1e2", "100", "\"x\"", "[1,2]", "[1, 2.0]", "null", "{\"b\":1,\"a\":2}",
-                                          "{\"a\":2,\"b\":1}" };
+    static const char *const values[] = {
+        "1", "1.0", "1e2", "100", "\"x\"", "[1,2]", "[1, 2.0]", "null", "{\"b\":1,\"a\":2}", "{\"a\":2,\"b\":1}"
+    };
     const char *value = values[random_below(10)];
     int id = 1 + random_below(3);
     if (random_below(2))
@@ -118,15 +125,16 @@ static const char *make_json(char *data)
                  random_below(2), value);
         return "json.merge";
     }
-    snprintf(data, DATA_SIZE, "\"aggregate\":\"jobneed/%d\",\"field\":\"other_info\",\"key\":\"k%d\",\"value\":%s,\"max_length\":%d",
-             id, random_below(2), value, 1 + random_below(4));
+    snprintf(data, DATA_SIZE,
+             "\"aggregate\":\"jobneed/%d\",\"field\":\"other_info\",\"key\":\"k%d\",\"value\":%s,\"max_length\":%d", id,
+             random_below(2), value, 1 + random_below(4));
     return "json.append";
 }
 
 static const char *make_face(char *data)
 {
-    snprintf(data, DATA_SIZE, "\"verification_id\":%d,\"model_id\":%d,\"user_id\":3,\"result\":\"%s\"", 1 + random_below(60),
-             1 + random_below(3), word_of(&names_verification_result));
+    snprintf(data, DATA_SIZE, "\"verification_id\":%d,\"model_id\":%d,\"user_id\":3,\"result\":\"%s\"",
+             1 + random_below(60), 1 + random_below(3), word_of(&names_verification_result));
     add_some(data, "\"embedding_id\":", 7, "");
     return "face.record_verification";
 }
@@ -135,13 +143,15 @@ static void fill(struct fixture *fixture)
 {
     for (int level = 1; level <= 3; level++)
         fixture_put(fixture, &entity_escalation_matrix,
-                    &(struct escalation_matrix_row){ .site_id = int_of(3), .category = SPAN_LITERAL("lift"),
-                                                     .client_id = int_of(4), .level = int_of(level),
+                    &(struct escalation_matrix_row){ .site_id = int_of(3),
+                                                     .category = SPAN_LITERAL("lift"),
+                                                     .client_id = int_of(4),
+                                                     .level = int_of(level),
                                                      .assigned_person_id = int_of(70 + level) });
     for (int id = 1; id <= 2; id++)
         fixture_put(fixture, &entity_face_model_counter,
-                    &(struct face_counter_row){ .id = int_of(id), .verification_count = int_of(0),
-                                                .successful_verifications = int_of(0) });
+                    &(struct face_counter_row){
+                        .id = int_of(id), .verification_count = int_of(0), .successful_verifications = int_of(0) });
     fixture_put(fixture, &entity_face_embedding,
                 &(struct face_embedding_row){ .id = int_of(7), .user_id = int_of(3), .model_id = int_of(1) });
     fixture_put_ticket(fixture, 1, TICKET_NEW);
@@ -209,7 +219,8 @@ static void batches_of_one_and_of_many_give_the_same_rows_and_answers(void **sta
     (void)state;
     static char data[COMMANDS][DATA_SIZE + 3]; /* two braces and a NUL */
     static struct order orders[COMMANDS];
-    static const char *(*const makers[])(char *) = { make_ticket, make_ticket, make_job, make_job, make_json, make_face };
+    static const char *(*const makers[])(
+        char *) = { make_ticket, make_ticket, make_job, make_job, make_json, make_face };
     int outcomes[OUTCOME__COUNT] = { 0 };
     for (int stream = 0; stream < STREAMS; stream++)
     {

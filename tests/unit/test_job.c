@@ -1,7 +1,8 @@
 #include "tests/unit/fixture.h"
 
-static const char *const status_words[] = { "ASSIGNED",   "INPROGRESS",  "PARTIALLYCOMPLETED", "COMPLETED",
-                                            "AUTOCLOSED", "MAINTENANCE", "STANDBY",            "WORKING" };
+static const char *const status_words[] = { "ASSIGNED",  "INPROGRESS", "PARTIALLYCOMPLETED",
+                                            "COMPLETED", "AUTOCLOSED", "MAINTENANCE",
+                                            "STANDBY",   "WORKING" };
 
 /* domain.md, written out a second time by hand: the rows from, the columns to, in the order of the words. */
 static const char allowed[8][9] = {
@@ -103,7 +104,8 @@ static void what_is_not_there_is_not_found(void **state)
     fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
     fixture_put_jobneed(fixture, 3, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
     fixture_put_jobneed(fixture, 4, 3, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
-    assert_refused(fixture_run(fixture, "job.transition", "{\"jobneed_id\":9,\"status\":\"INPROGRESS\"}"), REASON_NOT_FOUND);
+    assert_refused(fixture_run(fixture, "job.transition", "{\"jobneed_id\":9,\"status\":\"INPROGRESS\"}"),
+                   REASON_NOT_FOUND);
     assert_refused(fixture_run(fixture, "job.autoclose", "{\"jobneed_id\":9}"), REASON_NOT_FOUND);
     assert_refused(fixture_run(fixture, "job.autoclose_checkpoints", "{\"jobneed_id\":9}"), REASON_NOT_FOUND);
     assert_refused(fixture_run(fixture, "job.update_checkpoint", "{\"jobneed_id\":4,\"parent_id\":9,\"seq\":1}"),
@@ -123,13 +125,13 @@ static void a_jobneed_is_created_assigned_with_its_checkpoints(void **state)
 {
     struct fixture *fixture = *state;
     fixture_put(fixture, &entity_job, &(struct job_row){ .id = int_of(5), .other_info = SPAN_LITERAL("{}") });
-    struct answer answer =
-        fixture_run(fixture, "job.create",
-                    "{\"jobneed_id\":70,\"job_id\":5,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
-                    "\"starts_at\":\"2026-11-24T09:00:00Z\",\"expires_at\":\"2026-11-24T10:00:00+00:00\","
-                    "\"grace_minutes\":5,\"assigned_person_id\":1,\"assigned_group_id\":8,\"site_id\":3,\"client_id\":4,"
-                    "\"checkpoints\":[{\"jobneed_id\":71,\"asset_id\":1,\"question_set_id\":2,\"seq\":1},"
-                    "{\"asset_id\":1,\"question_set_id\":3,\"seq\":2}],\"other_info\":{\"a\":1}}");
+    struct answer answer = fixture_run(
+        fixture, "job.create",
+        "{\"jobneed_id\":70,\"job_id\":5,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
+        "\"starts_at\":\"2026-11-24T09:00:00Z\",\"expires_at\":\"2026-11-24T10:00:00+00:00\","
+        "\"grace_minutes\":5,\"assigned_person_id\":1,\"assigned_group_id\":8,\"site_id\":3,\"client_id\":4,"
+        "\"checkpoints\":[{\"jobneed_id\":71,\"asset_id\":1,\"question_set_id\":2,\"seq\":1},"
+        "{\"asset_id\":1,\"question_set_id\":3,\"seq\":2}],\"other_info\":{\"a\":1}}");
     assert_applied(answer);
     assert_string_equal(answer.metadata, "{\"checkpoint_ids\":[71,1000000]}");
     assert_int_equal(answer.aggregate.id.low, 70);
@@ -176,7 +178,8 @@ static void ids_in_use_and_twin_checkpoints_are_refused_whole(void **state)
     static const char *const data[] = {
         "{\"jobneed_id\":1," CREATE "}",
         "{" CREATE ",\"checkpoints\":[{\"jobneed_id\":1,\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}",
-        "{\"jobneed_id\":2," CREATE ",\"checkpoints\":[{\"jobneed_id\":2,\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}",
+        "{\"jobneed_id\":2," CREATE
+        ",\"checkpoints\":[{\"jobneed_id\":2,\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}",
         "{" CREATE ",\"checkpoints\":[{\"jobneed_id\":3,\"asset_id\":1,\"question_set_id\":1,\"seq\":1},"
         "{\"jobneed_id\":3,\"asset_id\":1,\"question_set_id\":2,\"seq\":1}]}",
         "{" CREATE ",\"checkpoints\":[{\"asset_id\":1,\"question_set_id\":1,\"seq\":1},"
@@ -198,7 +201,8 @@ static void data_that_does_not_fit_is_refused(void **state)
         { "job.create", "{" CREATE ",\"grace_minutes\":-1}" },
         { "job.create", "{" CREATE ",\"other_info\":[]}" },
         { "job.create", "{" CREATE ",\"checkpoints\":[{\"asset_id\":1,\"seq\":1}]}" },
-        { "job.create", "{\"parent_id\":1," CREATE ",\"checkpoints\":[{\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}" },
+        { "job.create",
+          "{\"parent_id\":1," CREATE ",\"checkpoints\":[{\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}" },
         { "job.transition", "{\"jobneed_id\":1,\"status\":\"DONE\"}" },
         { "job.autoclose", "{\"jobneed_id\":1,\"notify\":\"MAIL\"}" },
         { "job.update_checkpoint", "{\"jobneed_id\":1,\"seq\":1}" },
@@ -230,15 +234,15 @@ static void an_untouched_jobneed_is_autoclosed_with_its_flags(void **state)
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_AUTOCLOSE);
     assert_int_equal(fixture_jobneed(fixture, 1)->status, JOBNEED_AUTOCLOSED);
-    assert_true(json_equal(&fixture->lasting, fixture_jobneed(fixture, 1)->other_info,
-                           SPAN_LITERAL("{\"autoclosed_by_server\":true,\"email_sent\":true,\"ticket_generated\":false,"
-                                        "\"distance\":0.1}")));
+    assert_true(
+        json_text_equal(&fixture->lasting, fixture_jobneed(fixture, 1)->other_info,
+                        SPAN_LITERAL("{\"autoclosed_by_server\":true,\"email_sent\":true,\"ticket_generated\":false,"
+                                     "\"distance\":0.1}")));
     assert_int_equal(fixture->tables[PLACE_TICKET].count, 0);
 }
 
 static void autoclose_goes_where_the_checkpoints_say(void **state)
 {
-    struct fixture *fixture = *state;
     enum
     {
         A = JOBNEED_ASSIGNED,
@@ -270,7 +274,7 @@ static void autoclose_goes_where_the_checkpoints_say(void **state)
     {
         fixture_teardown(state);
         fixture_setup(state);
-        fixture = *state;
+        struct fixture *fixture = *state;
         put_tour(fixture, cases[i].from, cases[i].children, cases[i].count);
         struct answer answer = fixture_run(fixture, "job.autoclose", "{\"jobneed_id\":1}");
         assert_int_equal(answer.outcome, cases[i].outcome);
@@ -283,7 +287,8 @@ static void autoclose_goes_where_the_checkpoints_say(void **state)
             int before = cases[i].children[n];
             bool closes = cases[i].outcome == OUTCOME_APPLIED && before == A;
             assert_int_equal(fixture_jobneed(fixture, 10 + n)->status, closes ? X : before);
-            assert_text(fixture_jobneed(fixture, 10 + n)->other_info, closes ? "{\"autoclosed_by_server\":true}" : "{}");
+            assert_text(fixture_jobneed(fixture, 10 + n)->other_info,
+                        closes ? "{\"autoclosed_by_server\":true}" : "{}");
         }
     }
 }
@@ -403,7 +408,8 @@ static void a_checkpoint_changes_with_its_parents_version_time_and_author(void *
                                        "\"expires_at\":\"2026-11-24T09:00:00Z\",\"remarks\":\"wet\"}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CHECKPOINT_UPDATE);
-    assert_string_equal(answer.metadata, "{\"jobneed_id\":10,\"status\":{\"old\":\"ASSIGNED\",\"new\":\"INPROGRESS\"}}");
+    assert_string_equal(answer.metadata,
+                        "{\"jobneed_id\":10,\"status\":{\"old\":\"ASSIGNED\",\"new\":\"INPROGRESS\"}}");
     assert_int_equal(answer.version_to, 2);
     assert_int_equal(answer.further, 0);
     const struct jobneed_row *child = fixture_jobneed(fixture, 10);
@@ -447,9 +453,9 @@ static void a_whole_life_folds_into_one_batch(void **state)
     {
         COUNT = sizeof(orders) / sizeof(orders[0]),
     };
-    static const enum outcome expected[COUNT] = { OUTCOME_APPLIED,  OUTCOME_APPLIED, OUTCOME_APPLIED,
-                                                  OUTCOME_APPLIED,  OUTCOME_APPLIED, OUTCOME_REJECTED,
-                                                  OUTCOME_APPLIED,  OUTCOME_APPLIED, OUTCOME_UNCHANGED };
+    static const enum outcome expected[COUNT] = { OUTCOME_APPLIED, OUTCOME_APPLIED, OUTCOME_APPLIED,
+                                                  OUTCOME_APPLIED, OUTCOME_APPLIED, OUTCOME_REJECTED,
+                                                  OUTCOME_APPLIED, OUTCOME_APPLIED, OUTCOME_UNCHANGED };
     struct answer answers[COUNT];
     fixture_run_batch(fixture, orders, COUNT, answers);
     for (int i = 0; i < COUNT; i++)

@@ -24,7 +24,7 @@ static struct span merged(const char *object, const char *key, const char *value
 {
     struct json_member change = { span_of(key), span_of(value) };
     struct span ret = SPAN_NULL;
-    return json_merge(&arena, span_of(object), &change, 1, &ret) ? ret : SPAN_NULL;
+    return json_text_merge(&arena, span_of(object), &change, 1, &ret) ? ret : SPAN_NULL;
 }
 
 static void merging_replaces_and_adds_and_leaves_the_rest_byte_for_byte(void **state)
@@ -44,18 +44,21 @@ static void merging_replaces_and_adds_and_leaves_the_rest_byte_for_byte(void **s
 static void a_text_that_is_no_object_is_refused_not_followed(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "", " ", "[]", "1", "\"x\"", "null", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,",
-                                         "{\"a\":1}}", "{a:1}", "{\"a\" 1}", "{\"a\":\"", "{\"a\":\"\\", "{\"a\":[1}", "{,}",
-                                         "{\"a\":1,}", "{\"a\":}" };
+    static const char *const texts[] = { "",           " ",         "[]",         "1",
+                                         "\"x\"",      "null",      "{",          "{\"a\"",
+                                         "{\"a\":",    "{\"a\":1",  "{\"a\":1,",  "{\"a\":1}}",
+                                         "{a:1}",      "{\"a\" 1}", "{\"a\":\"",  "{\"a\":\"\\",
+                                         "{\"a\":[1}", "{,}",       "{\"a\":1,}", "{\"a\":}" };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        if (merged(texts[i], "b", "2").at && strcmp(texts[i], "{\"a\":[1}") != 0) /* brackets are counted, not matched */
+        if (merged(texts[i], "b", "2").at &&
+            strcmp(texts[i], "{\"a\":[1}") != 0) /* brackets are counted, not matched */
             fail_msg("%s", texts[i]);
 }
 
 static struct span appended(const char *array, const char *value, size_t length_max)
 {
     struct span ret = SPAN_NULL;
-    assert_true(json_append(&arena, span_of(array), span_of(value), length_max, &ret));
+    assert_true(json_text_append(&arena, span_of(array), span_of(value), length_max, &ret));
     return ret;
 }
 
@@ -88,15 +91,24 @@ static void values_are_equal_as_jsonb_compares_them(void **state)
         { "123456789012345678901234567890", "123456789012345678901234567890.0" },
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
-        if (!json_equal(&arena, span_of(pairs[i][0]), span_of(pairs[i][1])))
+        if (!json_text_equal(&arena, span_of(pairs[i][0]), span_of(pairs[i][1])))
             fail_msg("%s %s", pairs[i][0], pairs[i][1]);
     static const char *const others[][2] = {
-        { "1", "-1" },     { "1", "10" },   { "[1,2]", "[2,1]" },       { "\"1\"", "1" },
-        { "null", "0" },   { "{}", "[]" },  { "{\"a\":1}", "{\"b\":1}" }, { "0.1", "0.10000000000000001" },
-        { "true", "false" }, { "101", "11" }, { "tru", "tru" },           { "1x", "1x" },
+        { "1", "-1" },
+        { "1", "10" },
+        { "[1,2]", "[2,1]" },
+        { "\"1\"", "1" },
+        { "null", "0" },
+        { "{}", "[]" },
+        { "{\"a\":1}", "{\"b\":1}" },
+        { "0.1", "0.10000000000000001" },
+        { "true", "false" },
+        { "101", "11" },
+        { "tru", "tru" },
+        { "1x", "1x" },
     };
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        if (json_equal(&arena, span_of(others[i][0]), span_of(others[i][1])))
+        if (json_text_equal(&arena, span_of(others[i][0]), span_of(others[i][1])))
             fail_msg("%s %s", others[i][0], others[i][1]);
 }
 
@@ -111,11 +123,11 @@ static void depth_is_bounded_and_memory_grows_with_the_text_only(void **state)
     memset(deep, '[', DEPTH);
     memset(deep + DEPTH, ']', DEPTH);
     struct span text = { deep, 2 * DEPTH };
-    assert_int_equal(json_size(&arena, text), SIZE_MAX);
-    assert_false(json_equal(&arena, text, text));
+    assert_int_equal(json_text_size(&arena, text), SIZE_MAX);
+    assert_false(json_text_equal(&arena, text, text));
     struct json_member change = { SPAN_LITERAL("a"), text };
     struct span ret;
-    assert_true(json_merge(&arena, SPAN_LITERAL("{}"), &change, 1, &ret)); /* skipping needs no depth */
+    assert_true(json_text_merge(&arena, SPAN_LITERAL("{}"), &change, 1, &ret)); /* skipping needs no depth */
     free(deep);
 
     /* 32 levels around a long array: each level takes memory for its own elements only */
@@ -128,7 +140,7 @@ static void depth_is_bounded_and_memory_grows_with_the_text_only(void **state)
     for (int i = 0; i < 32; i++)
         buffer_add_byte(&nested, ']');
     size_t before = arena.total;
-    assert_int_equal(json_size(&arena, buffer_span(&nested)), nested.size);
+    assert_int_equal(json_text_size(&arena, buffer_span(&nested)), nested.size);
     assert_true(arena.total - before < 2 * 1024 * 1024);
     buffer_done(&nested);
 }
@@ -143,9 +155,9 @@ static void any_cut_of_a_text_is_read_within_its_bounds(void **state)
         memcpy(cut, text, size);
         struct span span = { cut, size }, ret;
         struct json_member change = { SPAN_LITERAL("z"), SPAN_LITERAL("1") };
-        json_merge(&arena, span, &change, 1, &ret);
-        json_append(&arena, span, SPAN_LITERAL("1"), 3, &ret);
-        json_equal(&arena, span, span);
+        json_text_merge(&arena, span, &change, 1, &ret);
+        json_text_append(&arena, span, SPAN_LITERAL("1"), 3, &ret);
+        json_text_equal(&arena, span, span);
         free(cut);
     }
 }
@@ -197,8 +209,8 @@ static void jobs_have_the_field_too_and_child_rows_and_others_have_not(void **st
     fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
     fixture_put_jobneed(fixture, 2, 1, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
     fixture_put_ticket(fixture, 1, TICKET_NEW);
-    struct answer answer = fixture_run(
-        fixture, "json.merge", "{\"aggregate\":\"job/7\",\"field\":\"other_info\",\"value\":{\"a\":1}}");
+    struct answer answer =
+        fixture_run(fixture, "json.merge", "{\"aggregate\":\"job/7\",\"field\":\"other_info\",\"value\":{\"a\":1}}");
     assert_applied(answer);
     assert_int_equal(answer.version_to, 5);
     static const char *const refused[] = {
@@ -213,8 +225,9 @@ static void jobs_have_the_field_too_and_child_rows_and_others_have_not(void **st
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         assert_refused(fixture_run(fixture, "json.merge", refused[i]), REASON_INVALID_DATA);
-    assert_refused(fixture_run(fixture, "json.merge", "{\"aggregate\":\"job/9\",\"field\":\"other_info\",\"value\":{}}"),
-                   REASON_NOT_FOUND);
+    assert_refused(
+        fixture_run(fixture, "json.merge", "{\"aggregate\":\"job/9\",\"field\":\"other_info\",\"value\":{}}"),
+        REASON_NOT_FOUND);
     put_info(fixture, 7, "[1]");
     assert_refused(fixture_run(fixture, "json.merge", MERGE("{\"a\":1}")), REASON_INVALID_DATA);
     assert_refused(fixture_run(fixture, "json.append", APPEND("1")), REASON_INVALID_DATA);
@@ -235,7 +248,7 @@ static void fifty_writers_of_one_field_in_one_batch_lose_nothing(void **state)
     fixture_run_batch(fixture, orders, 50, answers);
     struct json_member *members;
     size_t count;
-    assert_true(json_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
+    assert_true(json_text_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
     assert_int_equal(count, 51);
     assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 51);
     assert_text(members[0].key, "counter");
@@ -253,8 +266,10 @@ static void appends_keep_their_order_and_at_most_max_length(void **state)
     put_info(fixture, 7, "{\"other\":1,\"log\":\"no array\"}");
     for (int i = 0; i < 150; i++)
     {
-        snprintf(data[i], sizeof(data[i]),
-                 "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"key\":\"log\",\"value\":%d,\"max_length\":100}", i);
+        snprintf(
+            data[i], sizeof(data[i]),
+            "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"key\":\"log\",\"value\":%d,\"max_length\":100}",
+            i);
         orders[i] = (struct order){ "json.append", data[i] };
     }
     for (int i = 0; i < 150; i += 30)
@@ -262,12 +277,12 @@ static void appends_keep_their_order_and_at_most_max_length(void **state)
     struct json_member *members;
     struct span *elements;
     size_t count;
-    assert_true(json_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
+    assert_true(json_text_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
     assert_int_equal(count, 2);
-    assert_true(json_read_array(&fixture->lasting, members[0].value, &elements, &count));
+    assert_true(json_text_read_array(&fixture->lasting, members[0].value, &elements, &count));
     assert_int_equal(count, 100);
-    assert_true(json_equal(&fixture->lasting, elements[0], SPAN_LITERAL("50")));
-    assert_true(json_equal(&fixture->lasting, elements[99], SPAN_LITERAL("149")));
+    assert_true(json_text_equal(&fixture->lasting, elements[0], SPAN_LITERAL("50")));
+    assert_true(json_text_equal(&fixture->lasting, elements[99], SPAN_LITERAL("149")));
     assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 151);
 }
 

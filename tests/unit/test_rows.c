@@ -1,4 +1,22 @@
+/* wrap: malloc realloc */
 #include "tests/unit/fixture.h"
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_realloc(void *at, size_t size);
+void *__wrap_realloc(void *at, size_t size);
+
+static bool memory_is_out;
+
+void *__wrap_malloc(size_t size)
+{
+    return memory_is_out ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *at, size_t size)
+{
+    return memory_is_out ? NULL : __real_realloc(at, size);
+}
 
 struct world
 {
@@ -91,7 +109,7 @@ static void children_hang_in_id_order_whatever_order_they_come_in(void **state)
     load(rows, 15, 7);
     load(rows, 30, 7);
     load(rows, 5, 7);
-    load(rows, 9, 8); /* of a parent that nobody wanted */
+    load(rows, 9, 8);  /* of a parent that nobody wanted */
     load(rows, 20, 7); /* again */
     expect_children(rows, 7, (const int64_t[]){ 5, 10, 15, 20, 30 }, 5);
     expect_children(rows, 8, NULL, 0);
@@ -275,7 +293,9 @@ static void looks_are_asked_once_and_answered_by_their_key(void **state)
     for (int i = 0; i < 300; i++)
     {
         snprintf(names[i], sizeof(names[i]), "category %d", i % 150);
-        keys[i] = (struct escalation_matrix_row){ .site_id = int_of(3), .category = span_of(names[i]), .client_id = int_of(4) };
+        keys[i] = (struct escalation_matrix_row){ .site_id = int_of(3),
+                                                  .category = span_of(names[i]),
+                                                  .client_id = int_of(4) };
         rows_want_look(rows, &entity_escalation_matrix, 3, &keys[i]);
     }
     rows_want_look(rows, &entity_escalation_matrix, 2, &keys[0]); /* another prefix is another question */
@@ -330,6 +350,83 @@ static void without_memory_every_call_still_answers(void **state)
     assert_true(arena_failed(&world->arena));
 }
 
+/* Every workflow is decided with ever less memory left in the arena, until the first piece is not to be had: nothing
+ * crashes, and whatever was decided without memory is shown by the arena or the metadata. */
+static void a_batch_may_run_out_of_memory_anywhere(void **state)
+{
+    (void)state;
+    static const struct order orders[] = {
+        { "ticket.create", "{\"priority\":\"LOW\"}" },
+        { "ticket.create", "{\"ticket_id\":9,\"priority\":\"LOW\"}" },
+        { "ticket.transition", "{\"ticket_id\":1,\"status\":\"OPEN\",\"comments\":\"c\"}" },
+        { "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":5}" },
+        { "ticket.escalate", "{\"ticket_id\":1}" },
+        { "ticket.append_history", "{\"ticket_id\":1,\"entry\":{\"action\":\"A\",\"details\":[1]}}" },
+        { "ticket.bulk_update", "{\"ticket_ids\":[1,2],\"priority\":\"HIGH\",\"comments\":\"d\"}" },
+        { "job.create",
+          "{\"identifier\":\"TASK\",\"type\":\"ADHOC\",\"starts_at\":\"2026-11-24T09:00:00Z\",\"checkpoints\":"
+          "[{\"asset_id\":1,\"question_set_id\":1,\"seq\":1},{\"asset_id\":2,\"question_set_id\":1,\"seq\":2}]}" },
+        { "job.create",
+          "{\"parent_id\":1,\"identifier\":\"TASK\",\"type\":\"ADHOC\",\"starts_at\":\"2026-11-24T09:00:00Z\"}" },
+        { "job.transition", "{\"jobneed_id\":1,\"status\":\"INPROGRESS\"}" },
+        { "job.update_checkpoint", "{\"jobneed_id\":2,\"parent_id\":1,\"seq\":5}" },
+        { "json.merge", "{\"aggregate\":\"jobneed/1\",\"field\":\"other_info\",\"value\":{\"a\":{\"b\":[1,2]}}}" },
+        { "json.append", "{\"aggregate\":\"jobneed/1\",\"field\":\"other_info\",\"key\":\"k\",\"value\":\"\\u0041\"}" },
+        { "job.autoclose_checkpoints", "{\"jobneed_id\":1}" },
+        { "job.autoclose", "{\"jobneed_id\":1,\"notify\":\"RAISETICKETNOTIFY\"}" },
+        { "face.record_verification", "{\"verification_id\":1,\"model_id\":1,\"user_id\":3,\"result\":\"SUCCESS\"}" },
+    };
+    enum
+    {
+        COUNT = sizeof(orders) / sizeof(orders[0]),
+        BLOCK = 256 * 1024, /* more than the whole takes */
+        LEFT_MAX = 24 * 1024,
+        STEP = 48,
+    };
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture_put_ticket(&fixture, 1, TICKET_NEW);
+    fixture_put_ticket(&fixture, 2, TICKET_NEW);
+    fixture_put_jobneed(&fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+    fixture_put_jobneed(&fixture, 2, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+    fixture_put(&fixture, &entity_face_model_counter, &(struct face_counter_row){ .id = int_of(1) });
+    int failed = 0, decided = 0;
+    assert_non_null(arena_take(&fixture.batch, BLOCK));
+    for (size_t left = 0; left < LEFT_MAX; left += STEP)
+    {
+        struct command commands[COUNT];
+        arena_reset(&fixture.batch, 2 * BLOCK);
+        fixture.rows = rows_new(&fixture.batch);
+        for (int i = 0; i < COUNT; i++)
+        {
+            fixture_decode(&fixture, orders[i].type, orders[i].data, &commands[i]);
+            commands[i].workflow->needs(&commands[i], fixture.rows);
+        }
+        fixture_load_all(&fixture);
+        memory_is_out = true;
+        assert_non_null(arena_take(&fixture.batch, fixture.batch.total - fixture.batch.used - left));
+        for (int i = 0; i < COUNT; i++)
+        {
+            struct decision decision = { .outcome = OUTCOME__COUNT,
+                                         .arena = &fixture.batch,
+                                         .aggregate = commands[i].aggregate };
+            rows_begin(fixture.rows);
+            commands[i].workflow->decide(&commands[i], fixture.rows, &decision);
+            assert_true(decision.outcome < OUTCOME__COUNT);
+            failed += arena_failed(&fixture.batch);
+            decided += !arena_failed(&fixture.batch);
+            if (i % 3 && decision.outcome == OUTCOME_APPLIED)
+                rows_keep(fixture.rows);
+            else
+                rows_undo(fixture.rows);
+            buffer_done(&decision.metadata);
+        }
+        memory_is_out = false;
+    }
+    assert_true(failed > COUNT && decided > COUNT);
+    fixture_done(&fixture);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -347,6 +444,7 @@ int main(void)
         TEST(looks_are_asked_once_and_answered_by_their_key),
         TEST(a_row_in_other_hands_is_met_not_taken_for_absent),
         TEST(without_memory_every_call_still_answers),
+        cmocka_unit_test(a_batch_may_run_out_of_memory_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,8 +69,8 @@ static void a_transition_sets_comments_and_leaves_the_row_before_it_in_the_histo
 {
     struct fixture *fixture = *state;
     fixture_put_ticket(fixture, 7, TICKET_NEW);
-    struct answer answer =
-        fixture_run(fixture, "ticket.transition", "{\"ticket_id\":7,\"status\":\"OPEN\",\"comments\":\"on \\\"it\\\"\"}");
+    struct answer answer = fixture_run(fixture, "ticket.transition",
+                                       "{\"ticket_id\":7,\"status\":\"OPEN\",\"comments\":\"on \\\"it\\\"\"}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_STATUS_CHANGE);
     const struct ticket_row *ticket = fixture_ticket(fixture, 7);
@@ -80,8 +80,9 @@ static void a_transition_sets_comments_and_leaves_the_row_before_it_in_the_histo
     assert_text(entry->action, "STATUS_CHANGE");
     assert_text(entry->who, "user/9");
     assert_text(entry->details, "{\"comments\":\"on \\\"it\\\"\"}");
-    assert_text(entry->previous_state, "{\"status\":\"NEW\",\"level\":0,\"priority\":\"LOW\",\"assigned_person_id\":null,"
-                                       "\"assigned_group_id\":null,\"version\":1}");
+    assert_text(entry->previous_state,
+                "{\"status\":\"NEW\",\"level\":0,\"priority\":\"LOW\",\"assigned_person_id\":null,"
+                "\"assigned_group_id\":null,\"version\":1}");
     assert_int_equal(entry->occurred_at.value, ticket->modified_at.value);
 }
 
@@ -89,15 +90,18 @@ static void to_the_same_status_nothing_changes_even_with_comments(void **state)
 {
     struct fixture *fixture = *state;
     fixture_put_ticket(fixture, 7, TICKET_NEW);
-    assert_unchanged(fixture_run(fixture, "ticket.transition", "{\"ticket_id\":7,\"status\":\"NEW\",\"comments\":\"x\"}"));
+    assert_unchanged(
+        fixture_run(fixture, "ticket.transition", "{\"ticket_id\":7,\"status\":\"NEW\",\"comments\":\"x\"}"));
     assert_null(fixture_ticket(fixture, 7)->comments.at);
 }
 
 static void a_ticket_that_is_not_there_is_not_found_by_any_command(void **state)
 {
     struct fixture *fixture = *state;
-    assert_refused(fixture_run(fixture, "ticket.transition", "{\"ticket_id\":9,\"status\":\"OPEN\"}"), REASON_NOT_FOUND);
-    assert_refused(fixture_run(fixture, "ticket.assign", "{\"ticket_id\":9,\"assigned_person_id\":5}"), REASON_NOT_FOUND);
+    assert_refused(fixture_run(fixture, "ticket.transition", "{\"ticket_id\":9,\"status\":\"OPEN\"}"),
+                   REASON_NOT_FOUND);
+    assert_refused(fixture_run(fixture, "ticket.assign", "{\"ticket_id\":9,\"assigned_person_id\":5}"),
+                   REASON_NOT_FOUND);
     assert_refused(fixture_run(fixture, "ticket.escalate", "{\"ticket_id\":9}"), REASON_NOT_FOUND);
     assert_refused(fixture_run(fixture, "ticket.append_history", "{\"ticket_id\":9,\"entry\":{\"action\":\"A\"}}"),
                    REASON_NOT_FOUND);
@@ -109,10 +113,10 @@ static void a_ticket_that_is_not_there_is_not_found_by_any_command(void **state)
 static void a_created_ticket_is_new_at_level_0_under_the_named_id(void **state)
 {
     struct fixture *fixture = *state;
-    struct answer answer = fixture_run(
-        fixture, "ticket.create",
-        "{\"ticket_id\":42,\"priority\":\"CRITICAL\",\"category\":\"lift\",\"site_id\":3,\"client_id\":4,\"asset_id\":5,"
-        "\"comments\":\"stuck\",\"assigned_person_id\":6,\"assigned_group_id\":1}");
+    struct answer answer = fixture_run(fixture, "ticket.create",
+                                       "{\"ticket_id\":42,\"priority\":\"CRITICAL\",\"category\":\"lift\",\"site_id\":"
+                                       "3,\"client_id\":4,\"asset_id\":5,"
+                                       "\"comments\":\"stuck\",\"assigned_person_id\":6,\"assigned_group_id\":1}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CREATION);
     assert_int_equal(answer.aggregate.kind, AGGREGATE_TICKET);
@@ -132,7 +136,8 @@ static void a_created_ticket_is_new_at_level_0_under_the_named_id(void **state)
 static void a_ticket_without_an_id_is_created_under_a_drawn_one(void **state)
 {
     struct fixture *fixture = *state;
-    struct answer answer = fixture_run(fixture, "ticket.create", "{\"priority\":\"LOW\",\"source\":\"SYSTEMGENERATED\"}");
+    struct answer answer =
+        fixture_run(fixture, "ticket.create", "{\"priority\":\"LOW\",\"source\":\"SYSTEMGENERATED\"}");
     assert_applied(answer);
     assert_int_equal(answer.aggregate.id.low, FIXTURE_FIRST_DRAWN);
     assert_int_equal(fixture_ticket(fixture, FIXTURE_FIRST_DRAWN)->source, SOURCE_SYSTEMGENERATED);
@@ -228,7 +233,8 @@ static void null_and_1_both_take_the_assignment_away(void **state)
         fixture_put_ticket(fixture, i + 1, TICKET_NEW);
         snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"assigned_person_id\":5,\"assigned_group_id\":6}", i + 1);
         assert_applied(fixture_run(fixture, "ticket.assign", data));
-        snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"assigned_person_id\":%s,\"assigned_group_id\":7}", i + 1, nobody[i]);
+        snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"assigned_person_id\":%s,\"assigned_group_id\":7}", i + 1,
+                 nobody[i]);
         assert_applied(fixture_run(fixture, "ticket.assign", data));
         assert_false(fixture_ticket(fixture, i + 1)->assigned_person_id.set);
         assert_int_equal(fixture_ticket(fixture, i + 1)->assigned_group_id.value, 7);
@@ -240,8 +246,9 @@ static void null_and_1_both_take_the_assignment_away(void **state)
 
 static void put_matrix(struct fixture *fixture, int64_t level, int64_t person, int64_t group)
 {
-    struct escalation_matrix_row row = { .site_id = int_of(3), .category = SPAN_LITERAL("lift"), .client_id = int_of(4),
-                                         .level = int_of(level) };
+    struct escalation_matrix_row row = {
+        .site_id = int_of(3), .category = SPAN_LITERAL("lift"), .client_id = int_of(4), .level = int_of(level)
+    };
     if (person)
         row.assigned_person_id = int_of(person);
     if (group)
@@ -252,9 +259,18 @@ static void put_matrix(struct fixture *fixture, int64_t level, int64_t person, i
 static void put_located_ticket(struct fixture *fixture, int64_t id)
 {
     struct ticket_row row = {
-        .id = int_of(id), .version = int_of(1), .history_count = int_of(0), .level = int_of(0), .status = TICKET_OPEN,
-        .priority = PRIORITY_HIGH, .source = SOURCE_USERDEFINED, .site_id = int_of(3), .client_id = int_of(4),
-        .category = SPAN_LITERAL("lift"), .assigned_person_id = int_of(50), .assigned_group_id = int_of(60),
+        .id = int_of(id),
+        .version = int_of(1),
+        .history_count = int_of(0),
+        .level = int_of(0),
+        .status = TICKET_OPEN,
+        .priority = PRIORITY_HIGH,
+        .source = SOURCE_USERDEFINED,
+        .site_id = int_of(3),
+        .client_id = int_of(4),
+        .category = SPAN_LITERAL("lift"),
+        .assigned_person_id = int_of(50),
+        .assigned_group_id = int_of(60),
     };
     fixture_put(fixture, &entity_ticket, &row);
 }
@@ -311,7 +327,8 @@ static void escalations_in_one_batch_each_meet_the_matrix_row_of_their_level(voi
     put_matrix(fixture, 1, 71, 0);
     put_matrix(fixture, 2, 72, 0);
     const struct order orders[] = {
-        { "ticket.create", "{\"ticket_id\":1,\"priority\":\"LOW\",\"category\":\"lift\",\"site_id\":3,\"client_id\":4}" },
+        { "ticket.create",
+          "{\"ticket_id\":1,\"priority\":\"LOW\",\"category\":\"lift\",\"site_id\":3,\"client_id\":4}" },
         { "ticket.escalate", "{\"ticket_id\":1}" },
         { "ticket.escalate", "{\"ticket_id\":1}" },
     };
@@ -365,9 +382,9 @@ static void history_is_appended_in_order_as_given(void **state)
     struct fixture *fixture = *state;
     fixture_put_ticket(fixture, 1, TICKET_NEW);
     const struct order orders[] = {
-        { "ticket.append_history",
-          "{\"ticket_id\":1,\"entry\":{\"people_id\":5,\"when\":\"2026-11-24T09:00:00Z\",\"who\":\"Ann\",\"action\":\"CALL\","
-          "\"details\":{\"a\": [1, 2.50]},\"previous_state\":\"x\"}}" },
+        { "ticket.append_history", "{\"ticket_id\":1,\"entry\":{\"people_id\":5,\"when\":\"2026-11-24T09:00:00Z\","
+                                   "\"who\":\"Ann\",\"action\":\"CALL\","
+                                   "\"details\":{\"a\": [1, 2.50]},\"previous_state\":\"x\"}}" },
         { "ticket.append_history", "{\"ticket_id\":1,\"entry\":{\"action\":\"NOTE\",\"details\":null}}" },
     };
     struct answer answers[2];

@@ -318,5 +318,5 @@ int verb_audit(struct invocation *invocation)
         inner.argv[0] = verbs[i].whole_name;
         return verbs[i].run(&inner);
     }
-    return verb_usage_error(usage, "audit: accepted are list, show, verify");
+    return verb_usage_error(usage, "audit %s: accepted are list, show, verify", name);
 }

@@ -132,7 +132,9 @@ static bool check_options(struct invocation *invocation, struct migrate_options 
         if (strcmp(invocation->argv[1], verbs[i]) == 0)
             options->verb = verbs[i];
     if (!options->verb)
-        return verb_usage_error(usage, "migrate: accepted are up, down, status"), false;
+        return verb_usage_error(usage, "migrate %s: accepted are up, down, status",
+                                invocation->argc > 1 ? invocation->argv[invocation->argc - 1] : ""),
+               false;
     if (options->to_text && !parse_number(options->to_text, &options->to))
         return verb_usage_error(usage, "migrate: --to %s: accepted is a number from 0", options->to_text), false;
     bool down = strcmp(options->verb, "down") == 0;

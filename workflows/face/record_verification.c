@@ -7,16 +7,12 @@ struct verification
 };
 
 static const struct parameter parameters[] = {
-    { .name = "verification_id", .kind = PARAMETER_ID, .offset = offsetof(struct verification, verification_id),
-      .flags = PARAMETER_REQUIRED, .description = "The verification's own id: its log row." },
-    { .name = "model_id", .kind = PARAMETER_ID, .offset = offsetof(struct verification, model_id),
-      .flags = PARAMETER_REQUIRED, .description = "The face model that was asked." },
-    { .name = "embedding_id", .kind = PARAMETER_ID, .offset = offsetof(struct verification, embedding_id),
-      .flags = PARAMETER_NULLABLE, .description = "The embedding that was compared with." },
-    { .name = "user_id", .kind = PARAMETER_ID, .offset = offsetof(struct verification, user_id),
-      .flags = PARAMETER_REQUIRED, .description = "Whose face it was to be." },
-    { .name = "result", .kind = PARAMETER_NAME, .offset = offsetof(struct verification, result),
-      .flags = PARAMETER_REQUIRED, .names = &names_verification_result, .description = "What came out." },
+    PARAMETER(verification, verification_id, ID, REQUIRED, .description = "The verification's own id: its log row."),
+    PARAMETER(verification, model_id, ID, REQUIRED, .description = "The face model that was asked."),
+    PARAMETER(verification, embedding_id, ID, NULLABLE, .description = "The embedding that was compared with."),
+    PARAMETER(verification, user_id, ID, REQUIRED, .description = "Whose face it was to be."),
+    PARAMETER(verification, result, NAME, REQUIRED, .names = &names_verification_result,
+              .description = "What came out."),
     { .name = NULL },
 };
 

@@ -1,6 +1,5 @@
 #include "workflows/job/job.h"
 #include "workflows/json/text.h"
-#include "workflows/ticket/ticket.h"
 
 struct autoclose
 {
@@ -9,11 +8,9 @@ struct autoclose
 };
 
 static const struct parameter parameters[] = {
-    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct autoclose, jobneed_id),
-      .flags = PARAMETER_REQUIRED, .description = "The root jobneed." },
-    { .name = "notify", .kind = PARAMETER_NAME, .offset = offsetof(struct autoclose, notify),
-      .flags = PARAMETER_NULLABLE, .names = &names_autoclose_notice,
-      .description = "Whether mail is to be sent, or a ticket is raised; null: neither." },
+    PARAMETER(autoclose, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
+    PARAMETER(autoclose, notify, NAME, NULLABLE, .names = &names_autoclose_notice,
+              .description = "Whether mail is to be sent, or a ticket is raised; null: neither."),
     { .name = NULL },
 };
 
@@ -29,11 +26,8 @@ static void needs(const struct command *command, struct rows *rows)
 {
     const struct autoclose *autoclose = command->parameters;
     rows_want_children(rows, &entity_jobneed, command->aggregate.id);
-    if (autoclose->notify != NOTICE_RAISETICKETNOTIFY)
-        return;
-    rows_want_ids(rows, &entity_ticket, 1);
-    rows_want_look(rows, &entity_ticket_of_jobneed, 1,
-                   &(struct ticket_of_jobneed_row){ .jobneed_id = autoclose->jobneed_id });
+    if (autoclose->notify == NOTICE_RAISETICKETNOTIFY)
+        jobneed_want_ticket(rows, autoclose->jobneed_id);
 }
 
 /* Where it goes: PARTIALLYCOMPLETED when work had begun and some but not all checkpoints are COMPLETED, and stays
@@ -53,43 +47,6 @@ static int target_of(const struct rows *rows, const struct jobneed_row *root)
     return partly ? JOBNEED_PARTIALLYCOMPLETED : JOBNEED_AUTOCLOSED;
 }
 
-/* domain.md, "what the original got wrong" 8: at most one ticket per jobneed. The unique constraint is the last line,
- * this is its mirror. */
-static bool has_ticket(const struct rows *rows, struct decision *decision, const struct jobneed_row *root)
-{
-    struct json_member *members;
-    size_t count;
-    if (rows_look(rows, &entity_ticket_of_jobneed, 1, &(struct ticket_of_jobneed_row){ .jobneed_id = root->id }))
-        return true;
-    if (!root->other_info.at || !json_read_object(decision->arena, root->other_info, &members, &count))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (span_is(members[i].key, "ticket_generated"))
-            return span_is(members[i].value, "true");
-    return false;
-}
-
-static void raise_ticket(struct rows *rows, struct decision *decision, const struct jobneed_row *root)
-{
-    int64_t id = rows_take_id(rows, &entity_ticket);
-    struct ticket_row *ticket = rows_insert(rows, &entity_ticket, id_of(id));
-    if (!ticket)
-        return; /* the id was another's: the arena has failed, the batch is decided again with other ids */
-    ticket->jobneed_id = root->id;
-    ticket->site_id = root->site_id;
-    ticket->client_id = root->client_id;
-    ticket->asset_id = root->asset_id;
-    ticket->assigned_person_id = root->assigned_person_id;
-    ticket->assigned_group_id = root->assigned_group_id;
-    ticket->history_count = int_of(0);
-    ticket->level = int_of(0);
-    ticket->status = TICKET_NEW;
-    ticket->priority = PRIORITY_LOW;
-    ticket->source = SOURCE_SYSTEMGENERATED;
-    ticket->category = SPAN_LITERAL("AUTOCLOSED");
-    decision_add_int(decision, "ticket_id", id);
-}
-
 /* The root to AUTOCLOSED. False: refused. */
 static bool close_root(struct rows *rows, struct decision *decision, const struct autoclose *autoclose,
                        const struct jobneed_row *present)
@@ -101,13 +58,13 @@ static bool close_root(struct rows *rows, struct decision *decision, const struc
         { SPAN_LITERAL("ticket_generated"), span_of(ticket ? "true" : "false") },
     };
     struct span other_info;
-    if (!json_merge(decision->arena, present->other_info, flags, sizeof(flags) / sizeof(flags[0]), &other_info))
+    if (!json_text_merge(decision->arena, present->other_info, flags, sizeof(flags) / sizeof(flags[0]), &other_info))
     {
         decision_refuse_parameter(decision, "/jobneed_id", "other_info of the jobneed is not a JSON object");
         return false;
     }
-    if (ticket && !has_ticket(rows, decision, present))
-        raise_ticket(rows, decision, present);
+    if (ticket)
+        jobneed_raise_ticket(rows, decision, present);
     struct jobneed_row *root = rows_edit(rows, &entity_jobneed, id_of(autoclose->jobneed_id.value));
     root->status = JOBNEED_AUTOCLOSED;
     root->other_info = other_info;

@@ -6,8 +6,7 @@ struct autoclose
 };
 
 static const struct parameter parameters[] = {
-    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct autoclose, jobneed_id),
-      .flags = PARAMETER_REQUIRED, .description = "The root jobneed." },
+    PARAMETER(autoclose, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
     { .name = NULL },
 };
 

@@ -17,44 +17,32 @@ struct create
 };
 
 static const struct parameter checkpoint_parameters[] = {
-    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct checkpoint, jobneed_id),
-      .flags = PARAMETER_NULLABLE, .description = "The checkpoint's id; drawn when absent." },
-    { .name = "asset_id", .kind = PARAMETER_ID, .offset = offsetof(struct checkpoint, asset_id),
-      .flags = PARAMETER_REQUIRED, .description = "What is visited." },
-    { .name = "question_set_id", .kind = PARAMETER_ID, .offset = offsetof(struct checkpoint, question_set_id),
-      .flags = PARAMETER_REQUIRED, .description = "What is asked there; once per asset." },
-    { .name = "seq", .kind = PARAMETER_INTEGER, .offset = offsetof(struct checkpoint, seq), .flags = PARAMETER_REQUIRED,
-      .minimum = 0, .maximum = INT32_LIMIT, .description = "Its place in the tour." },
+    PARAMETER(checkpoint, jobneed_id, ID, NULLABLE, .description = "The checkpoint's id; drawn when absent."),
+    PARAMETER(checkpoint, asset_id, ID, REQUIRED, .description = "What is visited."),
+    PARAMETER(checkpoint, question_set_id, ID, REQUIRED, .description = "What is asked there; once per asset."),
+    PARAMETER(checkpoint, seq, INTEGER, REQUIRED, .minimum = 0, .maximum = INT32_LIMIT,
+              .description = "Its place in the tour."),
     { .name = NULL },
 };
 
-#define ID(member, text)                                                                                               \
-    { .name = #member, .kind = PARAMETER_ID, .offset = offsetof(struct create, member), .flags = PARAMETER_NULLABLE,   \
-      .description = (text) }
-
 static const struct parameter parameters[] = {
-    ID(jobneed_id, "The new jobneed's id; drawn when absent."),
-    ID(job_id, "The job it is an occurrence of."),
-    ID(parent_id, "A root jobneed: the new one is its checkpoint."),
-    { .name = "identifier", .kind = PARAMETER_NAME, .offset = offsetof(struct create, identifier),
-      .flags = PARAMETER_REQUIRED, .names = &names_jobneed_identifier, .description = "What it is." },
-    { .name = "type", .kind = PARAMETER_NAME, .offset = offsetof(struct create, type), .flags = PARAMETER_REQUIRED,
-      .names = &names_jobneed_type, .description = "Planned or not." },
-    { .name = "starts_at", .kind = PARAMETER_TIME, .offset = offsetof(struct create, starts_at),
-      .flags = PARAMETER_REQUIRED, .description = "When it is due." },
-    { .name = "expires_at", .kind = PARAMETER_TIME, .offset = offsetof(struct create, expires_at),
-      .flags = PARAMETER_NULLABLE, .description = "When it is too late; not before starts_at." },
-    { .name = "grace_minutes", .kind = PARAMETER_INTEGER, .offset = offsetof(struct create, grace_minutes),
-      .flags = PARAMETER_NULLABLE, .minimum = 0, .maximum = INT32_LIMIT, .description = "Minutes of grace." },
-    ID(assigned_person_id, "Who is to do it; 1 is nobody."),
-    ID(assigned_group_id, "Which group is to do it; 1 is nobody."),
-    ID(site_id, "The site."),
-    ID(client_id, "The client."),
-    { .name = "checkpoints", .kind = PARAMETER_OBJECTS, .offset = offsetof(struct create, checkpoints),
-      .flags = PARAMETER_NULLABLE, .minimum = 0, .maximum = CHECKPOINTS_MAX, .members = checkpoint_parameters,
-      .member_size = sizeof(struct checkpoint), .description = "The checkpoints of a tour." },
-    { .name = "other_info", .kind = PARAMETER_JSON, .offset = offsetof(struct create, other_info),
-      .flags = PARAMETER_NULLABLE, .description = "An object." },
+    PARAMETER(create, jobneed_id, ID, NULLABLE, .description = "The new jobneed's id; drawn when absent."),
+    PARAMETER(create, job_id, ID, NULLABLE, .description = "The job it is an occurrence of."),
+    PARAMETER(create, parent_id, ID, NULLABLE, .description = "A root jobneed: the new one is its checkpoint."),
+    PARAMETER(create, identifier, NAME, REQUIRED, .names = &names_jobneed_identifier, .description = "What it is."),
+    PARAMETER(create, type, NAME, REQUIRED, .names = &names_jobneed_type, .description = "Planned or not."),
+    PARAMETER(create, starts_at, TIME, REQUIRED, .description = "When it is due."),
+    PARAMETER(create, expires_at, TIME, NULLABLE, .description = "When it is too late; not before starts_at."),
+    PARAMETER(create, grace_minutes, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
+              .description = "Minutes of grace."),
+    PARAMETER(create, assigned_person_id, ID, NULLABLE, .description = "Who is to do it; 1 is nobody."),
+    PARAMETER(create, assigned_group_id, ID, NULLABLE, .description = "Which group is to do it; 1 is nobody."),
+    PARAMETER(create, site_id, ID, NULLABLE, .description = "The site."),
+    PARAMETER(create, client_id, ID, NULLABLE, .description = "The client."),
+    PARAMETER(create, checkpoints, OBJECTS, NULLABLE, .minimum = 0, .maximum = CHECKPOINTS_MAX,
+              .members = checkpoint_parameters, .member_size = sizeof(struct checkpoint),
+              .description = "The checkpoints of a tour."),
+    PARAMETER(create, other_info, JSON, NULLABLE, .description = "An object."),
     { .name = NULL },
 };
 
@@ -103,9 +91,9 @@ static struct jobneed_row *insert(struct rows *rows, struct decision *decision, 
 {
     if (!id.set)
         id = int_of(rows_take_id(rows, &entity_jobneed));
-    struct jobneed_row *jobneed =
-        parent.set ? rows_insert_child(rows, &entity_jobneed, id_of(id.value), id_of(parent.value))
-                   : rows_insert(rows, &entity_jobneed, id_of(id.value));
+    struct jobneed_row *jobneed = parent.set
+                                      ? rows_insert_child(rows, &entity_jobneed, id_of(id.value), id_of(parent.value))
+                                      : rows_insert(rows, &entity_jobneed, id_of(id.value));
     if (!jobneed)
     {
         decision_refuse_row(decision, REASON_ALREADY_EXISTS, "jobneed_id", id.value);

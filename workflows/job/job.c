@@ -35,7 +35,7 @@ int jobneed_autoclose_checkpoints(struct rows *rows, struct decision *decision, 
         struct span other_info;
         if (child->status != JOBNEED_ASSIGNED || !is_tour(child))
             continue;
-        if (!json_merge(decision->arena, child->other_info, &closed, 1, &other_info))
+        if (!json_text_merge(decision->arena, child->other_info, &closed, 1, &other_info))
         {
             decision_refuse_parameter(decision, "/jobneed_id", "other_info of a checkpoint is not a JSON object");
             decision_add_int(decision, "checkpoint_id", child->id.value);

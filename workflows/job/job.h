@@ -41,4 +41,9 @@ const struct jobneed_row *jobneed_read_root(const struct rows *rows, struct deci
  * made. The root is the caller's to edit. */
 int jobneed_autoclose_checkpoints(struct rows *rows, struct decision *decision, int64_t root_id);
 
+/* The system ticket of a jobneed, at most one whoever raises it: what it takes, for needs; then the ticket itself,
+ * unless there is one. */
+void jobneed_want_ticket(struct rows *rows, struct field_int jobneed_id);
+void jobneed_raise_ticket(struct rows *rows, struct decision *decision, const struct jobneed_row *root);
+
 #endif

@@ -9,12 +9,10 @@ struct change
 };
 
 static const struct parameter parameters[] = {
-    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct change, jobneed_id),
-      .flags = PARAMETER_REQUIRED, .description = "The root jobneed." },
-    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct change, status), .flags = PARAMETER_REQUIRED,
-      .names = &names_jobneed_status, .description = "The status to go to." },
-    { .name = "remarks", .kind = PARAMETER_TEXT, .offset = offsetof(struct change, remarks),
-      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of the jobneed's remarks." },
+    PARAMETER(change, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
+    PARAMETER(change, status, NAME, REQUIRED, .names = &names_jobneed_status, .description = "The status to go to."),
+    PARAMETER(change, remarks, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,
+              .description = "Take the place of the jobneed's remarks."),
     { .name = NULL },
 };
 

@@ -9,18 +9,14 @@ struct update
 };
 
 static const struct parameter parameters[] = {
-    { .name = "jobneed_id", .kind = PARAMETER_ID, .offset = offsetof(struct update, jobneed_id),
-      .flags = PARAMETER_REQUIRED, .description = "The checkpoint." },
-    { .name = "parent_id", .kind = PARAMETER_ID, .offset = offsetof(struct update, parent_id),
-      .flags = PARAMETER_REQUIRED, .description = "The root jobneed it belongs to." },
-    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct update, status), .flags = PARAMETER_NULLABLE,
-      .names = &names_jobneed_status, .description = "The status to go to." },
-    { .name = "seq", .kind = PARAMETER_INTEGER, .offset = offsetof(struct update, seq), .flags = PARAMETER_NULLABLE,
-      .minimum = 0, .maximum = INT32_LIMIT, .description = "Its place in the tour." },
-    { .name = "expires_at", .kind = PARAMETER_TIME, .offset = offsetof(struct update, expires_at),
-      .flags = PARAMETER_NULLABLE, .description = "When it is too late; not before its start." },
-    { .name = "remarks", .kind = PARAMETER_TEXT, .offset = offsetof(struct update, remarks),
-      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of its remarks." },
+    PARAMETER(update, jobneed_id, ID, REQUIRED, .description = "The checkpoint."),
+    PARAMETER(update, parent_id, ID, REQUIRED, .description = "The root jobneed it belongs to."),
+    PARAMETER(update, status, NAME, NULLABLE, .names = &names_jobneed_status, .description = "The status to go to."),
+    PARAMETER(update, seq, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
+              .description = "Its place in the tour."),
+    PARAMETER(update, expires_at, TIME, NULLABLE, .description = "When it is too late; not before its start."),
+    PARAMETER(update, remarks, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,
+              .description = "Take the place of its remarks."),
     { .name = NULL },
 };
 

@@ -11,18 +11,14 @@ struct append
 };
 
 static const struct parameter parameters[] = {
-    { .name = "aggregate", .kind = PARAMETER_AGGREGATE, .offset = offsetof(struct append, aggregate),
-      .flags = PARAMETER_REQUIRED, .description = "The key of the row, like jobneed/7." },
-    { .name = "field", .kind = PARAMETER_TEXT, .offset = offsetof(struct append, field), .flags = PARAMETER_REQUIRED,
-      .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "The JSON field of the row, like other_info." },
-    { .name = "key", .kind = PARAMETER_TEXT, .offset = offsetof(struct append, key), .flags = PARAMETER_REQUIRED,
-      .minimum = 1, .maximum = WORD_SIZE_MAX,
-      .description = "The member that holds the array; one that is missing or no array becomes one." },
-    { .name = "value", .kind = PARAMETER_JSON, .offset = offsetof(struct append, value), .flags = PARAMETER_REQUIRED,
-      .description = "Any JSON: the new last element." },
-    { .name = "max_length", .kind = PARAMETER_INTEGER, .offset = offsetof(struct append, max_length),
-      .flags = PARAMETER_NULLABLE, .minimum = 1, .maximum = JSON_LENGTH_MAX,
-      .description = "How many elements are kept: the oldest beyond it are dropped." },
+    PARAMETER(append, aggregate, AGGREGATE, REQUIRED, .description = "The key of the row, like jobneed/7."),
+    PARAMETER(append, field, TEXT, REQUIRED, .minimum = 1, .maximum = WORD_SIZE_MAX,
+              .description = "The JSON field of the row, like other_info."),
+    PARAMETER(append, key, TEXT, REQUIRED, .minimum = 1, .maximum = WORD_SIZE_MAX,
+              .description = "The member that holds the array; one that is missing or no array becomes one."),
+    PARAMETER(append, value, JSON, REQUIRED, .description = "Any JSON: the new last element."),
+    PARAMETER(append, max_length, INTEGER, NULLABLE, .minimum = 1, .maximum = JSON_LENGTH_MAX,
+              .description = "How many elements are kept: the oldest beyond it are dropped."),
     { .name = NULL },
 };
 
@@ -46,7 +42,7 @@ static bool read_member(struct arena *arena, struct span object, struct span key
     *ret = SPAN_NULL;
     if (!object.at)
         return true;
-    if (!json_read_object(arena, object, &members, &count))
+    if (!json_text_read_object(arena, object, &members, &count))
         return false;
     for (size_t i = 0; i < count; i++)
         if (span_equal(members[i].key, key))
@@ -66,8 +62,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     struct json_member change = { .key = append->key };
     struct span array, merged;
     if (!read_member(decision->arena, *present, append->key, &array) ||
-        !json_append(decision->arena, array, append->value->raw, length_max, &change.value) ||
-        !json_merge(decision->arena, *present, &change, 1, &merged))
+        !json_text_append(decision->arena, array, append->value->raw, length_max, &change.value) ||
+        !json_text_merge(decision->arena, *present, &change, 1, &merged))
     {
         decision_refuse_parameter(decision, "/field", "does not hold an object");
         return;

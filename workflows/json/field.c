@@ -34,11 +34,12 @@ bool json_field_identify(struct aggregate aggregate, struct span name, struct ar
         *ret = aggregate;
         return true;
     }
-    *reterr = is_kind_listed(aggregate.kind)
-                  ? parameters_failure(arena, SPAN_LITERAL("/field"), "no JSON field of this aggregate may be changed "
-                                                                      "by that name")
-                  : parameters_failure(arena, SPAN_LITERAL("/aggregate"), "this kind of aggregate has no JSON field "
-                                                                          "that may be changed");
+    *reterr = is_kind_listed(aggregate.kind) ? parameters_failure(arena, SPAN_LITERAL("/field"),
+                                                                  "no JSON field of this aggregate may be changed "
+                                                                  "by that name")
+                                             : parameters_failure(arena, SPAN_LITERAL("/aggregate"),
+                                                                  "this kind of aggregate has no JSON field "
+                                                                  "that may be changed");
     return false;
 }
 
@@ -66,7 +67,7 @@ const struct span *json_field_read(const struct json_field *field, const struct 
 
 void json_field_set(const struct json_field *field, struct rows *rows, struct decision *decision, struct span text)
 {
-    if (json_size(decision->arena, text) > JSON_FIELD_MAX)
+    if (json_text_size(decision->arena, text) > JSON_FIELD_MAX)
     {
         decision_refuse(decision, REASON_TOO_LARGE);
         decision_add_int(decision, "limit", JSON_FIELD_MAX);

@@ -10,12 +10,11 @@ struct merge
 };
 
 static const struct parameter parameters[] = {
-    { .name = "aggregate", .kind = PARAMETER_AGGREGATE, .offset = offsetof(struct merge, aggregate),
-      .flags = PARAMETER_REQUIRED, .description = "The key of the row, like jobneed/7." },
-    { .name = "field", .kind = PARAMETER_TEXT, .offset = offsetof(struct merge, field), .flags = PARAMETER_REQUIRED,
-      .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "The JSON field of the row, like other_info." },
-    { .name = "value", .kind = PARAMETER_JSON, .offset = offsetof(struct merge, value), .flags = PARAMETER_REQUIRED,
-      .description = "An object: its members are added, or put in the place of those of the same name." },
+    PARAMETER(merge, aggregate, AGGREGATE, REQUIRED, .description = "The key of the row, like jobneed/7."),
+    PARAMETER(merge, field, TEXT, REQUIRED, .minimum = 1, .maximum = WORD_SIZE_MAX,
+              .description = "The JSON field of the row, like other_info."),
+    PARAMETER(merge, value, JSON, REQUIRED,
+              .description = "An object: its members are added, or put in the place of those of the same name."),
     { .name = NULL },
 };
 
@@ -55,12 +54,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         return;
     struct json_member *changes = read_changes(command, merge->value, decision->arena);
     struct span merged;
-    if (!changes || !json_merge(decision->arena, *present, changes, merge->value->count, &merged))
+    if (!changes || !json_text_merge(decision->arena, *present, changes, merge->value->count, &merged))
     {
         decision_refuse_parameter(decision, "/field", "does not hold an object");
         return;
     }
-    if (json_equal(decision->arena, *present, merged))
+    if (json_text_equal(decision->arena, *present, merged))
     {
         decision_leave(decision);
         return;

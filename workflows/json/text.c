@@ -133,7 +133,7 @@ static size_t count_members(struct scan scan)
     return count;
 }
 
-bool json_read_object(struct arena *arena, struct span text, struct json_member **ret, size_t *ret_count)
+bool json_text_read_object(struct arena *arena, struct span text, struct json_member **ret, size_t *ret_count)
 {
     struct scan scan = scan_of(text);
     *ret_count = 0;
@@ -155,7 +155,7 @@ bool json_read_object(struct arena *arena, struct span text, struct json_member 
     return take(&scan, '}') && at_end(&scan);
 }
 
-bool json_read_array(struct arena *arena, struct span text, struct span **ret, size_t *ret_count)
+bool json_text_read_array(struct arena *arena, struct span text, struct span **ret, size_t *ret_count)
 {
     struct scan scan = scan_of(text);
     *ret_count = 0;
@@ -207,12 +207,12 @@ static void add_member(struct buffer *text, const struct json_member *member)
 }
 
 /* Both sides sorted, then walked in step: a command may name thousands of keys. */
-bool json_merge(struct arena *arena, struct span object, const struct json_member *changes, size_t count,
-                struct span *ret)
+bool json_text_merge(struct arena *arena, struct span object, const struct json_member *changes, size_t count,
+                     struct span *ret)
 {
     struct json_member *present, *sorted = arena_take(arena, count * sizeof(*sorted));
     size_t present_count;
-    if (!sorted || !json_read_object(arena, object.at ? object : SPAN_LITERAL("{}"), &present, &present_count))
+    if (!sorted || !json_text_read_object(arena, object.at ? object : SPAN_LITERAL("{}"), &present, &present_count))
         return false;
     if (count)
         memcpy(sorted, changes, count * sizeof(*sorted));
@@ -233,11 +233,11 @@ bool json_merge(struct arena *arena, struct span object, const struct json_membe
     return ret->at != NULL;
 }
 
-bool json_append(struct arena *arena, struct span array, struct span value, size_t length_max, struct span *ret)
+bool json_text_append(struct arena *arena, struct span array, struct span value, size_t length_max, struct span *ret)
 {
     struct span *elements;
     size_t count;
-    if (!array.at || !json_read_array(arena, array, &elements, &count))
+    if (!array.at || !json_text_read_array(arena, array, &elements, &count))
         count = 0;
     struct buffer text = BUFFER_EMPTY;
     buffer_add_byte(&text, '[');
@@ -332,7 +332,7 @@ static bool print_object(struct arena *arena, struct span raw, int depth, struct
 {
     struct json_member *members;
     size_t count;
-    if (!json_read_object(arena, raw, &members, &count))
+    if (!json_text_read_object(arena, raw, &members, &count))
         return false;
     qsort(members, count, sizeof(*members), compare_members);
     buffer_add_byte(into, '{');
@@ -353,7 +353,7 @@ static bool print_array(struct arena *arena, struct span raw, int depth, struct 
 {
     struct span *elements;
     size_t count;
-    if (!json_read_array(arena, raw, &elements, &count))
+    if (!json_text_read_array(arena, raw, &elements, &count))
         return false;
     buffer_add_byte(into, '[');
     for (size_t i = 0; i < count; i++)
@@ -393,18 +393,18 @@ static bool print_value(struct arena *arena, struct span raw, int depth, struct 
     }
 }
 
-bool json_print_canonical(struct arena *arena, struct span text, struct buffer *into)
+bool json_text_print_canonical(struct arena *arena, struct span text, struct buffer *into)
 {
     struct scan scan = scan_of(text);
     struct span raw;
     return take_value(&scan, &raw) && at_end(&scan) && print_value(arena, raw, 0, into);
 }
 
-bool json_equal(struct arena *arena, struct span a, struct span b)
+bool json_text_equal(struct arena *arena, struct span a, struct span b)
 {
     struct arena_mark mark = arena_mark(arena);
     struct buffer left = BUFFER_EMPTY, right = BUFFER_EMPTY;
-    bool equal = json_print_canonical(arena, a, &left) && json_print_canonical(arena, b, &right) &&
+    bool equal = json_text_print_canonical(arena, a, &left) && json_text_print_canonical(arena, b, &right) &&
                  !buffer_failed(&left) && !buffer_failed(&right) && span_equal(buffer_span(&left), buffer_span(&right));
     buffer_done(&left);
     buffer_done(&right);
@@ -412,11 +412,11 @@ bool json_equal(struct arena *arena, struct span a, struct span b)
     return equal;
 }
 
-size_t json_size(struct arena *arena, struct span text)
+size_t json_text_size(struct arena *arena, struct span text)
 {
     struct arena_mark mark = arena_mark(arena);
     struct buffer form = BUFFER_EMPTY;
-    bool printed = json_print_canonical(arena, text, &form) && !buffer_failed(&form);
+    bool printed = json_text_print_canonical(arena, text, &form) && !buffer_failed(&form);
     size_t size = printed ? form.size : SIZE_MAX;
     buffer_done(&form);
     arena_rewind(arena, mark);

@@ -20,27 +20,27 @@ struct json_member
 };
 
 /* The members of an object, the elements of an array. */
-bool json_read_object(struct arena *arena, struct span text, struct json_member **ret, size_t *ret_count);
-bool json_read_array(struct arena *arena, struct span text, struct span **ret, size_t *ret_count);
+bool json_text_read_object(struct arena *arena, struct span text, struct json_member **ret, size_t *ret_count);
+bool json_text_read_array(struct arena *arena, struct span text, struct span **ret, size_t *ret_count);
 
 /* The object with these members added, or put in the place of those of the same name. A null text is an empty object.
  * False: it is no object. */
-bool json_merge(struct arena *arena, struct span object, const struct json_member *changes, size_t count,
-                struct span *ret);
+bool json_text_merge(struct arena *arena, struct span object, const struct json_member *changes, size_t count,
+                     struct span *ret);
 
 /* The array with `value` at its end, at most `length_max` long: the oldest are dropped. Anything that is not an array
  * counts as an empty one. */
-bool json_append(struct arena *arena, struct span array, struct span value, size_t length_max, struct span *ret);
+bool json_text_append(struct arena *arena, struct span array, struct span value, size_t length_max, struct span *ret);
 
 /* The value in the one form that equal values share: keys sorted, no white space, numbers as digits and exponent. It
  * does not depend on whether the text went through PostgreSQL, which prints 1e2 as 100, so neither do the two questions
  * that are decided by it (PROTOCOL B3): are two values equal, and how large is one. */
-bool json_print_canonical(struct arena *arena, struct span text, struct buffer *into);
+bool json_text_print_canonical(struct arena *arena, struct span text, struct buffer *into);
 
 /* Equal as jsonb compares: 1.0 is 1, order of keys does not matter. */
-bool json_equal(struct arena *arena, struct span a, struct span b);
+bool json_text_equal(struct arena *arena, struct span a, struct span b);
 
 /* Bytes of the canonical form; SIZE_MAX when it is no JSON. */
-size_t json_size(struct arena *arena, struct span text);
+size_t json_text_size(struct arena *arena, struct span text);
 
 #endif

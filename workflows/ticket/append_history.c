@@ -15,26 +15,19 @@ struct append
 };
 
 static const struct parameter entry_parameters[] = {
-    { .name = "people_id", .kind = PARAMETER_ID, .offset = offsetof(struct entry, people_id),
-      .flags = PARAMETER_NULLABLE, .description = "The person it is about, or who did it." },
-    { .name = "when", .kind = PARAMETER_TIME, .offset = offsetof(struct entry, when), .flags = PARAMETER_NULLABLE,
-      .description = "When it happened; now when absent." },
-    { .name = "who", .kind = PARAMETER_TEXT, .offset = offsetof(struct entry, who), .flags = PARAMETER_NULLABLE,
-      .maximum = WORD_SIZE_MAX, .description = "Who did it; the command's actor when absent." },
-    { .name = "action", .kind = PARAMETER_TEXT, .offset = offsetof(struct entry, action), .flags = PARAMETER_REQUIRED,
-      .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "What was done." },
-    { .name = "details", .kind = PARAMETER_JSON, .offset = offsetof(struct entry, details),
-      .flags = PARAMETER_NULLABLE, .description = "Any JSON." },
-    { .name = "previous_state", .kind = PARAMETER_JSON, .offset = offsetof(struct entry, previous_state),
-      .flags = PARAMETER_NULLABLE, .description = "Any JSON." },
+    PARAMETER(entry, people_id, ID, NULLABLE, .description = "The person it is about, or who did it."),
+    PARAMETER(entry, when, TIME, NULLABLE, .description = "When it happened; now when absent."),
+    PARAMETER(entry, who, TEXT, NULLABLE, .maximum = WORD_SIZE_MAX,
+              .description = "Who did it; the command's actor when absent."),
+    PARAMETER(entry, action, TEXT, REQUIRED, .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "What was done."),
+    PARAMETER(entry, details, JSON, NULLABLE, .description = "Any JSON."),
+    PARAMETER(entry, previous_state, JSON, NULLABLE, .description = "Any JSON."),
     { .name = NULL },
 };
 
 static const struct parameter parameters[] = {
-    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct append, ticket_id),
-      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
-    { .name = "entry", .kind = PARAMETER_OBJECT, .offset = offsetof(struct append, entry), .flags = PARAMETER_REQUIRED,
-      .members = entry_parameters, .description = "The new entry." },
+    PARAMETER(append, ticket_id, ID, REQUIRED, .description = "The ticket."),
+    PARAMETER(append, entry, OBJECT, REQUIRED, .members = entry_parameters, .description = "The new entry."),
     { .name = NULL },
 };
 

@@ -7,12 +7,9 @@ struct assign
 };
 
 static const struct parameter parameters[] = {
-    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct assign, ticket_id),
-      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
-    { .name = "assigned_person_id", .kind = PARAMETER_ID, .offset = offsetof(struct assign, assigned_person_id),
-      .flags = PARAMETER_NULLABLE, .description = "The person; absent: kept, null or 1: nobody." },
-    { .name = "assigned_group_id", .kind = PARAMETER_ID, .offset = offsetof(struct assign, assigned_group_id),
-      .flags = PARAMETER_NULLABLE, .description = "The group; absent: kept, null or 1: nobody." },
+    PARAMETER(assign, ticket_id, ID, REQUIRED, .description = "The ticket."),
+    PARAMETER(assign, assigned_person_id, ID, NULLABLE, .description = "The person; absent: kept, null or 1: nobody."),
+    PARAMETER(assign, assigned_group_id, ID, NULLABLE, .description = "The group; absent: kept, null or 1: nobody."),
     { .name = NULL },
 };
 
@@ -41,8 +38,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse(decision, REASON_NOT_FOUND);
         return;
     }
-    struct assignment assignment =
-        assignment_read(command, assign->assigned_person_id, assign->assigned_group_id);
+    struct assignment assignment = assignment_read(command, assign->assigned_person_id, assign->assigned_group_id);
     if (!assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
     {
         decision_leave(decision);

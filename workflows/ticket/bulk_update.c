@@ -11,18 +11,15 @@ struct bulk
 };
 
 static const struct parameter parameters[] = {
-    { .name = "ticket_ids", .kind = PARAMETER_IDS, .offset = offsetof(struct bulk, ticket_ids),
-      .flags = PARAMETER_REQUIRED, .minimum = 1, .maximum = BULK_MAX, .description = "The tickets, each once." },
-    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct bulk, status), .flags = PARAMETER_NULLABLE,
-      .names = &names_ticket_status, .description = "The status to go to; one ticket that may not rejects all." },
-    { .name = "priority", .kind = PARAMETER_NAME, .offset = offsetof(struct bulk, priority),
-      .flags = PARAMETER_NULLABLE, .names = &names_ticket_priority, .description = "The priority." },
-    { .name = "assigned_person_id", .kind = PARAMETER_ID, .offset = offsetof(struct bulk, assigned_person_id),
-      .flags = PARAMETER_NULLABLE, .description = "The person; absent: kept, null or 1: nobody." },
-    { .name = "assigned_group_id", .kind = PARAMETER_ID, .offset = offsetof(struct bulk, assigned_group_id),
-      .flags = PARAMETER_NULLABLE, .description = "The group; absent: kept, null or 1: nobody." },
-    { .name = "comments", .kind = PARAMETER_TEXT, .offset = offsetof(struct bulk, comments),
-      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of the tickets' comments." },
+    PARAMETER(bulk, ticket_ids, IDS, REQUIRED, .minimum = 1, .maximum = BULK_MAX,
+              .description = "The tickets, each once."),
+    PARAMETER(bulk, status, NAME, NULLABLE, .names = &names_ticket_status,
+              .description = "The status to go to; one ticket that may not rejects all."),
+    PARAMETER(bulk, priority, NAME, NULLABLE, .names = &names_ticket_priority, .description = "The priority."),
+    PARAMETER(bulk, assigned_person_id, ID, NULLABLE, .description = "The person; absent: kept, null or 1: nobody."),
+    PARAMETER(bulk, assigned_group_id, ID, NULLABLE, .description = "The group; absent: kept, null or 1: nobody."),
+    PARAMETER(bulk, comments, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,
+              .description = "Take the place of the tickets' comments."),
     { .name = NULL },
 };
 
@@ -58,8 +55,7 @@ static bool check(const struct bulk *bulk, const struct rows *rows, struct decis
             decision_refuse_row(decision, REASON_NOT_FOUND, "ticket_id", id);
             return false;
         }
-        if (bulk->status &&
-            transition_check(&machine_ticket, ticket->status, bulk->status) == TRANSITION_REFUSED)
+        if (bulk->status && transition_check(&machine_ticket, ticket->status, bulk->status) == TRANSITION_REFUSED)
         {
             decision_refuse_transition(decision, &machine_ticket, ticket->status, bulk->status);
             decision_add_int(decision, "ticket_id", id);
@@ -94,8 +90,9 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     bool assigns = assignment.person_given || assignment.group_given;
     if (!bulk->status && !bulk->priority && !bulk->comments.at && !assigns)
     {
-        decision_refuse_parameter(decision, "", "expected at least one of status, priority, assigned_person_id, "
-                                                "assigned_group_id, comments");
+        decision_refuse_parameter(decision, "",
+                                  "expected at least one of status, priority, assigned_person_id, "
+                                  "assigned_group_id, comments");
         return;
     }
     if (!check(bulk, rows, decision))

@@ -8,16 +8,13 @@ struct escalate
 };
 
 static const struct parameter parameters[] = {
-    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct escalate, ticket_id),
-      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
-    { .name = "level", .kind = PARAMETER_INTEGER, .offset = offsetof(struct escalate, level),
-      .flags = PARAMETER_NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
-      .description = "The level to go to; the next one when absent." },
-    { .name = "assigned_person_id", .kind = PARAMETER_ID, .offset = offsetof(struct escalate, assigned_person_id),
-      .flags = PARAMETER_NULLABLE,
-      .description = "The person; without a person or group the escalation matrix says, else the assignment stays." },
-    { .name = "assigned_group_id", .kind = PARAMETER_ID, .offset = offsetof(struct escalate, assigned_group_id),
-      .flags = PARAMETER_NULLABLE, .description = "The group; as the person." },
+    PARAMETER(escalate, ticket_id, ID, REQUIRED, .description = "The ticket."),
+    PARAMETER(escalate, level, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
+              .description = "The level to go to; the next one when absent."),
+    PARAMETER(escalate, assigned_person_id, ID, NULLABLE,
+              .description =
+                  "The person; without a person or group the escalation matrix says, else the assignment stays."),
+    PARAMETER(escalate, assigned_group_id, ID, NULLABLE, .description = "The group; as the person."),
     { .name = NULL },
 };
 

@@ -9,12 +9,10 @@ struct change
 };
 
 static const struct parameter parameters[] = {
-    { .name = "ticket_id", .kind = PARAMETER_ID, .offset = offsetof(struct change, ticket_id),
-      .flags = PARAMETER_REQUIRED, .description = "The ticket." },
-    { .name = "status", .kind = PARAMETER_NAME, .offset = offsetof(struct change, status), .flags = PARAMETER_REQUIRED,
-      .names = &names_ticket_status, .description = "The status to go to." },
-    { .name = "comments", .kind = PARAMETER_TEXT, .offset = offsetof(struct change, comments),
-      .flags = PARAMETER_NULLABLE, .maximum = TEXT_SIZE_MAX, .description = "Take the place of the ticket's comments." },
+    PARAMETER(change, ticket_id, ID, REQUIRED, .description = "The ticket."),
+    PARAMETER(change, status, NAME, REQUIRED, .names = &names_ticket_status, .description = "The status to go to."),
+    PARAMETER(change, comments, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,
+              .description = "Take the place of the ticket's comments."),
     { .name = NULL },
 };
 

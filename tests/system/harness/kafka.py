@@ -21,7 +21,7 @@ class Kafka:
     def create_topics(self, partitions_by_topic):
         topics = [NewTopic(name, count, 1) for name, count in partitions_by_topic.items()]
         for future in self.admin.create_topics(topics, operation_timeout=30).values():
-            future.result()
+            future.result(30)
         until("the topics have leaders", lambda: all(self.has_leaders(name) for name in partitions_by_topic), 30)
 
     def has_leaders(self, topic):
@@ -34,14 +34,14 @@ class Kafka:
     def topic_settings(self, topic):
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         return {name: entry.value for name, entry in
-                self.admin.describe_configs([resource])[resource].result().items()}
+                self.admin.describe_configs([resource])[resource].result(30).items()}
 
     def committed(self, group, topic):
         partitions = [TopicPartition(topic, number) for number in self.partitions(topic)]
         request = ConsumerGroupTopicPartitions(group, partitions)
         try:
             answer = self.admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=10)
-            return {each.partition: each.offset for each in answer[group].result().topic_partitions}
+            return {each.partition: each.offset for each in answer[group].result(30).topic_partitions}
         except KafkaException:
             return {}
 
@@ -52,7 +52,7 @@ class Kafka:
 
         def moved():
             try:
-                answer = self.admin.alter_consumer_group_offsets([request])[group].result()
+                answer = self.admin.alter_consumer_group_offsets([request])[group].result(30)
                 return all(each.error is None for each in answer.topic_partitions)
             except KafkaException as error:
                 if error.args[0].code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP,
@@ -62,7 +62,7 @@ class Kafka:
         until(f"the group {group} is empty and its offsets are moved", moved, 60, pause=0.2)
 
     def group_members(self, group):
-        return len(self.admin.describe_consumer_groups([group], request_timeout=10)[group].result().members)
+        return len(self.admin.describe_consumer_groups([group], request_timeout=10)[group].result(30).members)
 
     def ends(self, topic):
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"ends-{uuid.uuid4()}"})

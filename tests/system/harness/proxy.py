@@ -1,7 +1,7 @@
 """A proxy between a worker and the broker that understands just enough of Kafka to hold a request back.
 
 It reads frames, tells requests by their API key, and puts its own port into the answers that name the broker's, so that
-clients come back to it. The versions that librdkafka 2.0.2 speaks write a broker as (string host, int32 port).
+clients come back to it: a broker is written as its host and, right behind it, its port in four bytes.
 """
 
 import socket
@@ -95,8 +95,7 @@ class Proxy:
         self.broker, self.on_request = (host, int(port)), on_request
         self.listener = socket.create_server((host, 0))
         self.port = self.listener.getsockname()[1]
-        name = struct.pack(">h", len(host)) + host.encode()
-        self.ports = (name + struct.pack(">i", int(port)), name + struct.pack(">i", self.port))
+        self.ports = tuple(host.encode() + struct.pack(">i", each) for each in (int(port), self.port))
         self.connections = []
         threading.Thread(target=self.accept, daemon=True).start()
 

@@ -1,0 +1,26 @@
+-- R2: the same statements in one pipelined round trip.
+\set n :n + 1
+\set id random(1, :tickets)
+\set person random(2, 500)
+\set r random(1, 9000000000000000000)
+\startpipeline
+BEGIN;
+SELECT kafka_offset, fence, body_digest, partition_id FROM interlock.inbox WHERE identity = md5(:r::text)::uuid;
+SELECT id, version, status, level, escalated, priority, category, site_id, client_id, assigned_person_id,
+    assigned_group_id, history_count, comments, modified_at FROM interlock.ticket WHERE id = :id FOR NO KEY UPDATE;
+UPDATE interlock.ticket SET version = version + 1, level = level + 1, escalated = true,
+    assigned_person_id = :person, history_count = history_count + 1, modified_at = clock_timestamp(),
+    modified_by = 'user/' || :person::int WHERE id = :id;
+INSERT INTO interlock.ticket_history (ticket_id, seq, occurred_at, who, action, previous_state)
+    VALUES (:id, :client_id * 100000000::int8 + :n, clock_timestamp(), 'user/' || :person::int, 'ESCALATION',
+    '{"status": "OPEN","level": 1,"priority": "LOW","assigned_person_id": 7,"assigned_group_id": null,"version": 3}');
+INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id)
+    VALUES (md5(:r::text)::uuid, md5(:n::text)::uuid, :n, 1, :client_id + 1);
+INSERT INTO interlock.audit_event (event_id, kafka_offset, fence, changed_at, version_from, version_to, person_old,
+    person_new, partition_id, lock_wait_us, transaction_us, outcome, operation, format, aggregate, command_source,
+    command_id, command_type, status_old, status_new, changed_by, correlation_id, metadata)
+    VALUES (md5(:r::text)::uuid, :n, 1, clock_timestamp(), 1, 2, 7, :person, :client_id + 1, 400, 1900, 'applied',
+    'ESCALATION', 1, 'ticket/' || :id::int8, '/bench', md5(:r::text)::uuid::text, 'ticket.escalate', 'OPEN',
+    'OPEN', 'user/' || :person::int, 'c-' || :n::int8, '{"level": {"old": 0,"new": 1}}');
+COMMIT;
+\endpipeline

@@ -1,0 +1,111 @@
+"""Numbers into text: lines for the terminal, tables for bench/README.md."""
+
+import datetime
+import os
+import platform
+import re
+import statistics
+import subprocess
+
+from .stack import ROOT, call
+
+README = ROOT / "bench" / "README.md"
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def spread(values, form="{:,.0f}"):
+    """The median, and how far the runs lie apart."""
+    middle = statistics.median(values)
+    if len(values) == 1 or not middle:
+        return form.format(middle)
+    return f"{form.format(middle)} ({form.format(min(values))} to {form.format(max(values))})"
+
+
+def total_cpu(result):
+    return sum(result["cpu_ms"].values())
+
+
+def drain_line(result):
+    cpu = " / ".join(f"{result['cpu_ms'][name]:.1f}" for name in ("worker", "postgresql", "kafka", "redis"))
+    return (f"{result['rate']:9,.0f}/s; batch {result['batch']:.0f}, publication {result['publication']:.0f}; "
+            f"CPU ms per 1,000: {cpu} = {total_cpu(result):.1f}; peak {result['memory_mib']:.0f} MiB; "
+            f"WAL {result['wal_bytes']:.0f} B; others used {result['others']:.0%} of the machine")
+
+
+def latency_line(result):
+    values = " / ".join(f"{result[name] / 1000:.1f}" for name in ("p50_us", "p90_us", "p99_us", "p999_us", "max_us"))
+    missing = f"; MISSING {result['missing']}" if result["missing"] else ""
+    return (f"p50 / p90 / p99 / p99.9 / max ms: {values}; batch {result['batch']:.0f}; "
+            f"{result['cores']:.2f} cores{missing}")
+
+
+def drain_table(drains):
+    lines = ["| delivery | commands/s | batch | CPU ms per 1,000: worker | PostgreSQL | Kafka | Redis | all | peak MiB | WAL B | HOT |",
+             "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
+    for delivery, runs in drains.items():
+        def median(pick, form="{:.1f}"):
+            return form.format(statistics.median(pick(r) for r in runs))
+        lines.append("| " + " | ".join([
+            delivery.replace("_", " "), spread([r["rate"] for r in runs]), median(lambda r: r["batch"], "{:.0f}"),
+            *[median(lambda r, n=n: r["cpu_ms"][n]) for n in ("worker", "postgresql", "kafka", "redis")],
+            median(total_cpu), median(lambda r: r["memory_mib"], "{:.0f}"), median(lambda r: r["wal_bytes"], "{:.0f}"),
+            median(lambda r: r["hot_updates"], "{:.0%}")]) + " |")
+    return lines
+
+
+def baseline_table(runs, rate):
+    names = {"single": "single (R1): one command a transaction, statement after statement",
+             "piped": "piped (R2): the same in one pipelined round trip",
+             "set": "set (R3): a set-based batch of 128, no Kafka, no network"}
+    lines = ["| baseline | commands/s | clients | PostgreSQL CPU ms per 1,000 | Interlock to it |", "|---|---|--:|--:|--:|"]
+    for kind, name in names.items():
+        rates = [run[kind]["rate"] for run in runs]
+        lines.append(f"| {name} | {spread(rates)} | {runs[-1][kind]['clients']} | "
+                     f"{statistics.median(run[kind]['cpu_ms']['postgresql'] for run in runs):.0f} | "
+                     + (f"{rate / statistics.median(rates):.1f} x |" if rate else "|"))
+    return lines
+
+
+def latency_table(results):
+    lines = ["| delivery | rate | p50 ms | p90 | p99 | p99.9 | max | batch | cores used |", "|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
+    for result in results:
+        values = " | ".join(f"{result[n] / 1000:.1f}" for n in ("p50_us", "p90_us", "p99_us", "p999_us", "max_us"))
+        lines.append(f"| {result['delivery'].replace('_', ' ')} | {result['rate']:,} ({result['of']}) | {values} | "
+                     f"{result['batch']:.0f} | {result['cores']:.2f} |")
+    return lines
+
+
+def growth_table(results, base):
+    lines = ["| stream | commands/s | of the base | batch | all CPU ms per 1,000 | peak MiB |", "|---|--:|--:|--:|--:|--:|"]
+    for name, r in results.items():
+        share = f"{r['rate'] / base:.0%}" if base else ""
+        lines.append(f"| {name} | {r['rate']:,.0f} | {share} | {r['batch']:.0f} | {total_cpu(r):.1f} | {r['memory_mib']:.0f} |")
+    return lines
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
+    with open("/proc/meminfo", encoding="ascii") as file:
+        memory = int(file.readline().split()[1]) // 1024 // 1024
+    versions = (ROOT / "deploy" / "versions").read_text(encoding="utf-8")
+    kafka = re.search(r"^KAFKA_VERSION=(.*)$", versions, re.M).group(1)
+    postgresql = call(["psql", "--version"]).split()[2]
+    redis = re.search(r"v=([\d.]+)", call(["redis-server", "--version"])).group(1)
+    java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr.split('"')[1]
+    return (f"{os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), {memory} GiB, Linux "
+            f"{platform.release()}; PostgreSQL {postgresql}, Redis {redis}, Kafka {kafka} on Java {java}; "
+            f"everything, the clients included, on these cores, over loopback")
+
+
+def write_readme(sections):
+    """`sections`: title to lines. Only what was measured now is replaced."""
+    text = README.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN, 1)
+    old, tail = rest.split(END, 1)
+    kept = dict(re.findall(r"^### (.*?)\n\n(.*?)(?=^### |\Z)", old.strip() + "\n", re.M | re.S))
+    stamp = f"Measured {datetime.date.today().isoformat()} on {machine()}."
+    for title, lines in sections.items():
+        kept[title] = stamp + "\n\n" + "\n".join(lines) + "\n"
+    body = "\n".join(f"### {title}\n\n{content.strip()}\n" for title, content in sorted(kept.items()))
+    README.write_text(f"{head}{BEGIN}\n\n{body}\n{END}{tail}", encoding="utf-8")

@@ -1,0 +1,388 @@
+#include "tests/fakes/pq.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum
+{
+    SOCKET = 1000, /* never touched: poll is ours */
+    PARAMETER_BYTES_MAX = 65536,
+};
+
+/* libpq's types are opaque, so these stand for them. */
+struct fake_result
+{
+    const struct pq_row *row;
+};
+
+static struct
+{
+    const struct pq_row *next;
+    int64_t now_us, answer_at_us; /* 0: the delay of the next row has not begun */
+    bool bad;
+    PGTransactionStatusType transaction;
+    PQnoticeReceiver on_notice;
+    void *notice_owner;
+    int parameter_count;
+    struct span parameters[PQ_PARAMETERS_MAX];
+    char bytes[PARAMETER_BYTES_MAX];
+} world;
+
+static char connection;
+
+/* --- the script ------------------------------------------------------------------------------------------------ */
+
+static void assert_used_up(void)
+{
+    if (world.next && world.next->function)
+        fail_msg("%s(%s) was expected and never came", world.next->function, world.next->text ? world.next->text : "");
+}
+
+void pq_play(const struct pq_row *rows)
+{
+    assert_used_up();
+    world.next = rows;
+    world.answer_at_us = 0;
+    if (world.now_us == 0)
+        world.now_us = 1000000;
+}
+
+void pq_end(void)
+{
+    assert_used_up();
+    memset(&world, 0, sizeof(world));
+}
+
+int64_t pq_now_us(void)
+{
+    return world.now_us;
+}
+
+static bool is_next(const char *function)
+{
+    return world.next && world.next->function && strcmp(world.next->function, function) == 0;
+}
+
+static const struct pq_row *take(const char *function, const char *text)
+{
+    if (!is_next(function))
+        fail_msg("%s(%s) was called, expected was %s(%s)", function, text ? text : "",
+                 world.next && world.next->function ? world.next->function : "nothing more",
+                 world.next && world.next->text ? world.next->text : "");
+    if (text && world.next->text && strcmp(text, world.next->text) != 0)
+        fail_msg("%s got\n%s\nexpected was\n%s", function, text, world.next->text);
+    if (world.next->fails || world.next->breaks)
+        world.bad = true;
+    world.answer_at_us = 0;
+    return world.next++;
+}
+
+/* --- the connection -------------------------------------------------------------------------------------------- */
+
+PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname)
+{
+    (void)keywords;
+    (void)values;
+    (void)expand_dbname;
+    const struct pq_row *row = take("PQconnectStartParams", NULL);
+    world.bad = row->status == CONNECTION_BAD;
+    world.transaction = PQTRANS_IDLE;
+    return row->fails ? NULL : (PGconn *)(void *)&connection;
+}
+
+PostgresPollingStatusType __wrap_PQconnectPoll(PGconn *conn)
+{
+    (void)conn;
+    return (PostgresPollingStatusType)take("PQconnectPoll", NULL)->status;
+}
+
+ConnStatusType __wrap_PQstatus(const PGconn *conn)
+{
+    return conn == NULL || world.bad ? CONNECTION_BAD : CONNECTION_OK;
+}
+
+PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn)
+{
+    return conn == NULL || world.bad ? PQTRANS_UNKNOWN : world.transaction;
+}
+
+char *__wrap_PQerrorMessage(const PGconn *conn)
+{
+    static char message[] = "connection to server was lost\n";
+    (void)conn;
+    return message;
+}
+
+int __wrap_PQsocket(const PGconn *conn)
+{
+    return conn ? SOCKET : -1;
+}
+
+char *__wrap_PQhost(const PGconn *conn)
+{
+    static char host[] = "db.example";
+    (void)conn;
+    return host;
+}
+
+char *__wrap_PQport(const PGconn *conn)
+{
+    static char port[] = "5432";
+    (void)conn;
+    return port;
+}
+
+void __wrap_PQfinish(PGconn *conn)
+{
+    if (conn)
+        take("PQfinish", NULL);
+}
+
+int __wrap_PQsetnonblocking(PGconn *conn, int arg)
+{
+    (void)conn;
+    assert_int_equal(arg, 1);
+    return 0;
+}
+
+int __wrap_PQenterPipelineMode(PGconn *conn)
+{
+    (void)conn;
+    world.transaction = PQTRANS_IDLE;
+    return !take("PQenterPipelineMode", NULL)->fails;
+}
+
+PQnoticeReceiver __wrap_PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
+{
+    (void)conn;
+    world.on_notice = proc;
+    world.notice_owner = arg;
+    return NULL;
+}
+
+/* --- sending --------------------------------------------------------------------------------------------------- */
+
+static void keep_parameters(int count, const char *const *values, const int *lengths)
+{
+    size_t used = 0;
+
+    if (count == 0)
+        return;
+    assert_true(count <= PQ_PARAMETERS_MAX);
+    world.parameter_count = count;
+    for (int i = 0; i < count; i++)
+    {
+        size_t size = values[i] == NULL ? 0 : lengths ? (size_t)lengths[i] : strlen(values[i]);
+        assert_true(used + size <= sizeof(world.bytes));
+        if (size > 0)
+            memcpy(world.bytes + used, values[i], size);
+        world.parameters[i] = values[i] ? (struct span){ world.bytes + used, size } : SPAN_NULL;
+        used += size;
+    }
+}
+
+int pq_parameter_count(void)
+{
+    return world.parameter_count;
+}
+
+struct span pq_parameter(int index)
+{
+    assert_true(index < world.parameter_count);
+    return world.parameters[index];
+}
+
+static int sent(const struct pq_row *row)
+{
+    world.transaction = PQTRANS_ACTIVE;
+    return !row->fails;
+}
+
+int __wrap_PQsendQueryParams(PGconn *conn, const char *command, int count, const Oid *types, const char *const *values,
+                             const int *lengths, const int *formats, int format)
+{
+    (void)conn;
+    (void)types;
+    (void)formats;
+    (void)format;
+    keep_parameters(count, values, lengths);
+    return sent(take("PQsendQueryParams", command));
+}
+
+int __wrap_PQsendPrepare(PGconn *conn, const char *name, const char *query, int count, const Oid *types)
+{
+    (void)conn;
+    (void)count;
+    (void)types;
+    assert_non_null(name);
+    return sent(take("PQsendPrepare", query));
+}
+
+int __wrap_PQsendQueryPrepared(PGconn *conn, const char *name, int count, const char *const *values, const int *lengths,
+                               const int *formats, int format)
+{
+    (void)conn;
+    for (int i = 0; i < count; i++)
+        assert_int_equal(formats[i], 1);
+    assert_int_equal(format, 1);
+    keep_parameters(count, values, lengths);
+    return sent(take("PQsendQueryPrepared", name));
+}
+
+int __wrap_PQpipelineSync(PGconn *conn)
+{
+    (void)conn;
+    return sent(take("PQpipelineSync", NULL));
+}
+
+/* Scripted only where it fails or has to be called again (status 1). */
+int __wrap_PQflush(PGconn *conn)
+{
+    (void)conn;
+    if (!is_next("PQflush"))
+        return 0;
+    const struct pq_row *row = take("PQflush", NULL);
+    return row->fails ? -1 : row->status;
+}
+
+/* --- hearing --------------------------------------------------------------------------------------------------- */
+
+int __wrap_PQconsumeInput(PGconn *conn)
+{
+    (void)conn;
+    return is_next("PQconsumeInput") ? !take("PQconsumeInput", NULL)->fails : 1;
+}
+
+/* Starts the next row's delay, where it has one; tells whether it is over. */
+static bool is_there(void)
+{
+    if (world.next == NULL || world.next->function == NULL || world.next->delay_us == 0)
+        return true;
+    if (world.answer_at_us == 0)
+        world.answer_at_us = world.next->delay_us == PQ_SILENT ? INT64_MAX : world.now_us + world.next->delay_us;
+    return world.now_us >= world.answer_at_us;
+}
+
+int __wrap_PQisBusy(PGconn *conn)
+{
+    (void)conn;
+    return is_next("PQconsumeInput") || !is_there();
+}
+
+static PGresult *make_result(const struct pq_row *row)
+{
+    struct fake_result *result = malloc(sizeof(*result));
+    assert_non_null(result);
+    result->row = row;
+    return (PGresult *)(void *)result;
+}
+
+PGresult *__wrap_PQgetResult(PGconn *conn)
+{
+    (void)conn;
+    while (is_next("notice"))
+    {
+        PGresult *notice = make_result(take("notice", NULL));
+        world.on_notice(world.notice_owner, notice);
+        __wrap_PQclear(notice);
+    }
+    const struct pq_row *row = take("PQgetResult", NULL);
+    if (row->status == PGRES_PIPELINE_SYNC)
+        world.transaction = row->transaction;
+    return row->status == PQ_NULL ? NULL : make_result(row);
+}
+
+static const struct pq_row *row_of(const PGresult *result)
+{
+    return ((const struct fake_result *)(const void *)result)->row;
+}
+
+ExecStatusType __wrap_PQresultStatus(const PGresult *result)
+{
+    return result ? (ExecStatusType)row_of(result)->status : PGRES_FATAL_ERROR;
+}
+
+char *__wrap_PQresultErrorField(const PGresult *result, int field)
+{
+    static char texts[6][512];
+    const struct pq_row *row = result ? row_of(result) : NULL;
+    const struct
+    {
+        int field;
+        const char *text;
+    } fields[] = {
+        { PG_DIAG_SQLSTATE, row ? row->sqlstate : NULL },
+        { PG_DIAG_MESSAGE_PRIMARY, row ? row->message : NULL },
+        { PG_DIAG_MESSAGE_DETAIL, row ? row->detail : NULL },
+        { PG_DIAG_SEVERITY_NONLOCALIZED, row ? row->severity : NULL },
+        { PG_DIAG_CONSTRAINT_NAME, row ? row->constraint : NULL },
+        { PG_DIAG_COLUMN_NAME, row ? row->column : NULL },
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if (fields[i].field == field && fields[i].text)
+        {
+            snprintf(texts[i], sizeof(texts[i]), "%s", fields[i].text);
+            return texts[i];
+        }
+    return NULL;
+}
+
+static char *value_of(const PGresult *result)
+{
+    static char value[512];
+    snprintf(value, sizeof(value), "%s", row_of(result)->value ? row_of(result)->value : "");
+    return value;
+}
+
+char *__wrap_PQcmdStatus(PGresult *result)
+{
+    return value_of(result);
+}
+
+char *__wrap_PQgetvalue(const PGresult *result, int row, int field)
+{
+    (void)row;
+    (void)field;
+    return value_of(result);
+}
+
+void __wrap_PQclear(PGresult *result)
+{
+    free(result);
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------ */
+
+/* The socket takes everything; what there is to read comes when the next row says so. */
+int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms)
+{
+    int64_t until_us = world.now_us + (int64_t)timeout_ms * 1000;
+
+    assert_int_equal(count, 1);
+    assert_int_equal(waited->fd, SOCKET);
+    assert_true(timeout_ms > 0);
+    if (is_next("poll"))
+    {
+        errno = take("poll", NULL)->status;
+        return -1;
+    }
+    waited->revents = waited->events;
+    if (waited->events & POLLOUT || is_there())
+        return 1;
+    bool in_time = world.answer_at_us <= until_us;
+    world.now_us = in_time ? world.answer_at_us : until_us;
+    return in_time;
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+    (void)clock;
+    *ret = (struct timespec){ .tv_sec = world.now_us / 1000000, .tv_nsec = world.now_us % 1000000 * 1000 };
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* World: a real PostgreSQL database of a test's own, and batches on it. Nothing in it is a fake but the publisher: what
+ * a batch answers stays in the deliveries.
+ *
+ * It needs DATABASE_URL (deploy/stack env prints it) and a role that may create databases. Each test has a copy of one
+ * freshly made database, under a name that no other process uses.
+ *
+ * Threads    the test's.
+ * Ownership  deliveries live until world_tear_down.
+ * Failure    cmocka's asserts.
+ */
+#ifndef TESTS_FAKES_WORLD_H
+#define TESTS_FAKES_WORLD_H
+
+#include <libpq-fe.h>
+
+#include "worker/batch.h"
+#include "worker/database.h"
+#include "worker/settings.h"
+
+enum
+{
+    WORLD_DELIVERIES_MAX = 8192,
+    WORLD_PARTITIONS_MAX = 4,
+};
+
+struct world
+{
+    struct settings settings;
+    PGconn *sql; /* a session beside the batches */
+    struct database *database;
+    struct statements *statements;
+    struct batch batch;
+    struct ownership partitions[WORLD_PARTITIONS_MAX]; /* of the topic "commands"; 0 to 3, all ours */
+    atomic_bool revoked;
+    struct delivery deliveries[WORLD_DELIVERIES_MAX];
+    int delivery_count;
+    int64_t next_offset[WORLD_PARTITIONS_MAX];
+};
+
+extern struct world world;
+
+/* Runs the tests, each in a world of its own; without DATABASE_URL it says so, and none is run. */
+#define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+bool world_is_there(void);
+int world_group_set_up(void **state);
+int world_group_tear_down(void **state);
+int world_set_up(void **state);
+int world_tear_down(void **state);
+
+/* A second database as the test began with, in place of the present one. */
+void world_start_anew(void);
+
+/* A message at the next offset of a partition. `key` NULL: none. */
+struct delivery *world_message(int partition, const char *key, const char *value);
+/* A command: {"specversion":"1.0","id":<id>,"source":"/test","type":<type>,<more>"data":<data>}. `more` may be "", or
+ * end with a comma. On partition 0. */
+struct delivery *world_command(const char *key, const char *id, const char *type, const char *more, const char *data);
+/* The same message once more, at its own place, as an owner after a crash gets it. */
+struct delivery *world_again(const struct delivery *first);
+/* The same message at the next offset, as a publisher's duplicate. */
+struct delivery *world_duplicate(const struct delivery *first);
+
+/* The decode function of the batches: the real envelope. A test may put its own in front: it returns false for what the
+ * envelope is to decode. */
+extern bool (*world_decode)(struct delivery *delivery, struct arena *arena, struct command *ret);
+enum decode_result world_decode_message(struct delivery *delivery, struct arena *arena, struct command *ret);
+
+enum batch_end world_run_as(struct delivery *const *deliveries, int count, struct batch_mode mode);
+/* It has to end with BATCH_DONE. */
+void world_run(struct delivery *const *deliveries, int count);
+void world_run_one(struct delivery *delivery);
+
+/* The owner of a partition changes: a takeover. Deliveries made from now on are the new owner's. */
+void world_take_over(int partition);
+/* PROTOCOL R1: the takeover found offsets gone back, with everything below `below` published. */
+void world_rewind(int partition, int64_t below);
+
+/* The only field of a query's only row; "(null)" and "(none)". Valid until the next call but seven. */
+const char *world_ask(const char *format, ...) __attribute__((format(printf, 1, 2)));
+const char *world_ask_on(PGconn *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+PGconn *world_session(void); /* another one; the caller ends it with PQfinish */
+/* Waits until the query answers `expected`, within far more time than it ever takes. */
+void world_await(const char *expected, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A member of the delivery's event by its path ("data.version.to"), as JSON text; "(none)" where there is none. */
+const char *world_event(const struct delivery *delivery, const char *path);
+/* "applied", "unchanged", "rejected:<reason>", or the answer where it is no event. */
+const char *world_outcome(const struct delivery *delivery);
+
+#endif

@@ -1,0 +1,404 @@
+/* fake: world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/world.h"
+
+/* What a batch writes and answers for each outcome, on a real PostgreSQL. */
+
+static struct delivery *create(int ticket)
+{
+    char key[32], id[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(id, sizeof(id), "create-%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
+    return world_command(key, id, "ticket.create", "", data);
+}
+
+static struct delivery *escalate(int ticket, const char *id, const char *more)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    return world_command(key, id, "ticket.escalate", more, data);
+}
+
+static struct delivery *transition(int ticket, const char *id, const char *status)
+{
+    char key[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"status\":\"%s\"}", ticket, status);
+    return world_command(key, id, "ticket.transition", "", data);
+}
+
+#define assert_event(delivery, path, json) assert_string_equal(world_event((delivery), (path)), (json))
+#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
+#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
+
+/* --- outcomes -------------------------------------------------------------------------------------------------- */
+
+static void an_applied_command_leaves_its_rows_and_its_event(void **state)
+{
+    (void)state;
+    world_run_one(create(42));
+    struct delivery *delivery =
+        escalate(42, "e-1", "\"actor\":\"user/9\",\"correlationid\":\"c-17\",\"traceparent\":\"00-aa-bb-01\",");
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+    assert_sql("1 t 2 user/9 1", "SELECT level || ' ' || left(escalated::text, 1) || ' ' || version || ' ' || "
+                                 "modified_by || ' ' || history_count FROM interlock.ticket WHERE id = 42");
+    assert_sql("ESCALATION user/9 0", "SELECT action || ' ' || who || ' ' || (previous_state->>'level') "
+                                      "FROM interlock.ticket_history WHERE ticket_id = 42 AND action = 'ESCALATION'");
+    assert_sql("2", "SELECT count(*) FROM interlock.inbox");
+    assert_sql("1 1 1 f", "SELECT partition_id || ' ' || kafka_offset || ' ' || fence || ' ' || left(parked::text, 1) "
+                          "FROM interlock.inbox WHERE kafka_offset = 1");
+    assert_event(delivery, "data.operation", "\"ESCALATION\"");
+    assert_event(delivery, "data.version", "{\"from\":1,\"to\":2}");
+    assert_event(delivery, "data.status", "{\"old\":\"NEW\",\"new\":\"NEW\"}");
+    assert_event(delivery, "data.metadata", "{\"level\":{\"old\":0,\"new\":1}}");
+    assert_event(delivery, "subject", "\"ticket/42\"");
+    assert_event(delivery, "correlationid", "\"c-17\"");
+    assert_event(delivery, "causationid", "\"e-1\"");
+    assert_string_equal(delivery->event_key, "ticket/42");
+    /* The row of the audit and the row of the ticket say the same time, and it is the event's. */
+    assert_sql("t",
+               "SELECT a.changed_at = t.modified_at AND h.occurred_at = t.modified_at FROM interlock.audit_event a, "
+               "interlock.ticket t, interlock.ticket_history h WHERE a.kafka_offset = 1 AND h.action = 'ESCALATION'");
+    char expected[64];
+    snprintf(expected, sizeof(expected), "\"%s\"",
+             world_ask("SELECT to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
+                       "FROM interlock.audit_event WHERE kafka_offset = 1"));
+    assert_event(delivery, "time", expected);
+}
+
+static void a_created_row_goes_from_version_0_to_1(void **state)
+{
+    (void)state;
+    struct delivery *delivery = create(7);
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+    assert_event(delivery, "data.version", "{\"from\":0,\"to\":1}");
+    assert_event(delivery, "data.status", "{\"old\":null,\"new\":\"NEW\"}");
+    assert_event(delivery, "data.operation", "\"CREATION\"");
+    assert_sql("t", "SELECT created_at = modified_at FROM interlock.ticket WHERE id = 7");
+}
+
+static void an_unchanged_command_writes_nothing_but_its_record(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *delivery = transition(7, "t-1", "NEW");
+    world_run_one(delivery);
+    assert_outcome(delivery, "unchanged");
+    assert_event(delivery, "data.version", "{\"from\":1,\"to\":1}");
+    assert_event(delivery, "data.status", "{\"old\":\"NEW\",\"new\":\"NEW\"}");
+    assert_sql("1", "SELECT version FROM interlock.ticket WHERE id = 7");
+    assert_sql("2", "SELECT count(*) FROM interlock.audit_event");
+}
+
+static void a_refused_transition_leaves_no_trace_in_the_row(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    const char *before = world_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7");
+    struct delivery *delivery = transition(7, "t-1", "CLOSED");
+    world_run_one(delivery);
+    assert_outcome(delivery, "rejected:invalid_transition");
+    assert_event(delivery, "data.version", "{\"from\":1,\"to\":1}");
+    assert_event(delivery, "data.metadata", "{\"from\":\"NEW\",\"to\":\"CLOSED\"}");
+    assert_string_equal(world_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7"), before);
+    assert_sql("rejected invalid_transition",
+               "SELECT outcome || ' ' || reason FROM interlock.audit_event WHERE kafka_offset = 1");
+}
+
+static void what_is_not_there_is_not_found_and_has_no_version(void **state)
+{
+    (void)state;
+    struct delivery *delivery = escalate(404, "e-1", "");
+    world_run_one(delivery);
+    assert_outcome(delivery, "rejected:not_found");
+    assert_event(delivery, "data.version", "null");
+    assert_event(delivery, "subject", "\"ticket/404\"");
+    assert_sql("1", "SELECT count(*) FROM interlock.inbox");
+}
+
+static void an_expected_version_is_checked_before_the_transition(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *stale = escalate(7, "e-1", "\"expectedversion\":5,");
+    struct delivery *absent = escalate(7, "e-2", "\"expectedversion\":0,");
+    struct delivery *right = escalate(7, "e-3", "\"expectedversion\":1,");
+    struct delivery *late = world_command("ticket/7", "t-1", "ticket.transition", "\"expectedversion\":1,",
+                                          "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
+    struct delivery *given[] = { stale, absent, right, late };
+    world_run(given, 4);
+    assert_outcome(stale, "rejected:stale_object");
+    assert_event(stale, "data.version", "{\"from\":1,\"to\":1}");
+    assert_outcome(absent, "rejected:stale_object");
+    assert_outcome(right, "applied");
+    assert_outcome(late, "rejected:stale_object"); /* the transition would be refused, too */
+    assert_event(late, "data.version", "{\"from\":2,\"to\":2}");
+}
+
+static void expected_version_0_means_that_it_must_not_exist(void **state)
+{
+    (void)state;
+    struct delivery *first = world_command("ticket/7", "c-1", "ticket.create", "\"expectedversion\":0,",
+                                           "{\"ticket_id\":7,\"priority\":\"LOW\"}");
+    struct delivery *second = world_command("ticket/7", "c-2", "ticket.create", "\"expectedversion\":0,",
+                                            "{\"ticket_id\":7,\"priority\":\"LOW\"}");
+    struct delivery *third =
+        world_command("ticket/7", "c-3", "ticket.create", "", "{\"ticket_id\":7,\"priority\":\"LOW\"}");
+    struct delivery *given[] = { first, second, third };
+    world_run(given, 3);
+    assert_outcome(first, "applied");
+    assert_outcome(second, "rejected:stale_object");
+    assert_outcome(third, "rejected:already_exists");
+}
+
+static void wrong_data_and_unknown_types_are_recorded_without_a_row(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *wrong = world_command("ticket/7", "w-1", "ticket.escalate", "", "{\"ticket_id\":\"seven\"}");
+    struct delivery *unknown = world_command("ticket/7", "w-2", "ticket.explode", "", "{}");
+    struct delivery *given[] = { wrong, unknown };
+    world_run(given, 2);
+    assert_outcome(wrong, "rejected:invalid_data");
+    assert_event(wrong, "data.metadata.parameter", "\"/ticket_id\"");
+    assert_event(wrong, "data.operation", "\"ESCALATION\"");
+    assert_outcome(unknown, "rejected:unknown_type");
+    assert_event(unknown, "data.operation", "null");
+    assert_event(unknown, "data.command.type", "\"ticket.explode\"");
+    assert_sql("3", "SELECT count(*) FROM interlock.inbox");
+}
+
+/* --- ids that are drawn ---------------------------------------------------------------------------------------- */
+
+static void a_created_ticket_without_an_id_gets_the_next_one_that_is_free(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    world_run_one(create(3));
+    struct delivery *given[3];
+    for (int i = 0; i < 3; i++)
+    {
+        char id[16];
+        snprintf(id, sizeof(id), "c-%d", i);
+        given[i] = world_command(NULL, id, "ticket.create", "", "{\"priority\":\"HIGH\"}");
+    }
+    world_run(given, 3);
+    assert_event(given[0], "subject", "\"ticket/2\"");
+    assert_event(given[1], "subject", "\"ticket/4\"");
+    assert_event(given[2], "subject", "\"ticket/5\"");
+    assert_string_equal(given[2]->event_key, "ticket/5");
+    assert_event(given[2], "data.version", "{\"from\":0,\"to\":1}");
+    assert_sql("5", "SELECT count(*) FROM interlock.ticket");
+    assert_sql("3",
+               "SELECT count(*) FROM interlock.audit_event WHERE aggregate IN ('ticket/2', 'ticket/4', 'ticket/5')");
+}
+
+static void a_drawn_id_that_the_batch_names_itself_is_not_given_twice(void **state)
+{
+    (void)state;
+    struct delivery *given[] = { create(1), world_command(NULL, "c-1", "ticket.create", "", "{\"priority\":\"LOW\"}"),
+                                 create(2) };
+    enum batch_end ended = BATCH_AGAIN;
+    for (int tries = 0; tries < 5 && ended == BATCH_AGAIN; tries++)
+        ended = world_run_as(given, 3, (struct batch_mode){ .waiting = false });
+    assert_int_equal(ended, BATCH_DONE);
+    for (int i = 0; i < 3; i++)
+        assert_outcome(given[i], "applied");
+    assert_sql("3", "SELECT count(*) FROM interlock.ticket");
+}
+
+/* --- children and further aggregates --------------------------------------------------------------------------- */
+
+static const char tour[] = "{\"jobneed_id\":10,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
+                           "\"starts_at\":\"2026-11-24T08:00:00Z\",\"checkpoints\":["
+                           "{\"jobneed_id\":11,\"asset_id\":1,\"question_set_id\":1,\"seq\":1},"
+                           "{\"asset_id\":2,\"question_set_id\":1,\"seq\":2}]}";
+
+static void a_tour_and_its_checkpoints_are_one_aggregate(void **state)
+{
+    (void)state;
+    struct delivery *created = world_command("jobneed/10", "j-1", "job.create", "", tour);
+    world_run_one(created);
+    assert_outcome(created, "applied");
+    assert_event(created, "data.also", "[]");
+    assert_event(created, "data.version", "{\"from\":0,\"to\":1}");
+    assert_sql("2", "SELECT count(*) FROM interlock.jobneed WHERE parent_id = 10 AND status = 'ASSIGNED'");
+    struct delivery *changed = world_command("jobneed/10", "j-2", "job.update_checkpoint", "",
+                                             "{\"jobneed_id\":11,\"parent_id\":10,\"status\":\"INPROGRESS\"}");
+    world_run_one(changed);
+    assert_outcome(changed, "applied");
+    assert_event(changed, "data.version", "{\"from\":1,\"to\":2}");
+    assert_event(changed, "data.also", "[]");
+    assert_sql("INPROGRESS", "SELECT status FROM interlock.jobneed WHERE id = 11");
+    assert_sql("t", "SELECT p.version = 2 AND p.modified_at = c.modified_at FROM interlock.jobneed p, "
+                    "interlock.jobneed c WHERE p.id = 10 AND c.id = 11");
+}
+
+static void an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once(void **state)
+{
+    (void)state;
+    world_run_one(world_command("jobneed/10", "j-1", "job.create", "", tour));
+    struct delivery *closed =
+        world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10,\"notify\":\"RAISETICKETNOTIFY\"}");
+    world_run_one(closed);
+    assert_outcome(closed, "applied");
+    assert_event(closed, "data.status", "{\"old\":\"ASSIGNED\",\"new\":\"AUTOCLOSED\"}");
+    char expected[160];
+    snprintf(
+        expected, sizeof(expected),
+        "[{\"aggregate\":\"ticket/%s\",\"version\":{\"from\":0,\"to\":1},\"status\":{\"old\":null,\"new\":\"NEW\"}}]",
+        world_ask("SELECT id FROM interlock.ticket WHERE jobneed_id = 10"));
+    assert_event(closed, "data.also", expected);
+    assert_sql("1 0 1",
+               "SELECT count(*) || ' ' || min(version_from) || ' ' || min(version_to) FROM interlock.audit_also "
+               "WHERE aggregate = (SELECT 'ticket/' || id FROM interlock.ticket)");
+    struct delivery *again =
+        world_command("jobneed/10", "j-3", "job.autoclose", "", "{\"jobneed_id\":10,\"notify\":\"RAISETICKETNOTIFY\"}");
+    world_run_one(again);
+    assert_sql("1", "SELECT count(*) FROM interlock.ticket");
+}
+
+static void a_bulk_command_lists_the_others_sorted(void **state)
+{
+    (void)state;
+    struct delivery *given[] = { create(3), create(20), create(100) };
+    world_run(given, 3);
+    struct delivery *bulk =
+        world_command("ticket/3", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[100,3,20],\"status\":\"OPEN\"}");
+    world_run_one(bulk);
+    assert_outcome(bulk, "applied");
+    assert_event(bulk, "subject", "\"ticket/3\"");
+    assert_event(bulk, "data.also.0.aggregate", "\"ticket/100\"");
+    assert_event(bulk, "data.also.1.aggregate", "\"ticket/20\"");
+    assert_event(bulk, "data.also.1.status", "{\"old\":\"NEW\",\"new\":\"OPEN\"}");
+    assert_event(bulk, "data.also.2", "(none)");
+    assert_sql("2", "SELECT count(*) FROM interlock.audit_also");
+    struct delivery *refused = world_command("ticket/3", "b-2", "ticket.bulk_update", "",
+                                             "{\"ticket_ids\":[3,20,404],\"status\":\"RESOLVED\"}");
+    world_run_one(refused);
+    assert_outcome(refused, "rejected:not_found");
+    assert_sql("3", "SELECT count(*) FROM interlock.ticket WHERE status = 'OPEN'");
+}
+
+static void expected_versions_are_refused_where_there_is_no_one_root(void **state)
+{
+    (void)state;
+    world_run_one(create(3));
+    struct delivery *bulk = world_command("ticket/3", "b-1", "ticket.bulk_update", "\"expectedversion\":1,",
+                                          "{\"ticket_ids\":[3],\"status\":\"OPEN\"}");
+    struct delivery *counter =
+        world_command("face-model/1", "f-1", "face.record_verification", "\"expectedversion\":0,",
+                      "{\"verification_id\":1,\"model_id\":1,\"user_id\":1,\"result\":\"SUCCESS\"}");
+    struct delivery *given[] = { bulk, counter };
+    world_run(given, 2);
+    assert_outcome(bulk, "rejected:invalid_data");
+    assert_outcome(counter, "rejected:invalid_data");
+}
+
+/* PROTOCOL B8. */
+static void counters_are_summed_over_the_batch_and_raise_no_version(void **state)
+{
+    (void)state;
+    world_ask("INSERT INTO interlock.face_model (id) VALUES (5), (6)");
+    world_ask("INSERT INTO interlock.face_embedding (id, user_id, model_id) VALUES (50, 9, 5)");
+    struct delivery *given[20];
+    for (int i = 0; i < 20; i++)
+    {
+        char id[16], data[128];
+        snprintf(id, sizeof(id), "f-%d", i);
+        snprintf(data, sizeof(data), "{\"verification_id\":%d,\"model_id\":%d,\"user_id\":9%s,\"result\":\"%s\"}",
+                 1 + i, 5 + i % 2, i % 2 ? "" : ",\"embedding_id\":50", i % 4 == 0 ? "SUCCESS" : "FAILED");
+        given[i] = world_command(i % 2 ? "face-model/6" : "face-model/5", id, "face.record_verification", "", data);
+    }
+    world_run(given, 20);
+    for (int i = 0; i < 20; i++)
+    {
+        assert_outcome(given[i], "applied");
+        assert_event(given[i], "data.version", "null");
+    }
+    assert_sql("10 5",
+               "SELECT verification_count || ' ' || successful_verifications FROM interlock.face_model WHERE id = 5");
+    assert_sql("10 0",
+               "SELECT verification_count || ' ' || successful_verifications FROM interlock.face_model WHERE id = 6");
+    assert_sql("10 5",
+               "SELECT verification_count || ' ' || successful_verifications FROM interlock.face_embedding_counter");
+    assert_sql("20", "SELECT count(*) FROM interlock.face_verification_log");
+    assert_sql("t", "SELECT m.last_used = max(a.changed_at) FROM interlock.face_model m, interlock.audit_event a "
+                    "WHERE m.id = 5 AND a.aggregate = 'face-model/5' GROUP BY m.last_used");
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------ */
+
+/* PROTOCOL R4. */
+static void changed_at_never_stands_still_or_goes_back(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    world_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z'");
+    struct delivery *given[] = { escalate(7, "e-1", ""), escalate(7, "e-2", "") };
+    world_run(given, 2);
+    assert_event(given[0], "time", "\"2100-01-01T00:00:00.000001Z\"");
+    assert_event(given[1], "time", "\"2100-01-01T00:00:00.000002Z\"");
+    world_ask("UPDATE interlock.ticket SET modified_at = '2000-01-01T00:00:00Z'");
+    struct delivery *many[50];
+    for (int i = 0; i < 50; i++)
+    {
+        char id[16];
+        snprintf(id, sizeof(id), "m-%d", i);
+        many[i] = escalate(7, id, "");
+    }
+    world_run(many, 50);
+    assert_sql("50 50", "SELECT count(*) || ' ' || count(DISTINCT changed_at) FROM interlock.audit_event "
+                        "WHERE kafka_offset > 2");
+    assert_sql("t",
+               "SELECT bool_and(later) FROM (SELECT changed_at > lag(changed_at) OVER (ORDER BY kafka_offset) AS later "
+               "FROM interlock.audit_event WHERE kafka_offset > 2) o");
+}
+
+static void a_misrouted_command_is_applied_and_its_event_has_the_right_key(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *delivery = world_command("somewhere else", "e-1", "ticket.escalate", "", "{\"ticket_id\":7}");
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+    assert_string_equal(delivery->event_key, "ticket/7");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(an_applied_command_leaves_its_rows_and_its_event),
+        WORLD_TEST(a_created_row_goes_from_version_0_to_1),
+        WORLD_TEST(an_unchanged_command_writes_nothing_but_its_record),
+        WORLD_TEST(a_refused_transition_leaves_no_trace_in_the_row),
+        WORLD_TEST(what_is_not_there_is_not_found_and_has_no_version),
+        WORLD_TEST(an_expected_version_is_checked_before_the_transition),
+        WORLD_TEST(expected_version_0_means_that_it_must_not_exist),
+        WORLD_TEST(wrong_data_and_unknown_types_are_recorded_without_a_row),
+        WORLD_TEST(a_created_ticket_without_an_id_gets_the_next_one_that_is_free),
+        WORLD_TEST(a_drawn_id_that_the_batch_names_itself_is_not_given_twice),
+        WORLD_TEST(a_tour_and_its_checkpoints_are_one_aggregate),
+        WORLD_TEST(an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once),
+        WORLD_TEST(a_bulk_command_lists_the_others_sorted),
+        WORLD_TEST(expected_versions_are_refused_where_there_is_no_one_root),
+        WORLD_TEST(counters_are_summed_over_the_batch_and_raise_no_version),
+        WORLD_TEST(changed_at_never_stands_still_or_goes_back),
+        WORLD_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
+    };
+    if (!world_is_there())
+        return 0;
+    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+}

@@ -1,0 +1,753 @@
+/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsocket PQhost PQport PQfinish
+ * PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare PQsendQueryPrepared
+ * PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField PQcmdStatus PQgetvalue
+ * PQclear poll clock_gettime; fake: pq */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/pq.h"
+#include "worker/database.h"
+#include "worker/settings.h"
+#include "worker/utf8.h"
+
+enum
+{
+    SECOND_US = 1000000,
+};
+
+static struct settings settings;
+static struct database *database;
+
+static int set_up(void **state)
+{
+    static char url[] = "postgresql://db.example/interlock";
+    (void)state;
+    settings.database.url = url;
+    settings.database.connect_timeout_us = 5 * SECOND_US;
+    settings.database.statement_timeout_us = 4 * SECOND_US;
+    settings.database.lock_timeout_us = 2 * SECOND_US;
+    settings.database.idle_in_transaction_timeout_us = 10 * SECOND_US;
+    database = database_new(&settings, "lane-0.0");
+    return database ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    static const struct pq_row closing[] = { PQ_FINISHES, PQ_END };
+    (void)state;
+    if (database_is_connected(database))
+        pq_play(closing);
+    database_free(database);
+    database = NULL;
+    pq_end();
+    return 0;
+}
+
+static void connect_well(void)
+{
+    static const struct pq_row rows[] = { PQ_STARTS, PQ_SETS_UP, PQ_END };
+    pq_play(rows);
+    assert_true(database_connect(database, NULL));
+    assert_true(database_is_connected(database));
+}
+
+static void assert_failure(enum failure_class class, const char *sqlstate)
+{
+    assert_int_equal(database_failure(database)->class, class);
+    assert_string_equal(database_failure(database)->sqlstate, sqlstate);
+}
+
+static struct statement *statement_of(const char *sql, int parameters)
+{
+    const uint64_t key[3] = { (uint64_t)(uintptr_t)sql, 0, 0 };
+    struct statement *statement = database_statement(database, key);
+    if (statement == NULL)
+        statement = database_add_statement(database, key, strdup(sql), parameters);
+    assert_non_null(statement);
+    return statement;
+}
+
+static bool send(const char *sql)
+{
+    return database_send(database, statement_of(sql, 0), NULL, 0);
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------------ */
+
+static void a_connection_that_is_refused_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_FAILED, .breaks = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_string_equal(database_failure(database)->message, "connection to server was lost ");
+    assert_false(database_is_connected(database));
+    connect_well(); /* and the next one may go well */
+}
+
+static void a_url_that_cannot_be_read_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams", .status = CONNECTION_BAD },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    static const struct pq_row no_memory[] = { { .function = "PQconnectStartParams", .fails = true }, PQ_END };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    pq_play(no_memory);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+static void a_server_that_accepts_and_says_nothing_is_left_at_the_deadline(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING, .delay_us = SECOND_US },
+        { .function = "PQfinish", .delay_us = PQ_SILENT },
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    int64_t begun_us = pq_now_us();
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_true(pq_now_us() - begun_us >= 5 * SECOND_US);
+    assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
+}
+
+static void connecting_ends_when_it_is_to_stop(void **state)
+{
+    static const struct pq_row rows[] = { { .function = "PQconnectStartParams" }, PQ_FINISHES, PQ_END };
+    atomic_bool stop = true;
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, &stop));
+    assert_failure(FAILURE_SESSION, "");
+    assert_string_equal(database_failure(database)->message, "stopped");
+}
+
+static void an_interrupted_wait_goes_on(void **state)
+{
+    static const struct pq_row rows[] = { { .function = "PQconnectStartParams" },
+                                          { .function = "poll", .status = EINTR },
+                                          { .function = "PQconnectPoll", .status = PGRES_POLLING_OK },
+                                          PQ_SETS_UP,
+                                          PQ_END };
+    (void)state;
+    pq_play(rows);
+    assert_true(database_connect(database, NULL));
+}
+
+static void a_wait_that_fails_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" }, { .function = "poll", .status = EINVAL }, PQ_FINISHES, PQ_END
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+static void a_server_that_falls_silent_while_the_session_is_set_up_is_left(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,
+        PQ_SENDS("SHOW synchronous_commit"),
+        { .function = "PQfinish", .delay_us = PQ_SILENT },
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    int64_t begun_us = pq_now_us();
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
+}
+
+static void a_session_that_dies_while_it_is_set_up_is_left(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,      PQ_SENDS("SHOW synchronous_commit"),
+        PQ_TELLS("on"), { .function = "PQsendQueryParams", .fails = true },
+        PQ_FINISHES,    PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_false(database_is_connected(database));
+}
+
+static void a_server_that_will_not_commit_synchronously_is_refused(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS, PQ_SENDS("SHOW synchronous_commit"), PQ_TELLS("off"), PQ_SENDS(NULL), PQ_TELLS("off"), PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_OURS, "");
+    assert_string_equal(database_failure(database)->message, "synchronous_commit stays off, it has to be on");
+    assert_false(database_is_connected(database));
+}
+
+static void a_setting_that_the_server_refuses_says_why(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,
+        PQ_SENDS("SHOW synchronous_commit"),
+        PQ_TELLS("on"),
+        PQ_SENDS(NULL),
+        PQ_REFUSES("22023", "invalid value for parameter \"lock_timeout\""),
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_string_equal(database_failure(database)->sqlstate, "22023");
+    assert_false(database_is_connected(database));
+}
+
+/* PROTOCOL O6: the timeouts in milliseconds, and at least `on`. */
+static void the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,
+        PQ_SENDS("SHOW synchronous_commit"),
+        PQ_TELLS("remote_apply"),
+        PQ_SENDS(NULL),
+        PQ_TELLS("remote_apply"),
+        { .function = "PQenterPipelineMode" },
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_true(database_connect(database, NULL));
+    assert_int_equal(pq_parameter_count(), 4);
+    assert_true(span_is(pq_parameter(0), "4000"));
+    assert_true(span_is(pq_parameter(1), "2000"));
+    assert_true(span_is(pq_parameter(2), "10000"));
+    assert_true(span_is(pq_parameter(3), "remote_apply"));
+    assert_string_equal(database_where(database), "db.example:5432");
+}
+
+/* --- the pipeline ---------------------------------------------------------------------------------------------- */
+
+static void a_pipeline_is_sent_whole_and_then_read_in_order(void **state)
+{
+    static const struct pq_row rows[] = { PQ_PREPARES("SELECT 1"), PQ_EXECUTES("s0"), PQ_SENDS("COMMIT"), PQ_SYNCS,
+                                          PQ_DOES("PREPARE"), PQ_TELLS("1"), PQ_DOES("COMMIT"), PQ_ENDS(PQTRANS_IDLE),
+                                          /* the second time it is prepared already */
+                                          PQ_EXECUTES("s0"), PQ_SYNCS, PQ_TELLS("2"), PQ_ENDS(PQTRANS_IDLE), PQ_END };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(send("SELECT 1"));
+    assert_true(database_send_text(database, "COMMIT"));
+    assert_true(database_sync(database));
+    assert_string_equal(PQgetvalue(database_result(database, 0), 0, 0), "1");
+    assert_true(database_is_tagged(database, 1, "COMMIT"));
+    assert_true(send("SELECT 1"));
+    assert_true(database_sync(database));
+    assert_string_equal(PQgetvalue(database_result(database, 0), 0, 0), "2");
+    assert_failure(FAILURE_NONE, "");
+}
+
+static void an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for_it(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"),
+        PQ_SENDS("INSERT"),
+        PQ_SENDS("COMMIT"),
+        PQ_SYNCS,
+        PQ_DOES("BEGIN"),
+        PQ_RESULT(.status = PGRES_FATAL_ERROR, .sqlstate = "23505", .message = "duplicate key", .constraint = "t_pkey",
+                  .column = "id"),
+        PQ_NO_MORE,
+        PQ_SKIPS,
+        PQ_ENDS(PQTRANS_INERROR),
+        PQ_ROLLS_BACK,
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_true(database_send_text(database, "INSERT"));
+    assert_true(database_send_text(database, "COMMIT"));
+    assert_false(database_sync(database));
+    assert_int_equal(database_failed_at(database), 1);
+    assert_true(database_rollback(database));
+    /* The rollback went well, and what failed before it is still known. */
+    assert_failure(FAILURE_COMMAND, "23505");
+    assert_string_equal(database_failure(database)->constraint, "t_pkey");
+    assert_string_equal(database_failure(database)->column, "id");
+    assert_int_equal(database_failed_at(database), 1);
+    assert_true(database_is_connected(database));
+}
+
+static void a_commit_answered_with_rollback_has_not_committed(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("COMMIT"), PQ_SYNCS, PQ_DOES("ROLLBACK"), PQ_ENDS(PQTRANS_IDLE), PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "COMMIT"));
+    assert_true(database_sync(database)); /* PostgreSQL reports success */
+    assert_false(database_is_tagged(database, 0, "COMMIT"));
+}
+
+static void a_session_lost_in_the_pipeline_has_no_code_and_is_closed(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"),
+        PQ_SENDS("COMMIT"),
+        PQ_SYNCS,
+        PQ_DOES("BEGIN"),
+        /* libpq's own error: no SQLSTATE; then it has nothing more to give */
+        PQ_RESULT(.status = PGRES_FATAL_ERROR, .message = "server closed the connection unexpectedly", .breaks = true),
+        PQ_NO_MORE,
+        PQ_NO_MORE,
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_true(database_send_text(database, "COMMIT"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_SESSION, "");
+    assert_false(database_is_connected(database));
+    assert_false(database_rollback(database));
+    assert_false(database_send_text(database, "BEGIN"));
+    assert_failure(FAILURE_SESSION, "");
+    assert_false(database_sync(database));
+    connect_well();
+}
+
+static void a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"),     PQ_SYNCS,    PQ_REFUSES("57P01", "terminating connection due to administrator command"),
+        PQ_ENDS(PQTRANS_IDLE), PQ_FINISHES, PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_SESSION, "57P01");
+    assert_false(database_is_connected(database));
+}
+
+static void a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"), PQ_SYNCS, { .function = "PQconsumeInput", .fails = true }, PQ_FINISHES, PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+static void a_send_that_fails_closes_the_session_and_forgets_what_was_prepared(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_PREPARES("SELECT 1"),
+        PQ_EXECUTES("s0"),
+        PQ_SYNCS,
+        PQ_DOES("PREPARE"),
+        PQ_TELLS("1"),
+        PQ_ENDS(PQTRANS_IDLE),
+        { .function = "PQsendQueryPrepared", .text = "s0", .fails = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    static const struct pq_row again[] = {
+        PQ_PREPARES("SELECT 1"), PQ_EXECUTES("s0"),     PQ_SYNCS, PQ_DOES("PREPARE"),
+        PQ_TELLS("1"),           PQ_ENDS(PQTRANS_IDLE), PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(send("SELECT 1"));
+    assert_true(database_sync(database));
+    assert_false(send("SELECT 1"));
+    assert_failure(FAILURE_SESSION, "");
+    connect_well();
+    pq_play(again);
+    assert_true(send("SELECT 1"));
+    assert_true(database_sync(database));
+}
+
+static void a_prepare_that_fails_is_sent_again_the_next_time(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"),
+        PQ_PREPARES("SELECT good"),
+        PQ_EXECUTES("s0"),
+        PQ_PREPARES("SELECT bad"),
+        PQ_EXECUTES("s1"),
+        PQ_SYNCS,
+        PQ_DOES("BEGIN"),
+        PQ_DOES("PREPARE"),
+        PQ_TELLS("1"),
+        PQ_REFUSES("42P01", "relation does not exist"),
+        PQ_SKIPS,
+        PQ_ENDS(PQTRANS_INERROR),
+        /* which of them the server kept is not asked: none is kept */
+        PQ_ROLLS_BACK,
+        PQ_SENDS("DEALLOCATE ALL"),
+        PQ_SYNCS,
+        PQ_DOES("DEALLOCATE ALL"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_PREPARES("SELECT good"),
+        PQ_EXECUTES("s0"),
+        PQ_PREPARES("SELECT bad"),
+        PQ_EXECUTES("s1"),
+        PQ_SYNCS,
+        PQ_DOES("PREPARE"),
+        PQ_TELLS("1"),
+        PQ_DOES("PREPARE"),
+        PQ_TELLS("2"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_true(send("SELECT good"));
+    assert_true(send("SELECT bad"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_OURS, "42P01");
+    assert_int_equal(database_failed_at(database), 2);
+    assert_true(database_rollback(database)); /* nothing is open any more, so nothing is said */
+    assert_failure(FAILURE_OURS, "42P01");
+    assert_true(send("SELECT good"));
+    assert_true(send("SELECT bad"));
+    assert_true(database_sync(database));
+    assert_string_equal(PQgetvalue(database_result(database, 1), 0, 0), "2");
+}
+
+static void a_session_lost_while_statements_are_forgotten_is_closed(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_PREPARES("SELECT bad"),
+        PQ_EXECUTES("s0"),
+        PQ_SYNCS,
+        PQ_REFUSES("22012", "division by zero"),
+        PQ_SKIPS,
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_SENDS("DEALLOCATE ALL"),
+        PQ_SYNCS,
+        PQ_RESULT(.status = PGRES_FATAL_ERROR, .message = "gone", .breaks = true),
+        PQ_NO_MORE,
+        PQ_RESULT(.status = PQ_NULL),
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(send("SELECT bad"));
+    assert_false(database_sync(database));
+    assert_false(database_is_connected(database));
+    assert_failure(FAILURE_COMMAND, "22012"); /* what was asked for had been answered before that */
+}
+
+static void a_server_that_falls_silent_is_left_at_the_deadline(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("SELECT pg_sleep(1000)"),
+        PQ_SYNCS,
+        { .function = "PQfinish", .delay_us = PQ_SILENT },
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    int64_t begun_us = pq_now_us();
+    assert_true(database_send_text(database, "SELECT pg_sleep(1000)"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_SESSION, "");
+    assert_false(database_is_connected(database));
+    /* Later than the server's own limit for a statement, but not for ever. */
+    assert_true(pq_now_us() - begun_us > settings.database.statement_timeout_us);
+    assert_true(pq_now_us() - begun_us < 5 * settings.database.statement_timeout_us);
+}
+
+static void a_slow_answer_is_waited_for(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("SELECT 1"),
+        PQ_SYNCS,
+        PQ_RESULT(.status = PGRES_TUPLES_OK, .value = "1", .delay_us = 3 * SECOND_US),
+        PQ_NO_MORE,
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "SELECT 1"));
+    assert_true(database_sync(database));
+}
+
+static void a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("SELECT 1"),
+        PQ_SYNCS,
+        { .function = "PQflush", .status = 1 },
+        { .function = "PQconsumeInput" },
+        { .function = "PQflush", .status = 1 },
+        { .function = "PQconsumeInput" },
+        PQ_TELLS("1"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_SENDS("SELECT 2"),
+        PQ_SYNCS,
+        { .function = "PQflush", .fails = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "SELECT 1"));
+    assert_true(database_sync(database));
+    assert_true(database_send_text(database, "SELECT 2"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+static void a_pipeline_without_its_end_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("SELECT 1"), PQ_SYNCS, PQ_TELLS("1"), PQ_NO_MORE, PQ_FINISHES, PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "SELECT 1"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+/* --- rolling back ---------------------------------------------------------------------------------------------- */
+
+static void nothing_is_rolled_back_where_nothing_is_open(void **state)
+{
+    (void)state;
+    connect_well();
+    assert_true(database_rollback(database));
+}
+
+/* Memory ran out between two sends: what was sent is unsynced, and a statement of it fails only now. */
+static void a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"),
+        PQ_SENDS("SELECT bad"),
+        PQ_SENDS("ROLLBACK"),
+        PQ_SYNCS,
+        PQ_DOES("BEGIN"),
+        PQ_REFUSES("22012", "division by zero"),
+        PQ_SKIPS,
+        PQ_ENDS(PQTRANS_INERROR),
+        PQ_ROLLS_BACK,
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_true(database_send_text(database, "SELECT bad"));
+    assert_true(database_rollback(database));
+    assert_failure(FAILURE_NONE, "");
+}
+
+static void a_rollback_on_a_dying_session_says_that_it_is_lost(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("BEGIN"),
+        PQ_SYNCS,
+        PQ_DOES("BEGIN"),
+        PQ_ENDS(PQTRANS_INTRANS),
+        { .function = "PQsendQueryParams", .text = "ROLLBACK", .fails = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "BEGIN"));
+    assert_true(database_sync(database));
+    assert_false(database_rollback(database));
+    assert_false(database_is_connected(database));
+}
+
+/* --- what the server says unasked ------------------------------------------------------------------------------ */
+
+static const char not_replicated[] =
+    "The transaction has already committed locally, but might not have been replicated "
+    "to the standby.";
+
+/* PROTOCOL R6, and whatever the language of the server is. */
+static void a_commit_that_may_not_be_replicated_is_known_until_the_next_one(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("COMMIT"),
+        PQ_SYNCS,
+        { .function = "notice", .severity = "WARNING", .sqlstate = "01000", .detail = not_replicated },
+        PQ_DOES("COMMIT"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_SENDS("COMMIT"),
+        PQ_SYNCS,
+        PQ_DOES("COMMIT"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_SENDS("COMMIT"),
+        PQ_SYNCS,
+        { .function = "notice", .severity = "WARNING", .sqlstate = "57P01", .detail = "auf Deutsch" },
+        PQ_DOES("COMMIT"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_END,
+    };
+    static const bool expected[] = { true, false, true };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    for (int i = 0; i < 3; i++)
+    {
+        assert_true(database_send_text(database, "COMMIT"));
+        assert_true(database_sync(database));
+        assert_int_equal(database_is_unreplicated(database), expected[i]);
+    }
+}
+
+static void other_notices_are_of_no_account(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("COMMIT"),
+        PQ_SYNCS,
+        { .function = "notice", .severity = "WARNING", .sqlstate = "25P01" },
+        { .function = "notice", .severity = "NOTICE", .sqlstate = "00000", .detail = "a detail" },
+        { .function = "notice", .severity = "WARNING", .sqlstate = "01000" },
+        PQ_DOES("COMMIT"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "COMMIT"));
+    assert_true(database_sync(database));
+    assert_false(database_is_unreplicated(database));
+}
+
+/* It becomes part of an event: a cut in the middle of a letter would make a rejection that cannot be recorded. */
+static void a_long_message_is_cut_between_letters(void **state)
+{
+    static char message[400];
+    static const struct pq_row rows[] = {
+        PQ_SENDS("SELECT 1"), PQ_SYNCS, PQ_REFUSES("P0001", message), PQ_ENDS(PQTRANS_IDLE), PQ_END,
+    };
+    (void)state;
+    connect_well();
+    for (int lead = 0; lead < 4; lead++)
+    {
+        size_t at = 0;
+        while (at < (size_t)lead)
+            message[at++] = 'x';
+        while (at + 4 < sizeof(message))
+        {
+            memcpy(message + at, "\xF0\x9F\x94\x92", 4);
+            at += 4;
+        }
+        message[at] = '\0';
+        pq_play(rows);
+        assert_true(database_send_text(database, "SELECT 1"));
+        assert_false(database_sync(database));
+        const char *kept = database_failure(database)->message;
+        assert_true(utf8_is_valid(kept, strlen(kept)));
+        assert_true(strlen(kept) > 150);
+    }
+}
+
+static void what_is_no_utf8_in_a_message_is_replaced(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_SENDS("SELECT 1"), PQ_SYNCS, PQ_REFUSES("P0001", "a\xFF\nb\xC3"), PQ_ENDS(PQTRANS_IDLE), PQ_END,
+    };
+    (void)state;
+    connect_well();
+    pq_play(rows);
+    assert_true(database_send_text(database, "SELECT 1"));
+    assert_false(database_sync(database));
+    assert_string_equal(database_failure(database)->message, "a? b?");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_connection_that_is_refused_is_a_lost_session),
+        TEST(a_url_that_cannot_be_read_is_a_lost_session),
+        TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
+        TEST(connecting_ends_when_it_is_to_stop),
+        TEST(an_interrupted_wait_goes_on),
+        TEST(a_wait_that_fails_is_a_lost_session),
+        TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),
+        TEST(a_session_that_dies_while_it_is_set_up_is_left),
+        TEST(a_server_that_will_not_commit_synchronously_is_refused),
+        TEST(a_setting_that_the_server_refuses_says_why),
+        TEST(the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on),
+        TEST(a_pipeline_is_sent_whole_and_then_read_in_order),
+        TEST(an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for_it),
+        TEST(a_commit_answered_with_rollback_has_not_committed),
+        TEST(a_session_lost_in_the_pipeline_has_no_code_and_is_closed),
+        TEST(a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there),
+        TEST(a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session),
+        TEST(a_send_that_fails_closes_the_session_and_forgets_what_was_prepared),
+        TEST(a_prepare_that_fails_is_sent_again_the_next_time),
+        TEST(a_session_lost_while_statements_are_forgotten_is_closed),
+        TEST(a_server_that_falls_silent_is_left_at_the_deadline),
+        TEST(a_slow_answer_is_waited_for),
+        TEST(a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in),
+        TEST(a_pipeline_without_its_end_is_a_lost_session),
+        TEST(nothing_is_rolled_back_where_nothing_is_open),
+        TEST(a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again),
+        TEST(a_rollback_on_a_dying_session_says_that_it_is_lost),
+        TEST(a_commit_that_may_not_be_replicated_is_known_until_the_next_one),
+        TEST(other_notices_are_of_no_account),
+        TEST(a_long_message_is_cut_between_letters),
+        TEST(what_is_no_utf8_in_a_message_is_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+/* Http: a real socket on loopback, asked by a client that also sends what clients should not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <sys/socket.h>
+
+#include "worker/http.h"
+
+static bool is_healthy, is_ready;
+static const char *why_not;
+static struct http *http;
+static char answer[256 * 1024];
+
+static bool healthy(void *owner, struct buffer *why)
+{
+    (void)owner;
+    if (!is_healthy)
+        buffer_add_text(why, why_not);
+    return is_healthy;
+}
+
+static bool ready(void *owner, struct buffer *why)
+{
+    (void)owner;
+    if (!is_ready)
+        buffer_add_text(why, why_not);
+    return is_ready;
+}
+
+static void status(void *owner, struct buffer *json)
+{
+    assert_ptr_equal(owner, &http);
+    buffer_add_text(json, "{\"state\":\"<running>\"}");
+}
+
+static const struct http_sources sources = { healthy, ready, status, &http };
+
+static int start(void **state)
+{
+    (void)state;
+    struct buffer fault = BUFFER_EMPTY;
+    is_healthy = is_ready = true;
+    why_not = "waiting for PostgreSQL";
+    http = http_start("127.0.0.1:0", &sources, &fault);
+    buffer_done(&fault);
+    return http == NULL;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    http_stop(http);
+    return 0;
+}
+
+static int connect_to(const char *where)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    struct timeval limit = { .tv_sec = 20 };
+    address.sin_port = htons((uint16_t)atoi(strrchr(where, ':') + 1));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    assert_int_equal(connect(fd, (struct sockaddr *)(void *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* Sends the request as it is; returns the HTTP status (0: closed without one) and leaves all of it in `answer`. */
+static int ask_raw(const char *request, size_t size)
+{
+    int fd = connect_to(http_where(http));
+    /* A server that has seen enough closes while we still send. */
+    ssize_t sent = send(fd, request, size, MSG_NOSIGNAL);
+    (void)sent;
+    size_t got = 0;
+    for (ssize_t part; (part = recv(fd, answer + got, sizeof(answer) - 1 - got, 0)) > 0;)
+        got += (size_t)part;
+    answer[got] = '\0';
+    close(fd);
+    return got > 12 ? atoi(answer + 9) : 0;
+}
+
+static int ask(const char *method, const char *path)
+{
+    char request[512];
+    int size =
+        snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, path);
+    return ask_raw(request, (size_t)size);
+}
+
+static const char *body(void)
+{
+    const char *at = strstr(answer, "\r\n\r\n");
+    assert_non_null(at);
+    return at + 4;
+}
+
+static json_t *json_body(void)
+{
+    json_t *root = json_loads(body(), JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    return root;
+}
+
+static void a_healthy_pool_answers_200_with_its_checks(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/healthz"), 200);
+    assert_non_null(strstr(answer, "Content-Type: application/json"));
+    json_t *root = json_body();
+    assert_string_equal(json_string_value(json_object_get(root, "status")), "healthy");
+    assert_int_equal(json_integer_value(json_object_get(root, "process_id")), getpid());
+    assert_non_null(json_object_get(root, "timestamp"));
+    assert_true(json_is_true(json_object_get(json_object_get(root, "checks"), "live")));
+    assert_int_equal(json_object_size(json_object_get(root, "errors")), 0);
+    json_decref(root);
+}
+
+static void a_pool_that_does_not_move_answers_500_and_says_why(void **state)
+{
+    (void)state;
+    is_healthy = false;
+    why_not = "\"poll\" thread\n\x01 \xff";
+    assert_int_equal(ask("GET", "/healthz"), 500);
+    json_t *root = json_body();
+    assert_string_equal(json_string_value(json_object_get(root, "status")), "unhealthy");
+    assert_true(json_is_false(json_object_get(json_object_get(root, "checks"), "live")));
+    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "errors"), "live")),
+                        "\"poll\" thread\n\x01 ?");
+    json_decref(root);
+}
+
+static void a_pool_that_waits_is_alive_and_not_ready(void **state)
+{
+    (void)state;
+    is_ready = false;
+    assert_int_equal(ask("GET", "/healthz"), 200);
+    assert_int_equal(ask("GET", "/readyz"), 503);
+    json_t *root = json_body();
+    assert_string_equal(json_string_value(json_object_get(root, "status")), "not_ready");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "errors"), "ready")),
+                        "waiting for PostgreSQL");
+    json_decref(root);
+    is_ready = true;
+    assert_int_equal(ask("GET", "/readyz"), 200);
+}
+
+static void metrics_are_prometheus_text(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/metrics"), 200);
+    assert_non_null(strstr(answer, "Content-Type: text/plain; version=0.0.4"));
+    assert_non_null(strstr(body(), "# TYPE interlock_messages_received_total counter\n"));
+}
+
+static void status_is_what_the_source_says(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/status"), 200);
+    assert_string_equal(body(), "{\"state\":\"<running>\"}\n");
+}
+
+static void the_page_escapes_what_it_shows(void **state)
+{
+    (void)state;
+    is_ready = false;
+    why_not = "<script>&\"";
+    assert_int_equal(ask("GET", "/"), 200);
+    assert_non_null(strstr(answer, "Content-Type: text/html"));
+    assert_non_null(strstr(answer, "Content-Security-Policy: default-src 'none'"));
+    assert_non_null(strstr(body(), "no: &lt;script&gt;&amp;&quot;"));
+    assert_non_null(strstr(body(), "&lt;running&gt;"));
+    assert_null(strstr(body(), "<script>"));
+}
+
+static void other_paths_are_not_found(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/etc/passwd"), 404);
+    assert_int_equal(ask("GET", "/metrics/"), 404);
+    assert_int_equal(ask("GET", "/metrics?x=1"), 200);
+}
+
+static void only_get_is_answered(void **state)
+{
+    (void)state;
+    static const char *const methods[] = { "POST", "PUT", "DELETE", "OPTIONS", "PATCH" };
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++)
+    {
+        assert_int_equal(ask(methods[i], "/healthz"), 405);
+        assert_non_null(strstr(answer, "Allow: GET"));
+    }
+    static const char with_body[] = "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    int code = ask_raw(with_body, sizeof(with_body) - 1);
+    assert_true(code == 405 || code == 0);
+    assert_int_equal(ask("GET", "/healthz"), 200);
+}
+
+static void what_is_no_request_ends_its_connection_only(void **state)
+{
+    (void)state;
+    static char large[64 * 1024];
+    memset(large, 'a', sizeof(large));
+    memcpy(large, "GET /", 5);
+    assert_in_range(ask_raw(large, sizeof(large)), 0, 599);
+    assert_int_not_equal(atoi(answer + 9), 200);
+    static const char nonsense[] = "\x16\x03\x01\0\0\r\n\r\n";
+    assert_int_not_equal(ask_raw(nonsense, sizeof(nonsense) - 1), 200);
+    assert_int_equal(ask("GET", "/healthz"), 200);
+}
+
+static void connections_that_say_nothing_do_not_shut_others_out_for_long(void **state)
+{
+    (void)state;
+    int idle[24];
+    for (size_t i = 0; i < sizeof(idle) / sizeof(*idle); i++)
+        idle[i] = connect_to(http_where(http));
+    /* The limit is 16; the idle ones are closed after 2 seconds, and the client waits up to 20. */
+    assert_int_equal(ask("GET", "/healthz"), 200);
+    for (size_t i = 0; i < sizeof(idle) / sizeof(*idle); i++)
+        close(idle[i]);
+}
+
+static void a_port_in_use_is_said_and_nothing_is_started(void **state)
+{
+    (void)state;
+    struct buffer fault = BUFFER_EMPTY;
+    assert_null(http_start(http_where(http), &sources, &fault));
+    buffer_add_byte(&fault, '\0');
+    assert_non_null(strstr(fault.at, "Address already in use"));
+    assert_non_null(strstr(fault.at, http_where(http)));
+    buffer_done(&fault);
+}
+
+static void an_address_that_is_none_is_said(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "nonsense", ":1", "203.0.113.1:1" };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+    {
+        struct buffer fault = BUFFER_EMPTY;
+        assert_null(http_start(wrong[i], &sources, &fault));
+        assert_true(fault.size > 0);
+        buffer_done(&fault);
+    }
+}
+
+static void port_zero_takes_a_free_one_and_tells_it(void **state)
+{
+    (void)state;
+    assert_memory_equal(http_where(http), "127.0.0.1:", 10);
+    assert_in_range(atoi(http_where(http) + 10), 1, 65535);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_healthy_pool_answers_200_with_its_checks),
+        TEST(a_pool_that_does_not_move_answers_500_and_says_why),
+        TEST(a_pool_that_waits_is_alive_and_not_ready),
+        TEST(metrics_are_prometheus_text),
+        TEST(status_is_what_the_source_says),
+        TEST(the_page_escapes_what_it_shows),
+        TEST(other_paths_are_not_found),
+        TEST(only_get_is_answered),
+        TEST(what_is_no_request_ends_its_connection_only),
+        TEST(connections_that_say_nothing_do_not_shut_others_out_for_long),
+        TEST(a_port_in_use_is_said_and_nothing_is_started),
+        TEST(an_address_that_is_none_is_said),
+        TEST(port_zero_takes_a_free_one_and_tells_it),
+    };
+    return cmocka_run_group_tests_name("http", tests, NULL, NULL);
+}
