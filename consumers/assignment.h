@@ -61,6 +61,10 @@ void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int
 void assignment_pause_all(struct assignment *assignment, rd_kafka_t *consumer);
 void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer);
 
+/* Ends the pause that librdkafka 2.0.2 makes when its queue was full: its broker threads look at their queues again
+ * when they have something to send, so each is given a question. Waits for the answers, `wait_ms` at the most. */
+void assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int wait_ms);
+
 /* Assigned, and every partition taken over. */
 bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size);
 

@@ -23,6 +23,10 @@ enum
     POLL_MS = 100,    /* a poll without messages; whoever has something for the poll thread cuts it short */
     TOPICS_MAX = 64,
     ANSWER_MS = 2000,
+    NUDGE_BYTES =
+        2 * 1024 * 1024, /* half of queued.max.messages.kbytes: what was read since librdkafka was last busy */
+    NUDGE_POLL_MS = 5,   /* without a message for this long */
+    NUDGE_MS = 100,
 };
 
 static const int64_t FULL_US = 500000;   /* longer than that full: partitions are paused and polling goes on */
@@ -65,6 +69,7 @@ struct cell
     bool replace;            /* the consumer must be made anew */
     struct pressure counted; /* as the metrics have it */
     int64_t full_since_us;   /* 0: there is room */
+    int64_t read_bytes;      /* since the last nudge */
     struct log_rate problem_rate;
 };
 
@@ -385,18 +390,33 @@ static int64_t room(const struct cell *cell, struct pressure pressure)
     return pressure.bytes >= cell->settings->consumers.in_flight_bytes ? 0 : commands;
 }
 
+/* The first message of a round. When as much was read as librdkafka fetches ahead and now there is nothing, it is not
+ * the end of the topic that was reached but more likely librdkafka that pauses. */
+static rd_kafka_message_t *wait_message(struct cell *cell)
+{
+    bool may_pause = cell->read_bytes >= NUDGE_BYTES;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(cell->consumer, may_pause ? NUDGE_POLL_MS : POLL_MS);
+
+    if (message || !may_pause || is_stopping(cell))
+        return message;
+    cell->read_bytes = 0;
+    assignment_nudge(cell->assignment, cell->consumer, NUDGE_MS);
+    return rd_kafka_consumer_poll(cell->consumer, POLL_MS);
+}
+
 /* One round: a wait for the first message, then what librdkafka has ready, then all of it to the lanes. */
-static void read_round(struct cell *cell, int64_t limit, int first_wait_ms)
+static void read_round(struct cell *cell, int64_t limit)
 {
     struct round round = { .now_us = monotonic_us() };
     int64_t bytes_left = cell->settings->consumers.in_flight_bytes;
-    rd_kafka_message_t *message = rd_kafka_consumer_poll(cell->consumer, first_wait_ms);
+    rd_kafka_message_t *message = wait_message(cell);
 
     if (message)
         round.now_us = monotonic_us();
     for (; message; message = rd_kafka_consumer_poll(cell->consumer, 0))
     {
         bytes_left -= (int64_t)(message->len + message->key_len);
+        cell->read_bytes += (int64_t)(message->len + message->key_len);
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             take_message(cell, &round, message);
         else
@@ -456,7 +476,7 @@ static void serve(struct cell *cell)
         if (make_room(cell, pressure, now_us))
         {
             int64_t left = room(cell, pressure);
-            read_round(cell, left < 1 ? 1 : left < ROUND_MAX ? left : ROUND_MAX, POLL_MS);
+            read_round(cell, left < 1 ? 1 : left < ROUND_MAX ? left : ROUND_MAX);
         }
         /* Another process has our slot's ids now: ours must not be used any more (PROTOCOL O1). */
         if (slot_is_held(cell->slot) && slot_number(cell->slot) != cell->slot_number)

@@ -278,6 +278,7 @@ static enum batch_end run_transaction(struct batch *batch)
     if (!batch_load(batch) || !batch_look_recorded(batch))
         return batch_end_of(database_failure(batch->tools.database));
     batch_decide(batch);
+    batch->drew_short = arena_failed(&batch->arena);
     if (arena_failed(&batch->arena) || buffer_failed(&batch->text))
         return BATCH_AGAIN;
     watch_lease(batch);

@@ -102,6 +102,7 @@ struct batch
     struct batch_partition *partitions;
     int partition_count;
     bool any_busy;
+    bool drew_short; /* the try before found no id that its own commands had not named: draw more */
 
     struct lock_name *locks;
     int lock_count;

@@ -373,7 +373,8 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
 {
     if (held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)])
         return HOLD_BEHIND;
-    if (item->state == ITEM_TWIN && item->twin->hold != HOLD_NOT)
+    /* A twin is a duplicate once the first one is recorded; nobody records a lost one here. */
+    if (item->state == ITEM_TWIN && (item->twin->hold != HOLD_NOT || item->twin->state == ITEM_LOST))
         return HOLD_BEHIND;
     if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE)
         return HOLD_NOT;

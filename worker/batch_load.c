@@ -24,7 +24,8 @@ static const char begin_sql[] = "BEGIN";
 #define TEXT(x) TEXT_OF(x)
 static const char fence_lock_sql[] =
     "SELECT pg_advisory_xact_lock_shared(" TEXT(OWNERSHIP_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
-static const char fence_sql[] = "SELECT id, fence, owner_token FROM interlock.partition_owner WHERE id = ANY ($1::int4[])";
+static const char fence_sql[] =
+    "SELECT id, fence, owner_token FROM interlock.partition_owner WHERE id = ANY ($1::int4[])";
 static const char inbox_sql[] = "SELECT identity, body_digest, kafka_offset, fence, partition_id "
                                 "FROM interlock.inbox WHERE identity = ANY ($1::uuid[])";
 static const char dead_sql[] =
@@ -125,6 +126,13 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         item->state = ITEM_SEEN;
         statements_read_row(result, r, 0, &entity_inbox, &batch->arena, &item->inbox);
     }
+    /* What has the identity of a seen one is seen, too: it may have a record of its own (PROTOCOL R2, id_reused). */
+    for (int i = 0; i < batch->count; i++)
+        if (batch->items[i].state == ITEM_TWIN && batch->items[i].twin->state == ITEM_SEEN)
+        {
+            batch->items[i].inbox = batch->items[i].twin->inbox;
+            batch->items[i].state = ITEM_SEEN;
+        }
 }
 
 static bool send_dead(struct batch *batch, struct places *places)
@@ -226,6 +234,8 @@ static bool send_rows(struct batch *batch, struct places *places, int e)
     int drawn = entity->draw_ids ? rows_ids_wanted(batch->rows, entity) : 0;
     if (drawn > 0)
     {
+        /* At worst each row that this batch names takes one of the ids away. */
+        drawn += batch->drew_short ? rows_count(batch->rows, entity) : 0;
         places->of[e].ids = places->next++;
         return statements_send_draw(statements, entity, drawn);
     }

@@ -127,11 +127,6 @@ bool batch_look_recorded(struct batch *batch)
 /* A twin is judged by the first one's body; a seen one by its inbox row. True: answered. */
 bool batch_answer_seen(struct batch *batch, struct item *item)
 {
-    if (item->state == ITEM_TWIN && item->twin->state == ITEM_SEEN)
-    {
-        item->inbox = item->twin->inbox;
-        item->state = ITEM_SEEN;
-    }
     bool same = item->state == ITEM_TWIN ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
                                          : same_body(item);
     item->delivery->answer = ANSWER_NOTHING;

@@ -88,8 +88,8 @@ struct entity
     const struct column *columns;
     int column_count;
     int key_count;
-    enum aggregate_kind
-        aggregate;        /* whose rows it holds, root or child; AGGREGATE_NONE: look-ups, appended rows, counters */
+    /* Whose rows it holds, root or child; AGGREGATE_NONE: look-ups, appended rows, counters. */
+    enum aggregate_kind aggregate;
     int parent;           /* column that names the root's id for child rows of the same table, or COLUMN_NOT_THERE */
     bool root;            /* has a version: see below */
     const char *draw_ids; /* SQL function that draws new ids, without the schema, or NULL */

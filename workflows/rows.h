@@ -7,8 +7,8 @@
  * Threads    one owner, the lane of the batch.
  * Ownership  everything lives in the batch's arena.
  * Failure    out of memory shows in arena_failed; the batch is given up and tried again. Until then every call for a
- * row to write answers with memory that may be written, so decide has nothing to check. The same way shows that
- *            rows_take_id had no id left: a drawn id met a named one in the same batch, and the next try draws others.
+ *            row to write answers with memory that may be written, so decide has nothing to check. rows_take_id without
+ *            an id left shows the same way: a drawn id met a named one in the batch; the next try draws others.
  */
 #ifndef WORKFLOWS_ROWS_H
 #define WORKFLOWS_ROWS_H

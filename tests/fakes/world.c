@@ -28,7 +28,7 @@ struct world world;
 bool (*world_decode)(struct delivery *delivery, struct arena *arena, struct command *ret);
 
 static PGconn *admin; /* in the database of DATABASE_URL */
-static char template_name[64], name[64], url[URL_SIZE];
+static char template_name[48], name[64], url[URL_SIZE];
 static int databases_made;
 static struct ownership former[FORMER_MAX]; /* owners before a takeover, for the deliveries that point at them */
 static int former_count;

@@ -20,6 +20,7 @@ static const char usage[] =
 
 enum
 {
+    STATUS_TEXT_MAX = 64,
     TIME_TEXT_MAX = 40,
     LIMIT_DIGITS_MAX = 7,
 };
@@ -219,6 +220,25 @@ static bool read_time(const char *name, const char **text, char into[TIME_TEXT_M
     return true;
 }
 
+/* "NEW:OPEN" is --status-from NEW --status-to OPEN; either side may be left out. */
+static bool split_status(const char *text, char into[STATUS_TEXT_MAX], struct audit_filter *filter)
+{
+    if (!text)
+        return true;
+    snprintf(into, STATUS_TEXT_MAX, "%s", text);
+    char *colon = strchr(into, ':');
+    if (!colon || filter->status_from || filter->status_to)
+    {
+        fprintf(stderr, "interlock: audit: --status %s: accepted is FROM:TO, without --status-from and --status-to\n",
+                text);
+        return false;
+    }
+    *colon = '\0';
+    filter->status_from = *into ? into : NULL;
+    filter->status_to = colon[1] ? colon + 1 : NULL;
+    return true;
+}
+
 /* --- verbs ------------------------------------------------------------------------------------------------------- */
 
 static PGconn *connect_to_read(struct invocation *invocation, struct buffer *fault)
@@ -235,17 +255,27 @@ static PGconn *connect_to_read(struct invocation *invocation, struct buffer *fau
     return connection;
 }
 
+static bool check_filter(const struct audit_filter *filter)
+{
+    return (!filter->aggregate || is_aggregate(filter->aggregate)) &&
+           (!filter->operation || is_operation(filter->operation)) &&
+           (!filter->status_from || is_status(filter->status_from)) &&
+           (!filter->status_to || is_status(filter->status_to)) && (!filter->limit || is_limit(filter->limit));
+}
+
 static int run_list(struct invocation *invocation)
 {
     struct audit_filter filter = { 0 };
+    const char *status = NULL;
     bool explain = false;
-    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX];
+    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], statuses[STATUS_TEXT_MAX];
     const struct verb_option options[] = {
         { "--aggregate", &filter.aggregate, NULL },
         { "--operation", &filter.operation, NULL },
         { "--author", &filter.author, NULL },
         { "--status-from", &filter.status_from, NULL },
         { "--status-to", &filter.status_to, NULL },
+        { "--status", &status, NULL },
         { "--since", &filter.since, NULL },
         { "--until", &filter.until, NULL },
         { "--limit", &filter.limit, NULL },
@@ -256,11 +286,8 @@ static int run_list(struct invocation *invocation)
         return 1;
     if (invocation->argc != 1)
         return verb_usage_error(usage, "audit list takes no operands");
-    if ((filter.aggregate && !is_aggregate(filter.aggregate)) ||
-        (filter.operation && !is_operation(filter.operation)) ||
-        (filter.status_from && !is_status(filter.status_from)) || (filter.status_to && !is_status(filter.status_to)) ||
-        (filter.limit && !is_limit(filter.limit)) || !read_time("--since", &filter.since, since) ||
-        !read_time("--until", &filter.until, until))
+    if (!split_status(status, statuses, &filter) || !check_filter(&filter) ||
+        !read_time("--since", &filter.since, since) || !read_time("--until", &filter.until, until))
         return 1;
     struct buffer fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = connect_to_read(invocation, &fault);

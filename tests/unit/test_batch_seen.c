@@ -1,0 +1,464 @@
+/* fake: world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/world.h"
+
+/* What a message that is not new gets (PROTOCOL R1 to R3), and who may answer at all (O4). */
+
+#define assert_event(delivery, path, json) assert_string_equal(world_event((delivery), (path)), (json))
+#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
+#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
+
+static struct delivery *create(int ticket)
+{
+    char key[32], id[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(id, sizeof(id), "create-%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
+    return world_command(key, id, "ticket.create", "", data);
+}
+
+static struct delivery *escalate(int ticket, const char *id)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    return world_command(key, id, "ticket.escalate", "", data);
+}
+
+/* The same identity as escalate's, with other data. */
+static struct delivery *reused(int ticket, const char *id)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"level\":9}", ticket);
+    return world_command(key, id, "ticket.escalate", "", data);
+}
+
+static void assert_same_event(const struct delivery *one, const struct delivery *other)
+{
+    assert_int_equal(one->answer, ANSWER_EVENT);
+    assert_int_equal(other->answer, ANSWER_EVENT);
+    assert_int_equal(one->event_size, other->event_size);
+    assert_memory_equal(one->event, other->event, one->event_size);
+    assert_string_equal(one->event_key, other->event_key);
+}
+
+/* --- the same message again ------------------------------------------------------------------------------------ */
+
+static void the_same_message_again_answers_with_the_same_bytes(void **state)
+{
+    static const char *const attributes[] = {
+        "",
+        "\"actor\":\"\\\"ü\\\\/\\u0001\",\"correlationid\":\"\xF0\x9F\x94\x92\",",
+        "\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\",\"tenant\":\"acme\",",
+    };
+    struct delivery *first[9], *again[9];
+    char key[32];
+    (void)state;
+    first[0] = create(7);
+    for (int i = 0; i < 3; i++)
+    {
+        snprintf(key, sizeof(key), "e-%d", i);
+        first[1 + i] = world_command("ticket/7", key, "ticket.escalate", attributes[i],
+                                     i ? "{\"ticket_id\":7,\"assigned_person_id\":5}" : "{\"ticket_id\":7}");
+    }
+    first[4] = world_command("ticket/7", "r-1", "ticket.transition", "", "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
+    first[5] = world_command("ticket/8", "r-2", "ticket.escalate", "", "{\"ticket_id\":8}");
+    first[6] = world_command("x", "r-3", "no.such.type", "\"actor\":\"a\",", "{}");
+    first[7] = world_command("ticket/7", "r-4", "ticket.escalate", "\"subject\":\"ticket/9\",", "{\"ticket_id\":7}");
+    first[8] = create(9);
+    world_run(first, 9);
+    struct delivery *bulk =
+        world_command("ticket/7", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[9,7],\"assigned_group_id\":4}");
+    world_run_one(bulk);
+    assert_outcome(bulk, "applied");
+    const char *audit =
+        world_ask("SELECT md5(string_agg(a::text, '' ORDER BY kafka_offset)) FROM interlock.audit_event a");
+    char before[64];
+    snprintf(before, sizeof(before), "%s", audit);
+
+    world_take_over(0);
+    for (int i = 0; i < 9; i++)
+        again[i] = world_again(first[i]);
+    world_run(again, 9);
+    for (int i = 0; i < 9; i++)
+        assert_same_event(first[i], again[i]);
+    struct delivery *bulk_again = world_again(bulk);
+    world_run_one(bulk_again);
+    assert_same_event(bulk, bulk_again);
+    assert_sql(before, "SELECT md5(string_agg(a::text, '' ORDER BY kafka_offset)) FROM interlock.audit_event a");
+    assert_sql("10", "SELECT count(*) FROM interlock.inbox");
+}
+
+static void a_duplicate_in_one_batch_is_nobodys_event(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *first = escalate(7, "e-1");
+    struct delivery *given[] = { first, world_duplicate(first), world_duplicate(first) };
+    world_run(given, 3);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[1], "nothing");
+    assert_outcome(given[2], "nothing");
+    assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 7");
+    assert_sql("2", "SELECT count(*) FROM interlock.audit_event");
+}
+
+static void a_duplicate_in_a_later_batch_changes_and_publishes_nothing(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *first = escalate(7, "e-1");
+    world_run_one(first);
+    struct delivery *given[] = { world_duplicate(first), escalate(7, "e-2"), world_duplicate(first) };
+    world_run(given, 3);
+    assert_outcome(given[0], "nothing");
+    assert_outcome(given[1], "applied");
+    assert_outcome(given[2], "nothing");
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
+    assert_sql("3", "SELECT count(*) FROM interlock.inbox");
+    /* And again after a takeover: still the publisher's duplicate. */
+    world_take_over(0);
+    struct delivery *later = world_again(given[2]);
+    world_run_one(later);
+    assert_outcome(later, "nothing");
+}
+
+static void a_rejected_command_seen_again_is_not_decided_again(void **state)
+{
+    (void)state;
+    struct delivery *first = escalate(7, "e-1");
+    world_run_one(first);
+    assert_outcome(first, "rejected:not_found");
+    world_run_one(create(7));
+    struct delivery *again = world_again(first);
+    world_run_one(again);
+    assert_same_event(first, again);
+    assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 7");
+}
+
+/* --- another body under a used id ------------------------------------------------------------------------------ */
+
+static void another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    world_run_one(escalate(7, "e-1"));
+    struct delivery *other = reused(7, "e-1");
+    world_run_one(other);
+    assert_outcome(other, "rejected:id_reused");
+    assert_event(other, "data.version", "null");
+    assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 7");
+    assert_sql("2", "SELECT count(*) FROM interlock.inbox");
+    assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
+    /* Seen again it has its own recorded event. */
+    world_take_over(0);
+    struct delivery *again = world_again(other);
+    world_run_one(again);
+    assert_same_event(other, again);
+    assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
+}
+
+static void another_body_in_the_same_batch_is_refused_too(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *given[] = { escalate(7, "e-1"), reused(7, "e-1"), escalate(7, "e-2") };
+    world_run(given, 3);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[1], "rejected:id_reused");
+    assert_outcome(given[2], "applied");
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
+}
+
+/* The command and what reused its id come back in one batch: each by its own record, and no second one is made. */
+static void both_users_of_an_id_are_answered_from_their_records(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *first = escalate(7, "e-1"), *other = reused(7, "e-1");
+    struct delivery *given[] = { first, other };
+    world_run(given, 2);
+    world_take_over(0);
+    struct delivery *again[] = { world_again(first), world_again(other) };
+    world_run(again, 2);
+    assert_same_event(first, again[0]);
+    assert_same_event(other, again[1]);
+    assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
+    /* Published by now: neither has an event any more. */
+    world_rewind(0, 10);
+    struct delivery *third[] = { world_again(first), world_again(other) };
+    world_run(third, 2);
+    assert_outcome(third[0], "nothing");
+    assert_outcome(third[1], "nothing");
+}
+
+static void the_same_words_in_another_order_are_the_same_body(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    world_run_one(world_command("ticket/7", "e-1", "ticket.escalate", "", "{\"ticket_id\":7,\"level\":3}"));
+    struct delivery *same =
+        world_command("ticket/7", "e-1", "ticket.escalate", "\"actor\":\"x\",", "{ \"level\" : 3, \"ticket_id\" : 7 }");
+    world_run_one(same);
+    assert_outcome(same, "nothing");
+}
+
+/* --- rewinds --------------------------------------------------------------------------------------------------- */
+
+/* PROTOCOL R2: published if and only if row.fence < rewind.fence and offset < rewind.below, for some rewind. */
+static void a_rewind_says_what_was_published(void **state)
+{
+    struct delivery *first[4], *again[4];
+    static const char *const expected[] = { "nothing", "nothing", "applied", "applied" };
+    (void)state;
+    first[0] = create(7);
+    for (int i = 1; i < 4; i++)
+    {
+        char id[16];
+        snprintf(id, sizeof(id), "e-%d", i);
+        first[i] = escalate(7, id);
+    }
+    world_run(first, 4);
+    world_rewind(0, 2); /* offsets 0 and 1 were published, 2 and 3 were not */
+    for (int i = 0; i < 4; i++)
+        again[i] = world_again(first[i]);
+    world_run(again, 4);
+    for (int i = 0; i < 4; i++)
+        assert_outcome(again[i], expected[i]);
+    assert_same_event(first[2], again[2]);
+    /* A row written under the rewind's own fence came after it. */
+    struct delivery *young = escalate(7, "e-9");
+    world_run_one(young);
+    young = world_again(young);
+    world_run_one(young);
+    assert_outcome(young, "applied");
+    /* A second rewind further up covers the rest; the first one still counts. */
+    world_rewind(0, 4);
+    for (int i = 0; i < 4; i++)
+        again[i] = world_again(first[i]);
+    world_run(again, 4);
+    for (int i = 0; i < 4; i++)
+        assert_outcome(again[i], "nothing");
+    young = world_again(young);
+    world_run_one(young);
+    assert_outcome(young, "applied");
+}
+
+static void a_rewind_of_another_partition_says_nothing(void **state)
+{
+    (void)state;
+    struct delivery *first = create(7);
+    world_run_one(first);
+    world_rewind(1, 100);
+    struct delivery *again = world_again(first);
+    world_run_one(again);
+    assert_same_event(first, again);
+}
+
+/* --- dead letters ---------------------------------------------------------------------------------------------- */
+
+static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
+{
+    static const char *const values[] = { "not json", "{\"specversion\":\"1.0\"}", NULL, "{\"a\":1,\"a\":2}" };
+    struct delivery *first[4], *again[4];
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        first[i] = world_message(0, "k", values[i]);
+    world_run(first, 4);
+    for (int i = 0; i < 4; i++)
+        assert_outcome(first[i], "dead_letter");
+    assert_sql("not_json,missing_id,tombstone,duplicate_key",
+               "SELECT string_agg(reason, ',' ORDER BY kafka_offset) FROM interlock.dead_letter");
+    assert_sql("t",
+               "SELECT bool_and(digest = sha256(v)) FROM interlock.dead_letter d JOIN (VALUES (0, 'not json'::bytea), "
+               "(2, ''::bytea), (3, '{\"a\":1,\"a\":2}')) x (o, v) ON o = kafka_offset");
+    assert_sql("0", "SELECT count(*) FROM interlock.audit_event");
+    world_take_over(0);
+    for (int i = 0; i < 4; i++)
+        again[i] = world_again(first[i]);
+    world_run(again, 4);
+    for (int i = 0; i < 4; i++)
+    {
+        assert_outcome(again[i], "dead_letter");
+        assert_true(again[i]->first_failed_us == first[i]->first_failed_us);
+        assert_string_equal(again[i]->dead_reason, first[i]->dead_reason);
+    }
+    assert_sql("4", "SELECT count(*) FROM interlock.dead_letter");
+    world_rewind(0, 3);
+    for (int i = 0; i < 4; i++)
+        again[i] = world_again(first[i]);
+    world_run(again, 4);
+    for (int i = 0; i < 4; i++)
+        assert_outcome(again[i], i < 3 ? "nothing" : "dead_letter");
+}
+
+static void dead_letters_do_not_touch_their_neighbours(void **state)
+{
+    (void)state;
+    struct delivery *given[] = { create(7), world_message(0, "ticket/7", "{"), escalate(7, "e-1"),
+                                 world_message(0, "ticket/7", "[]"), escalate(7, "e-2") };
+    world_run(given, 5);
+    assert_outcome(given[2], "applied");
+    assert_outcome(given[4], "applied");
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
+}
+
+/* --- the fence ------------------------------------------------------------------------------------------------- */
+
+static void a_lost_partition_has_no_effect_and_the_others_go_on(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    struct delivery *lost = escalate(7, "e-1"), *dead = world_message(0, "k", "not json");
+    struct delivery *kept = world_message(1, "ticket/8",
+                                          "{\"specversion\":\"1.0\",\"id\":\"c\",\"source\":\"/test\",\"type\":"
+                                          "\"ticket.create\",\"data\":{\"ticket_id\":8,\"priority\":\"LOW\"}}");
+    world_take_over(0);
+    struct delivery *given[] = { lost, dead, kept };
+    world_run(given, 3);
+    assert_outcome(lost, "not_owner");
+    assert_outcome(dead, "not_owner");
+    assert_outcome(kept, "applied");
+    assert_null(lost->event);
+    assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 7");
+    assert_sql("2", "SELECT count(*) FROM interlock.inbox");
+    assert_sql("2", "SELECT count(*) FROM interlock.audit_event");
+    assert_sql("0", "SELECT count(*) FROM interlock.dead_letter");
+}
+
+static void the_right_fence_with_another_token_is_lost(void **state)
+{
+    (void)state;
+    world_ask("UPDATE interlock.partition_owner SET owner_token = gen_random_uuid() WHERE partition = 0");
+    struct delivery *delivery = create(7);
+    world_run_one(delivery);
+    assert_outcome(delivery, "not_owner");
+    world_ask("UPDATE interlock.partition_owner SET owner_token = NULL WHERE partition = 0");
+    delivery = create(7);
+    world_run_one(delivery);
+    assert_outcome(delivery, "not_owner");
+    assert_sql("0", "SELECT count(*) FROM interlock.ticket");
+}
+
+static void a_partition_without_a_row_is_lost(void **state)
+{
+    (void)state;
+    struct delivery *delivery = create(7);
+    world_ask("DELETE FROM interlock.partition_owner WHERE partition = 0");
+    world_run_one(delivery);
+    assert_outcome(delivery, "not_owner");
+    assert_sql("0", "SELECT count(*) FROM interlock.ticket");
+}
+
+/* Of two equal identities the first stands in a partition that was lost: nobody has applied it, so the second is no
+ * duplicate. It waits for a batch without the first one. */
+static void a_duplicate_of_a_lost_command_is_not_taken_for_done(void **state)
+{
+    (void)state;
+    struct delivery *lost = create(7);
+    struct delivery *second =
+        world_message(1, "ticket/7",
+                      "{\"specversion\":\"1.0\",\"id\":\"create-7\",\"source\":\"/test\",\"type\":"
+                      "\"ticket.create\",\"data\":{\"ticket_id\":7,\"priority\":\"LOW\"}}");
+    world_take_over(0);
+    struct delivery *given[] = { lost, second };
+    world_run(given, 2);
+    assert_outcome(lost, "not_owner");
+    assert_int_equal(world.batch.items[1].hold, HOLD_BEHIND);
+    world_run_one(second);
+    assert_outcome(second, "applied");
+}
+
+/* PROTOCOL O4: while a takeover holds the partition's lock no batch goes on, and when it has let go the batch sees what
+ * it wrote. */
+static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
+{
+    (void)state;
+    world.settings.database.lock_timeout_us = 100000;
+    database_close(world.database);
+    assert_true(database_connect(world.database, NULL));
+    PGconn *other = world_session();
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "SELECT pg_advisory_xact_lock(4812404, %d)", (int)world.partitions[0].partition_id);
+    struct delivery *delivery = create(7);
+    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
+    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
+    world_ask_on(other, "UPDATE interlock.partition_owner SET fence = fence + 1 WHERE partition = 0");
+    world_ask_on(other, "COMMIT");
+    PQfinish(other);
+    world_run_one(delivery);
+    assert_outcome(delivery, "not_owner");
+    assert_sql("0", "SELECT count(*) FROM interlock.ticket");
+}
+
+static void with_the_fence_off_a_zombie_writes(void **state)
+{
+    (void)state;
+    struct delivery *delivery = create(7);
+    world_take_over(0);
+    world.settings.protections.fence = false;
+    world_run_one(delivery);
+    assert_sql("1", "SELECT count(*) FROM interlock.ticket");
+}
+
+static void with_the_inbox_off_a_duplicate_is_applied_twice(void **state)
+{
+    (void)state;
+    world_run_one(create(7));
+    world.settings.protections.inbox = false;
+    struct delivery *first = escalate(7, "e-1");
+    struct delivery *given[] = { first, world_duplicate(first) };
+    world_run(given, 2);
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
+}
+
+/* PROTOCOL R6: a transaction that only answers from records writes something all the same, so that its COMMIT waits. */
+static void a_batch_of_recorded_answers_has_a_commit_of_its_own(void **state)
+{
+    (void)state;
+    struct delivery *first = create(7);
+    world_run_one(first);
+    struct delivery *again = world_again(first);
+    const char *before = world_ask("SELECT pg_current_wal_insert_lsn()");
+    world_run_one(again);
+    assert_sql("t", "SELECT pg_current_wal_insert_lsn() > '%s'", before);
+    assert_same_event(first, again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(the_same_message_again_answers_with_the_same_bytes),
+        WORLD_TEST(a_duplicate_in_one_batch_is_nobodys_event),
+        WORLD_TEST(a_duplicate_in_a_later_batch_changes_and_publishes_nothing),
+        WORLD_TEST(a_rejected_command_seen_again_is_not_decided_again),
+        WORLD_TEST(another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone),
+        WORLD_TEST(another_body_in_the_same_batch_is_refused_too),
+        WORLD_TEST(both_users_of_an_id_are_answered_from_their_records),
+        WORLD_TEST(the_same_words_in_another_order_are_the_same_body),
+        WORLD_TEST(a_rewind_says_what_was_published),
+        WORLD_TEST(a_rewind_of_another_partition_says_nothing),
+        WORLD_TEST(what_cannot_be_read_becomes_a_dead_letter_once),
+        WORLD_TEST(dead_letters_do_not_touch_their_neighbours),
+        WORLD_TEST(a_lost_partition_has_no_effect_and_the_others_go_on),
+        WORLD_TEST(the_right_fence_with_another_token_is_lost),
+        WORLD_TEST(a_partition_without_a_row_is_lost),
+        WORLD_TEST(a_duplicate_of_a_lost_command_is_not_taken_for_done),
+        WORLD_TEST(a_batch_waits_for_a_takeover_and_then_sees_it),
+        WORLD_TEST(with_the_fence_off_a_zombie_writes),
+        WORLD_TEST(with_the_inbox_off_a_duplicate_is_applied_twice),
+        WORLD_TEST(a_batch_of_recorded_answers_has_a_commit_of_its_own),
+    };
+    if (!world_is_there())
+        return 0;
+    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+}
