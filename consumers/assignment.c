@@ -194,13 +194,13 @@ static void revoke_tenures(struct assignment *assignment, int64_t give_up_us)
     }
 }
 
-static void leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us, bool lost)
+static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us, bool lost)
 {
     int64_t begun_us = monotonic_us();
     int count = assignment->count;
 
     if (!assignment->assigned)
-        return;
+        return true;
     revoke_tenures(assignment, lost ? 0 : deadline_us);
     assignment_resume_all(assignment, consumer); /* a pause would outlive the assignment in librdkafka */
     pool_revoke(assignment->pool, assignment->epoch);
@@ -213,12 +213,14 @@ static void leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t d
              (unsigned long long)assignment->epoch, lost ? "lost" : "given back",
              (long long)(monotonic_us() - begun_us) / 1000, count,
              lost || (quiet && finished) ? "" : "; not everything in flight was finished in time, it is read again");
+    return finished;
 }
 
-void assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us)
+bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us)
 {
-    leave(assignment, consumer, deadline_us, false);
+    bool finished = leave(assignment, consumer, deadline_us, false);
     assign(assignment, consumer, NULL);
+    return finished;
 }
 
 void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer, rd_kafka_resp_err_t what,

@@ -46,8 +46,9 @@ struct tenure *assignment_find(struct assignment *assignment, const rd_kafka_mes
 void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, struct tenure *tenure, bool forget,
                            const char *why);
 
-/* Leaves everything as REVOKE does, without a callback: for the end of the cell. */
-void assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us);
+/* Leaves everything as REVOKE does, without a callback: for the end of the cell. False: the publisher is not done yet.
+ */
+bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us);
 
 /* Back-pressure (PROTOCOL L3). Sums up what is in flight. */
 struct pressure

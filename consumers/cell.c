@@ -7,7 +7,8 @@
 #include <sys/random.h>
 
 #include "consumers/assignment.h"
-#include "consumers/clients.h"
+#include "consumers/complaint.h"
+#include "consumers/consumer.h"
 #include "consumers/parcels.h"
 #include "consumers/publisher.h"
 #include "worker/log.h"
@@ -21,21 +22,17 @@ enum
 {
     ROUND_MAX = 1000, /* messages of one round: then the lanes get them, and everything else is looked at */
     POLL_MS = 100,    /* a poll without messages; whoever has something for the poll thread cuts it short */
-    TOPICS_MAX = 64,
-    ANSWER_MS = 2000,
     NUDGE_BYTES =
         2 * 1024 * 1024, /* half of queued.max.messages.kbytes: what was read since librdkafka was last busy */
     NUDGE_POLL_MS = 5,   /* without a message for this long */
     NUDGE_MS = 100,
 };
 
-static const int64_t FULL_US = 500000;   /* longer than that full: partitions are paused and polling goes on */
-static const int64_t ROOM_US = 20000;    /* one wait for room */
-static const int64_t RETRY_US = 500000;  /* between two attempts to begin */
-static const int64_t CLOSE_US = 5000000; /* of leaving the group */
-static const int64_t DESTROY_US = 5000000;
+static const int64_t FULL_US = 500000;     /* longer than that full: partitions are paused and polling goes on */
+static const int64_t ROOM_US = 20000;      /* one wait for room */
+static const int64_t RETRY_US = 500000;    /* between two attempts to begin */
+static const int64_t ERROR_US = 10000000;  /* an error of librdkafka that did not come again within this is over */
 static const int64_t HEALTH_US = 30000000; /* the poll thread is stuck when it was not seen for longer */
-static const int64_t LOG_EVERY_US = 30000000;
 
 struct cell
 {
@@ -61,7 +58,8 @@ struct cell
     pthread_cond_t cond;     /* room, or a takeover ended, or stop */
     bool waiting;            /* the poll thread, on cond */
     rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
-    char problem[320];
+
+    struct complaint complaint;
 
     /* Poll thread. */
     rd_kafka_t *consumer;
@@ -70,32 +68,10 @@ struct cell
     struct pressure counted; /* as the metrics have it */
     int64_t full_since_us;   /* 0: there is room */
     int64_t read_bytes;      /* since the last nudge */
-    struct log_rate problem_rate;
+    int64_t error_us;        /* when librdkafka last complained */
 };
 
 /* --- talking to other threads ----------------------------------------------------------------------------------- */
-
-static void set_problem(struct cell *cell, const char *what)
-{
-    pthread_mutex_lock(&cell->mutex);
-    snprintf(cell->problem, sizeof(cell->problem), "%s", what);
-    pthread_mutex_unlock(&cell->mutex);
-}
-
-static void complain(struct cell *cell, const char *what)
-{
-    set_problem(cell, what);
-    if (log_allowed(&cell->problem_rate, LOG_EVERY_US))
-        log_warning("cell %d: waiting: %s", cell->number, what);
-}
-
-static void clear_problem(struct cell *cell)
-{
-    if (cell->problem[0] == '\0')
-        return;
-    set_problem(cell, "");
-    cell->problem_rate = (struct log_rate){ 0 };
-}
 
 /* Called by the publisher and by main. Only news cut a poll short: room is none to a thread that is polling. */
 static void wake(void *owner, bool news)
@@ -142,76 +118,6 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t what, rd_kafk
     show_life(cell, monotonic_us());
 }
 
-static rd_kafka_topic_partition_list_t *command_topics(const struct settings *settings)
-{
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(4);
-    const char *at = settings->kafka.topics;
-    char name[250];
-
-    while (*at)
-    {
-        size_t size = strcspn(at, ", ");
-        if (size > 0 && size < sizeof(name))
-        {
-            memcpy(name, at, size);
-            name[size] = '\0';
-            rd_kafka_topic_partition_list_add(topics, name, RD_KAFKA_PARTITION_UA);
-        }
-        at += size;
-        at += strspn(at, ", ");
-    }
-    return topics;
-}
-
-/* 2.0.2 finds a topic that is created later only with the next refresh of its metadata, minutes later: so it is waited
- * for before subscribing. */
-static bool topics_exist(struct cell *cell, rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *topics)
-{
-    for (int i = 0; i < topics->cnt; i++)
-    {
-        const struct rd_kafka_metadata *metadata = NULL;
-        rd_kafka_topic_t *topic = rd_kafka_topic_new(consumer, topics->elems[i].topic, NULL);
-        rd_kafka_resp_err_t error = rd_kafka_metadata(consumer, 0, topic, &metadata, ANSWER_MS);
-        if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-            error = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        if (metadata)
-            rd_kafka_metadata_destroy(metadata);
-        rd_kafka_topic_destroy(topic);
-        if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-            continue;
-        char what[300];
-        bool missing = error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        snprintf(what, sizeof(what), "Kafka at %s, topic %s: %s%s", cell->settings->kafka.bootstrap,
-                 topics->elems[i].topic, rd_kafka_err2str(error),
-                 missing ? " (`interlock topics create` makes it)" : "");
-        complain(cell, what);
-        return false;
-    }
-    return true;
-}
-
-static rd_kafka_t *make_consumer(struct cell *cell, struct buffer *fault)
-{
-    rd_kafka_conf_t *conf = clients_conf(cell->settings, CLIENT_CONSUMER, fault);
-    char instance[300];
-
-    if (conf == NULL)
-        return NULL;
-    snprintf(instance, sizeof(instance), "interlock.%s.%d.%d", cell->settings->kafka.group, cell->slot_number,
-             cell->number);
-    if (cell->settings->consumers.static_membership && !clients_set(conf, "group.instance.id", instance, fault))
-    {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
-    rd_kafka_conf_set_opaque(conf, cell);
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    rd_kafka_t *consumer = clients_new(CLIENT_CONSUMER, conf, fault);
-    if (consumer)
-        rd_kafka_poll_set_consumer(consumer);
-    return consumer;
-}
-
 static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
 {
     rd_kafka_queue_t *queue = consumer ? rd_kafka_queue_get_consumer(consumer) : NULL;
@@ -232,53 +138,33 @@ static bool open_consumer(struct cell *cell)
     struct buffer fault = BUFFER_EMPTY;
 
     if (!slot_is_held(cell->slot))
-        return complain(cell, "a slot of the consumer group (PostgreSQL)"), false;
+    {
+        complaint_make(&cell->complaint, "waiting", "PostgreSQL: a slot of the consumer group");
+        return false;
+    }
     cell->slot_number = slot_number(cell->slot);
-    rd_kafka_t *consumer = make_consumer(cell, &fault);
+    rd_kafka_t *consumer = consumer_open(cell->settings, cell->slot_number, cell->number, on_rebalance, cell, &fault);
     if (consumer == NULL)
     {
         buffer_add_byte(&fault, '\0');
-        complain(cell, fault.at ? fault.at : "out of memory");
+        complaint_make(&cell->complaint, "waiting", fault.at ? fault.at : "out of memory");
         buffer_done(&fault);
         return false;
     }
-    rd_kafka_topic_partition_list_t *topics = command_topics(cell->settings);
-    bool there = topics_exist(cell, consumer, topics);
-    rd_kafka_resp_err_t error = there ? rd_kafka_subscribe(consumer, topics) : RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_topic_partition_list_destroy(topics);
-    if (there && error == RD_KAFKA_RESP_ERR_NO_ERROR)
-    {
-        use_consumer(cell, consumer);
-        cell->replace = false;
-        clear_problem(cell);
-        return true;
-    }
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-        complain(cell, rd_kafka_err2str(error));
-    clients_destroy(consumer, DESTROY_US);
-    return false;
+    use_consumer(cell, consumer);
+    cell->replace = false;
+    complaint_end(&cell->complaint);
+    return true;
 }
 
-/* Leaves the group in bounded time (2.0.2 may hang in a close after a broker was away). A static member leaves nothing:
- * its partitions wait for it until the session timeout. */
-static void close_consumer(struct cell *cell)
+static void close_consumer(struct cell *cell, bool publisher_is_done)
 {
     rd_kafka_t *consumer = cell->consumer;
-    rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(consumer);
-    int64_t deadline_us = monotonic_us() + CLOSE_US;
-    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer, queue);
 
-    while (error == NULL && !rd_kafka_consumer_closed(consumer) && monotonic_us() < deadline_us)
-    {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 50);
-        if (message)
-            rd_kafka_message_destroy(message);
-    }
-    if (error)
-        rd_kafka_error_destroy(error);
-    rd_kafka_queue_destroy(queue);
+    consumer_leave(consumer);
     use_consumer(cell, NULL);
-    if (!clients_destroy(consumer, DESTROY_US))
+    /* A publisher that is stuck in a call of this handle must find it there when it comes back. */
+    if (!publisher_is_done || !consumer_close(consumer))
         log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
 }
 
@@ -289,8 +175,8 @@ static void close_consumer(struct cell *cell)
 struct round
 {
     struct delivery *first, *last;
-    struct tenure *tenure;
-    int64_t count, bytes; /* of the run */
+    struct tenure *tenure; /* of the run, with a reference: a rebalance may come in the middle of a round */
+    int64_t count, bytes;  /* of the run */
     int received;
     int64_t now_us;
 };
@@ -306,7 +192,15 @@ static void end_run(struct round *round)
         /* It was idle: it has not stalled since. */
         atomic_store_explicit(&tenure->moved_us, round->now_us, memory_order_relaxed);
     atomic_fetch_add_explicit(&tenure->in_flight_bytes, round->bytes, memory_order_relaxed);
+    tenure_drop(tenure, 1);
+    round->tenure = NULL;
     round->count = round->bytes = 0;
+}
+
+static void begin_run(struct round *round, struct tenure *tenure)
+{
+    end_run(round);
+    round->tenure = tenure_hold(tenure, 1);
 }
 
 static void take_message(struct cell *cell, struct round *round, rd_kafka_message_t *message)
@@ -330,8 +224,7 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
         return;
     }
     if (round->tenure != tenure)
-        end_run(round);
-    round->tenure = tenure;
+        begin_run(round, tenure);
     round->count++;
     round->bytes += (int64_t)parcel_size(delivery);
     round->received++;
@@ -366,7 +259,8 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
         cell->replace = true;
         return;
     default:
-        complain(cell, rd_kafka_message_errstr(message));
+        complaint_make(&cell->complaint, "consumer", rd_kafka_message_errstr(message));
+        cell->error_us = monotonic_us();
         return;
     }
 }
@@ -379,7 +273,7 @@ static void submit(struct cell *cell, struct round *round)
     if (round->received > 0)
     {
         metrics_add(METRIC_RECEIVED, round->received);
-        clear_problem(cell);
+        complaint_end(&cell->complaint);
     }
 }
 
@@ -470,6 +364,8 @@ static void serve(struct cell *cell)
         struct pressure pressure = assignment_pressure(cell->assignment);
 
         show_life(cell, now_us);
+        if (now_us - cell->error_us > ERROR_US)
+            complaint_end(&cell->complaint);
         count_pressure(cell, pressure);
         assignment_step(cell->assignment, cell->consumer, now_us);
         assignment_balance(cell->assignment, cell->consumer, now_us);
@@ -505,9 +401,9 @@ static void leave(struct cell *cell)
     if (is_stopping(cell))
         deadline_us = atomic_load(&cell->stop_deadline_us);
     drain(cell, deadline_us);
-    assignment_leave(cell->assignment, cell->consumer, deadline_us);
+    bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us);
     count_pressure(cell, (struct pressure){ 0, 0 });
-    close_consumer(cell);
+    close_consumer(cell, done);
 }
 
 static void *cell_main(void *owner)
@@ -582,6 +478,7 @@ struct cell *cell_new(const struct settings *settings, int number, struct slot *
     cell->settings = settings;
     cell->number = number;
     cell->slot = slot;
+    complaint_init(&cell->complaint, number);
     pthread_mutex_init(&cell->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -639,6 +536,7 @@ void cell_free(struct cell *cell)
     publisher_free(cell->publisher);
     assignment_free(cell->assignment);
     parcels_free(cell->parcels);
+    complaint_done(&cell->complaint);
     pthread_cond_destroy(&cell->cond);
     pthread_mutex_destroy(&cell->mutex);
     free(cell);
@@ -652,13 +550,7 @@ bool cell_health(const struct cell *cell)
 
 bool cell_ready(struct cell *cell, char *why, size_t why_size)
 {
-    pthread_mutex_lock(&cell->mutex);
-    snprintf(why, why_size, "%s", cell->problem);
-    pthread_mutex_unlock(&cell->mutex);
-    if (*why)
-        return false;
-    publisher_problem(cell->publisher, why, why_size);
-    if (*why)
+    if (complaint_copy(&cell->complaint, why, why_size) || publisher_problem(cell->publisher, why, why_size))
         return false;
     if (!assignment_is_ready(cell->assignment, why, why_size))
         return false;

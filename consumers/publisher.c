@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/complaint.h"
+#include "consumers/handover.h"
 #include "consumers/offset_commits.h"
 #include "consumers/publication.h"
 #include "consumers/takeover.h"
@@ -20,9 +22,8 @@ static const int64_t IDLE_US = 1000000;         /* librdkafka's callbacks are se
 static const int64_t PAUSE_US = 200000;         /* between two attempts at something that is not there */
 static const int64_t ANSWER_US = 1000000;       /* of one step towards a producer */
 static const int64_t ATTEMPT_US = 10000000;     /* of one publication, at the most */
-static const int64_t LOG_EVERY_US = 30000000;
-static const int64_t LINGER_MAX_US = 100000; /* of gathering more for a publication, unless the settings say more */
-static const int64_t YOUNG_US = 10000;       /* commands answered within this do not wait for others */
+static const int64_t LINGER_MAX_US = 100000;    /* of gathering more for a publication, unless the settings say more */
+static const int64_t YOUNG_US = 10000;          /* commands answered within this do not wait for others */
 
 struct publisher
 {
@@ -30,17 +31,9 @@ struct publisher
     struct publisher_options options;
     pthread_t thread;
 
-    pthread_mutex_t mutex; /* guards what follows, up to the next heading */
-    pthread_cond_t cond;   /* something was handed over, or a finish is done */
-    bool waiting;          /* the thread sleeps on cond */
-    bool stopping;
-    struct delivery *first, *last; /* answered by lanes */
-    struct tenure **asked;
-    int asked_count, asked_capacity;
-    rd_kafka_consumer_group_metadata_t *asked_group;
-    uint64_t finish_wanted, finish_done;
-    rd_kafka_t *consumer; /* at-least-once: whose handle commits offsets */
-    char problem[480];
+    struct handover *handover;
+    struct complaint complaint;
+    _Atomic(rd_kafka_t *) consumer; /* at-least-once: whose handle commits offsets; writer: the poll thread */
 
     /* Of the publisher's thread. */
     struct producer *producer;
@@ -59,109 +52,35 @@ struct publisher
     int slot_number; /* that the producer was made for */
     bool unraised;   /* PostgreSQL may not know yet what is published */
     int64_t next_raise_us;
-    struct log_rate problem_rate;
 };
 
-/* --- talking to the outside ------------------------------------------------------------------------------------- */
+/* --- for other threads ------------------------------------------------------------------------------------------ */
 
-static void set_problem(struct publisher *publisher, const char *what)
+bool publisher_problem(struct publisher *publisher, char *into, size_t size)
 {
-    pthread_mutex_lock(&publisher->mutex);
-    snprintf(publisher->problem, sizeof(publisher->problem), "%s", what);
-    pthread_mutex_unlock(&publisher->mutex);
-}
-
-/* Something is waited for: kept for /readyz, and logged now and every 30 s. */
-static void complain(struct publisher *publisher, const char *doing, const char *what)
-{
-    char text[sizeof(publisher->problem)];
-
-    snprintf(text, sizeof(text), "%s: %s", doing, what);
-    set_problem(publisher, text);
-    if (log_allowed(&publisher->problem_rate, LOG_EVERY_US))
-        log_warning("cell %d: %s; trying again", publisher->options.cell, text);
-}
-
-static void clear_problem(struct publisher *publisher)
-{
-    if (publisher->problem[0] == '\0')
-        return; /* only this thread writes it */
-    set_problem(publisher, "");
-    publisher->problem_rate = (struct log_rate){ 0 };
-}
-
-void publisher_problem(struct publisher *publisher, char *into, size_t size)
-{
-    pthread_mutex_lock(&publisher->mutex);
-    snprintf(into, size, "%s", publisher->problem);
-    pthread_mutex_unlock(&publisher->mutex);
+    return complaint_copy(&publisher->complaint, into, size);
 }
 
 void publisher_complete(void *owner, struct delivery *chain)
 {
     struct publisher *publisher = owner;
-    struct delivery *last = chain;
-
-    if (chain == NULL)
-        return;
-    while (last->next)
-        last = last->next;
-    pthread_mutex_lock(&publisher->mutex);
-    if (publisher->last)
-        publisher->last->next = chain;
-    else
-        publisher->first = chain;
-    publisher->last = last;
-    if (publisher->waiting)
-        pthread_cond_broadcast(&publisher->cond);
-    pthread_mutex_unlock(&publisher->mutex);
+    handover_answer(publisher->handover, chain);
 }
 
 void publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
                          rd_kafka_consumer_group_metadata_t *group)
 {
-    pthread_mutex_lock(&publisher->mutex);
-    int needed = publisher->asked_count + count;
-    if (needed > publisher->asked_capacity)
-    {
-        struct tenure **asked = realloc(publisher->asked, (size_t)needed * sizeof(struct tenure *));
-        if (asked == NULL)
-            abort(); /* a few pointers: a process that cannot have them cannot go on */
-        publisher->asked = asked;
-        publisher->asked_capacity = needed;
-    }
-    for (int i = 0; i < count; i++)
-        publisher->asked[publisher->asked_count++] = tenure_hold(tenures[i], 1);
-    if (group)
-    {
-        if (publisher->asked_group)
-            rd_kafka_consumer_group_metadata_destroy(publisher->asked_group);
-        publisher->asked_group = group;
-    }
-    pthread_cond_broadcast(&publisher->cond);
-    pthread_mutex_unlock(&publisher->mutex);
+    handover_ask(publisher->handover, tenures, count, group);
 }
 
 bool publisher_finish(struct publisher *publisher, int64_t deadline_us)
 {
-    struct timespec until = monotonic_timespec(deadline_us);
-
-    pthread_mutex_lock(&publisher->mutex);
-    uint64_t mine = ++publisher->finish_wanted;
-    pthread_cond_broadcast(&publisher->cond);
-    while (publisher->finish_done < mine)
-        if (pthread_cond_timedwait(&publisher->cond, &publisher->mutex, &until) != 0)
-            break;
-    bool done = publisher->finish_done >= mine;
-    pthread_mutex_unlock(&publisher->mutex);
-    return done;
+    return handover_finish(publisher->handover, deadline_us);
 }
 
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
 {
-    pthread_mutex_lock(&publisher->mutex);
-    publisher->consumer = consumer;
-    pthread_mutex_unlock(&publisher->mutex);
+    atomic_store_explicit(&publisher->consumer, consumer, memory_order_release);
 }
 
 /* --- giving deliveries back ------------------------------------------------------------------------------------- */
@@ -237,50 +156,26 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
     }
 }
 
-static struct delivery *take_answered_locked(struct publisher *publisher)
-{
-    struct delivery *chain = publisher->first;
-    publisher->first = publisher->last = NULL;
-    return chain;
-}
-
-static bool is_wanted_locked(const struct publisher *publisher)
-{
-    return publisher->stopping || publisher->asked_count > 0 || publisher->finish_wanted != publisher->finish_done;
-}
-
 static void absorb_answered(struct publisher *publisher)
 {
-    pthread_mutex_lock(&publisher->mutex);
-    struct delivery *chain = take_answered_locked(publisher);
-    pthread_mutex_unlock(&publisher->mutex);
-    absorb(publisher, chain);
+    bool wanted;
+    absorb(publisher, handover_wait(publisher->handover, 0, &wanted));
 }
 
 /* A pause in which answers are still taken in, so that lanes and poll thread get their parcels back. False: somebody
  * wants something. */
 static bool pause_for(struct publisher *publisher, int64_t pause_us)
 {
-    struct timespec until = monotonic_timespec(monotonic_us() + pause_us);
+    bool wanted = false;
 
-    pthread_mutex_lock(&publisher->mutex);
-    publisher->waiting = true;
-    if (publisher->first == NULL && !is_wanted_locked(publisher))
-        pthread_cond_timedwait(&publisher->cond, &publisher->mutex, &until);
-    publisher->waiting = false;
-    bool wanted = is_wanted_locked(publisher);
-    struct delivery *chain = take_answered_locked(publisher);
-    pthread_mutex_unlock(&publisher->mutex);
-    absorb(publisher, chain);
+    for (int64_t until_us = monotonic_us() + pause_us, left_us; !wanted;)
+    {
+        left_us = until_us - monotonic_us();
+        absorb(publisher, handover_wait(publisher->handover, left_us, &wanted));
+        if (left_us <= 0)
+            break;
+    }
     return !wanted;
-}
-
-static bool is_stopping(struct publisher *publisher)
-{
-    pthread_mutex_lock(&publisher->mutex);
-    bool stopping = publisher->stopping;
-    pthread_mutex_unlock(&publisher->mutex);
-    return stopping;
 }
 
 /* --- the producer ----------------------------------------------------------------------------------------------- */
@@ -308,7 +203,7 @@ static bool open_producer(struct publisher *publisher)
     char id[300];
 
     if (!slot_is_ours(publisher))
-        return complain(publisher, "publisher", "the slot's PostgreSQL session is lost"), false;
+        return complaint_make(&publisher->complaint, "publisher", "the slot's PostgreSQL session is lost"), false;
     if (publisher->slot_number != present_slot(publisher) && publisher->slot_number >= 0)
         throw_producer_away(publisher);
     publisher->slot_number = present_slot(publisher);
@@ -326,7 +221,7 @@ static bool open_producer(struct publisher *publisher)
     if (result == PRODUCER_BROKEN)
         throw_producer_away(publisher);
     if (result != PRODUCER_DONE)
-        return complain(publisher, "Kafka producer", producer_problem(publisher->producer)), false;
+        return complaint_make(&publisher->complaint, "Kafka producer", producer_problem(publisher->producer)), false;
     return true;
 }
 
@@ -395,7 +290,7 @@ static bool settle_reached(struct publisher *publisher)
     }
     rd_kafka_topic_partition_list_destroy(offsets);
     if (!known)
-        complain(publisher, "publisher", takeover_problem(publisher->takeover));
+        complaint_make(&publisher->complaint, "publisher", takeover_problem(publisher->takeover));
     publisher->unclear = !known;
     return known;
 }
@@ -422,11 +317,11 @@ static void attempt(struct publisher *publisher)
     metrics_add(METRIC_PUBLISH_TIME, monotonic_us() - begun_us);
     if (result == PRODUCER_DONE)
     {
-        clear_problem(publisher);
+        complaint_end(&publisher->complaint);
         settle_all(publisher);
         return;
     }
-    complain(publisher, "publisher", producer_problem(publisher->producer));
+    complaint_make(&publisher->complaint, "publisher", producer_problem(publisher->producer));
     throw_producer_away(publisher);
     /* A plain producer's events may be there or not: they are sent again, readers drop doubles by their id. */
     publisher->unclear = publisher->settings->kafka.exactly_once;
@@ -442,7 +337,7 @@ static void publish(struct publisher *publisher)
             break;
         if (!open_producer(publisher) || (publisher->unclear && !settle_reached(publisher)))
         {
-            if (is_stopping(publisher))
+            if (handover_is_stopping(publisher->handover))
                 break;
             pause_for(publisher, PAUSE_US);
         }
@@ -510,9 +405,9 @@ static void take_over(struct publisher *publisher)
     publisher->taking_count = left;
     publisher->next_round_us = monotonic_us() + PAUSE_US;
     if (left == 0)
-        clear_problem(publisher);
+        complaint_end(&publisher->complaint);
     else if (producer_is_open(publisher->producer))
-        complain(publisher, "takeover", takeover_problem(publisher->takeover));
+        complaint_make(&publisher->complaint, "takeover", takeover_problem(publisher->takeover));
     if (left < count)
         publisher->options.wake(publisher->options.owner, true);
 }
@@ -547,10 +442,7 @@ static bool gather(struct publisher *publisher)
 
 static rd_kafka_t *present_consumer(struct publisher *publisher)
 {
-    pthread_mutex_lock(&publisher->mutex);
-    rd_kafka_t *consumer = publisher->consumer;
-    pthread_mutex_unlock(&publisher->mutex);
-    return consumer;
+    return atomic_load_explicit(&publisher->consumer, memory_order_acquire);
 }
 
 /* At-least-once: waits until no commit is out and none is due, or the tenures are given up. */
@@ -562,6 +454,19 @@ static void commit_last_offsets(struct publisher *publisher)
            offset_commits_step(&publisher->commits, consumer, publisher->tenures, publisher->count, 20))
         continue;
     offset_commits_forget(&publisher->commits);
+}
+
+static void end_tenures(struct publisher *publisher)
+{
+    for (int i = 0; i < publisher->count; i++)
+    {
+        end_tenure(publisher, publisher->tenures[i]);
+        tenure_drop(publisher->tenures[i], 1);
+    }
+    publisher->count = 0;
+    if (publisher->group)
+        rd_kafka_consumer_group_metadata_destroy(publisher->group);
+    publisher->group = NULL;
 }
 
 /* The end of an assignment: the prefix goes out, everything else goes back. */
@@ -578,59 +483,11 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     if (!publisher->settings->kafka.exactly_once)
         commit_last_offsets(publisher);
     takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
-    for (int i = 0; i < publisher->count; i++)
-    {
-        end_tenure(publisher, publisher->tenures[i]);
-        tenure_drop(publisher->tenures[i], 1);
-    }
-    publisher->count = 0;
-    if (publisher->group)
-        rd_kafka_consumer_group_metadata_destroy(publisher->group);
-    publisher->group = NULL;
-    pthread_mutex_lock(&publisher->mutex);
-    publisher->finish_done = wanted;
-    pthread_cond_broadcast(&publisher->cond);
-    pthread_mutex_unlock(&publisher->mutex);
+    end_tenures(publisher);
+    handover_finished(publisher->handover, wanted);
 }
 
 /* --- the thread ------------------------------------------------------------------------------------------------- */
-
-/* What was handed over since the last look. */
-struct handed
-{
-    struct delivery *chain;
-    struct tenure **asked;
-    int asked_count;
-    rd_kafka_consumer_group_metadata_t *group;
-    uint64_t finish_wanted;
-    bool finish, stopping;
-};
-
-static struct handed take_handed(struct publisher *publisher, int64_t wait_us)
-{
-    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
-
-    pthread_mutex_lock(&publisher->mutex);
-    publisher->waiting = true;
-    while (wait_us > 0 && publisher->first == NULL && !is_wanted_locked(publisher))
-        if (pthread_cond_timedwait(&publisher->cond, &publisher->mutex, &until) != 0)
-            break;
-    publisher->waiting = false;
-    struct handed handed = {
-        .chain = take_answered_locked(publisher),
-        .asked = publisher->asked,
-        .asked_count = publisher->asked_count,
-        .group = publisher->asked_group,
-        .finish_wanted = publisher->finish_wanted,
-        .finish = publisher->finish_wanted != publisher->finish_done,
-        .stopping = publisher->stopping,
-    };
-    publisher->asked = NULL;
-    publisher->asked_count = publisher->asked_capacity = 0;
-    publisher->asked_group = NULL;
-    pthread_mutex_unlock(&publisher->mutex);
-    return handed;
-}
 
 /* In order: what was answered belongs to tenures that may be about to end; the end of an assignment comes before the
  * beginning of the next. */
@@ -703,7 +560,7 @@ static void *publisher_main(void *owner)
     open_producer(publisher); /* while the group still forms: the first command finds it there */
     for (;;)
     {
-        struct handed handed = take_handed(publisher, more ? 0 : wait_time(publisher));
+        struct handed handed = handover_take(publisher->handover, more ? 0 : wait_time(publisher));
         serve(publisher, &handed);
         if (handed.stopping)
             break;
@@ -722,19 +579,24 @@ static void *publisher_main(void *owner)
 
 static bool start(struct publisher *publisher)
 {
-    pthread_condattr_t attributes;
     char name[16];
 
-    pthread_mutex_init(&publisher->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&publisher->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
     if (pthread_create(&publisher->thread, NULL, publisher_main, publisher) != 0)
         return false;
     snprintf(name, sizeof(name), "publish-%d", publisher->options.cell % 1000);
     pthread_setname_np(publisher->thread, name);
     return true;
+}
+
+static void free_parts(struct publisher *publisher)
+{
+    producer_free(publisher->producer);
+    takeover_free(publisher->takeover);
+    handover_free(publisher->handover);
+    complaint_done(&publisher->complaint);
+    free(publisher->tenures);
+    free(publisher->taking);
+    free(publisher);
 }
 
 struct publisher *publisher_new(const struct publisher_options *options, const char **reterr)
@@ -747,13 +609,13 @@ struct publisher *publisher_new(const struct publisher_options *options, const c
     publisher->settings = options->settings;
     publisher->options = *options;
     publisher->slot_number = -1;
+    complaint_init(&publisher->complaint, options->cell);
+    publisher->handover = handover_new();
     publisher->producer = producer_new(options->settings);
     publisher->takeover = takeover_new(options->settings);
-    if (publisher->producer && publisher->takeover && start(publisher))
+    if (publisher->handover && publisher->producer && publisher->takeover && start(publisher))
         return publisher;
-    producer_free(publisher->producer);
-    takeover_free(publisher->takeover);
-    free(publisher);
+    free_parts(publisher);
     return NULL;
 }
 
@@ -761,30 +623,15 @@ void publisher_free(struct publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    pthread_mutex_lock(&publisher->mutex);
-    publisher->stopping = true;
-    pthread_cond_broadcast(&publisher->cond);
-    pthread_mutex_unlock(&publisher->mutex);
+    handover_stop(publisher->handover);
     pthread_join(publisher->thread, NULL);
     for (int i = publisher->publication.count - 1; i >= 0; i--)
         publication_release(&publisher->publication, i, publisher->options.parcels);
     publication_done(&publisher->publication);
     absorb_answered(publisher);
-    for (int i = 0; i < publisher->count; i++)
-    {
-        end_tenure(publisher, publisher->tenures[i]);
-        tenure_drop(publisher->tenures[i], 1);
-    }
+    end_tenures(publisher);
     for (int i = 0; i < publisher->taking_count; i++)
         tenure_drop(publisher->taking[i], 1);
-    free(publisher->taking);
     offset_commits_forget(&publisher->commits);
-    if (publisher->group)
-        rd_kafka_consumer_group_metadata_destroy(publisher->group);
-    producer_free(publisher->producer);
-    takeover_free(publisher->takeover);
-    free(publisher->tenures);
-    pthread_cond_destroy(&publisher->cond);
-    pthread_mutex_destroy(&publisher->mutex);
-    free(publisher);
+    free_parts(publisher);
 }

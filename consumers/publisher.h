@@ -4,7 +4,7 @@
  *
  * Threads    publisher_complete: lanes. publisher_take_over, publisher_finish, publisher_set_consumer: the poll thread.
  *            publisher_problem: any. Everything else happens on the publisher's own thread.
- * Locks      one, around what was handed over and is not looked at yet; never held during a call to anything.
+ * Locks      none of its own; see handover.h and complaint.h.
  * Ownership  takes deliveries and gives them back to the parcels; holds a reference on every tenure it was asked for.
  * Failure    waits Kafka and PostgreSQL out; nothing is dropped but what belongs to an ended tenure.
  */
@@ -52,7 +52,7 @@ bool publisher_finish(struct publisher *publisher, int64_t deadline_us);
  * NULL is set. */
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer);
 
-/* What it waits for, or "" while all is well. */
-void publisher_problem(struct publisher *publisher, char *into, size_t size);
+/* True: `into` says what it waits for. */
+bool publisher_problem(struct publisher *publisher, char *into, size_t size);
 
 #endif

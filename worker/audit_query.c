@@ -186,13 +186,15 @@ static void draft_list(struct draft *draft, const struct audit_filter *filter)
         add_source(draft, filter, "e.aggregate = ", filter->aggregate, limit);
         add_also(draft, filter, limit);
     }
-    else if (filter->operation || filter->author || filter->status_from)
+    else if (filter->operation || filter->author || (filter->status_from && filter->status_to))
         add_source(draft, filter, "true", NULL, limit);
-    else if (filter->status_to)
+    else if (filter->status_from || filter->status_to)
     {
+        bool to = filter->status_to != NULL;
         print_statuses(&statuses);
-        add_for_each(draft, filter, buffer_failed(&statuses) ? "ARRAY['']" : statuses.at, "e.status_old = o.value",
-                     "e.status_old IS NULL", limit);
+        add_for_each(draft, filter, buffer_failed(&statuses) ? "ARRAY['']" : statuses.at,
+                     to ? "e.status_old = o.value" : "e.status_new = o.value",
+                     to ? "e.status_old IS NULL" : "e.status_new IS NULL", limit);
         draft->sql.failed = draft->sql.failed || buffer_failed(&statuses);
     }
     else

@@ -43,7 +43,7 @@ struct page
 /* What a source says goes into JSON and HTML: bytes that are not UTF-8 must not break either. */
 static void make_valid(struct buffer *text)
 {
-    if (utf8_is_valid(text->at ? text->at : "", text->size))
+    if (!text->at || utf8_is_valid(text->at, text->size))
         return;
     for (size_t i = 0; i < text->size; i++)
         if ((unsigned char)text->at[i] > 0x7E)

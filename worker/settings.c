@@ -31,9 +31,10 @@ extern char **environ;
 #endif
 
 #ifdef LEAKS_ARE_LOOKED_FOR
-/* libconfig 1.5 forgets the text of the last string at a syntax error: a few bytes, once, before we exit with 1. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
+/* libconfig 1.5 forgets the text of the last string at a syntax error: a few bytes, once, before we exit with 1. The
+ * name is the sanitizer's. */
+const char *__lsan_default_suppressions(void); /* NOLINT(cert-dcl51-cpp) */
+const char *__lsan_default_suppressions(void)  /* NOLINT(cert-dcl51-cpp) */
 {
     return "leak:libconfig.so\n";
 }

@@ -15,7 +15,11 @@ class Failed(Exception):
 
 def call(words, env=None, quiet=True, timeout=600):
     """Runs a program; its standard output, or Failed with what it said."""
-    done = subprocess.run([str(w) for w in words], env=env, capture_output=quiet, text=True, timeout=timeout, check=False)
+    try:
+        done = subprocess.run([str(w) for w in words], env=env, capture_output=quiet, text=True, timeout=timeout,
+                              check=False)
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        raise Failed(f"{words[0]}: {failure}") from failure
     if done.returncode != 0:
         raise Failed(f"{' '.join(str(w) for w in words)}: exit {done.returncode}\n{done.stdout or ''}{done.stderr or ''}")
     return done.stdout or ""

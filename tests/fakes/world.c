@@ -1,6 +1,7 @@
 #include "tests/fakes/world.h"
 
 #include <glob.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,15 +22,13 @@ enum
     TEXT_SIZE = 65536,
     URL_SIZE = 1024,
     FORMER_MAX = 256,
+    OWN_MAX = 64,
     PATIENCE_US = 30 * 1000000,
 };
 
 struct world world;
-bool (*world_decode)(struct delivery *delivery, struct arena *arena, struct command *ret);
-
 static PGconn *admin; /* in the database of DATABASE_URL */
-static char template_name[48], name[64], url[URL_SIZE];
-static int databases_made;
+static char name[64];
 static struct ownership former[FORMER_MAX]; /* owners before a takeover, for the deliveries that point at them */
 static int former_count;
 
@@ -37,8 +36,8 @@ static int former_count;
 
 static char *next_text(void)
 {
-    static char texts[TEXTS][TEXT_SIZE];
-    static int next;
+    static _Thread_local char texts[TEXTS][TEXT_SIZE];
+    static _Thread_local int next;
     return texts[next++ % TEXTS];
 }
 
@@ -104,17 +103,12 @@ const char *world_ask(const char *format, ...)
     return text;
 }
 
-void world_await(const char *expected, const char *format, ...)
+void world_await_on(PGconn *session, const char *expected, const char *sql)
 {
     int64_t deadline_us = monotonic_us() + PATIENCE_US;
-    for (;;)
+    const char *text;
+    while (strcmp(text = world_ask_on(session, "%s", sql), expected) != 0)
     {
-        va_list arguments;
-        va_start(arguments, format);
-        const char *text = ask(world.sql, format, arguments);
-        va_end(arguments);
-        if (strcmp(text, expected) == 0)
-            return;
         if (monotonic_us() > deadline_us)
             fail_msg("waited in vain for %s, it is %s", expected, text);
         sched_yield();
@@ -140,161 +134,104 @@ static void run_file(PGconn *connection, const char *path)
     PQclear(result);
 }
 
-/* The database that every test's is a copy of. */
-static void make_template(void)
+static void make_database(void)
 {
     glob_t files;
 
-    snprintf(template_name, sizeof(template_name), "interlock_test_%d", (int)getpid());
-    world_ask_on(admin, "CREATE DATABASE %s", template_name);
-    PGconn *connection = connect_to(template_name);
-    world_ask_on(connection, "CREATE SCHEMA interlock");
-    assert_int_equal(glob("schema/*.up.sql", 0, NULL, &files), 0); /* sorted */
-    for (size_t i = 0; i < files.gl_pathc; i++)
-        run_file(connection, files.gl_pathv[i]);
-    globfree(&files);
-    world_ask_on(connection,
-                 "INSERT INTO interlock.partition_owner (topic, partition, fence, owner_token) "
-                 "SELECT 'commands', p, 1, lpad(p::text, 32, '0')::uuid FROM generate_series(0, %d) p "
-                 "ORDER BY p",
-                 WORLD_PARTITIONS_MAX - 1);
-    PQfinish(connection);
-}
-
-/* --- life ------------------------------------------------------------------------------------------------------ */
-
-bool world_is_there(void)
-{
-    if (getenv("DATABASE_URL"))
-        return true;
-    fprintf(stderr, "skipped: DATABASE_URL is not set, and these tests are about a real PostgreSQL\n");
-    return false;
-}
-
-int world_group_set_up(void **state)
-{
-    (void)state;
-    log_setup(LOG_LEVEL_ERROR, false);
-    admin = PQconnectdb(getenv("DATABASE_URL"));
-    if (PQstatus(admin) != CONNECTION_OK)
-    {
-        fprintf(stderr, "DATABASE_URL: %s", PQerrorMessage(admin));
-        return -1;
-    }
-    world_ask_on(admin, "SET client_min_messages = warning");
-    make_template();
-    return 0;
-}
-
-int world_group_tear_down(void **state)
-{
-    (void)state;
-    world_ask_on(admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)", template_name);
-    PQfinish(admin);
-    return 0;
-}
-
-/* The partition's owner as the database has it. */
-static void read_owner(int partition)
-{
-    struct ownership *ownership = &world.partitions[partition];
-    const char *row = world_ask("SELECT id || ' ' || fence || ' ' || replace(owner_token::text, '-', '') "
-                                "FROM interlock.partition_owner WHERE partition = %d",
-                                partition);
-    char token[33];
-    long long fence;
-    int id;
-
-    assert_int_equal(sscanf(row, "%d %lld %32s", &id, &fence, token), 3);
-    *ownership = (struct ownership){ .partition_id = id,
-                                     .fence = fence,
-                                     .topic = SPAN_LITERAL("commands"),
-                                     .partition = partition,
-                                     .revoked = &world.revoked };
-    for (int i = 0; i < 16; i++)
-    {
-        unsigned byte;
-        assert_int_equal(sscanf(token + 2 * i, "%2x", &byte), 1);
-        ownership->token[i] = (uint8_t)byte;
-    }
-}
-
-static void begin(void)
-{
-    snprintf(name, sizeof(name), "%s_%d", template_name, ++databases_made);
-    world_ask_on(admin, "CREATE DATABASE %s TEMPLATE %s", name, template_name);
-    make_url(name, url);
-    world.settings.database.url = strdup(url);
+    snprintf(name, sizeof(name), "interlock_test_%d", (int)getpid());
+    world_ask_on(admin, "CREATE DATABASE %s", name);
     world.sql = connect_to(name);
     world_ask("SET client_min_messages = warning");
-    for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
-        read_owner(i);
-    world.database = database_new(&world.settings, "test batch");
-    world.statements = statements_new(world.database);
-    struct batch_tools tools = { &world.settings, world.database, world.statements, NULL, world_decode_message };
-    assert_true(batch_init(&world.batch, &tools));
-    if (!database_connect(world.database, NULL))
-        fail_msg("%s", database_failure(world.database)->message);
+    world_ask("CREATE SCHEMA interlock");
+    assert_int_equal(glob("schema/*.up.sql", 0, NULL, &files), 0); /* sorted */
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        run_file(world.sql, files.gl_pathv[i]);
+    globfree(&files);
 }
 
-static void end(void)
+/* As new; the rows of the audit are immutable, so their triggers have to be off meanwhile. */
+static void empty_database(void)
 {
-    batch_done(&world.batch);
-    statements_free(world.statements);
-    database_free(world.database);
-    PQfinish(world.sql);
-    free(world.settings.database.url);
-    world.settings.database.url = NULL;
-    world_ask_on(admin, "DROP DATABASE %s WITH (FORCE)", name);
-    for (int i = 0; i < world.delivery_count; i++)
-    {
-        free((void *)(uintptr_t)world.deliveries[i].key.at);
-        free((void *)(uintptr_t)world.deliveries[i].value.at);
-        free(world.deliveries[i].event);
-    }
-    memset(world.deliveries, 0, sizeof(world.deliveries));
-    memset(world.next_offset, 0, sizeof(world.next_offset));
-    world.delivery_count = former_count = 0;
-}
-
-int world_set_up(void **state)
-{
-    struct buffer error = BUFFER_EMPTY;
-    (void)state;
-    world_decode = NULL;
-    if (!settings_load(&world.settings, NULL, &error))
-        return -1;
-    world.settings.redis.enabled = false;
-    world.settings.worker.lanes = 1;
-    world.settings.protections.row_locks = world.settings.protections.inbox = world.settings.protections.fence = true;
-    free(world.settings.database.url);
-    begin();
-    return 0;
-}
-
-int world_tear_down(void **state)
-{
-    (void)state;
-    end();
-    settings_done(&world.settings);
-    return 0;
-}
-
-void world_start_anew(void)
-{
-    end();
-    begin();
+    world_ask("DO $$ DECLARE tables text; BEGIN "
+              "ALTER TABLE interlock.audit_event DISABLE TRIGGER USER; "
+              "ALTER TABLE interlock.audit_also DISABLE TRIGGER USER; "
+              "SELECT string_agg(oid::regclass::text, ', ') INTO tables FROM pg_class "
+              "WHERE relnamespace = 'interlock'::regnamespace AND relkind = 'r'; "
+              "EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY'; "
+              "ALTER TABLE interlock.audit_event ENABLE TRIGGER USER; "
+              "ALTER TABLE interlock.audit_also ENABLE TRIGGER USER; "
+              "ALTER SEQUENCE interlock.ticket_id_seq RESTART; "
+              "ALTER SEQUENCE interlock.jobneed_id_seq RESTART; END $$");
+    world_ask("INSERT INTO interlock.partition_owner (topic, partition, fence, owner_token) "
+              "SELECT 'commands', p, 1, lpad(p::text, 32, '0')::uuid FROM generate_series(0, %d) p ORDER BY p",
+              WORLD_PARTITIONS_MAX - 1);
 }
 
 /* --- messages -------------------------------------------------------------------------------------------------- */
 
-enum decode_result world_decode_message(struct delivery *delivery, struct arena *arena, struct command *ret)
+/* A workflow of the test's own, by the delivery that carries it. */
+static struct
+{
+    const struct delivery *delivery;
+    const struct workflow *workflow;
+    struct aggregate aggregate;
+    char id[32];
+} own_commands[OWN_MAX];
+static int own_count;
+
+static void decode_own(int at, struct command *ret)
+{
+    size_t size = strlen(own_commands[at].id);
+    memset(ret, 0, sizeof(*ret));
+    ret->source = SPAN_LITERAL("/own");
+    ret->id = (struct span){ own_commands[at].id, size };
+    ret->type = span_of(own_commands[at].workflow->type);
+    ret->workflow = own_commands[at].workflow;
+    ret->aggregate = own_commands[at].aggregate;
+    memcpy(ret->identity, own_commands[at].id, size < DIGEST_SIZE ? size : DIGEST_SIZE);
+}
+
+static struct
+{
+    struct workflow workflow; /* as the real one, but for decide */
+    const struct workflow *real;
+    char id[32];
+    void (*between)(void);
+} interruption;
+
+static void decide_interrupted(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    void (*between)(void) = interruption.between;
+    if (between && span_is(command->id, interruption.id))
+    {
+        interruption.between = NULL;
+        between();
+    }
+    interruption.real->decide(command, rows, decision);
+}
+
+void world_interrupt(const char *id, void (*between)(void))
+{
+    snprintf(interruption.id, sizeof(interruption.id), "%s", id);
+    interruption.between = between;
+}
+
+static enum decode_result decode_message(struct delivery *delivery, struct arena *arena, struct command *ret)
 {
     struct envelope_source source = { .key = delivery->key, .value = delivery->value };
-    if (world_decode && world_decode(delivery, arena, ret))
-        return DECODE_COMMAND;
-    return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,
-                           sizeof(delivery->dead_message));
+    for (int i = 0; i < own_count; i++)
+        if (own_commands[i].delivery == delivery)
+            return decode_own(i, ret), DECODE_COMMAND;
+    enum decode_result result = envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,
+                                                sizeof(delivery->dead_message));
+    if (result == DECODE_COMMAND && interruption.between && ret->workflow && span_is(ret->id, interruption.id))
+    {
+        interruption.real = ret->workflow;
+        interruption.workflow = *ret->workflow;
+        interruption.workflow.decide = decide_interrupted;
+        ret->workflow = &interruption.workflow;
+    }
+    return result;
 }
 
 static struct span copy(struct span text)
@@ -346,6 +283,142 @@ struct delivery *world_duplicate(const struct delivery *first)
     return make(partition, world.next_offset[partition]++, first->key, first->value);
 }
 
+struct delivery *world_command_of(const char *key, const char *id, const struct workflow *workflow,
+                                  struct aggregate aggregate)
+{
+    struct delivery *delivery = world_message(0, key, "");
+    assert_true(own_count < OWN_MAX);
+    own_commands[own_count].delivery = delivery;
+    own_commands[own_count].workflow = workflow;
+    own_commands[own_count].aggregate = aggregate;
+    snprintf(own_commands[own_count].id, sizeof(own_commands[own_count].id), "%s", id);
+    own_count++;
+    return delivery;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------ */
+
+bool world_is_there(void)
+{
+    if (getenv("DATABASE_URL"))
+        return true;
+    fprintf(stderr, "skipped: DATABASE_URL is not set, and these tests are about a real PostgreSQL\n");
+    return false;
+}
+
+int world_group_set_up(void **state)
+{
+    (void)state;
+    log_setup(LOG_LEVEL_ERROR, false);
+    admin = PQconnectdb(getenv("DATABASE_URL"));
+    if (PQstatus(admin) != CONNECTION_OK)
+    {
+        fprintf(stderr, "DATABASE_URL: %s", PQerrorMessage(admin));
+        return -1;
+    }
+    world_ask_on(admin, "SET client_min_messages = warning");
+    make_database();
+    return 0;
+}
+
+int world_group_tear_down(void **state)
+{
+    (void)state;
+    PQfinish(world.sql);
+    world_ask_on(admin, "DROP DATABASE %s WITH (FORCE)", name);
+    PQfinish(admin);
+    return 0;
+}
+
+/* The partition's owner as the database has it. */
+static void read_owner(int partition)
+{
+    struct ownership *ownership = &world.partitions[partition];
+    const char *row = world_ask("SELECT id || ' ' || fence || ' ' || replace(owner_token::text, '-', '') "
+                                "FROM interlock.partition_owner WHERE partition = %d",
+                                partition);
+    char token[33];
+    long long fence;
+    int id;
+
+    assert_int_equal(sscanf(row, "%d %lld %32s", &id, &fence, token), 3);
+    *ownership = (struct ownership){ .partition_id = id,
+                                     .fence = fence,
+                                     .topic = SPAN_LITERAL("commands"),
+                                     .partition = partition,
+                                     .revoked = &world.revoked };
+    for (int i = 0; i < 16; i++)
+    {
+        unsigned byte;
+        assert_int_equal(sscanf(token + 2 * i, "%2x", &byte), 1);
+        ownership->token[i] = (uint8_t)byte;
+    }
+}
+
+static void begin(void)
+{
+    char url[URL_SIZE];
+
+    make_url(name, url);
+    world.settings.database.url = strdup(url);
+    empty_database();
+    for (int i = 0; i < WORLD_PARTITIONS_MAX; i++)
+        read_owner(i);
+    world.database = database_new(&world.settings, "test batch");
+    world.statements = statements_new(world.database);
+    struct batch_tools tools = { &world.settings, world.database, world.statements, NULL, decode_message };
+    assert_true(batch_init(&world.batch, &tools));
+    if (!database_connect(world.database, NULL))
+        fail_msg("%s", database_failure(world.database)->message);
+}
+
+static void end(void)
+{
+    batch_done(&world.batch);
+    statements_free(world.statements);
+    database_free(world.database);
+    free(world.settings.database.url);
+    world.settings.database.url = NULL;
+    for (int i = 0; i < world.delivery_count; i++)
+    {
+        free((void *)(uintptr_t)world.deliveries[i].key.at);
+        free((void *)(uintptr_t)world.deliveries[i].value.at);
+        free(world.deliveries[i].event);
+    }
+    memset(world.deliveries, 0, sizeof(world.deliveries));
+    memset(world.next_offset, 0, sizeof(world.next_offset));
+    world.delivery_count = former_count = own_count = 0;
+}
+
+int world_set_up(void **state)
+{
+    struct buffer error = BUFFER_EMPTY;
+    (void)state;
+    interruption.between = NULL;
+    if (!settings_load(&world.settings, NULL, &error))
+        return -1;
+    world.settings.redis.enabled = false;
+    world.settings.worker.lanes = 1;
+    world.settings.protections.row_locks = world.settings.protections.inbox = world.settings.protections.fence = true;
+    free(world.settings.database.url);
+    begin();
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    (void)state;
+    end();
+    settings_done(&world.settings);
+    return 0;
+}
+
+void world_start_anew(void)
+{
+    end();
+    begin();
+}
+
 /* --- batches --------------------------------------------------------------------------------------------------- */
 
 enum batch_end world_run_as(struct delivery *const *deliveries, int count, struct batch_mode mode)
@@ -365,6 +438,60 @@ void world_run_one(struct delivery *delivery)
 {
     world_run(&delivery, 1);
 }
+
+/* --- through a pool ---------------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* over `completed` */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int completed;
+
+static void complete(void *owner, struct delivery *chain)
+{
+    (void)owner;
+    pthread_mutex_lock(&mutex);
+    for (; chain; chain = chain->next)
+        completed++;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&mutex);
+}
+
+static int await_completed(int count)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_US / 1000000;
+    pthread_mutex_lock(&mutex);
+    while (completed < count && pthread_cond_timedwait(&changed, &mutex, &until) == 0)
+        ;
+    int reached = completed;
+    pthread_mutex_unlock(&mutex);
+    return reached;
+}
+
+void world_run_in_pool(struct delivery *const *deliveries, int count)
+{
+    struct pool_options options = {
+        .settings = &world.settings, .lock_owner = "test/0/0/0", .decode = decode_message, .complete = complete
+    };
+    const char *why = NULL;
+
+    for (int kind = 0; kind < RETRY__COUNT; kind++)
+        world.settings.retries[kind] = (struct retry_policy){ "test", 3, 2000, 2.0, 20000, 0.1 };
+    for (int class = 0; class < LOCK__COUNT; class ++)
+        world.settings.locks[class].wait_us = 100000;
+    completed = 0;
+    struct pool *pool = pool_new(&options, &why);
+    assert_non_null(pool);
+    for (int i = 0; i < count; i++)
+        deliveries[i]->next = i + 1 < count ? deliveries[i + 1] : NULL;
+    pool_submit(pool, deliveries[0]);
+    int reached = await_completed(count);
+    pool_free(pool, 0);
+    if (reached != count)
+        fail_msg("%d of %d deliveries came back", reached, count);
+}
+
+/* --- owners ------------------------------------------------------------------------------------------------------ */
 
 void world_take_over(int partition)
 {

@@ -1,8 +1,8 @@
 /* World: a real PostgreSQL database of a test's own, and batches on it. Nothing in it is a fake but the publisher: what
  * a batch answers stays in the deliveries.
  *
- * It needs DATABASE_URL (deploy/stack env prints it) and a role that may create databases. Each test has a copy of one
- * freshly made database, under a name that no other process uses.
+ * It needs DATABASE_URL (deploy/stack env prints it) and a role that may create databases. A program has one database,
+ * under a name that no other process uses, emptied for each test; a test that changes its schema changes it back.
  *
  * Threads    the test's.
  * Ownership  deliveries live until world_tear_down.
@@ -14,7 +14,7 @@
 #include <libpq-fe.h>
 
 #include "worker/batch.h"
-#include "worker/database.h"
+#include "worker/pool.h"
 #include "worker/settings.h"
 
 enum
@@ -47,7 +47,7 @@ int world_group_tear_down(void **state);
 int world_set_up(void **state);
 int world_tear_down(void **state);
 
-/* A second database as the test began with, in place of the present one. */
+/* Everything as the test began. */
 void world_start_anew(void);
 
 /* A message at the next offset of a partition. `key` NULL: none. */
@@ -60,15 +60,22 @@ struct delivery *world_again(const struct delivery *first);
 /* The same message at the next offset, as a publisher's duplicate. */
 struct delivery *world_duplicate(const struct delivery *first);
 
-/* The decode function of the batches: the real envelope. A test may put its own in front: it returns false for what the
- * envelope is to decode. */
-extern bool (*world_decode)(struct delivery *delivery, struct arena *arena, struct command *ret);
-enum decode_result world_decode_message(struct delivery *delivery, struct arena *arena, struct command *ret);
-
 enum batch_end world_run_as(struct delivery *const *deliveries, int count, struct batch_mode mode);
 /* It has to end with BATCH_DONE. */
 void world_run(struct delivery *const *deliveries, int count);
 void world_run_one(struct delivery *delivery);
+
+/* The same through the lanes of a real pool, with short retries and waits: for what takes more than one batch. It ends
+ * with the test. */
+void world_run_in_pool(struct delivery *const *deliveries, int count);
+
+/* Calls `between` once, in the thread of the batch, when the command with this id is decided: between the two round
+ * trips to PostgreSQL. */
+void world_interrupt(const char *id, void (*between)(void));
+
+/* A command whose workflow is the test's own. The delivery's value is not looked at. */
+struct delivery *world_command_of(const char *key, const char *id, const struct workflow *workflow,
+                                  struct aggregate aggregate);
 
 /* The owner of a partition changes: a takeover. Deliveries made from now on are the new owner's. */
 void world_take_over(int partition);
@@ -80,7 +87,7 @@ const char *world_ask(const char *format, ...) __attribute__((format(printf, 1, 
 const char *world_ask_on(PGconn *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 PGconn *world_session(void); /* another one; the caller ends it with PQfinish */
 /* Waits until the query answers `expected`, within far more time than it ever takes. */
-void world_await(const char *expected, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_await_on(PGconn *session, const char *expected, const char *sql);
 
 /* A member of the delivery's event by its path ("data.version.to"), as JSON text; "(none)" where there is none. */
 const char *world_event(const struct delivery *delivery, const char *path);

@@ -156,6 +156,28 @@ def test_workers_come_and_go(world):
     assert workers[0].end() == 0
 
 
+@pytest.mark.seconds(60)
+@pytest.mark.parametrize("first", ["the command", "its duplicate"])
+@pytest.mark.parametrize("copies", ["other partition", "same partition"])
+def test_what_was_applied_but_not_published_is_published_after_a_crash(world, first, copies):
+    """Each command has a duplicate; a held ticket keeps all of them from being published; the worker dies."""
+    worker = world.worker()
+    world.ask(*[create_ticket(number) for number in range(1, 31)])
+    world.drain()
+    messages = [escalate(number).at(4) for number in range(2, 31)]
+    again = [each.at(5 if copies == "other partition" else 4) for each in messages]
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        world.publish(escalate(1).at(4), escalate(1).at(5))
+        pairs = [pair if first == "the command" else pair[::-1] for pair in zip(messages, again)]
+        world.publish(*[each for pair in pairs for each in pair])
+        until("all others are applied", lambda: world.database.value("SELECT sum(level) FROM interlock.ticket") == 29)
+        worker.kill()
+    worker.start().wait_ready()
+    world.await_events(messages)
+    world.drain()
+    world.check(ordered=False)
+
+
 # ---- a worker sleeps ------------------------------------------------------------------------------------
 
 @pytest.mark.seconds(120)

@@ -122,6 +122,8 @@ static void end_transaction(bool commit)
 
 static void change_rows(const char *sql, const char *const *values)
 {
+    if (!values)
+        return;
     if (begins(sql, "INSERT INTO interlock.schema_migration "))
     {
         struct applied *row = &present[present_count++];

@@ -97,16 +97,6 @@ static void refuses_environment(const char *name, const char *value, const char 
     buffer_done(&fault);
 }
 
-static char *print(const struct settings *settings, bool json)
-{
-    struct buffer text = BUFFER_EMPTY;
-    size_t size;
-    settings_print(settings, json, &text);
-    buffer_add_byte(&text, '\0');
-    assert_false(buffer_failed(&text));
-    return buffer_take(&text, &size);
-}
-
 static void without_a_file_every_key_has_its_default(void **state)
 {
     (void)state;
@@ -536,64 +526,6 @@ static void wrong_variables_are_refused(void **state)
     refuses_environment("DATABASE_URL", "mysql://u:hunter2@h", "DATABASE_URL", "mysql://u:***@h");
 }
 
-static void printed_settings_say_where_each_value_came_from(void **state)
-{
-    (void)state;
-    setenv("INTERLOCK_WORKER_BATCH_MAX", "5", 1);
-    struct settings settings = load_good("\nworker: { lanes = 2; };");
-    clearenv();
-    char *text = print(&settings, false);
-    char expected[128];
-    snprintf(expected, sizeof(expected), "worker.lanes = 2   (%s:2)\n", file_name);
-    assert_non_null(strstr(text, expected));
-    assert_non_null(strstr(text, "worker.batch_max = 5   (environment)\n"));
-    assert_non_null(strstr(text, "database.lock_timeout = 2s   (default)\n"));
-    free(text);
-    settings_done(&settings);
-}
-
-static void printed_settings_hide_secrets(void **state)
-{
-    (void)state;
-    struct settings settings =
-        load_good("database: { url = \"postgresql://u:hunter2@h/d?sslpassword=hunter2&a=b\"; };\n"
-                  "redis: { url = \"redis://:hunter2@h:1\"; };\n"
-                  "kafka: { consumer = { sasl.password = \"hunter2\"; ssl.key.pem = \"hunter2\"; a = \"shown\"; };\n"
-                  "producer = { ssl.keystore.password = \"hunter2\"; }; };");
-    for (int json = 0; json < 2; json++)
-    {
-        char *text = print(&settings, json);
-        assert_null(strstr(text, "hunter2"));
-        assert_non_null(strstr(text, "shown"));
-        assert_non_null(strstr(text, "postgresql://u:***@h/d?sslpassword=***&a=b"));
-        free(text);
-    }
-    settings_done(&settings);
-}
-
-static void a_password_is_hidden_wherever_a_url_may_carry_it(void **state)
-{
-    (void)state;
-    static const char *const urls[][2] = {
-        { "postgresql://u:p@h/d", "postgresql://u:***@h/d" },
-        { "postgresql://u:p@x@h/d", "postgresql://u:***@h/d" },
-        { "postgresql://u@h/d?password=p", "postgresql://u@h/d?password=***" },
-        { "host=h password=p user=u", "host=h password=*** user=u" },
-        { "host=h password='p q' user=u", "host=h password=***" },
-        { "redis://:p@h", "redis://:***@h" },
-        { "unix:/run/x.sock", "unix:/run/x.sock" },
-        { "", "" },
-    };
-    for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++)
-    {
-        struct buffer shown = BUFFER_EMPTY;
-        settings_add_url(urls[i][0], &shown);
-        buffer_add_byte(&shown, '\0');
-        assert_string_equal(shown.at, urls[i][1]);
-        buffer_done(&shown);
-    }
-}
-
 #define TEST(function) cmocka_unit_test_setup(function, clear_environment)
 
 int main(void)
@@ -625,9 +557,6 @@ int main(void)
         TEST(the_environment_overrides_the_file),
         TEST(the_services_variables_stand_between_file_and_own_variables),
         TEST(wrong_variables_are_refused),
-        TEST(printed_settings_say_where_each_value_came_from),
-        TEST(printed_settings_hide_secrets),
-        TEST(a_password_is_hidden_wherever_a_url_may_carry_it),
     };
     return cmocka_run_group_tests_name("settings", tests, make_file, remove_file);
 }

@@ -54,17 +54,18 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
-/* The value of the global option `name` at argv[*at], which may stand in the next argument; NULL: it is another one. */
-static const char *global_value(int argc, char **argv, int *at, const char *name)
+/* Is argv[*at] the global option `name`? Its value, "" when there is none, may stand in the next argument. */
+static bool is_global(int argc, char **argv, int *at, const char *name, const char **ret_value)
 {
     size_t size = strlen(name);
-    if (strncmp(argv[*at], name, size) != 0)
-        return NULL;
-    if (argv[*at][size] == '=')
-        return argv[*at] + size + 1;
-    if (argv[*at][size] != '\0')
-        return NULL;
-    return *at + 1 < argc ? argv[++*at] : "";
+    const char *argument = argv[*at];
+    if (strncmp(argument, name, size) != 0 || (argument[size] != '=' && argument[size] != '\0'))
+        return false;
+    if (argument[size] == '=')
+        *ret_value = argument + size + 1;
+    else
+        *ret_value = *at + 1 < argc ? argv[++*at] : "";
+    return true;
 }
 
 /* Takes --config and --output out of the command line, wherever they stand. */
@@ -74,15 +75,15 @@ static bool take_globals(struct invocation *invocation, int argc, char **argv)
     bool ended = false;
     for (int i = 1; i < argc; i++)
     {
-        const char *value;
+        const char *value = "";
         ended = ended || strcmp(argv[i], "--") == 0;
-        if (!ended && (value = global_value(argc, argv, &i, "--config")))
+        if (!ended && is_global(argc, argv, &i, "--config", &value))
         {
             if (*value == '\0' || invocation->config_file)
                 return verb_usage_error(synopsis, "--config takes one file name"), false;
             invocation->config_file = value;
         }
-        else if (!ended && (value = global_value(argc, argv, &i, "--output")))
+        else if (!ended && is_global(argc, argv, &i, "--output", &value))
         {
             if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0)
                 return verb_usage_error(synopsis, "--output %s: accepted are text, json", value), false;

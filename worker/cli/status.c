@@ -24,9 +24,9 @@ static int fail_with(const struct invocation *invocation, struct buffer *fault)
     return code;
 }
 
-static void add_value(const json_t *value, const char *path, int depth, struct buffer *into);
+static void add_value(json_t *value, const char *path, int depth, struct buffer *into);
 
-static void add_member(const json_t *value, const char *path, const char *name, int depth, struct buffer *into)
+static void add_member(json_t *value, const char *path, const char *name, int depth, struct buffer *into)
 {
     char inner[PATH_SIZE_MAX];
     snprintf(inner, sizeof(inner), "%s%s%s", path, *path ? "." : "", name);
@@ -34,19 +34,13 @@ static void add_member(const json_t *value, const char *path, const char *name, 
 }
 
 /* One "path = value" line for everything that is not a group itself. */
-static void add_value(const json_t *value, const char *path, int depth, struct buffer *into)
+static void add_value(json_t *value, const char *path, int depth, struct buffer *into)
 {
     const char *name;
     json_t *member;
     if (json_is_object(value) && depth < DEPTH_MAX)
     {
-        void *at = json_object_iter((json_t *)(uintptr_t)value);
-        for (; at; at = json_object_iter_next((json_t *)(uintptr_t)value, at))
-        {
-            name = json_object_iter_key(at);
-            member = json_object_iter_value(at);
-            add_member(member, path, name, depth, into);
-        }
+        json_object_foreach(value, name, member) add_member(member, path, name, depth, into);
         return;
     }
     if (json_is_array(value) && depth < DEPTH_MAX)

@@ -1,0 +1,101 @@
+#include "consumers/command_writer.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "consumers/clients.h"
+#include "worker/monotonic.h"
+
+enum
+{
+    POLL_MS = 100,
+    DESTROY_US = 5000000,
+};
+
+struct command_writer
+{
+    rd_kafka_t *producer;
+    char *topic;
+    struct command_writer_counts counts;
+};
+
+static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *owner)
+{
+    struct command_writer *writer = owner;
+
+    (void)producer;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        writer->counts.delivered++;
+        return;
+    }
+    writer->counts.failed++;
+    snprintf(writer->counts.last_error, sizeof(writer->counts.last_error), "%s", rd_kafka_err2str(message->err));
+}
+
+struct command_writer *command_writer_new(const struct settings *settings, const char *topic, struct buffer *reterr)
+{
+    struct command_writer *writer = calloc(1, sizeof(*writer));
+    rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_IDEMPOTENT, reterr);
+
+    if (writer == NULL || conf == NULL)
+    {
+        free(writer);
+        if (conf)
+            rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    rd_kafka_conf_set_opaque(conf, writer);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    writer->topic = strdup(topic);
+    writer->producer = clients_new(CLIENT_IDEMPOTENT, conf, reterr);
+    if (writer->producer && writer->topic)
+        return writer;
+    command_writer_free(writer);
+    return NULL;
+}
+
+void command_writer_free(struct command_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    clients_destroy(writer->producer, DESTROY_US);
+    free(writer->topic);
+    free(writer);
+}
+
+bool command_writer_send(struct command_writer *writer, struct span key, struct span value, struct buffer *reterr)
+{
+    for (;;)
+    {
+        rd_kafka_resp_err_t error = rd_kafka_producev(
+            writer->producer, RD_KAFKA_V_TOPIC(writer->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_KEY(key.at, key.size), RD_KAFKA_V_VALUE((void *)(uintptr_t)value.at, value.size),
+            RD_KAFKA_V_HEADER("content-type", "application/cloudevents+json", -1), RD_KAFKA_V_END);
+        if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        {
+            rd_kafka_poll(writer->producer, POLL_MS);
+            continue;
+        }
+        rd_kafka_poll(writer->producer, 0);
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+            buffer_add_text(reterr, rd_kafka_err2str(error));
+        return error == RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+}
+
+struct command_writer_counts command_writer_finish(struct command_writer *writer, int64_t wait_us)
+{
+    int64_t deadline_us = monotonic_us() + wait_us;
+
+    while (rd_kafka_outq_len(writer->producer) > 0 && monotonic_us() < deadline_us)
+        rd_kafka_poll(writer->producer, POLL_MS);
+    int left = rd_kafka_outq_len(writer->producer);
+    if (left > 0)
+    {
+        writer->counts.failed += left;
+        snprintf(writer->counts.last_error, sizeof(writer->counts.last_error), "no answer from the brokers in time");
+    }
+    return writer->counts;
+}

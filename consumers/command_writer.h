@@ -1,0 +1,31 @@
+/* Command writer: puts messages on a command topic and learns which of them the broker took. For the publish verb.
+ *
+ * Threads    one caller.
+ * Ownership  key and value are copied by command_writer_send.
+ * Failure    a message that was not delivered is counted, with the last reason; nothing is retried beyond librdkafka's
+ *            own idempotent retries.
+ */
+#ifndef CONSUMERS_COMMAND_WRITER_H
+#define CONSUMERS_COMMAND_WRITER_H
+
+#include "workflows/buffer.h"
+
+struct settings;
+struct command_writer;
+
+struct command_writer_counts
+{
+    long delivered, failed;
+    char last_error[256]; /* of a failed one; "" when none failed */
+};
+
+struct command_writer *command_writer_new(const struct settings *settings, const char *topic, struct buffer *reterr);
+void command_writer_free(struct command_writer *writer);
+
+/* A null key spreads. Waits while the client's queue is full. False: refused at once, *reterr says why. */
+bool command_writer_send(struct command_writer *writer, struct span key, struct span value, struct buffer *reterr);
+
+/* Waits until every message is answered, or `wait_us` passed; what is still out then counts as failed. */
+struct command_writer_counts command_writer_finish(struct command_writer *writer, int64_t wait_us);
+
+#endif

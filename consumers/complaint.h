@@ -1,0 +1,30 @@
+/* Complaint: what a thread waits for, in words: kept for /readyz, logged when it begins and every 30 s while it lasts.
+ *
+ * Threads    complaint_make, complaint_end: the thread that waits. complaint_copy: any.
+ */
+#ifndef CONSUMERS_COMPLAINT_H
+#define CONSUMERS_COMPLAINT_H
+
+#include <pthread.h>
+
+#include "worker/log.h"
+
+struct complaint
+{
+    int cell; /* for the log */
+    pthread_mutex_t mutex;
+    char text[480]; /* written under the mutex by one thread, which may read it without; "": all is well */
+    struct log_rate rate;
+};
+
+void complaint_init(struct complaint *complaint, int cell);
+void complaint_done(struct complaint *complaint);
+
+/* "doing: what". */
+void complaint_make(struct complaint *complaint, const char *doing, const char *what);
+void complaint_end(struct complaint *complaint);
+
+/* False, and "", while all is well. */
+bool complaint_copy(struct complaint *complaint, char *into, size_t size);
+
+#endif

@@ -1,0 +1,30 @@
+/* Consumer: the handle that reads the command topics in the group, from its making to its end.
+ *
+ * Threads    the poll thread.
+ * Ownership  the handle is the caller's until consumer_close.
+ * Failure    consumer_open answers NULL and says what it waits for.
+ */
+#ifndef CONSUMERS_CONSUMER_H
+#define CONSUMERS_CONSUMER_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "workflows/buffer.h"
+
+struct settings;
+
+typedef void consumer_rebalance_fn(rd_kafka_t *consumer, rd_kafka_resp_err_t what,
+                                   rd_kafka_topic_partition_list_t *partitions, void *owner);
+
+/* Makes a handle, waits a moment for the topics, and subscribes. `slot` and `cell` name a static member. */
+rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, consumer_rebalance_fn *on_rebalance,
+                          void *owner, struct buffer *reterr);
+
+/* Leaves the group in bounded time (2.0.2 may hang in a close after a broker was away): callbacks are served meanwhile.
+ * A static member leaves nothing: its partitions wait for it until the session timeout. */
+void consumer_leave(rd_kafka_t *consumer);
+
+/* Ends the handle; false: it did not end in time and is left behind. */
+bool consumer_close(rd_kafka_t *consumer);
+
+#endif

@@ -1,0 +1,195 @@
+"""The operator's verbs against real services: check, status, health, audit list and show, the roles."""
+
+import json
+import subprocess
+import urllib.parse
+
+import psycopg2
+import pytest
+
+from harness.commands import command, create_ticket, escalate, transition
+from harness.database import session
+from harness.stack import ROOT
+
+
+def verb_json(world, *words, code=0, **settings):
+    done = world.verb(*words, "--output", "json", **settings)
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def results(world, code=0, **settings):
+    return {row["check"]: (row["result"], row["says"]) for row in verb_json(world, "check", code=code, **settings)["checks"]}
+
+
+def url_as(world, role):
+    parts = urllib.parse.urlparse(world.database.url)
+    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+
+
+# ---- check ---------------------------------------------------------------------------------------------
+
+def test_check_is_content_with_what_the_stack_offers(world):
+    found = results(world)
+    assert {name for name, (result, _) in found.items() if result == "fix"} == set()
+    for name in ("settings", "postgresql", "durability", "schema", "grants", "pooler", "redis", "kafka", "commands", "audit"):
+        assert found[name][0] == "ok", found
+
+
+def test_check_says_what_to_do_when_nothing_answers(world):
+    found = results(world, code=1, DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/x", KAFKA_BOOTSTRAP="127.0.0.1:1",
+                    REDIS_URL="redis://:hunter2@127.0.0.1:1")
+    for name in ("postgresql", "redis", "kafka"):
+        assert found[name][0] == "fix", found
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_check_names_topics_that_are_missing(world):
+    found = results(world, code=1, kafka_topics=f"{world.name}.nowhere")
+    assert found["commands"][0] == "fix" and "topics create" in found["commands"][1]
+
+
+def test_check_sees_a_schema_that_is_behind_and_another_group(world):
+    world.database.execute("INSERT INTO interlock.consumer_group (group_id) VALUES ('others')")
+    assert "others" in results(world, code=1)["consumer group"][1]
+    assert world.verb("migrate", "down", "--execute", "--reason", "test").returncode == 0
+    assert "migrate up" in results(world, code=1)["schema"][1]
+
+
+def test_check_sees_durability_switched_off(world):
+    world.database.execute(f'ALTER DATABASE "{world.database.value("SELECT current_database()")}" SET synchronous_commit = off')
+    assert results(world, code=1)["durability"][0] == "fix"
+
+
+def test_check_refuses_a_redis_that_evicts(world):
+    before = world.stack.redis("CONFIG", "GET", "maxmemory-policy").splitlines()[1]
+    world.stack.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        result, says = results(world, code=1)["redis"]
+        assert result == "fix" and "allkeys-lru" in says and "noeviction" in says
+    finally:
+        world.stack.redis("CONFIG", "SET", "maxmemory-policy", before)
+
+
+# ---- a running pool --------------------------------------------------------------------------------------
+
+def test_status_and_health_of_a_running_pool(world):
+    worker = world.worker()
+    listen = f"127.0.0.1:{worker.port()}"
+    assert isinstance(verb_json(world, "status", http_listen=listen), dict)
+    assert world.verb("status", http_listen=listen).stdout.count(" = ") > 3
+    healthy = world.verb("health", http_listen=listen)
+    assert (healthy.returncode, healthy.stdout) == (0, "healthy\nready\n")
+
+
+def test_status_and_health_without_a_pool(world):
+    for verb in ("status", "health"):
+        for listen, words in (("127.0.0.1:1", "is it running"), ("127.0.0.1:0", "INTERLOCK_HTTP_LISTEN"), ("", "empty")):
+            done = world.verb(verb, http_listen=listen)
+            assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def test_a_port_in_use_is_no_reason_not_to_work(world):
+    first = world.worker()
+    second = world.worker(ready=False, http_listen=f"127.0.0.1:{first.port()}")
+    world.ask(create_ticket(1))
+    assert "Address already in use" in second.text() and second.runs()
+
+
+# ---- the audit ---------------------------------------------------------------------------------------------
+
+def listed(world, *words):
+    return verb_json(world, "audit", "list", *words)["events"]
+
+
+def test_audit_list_answers_by_each_question(shared):
+    sent = [create_ticket(100), transition(100, "OPEN", actor="user/77"), escalate(100, actor="user/78"),
+            transition(100, "CLOSED", actor="user/78")]
+    for message in sent:
+        shared.ask(message)
+    rows = listed(shared, "--aggregate", "ticket/100")
+    assert [row["operation"] for row in rows] == ["CREATION", "STATUS_CHANGE", "ESCALATION", "STATUS_CHANGE"]
+    assert [(row["version_from"], row["version_to"]) for row in rows] == [(0, 1), (1, 2), (2, 3), (3, 3)]
+    assert (rows[3]["outcome"], rows[3]["reason"]) == ("rejected", "invalid_transition")
+    assert [row["changed_by"] for row in listed(shared, "--author", "user/78")] == ["user/78"] * 2
+    assert [row["aggregate"] for row in listed(shared, "--author", "user/77", "--operation", "STATUS_CHANGE")] == ["ticket/100"]
+    for words in (["--status-from", "NEW", "--status-to", "OPEN"], ["--status", "NEW:OPEN"], ["--status-from", "NEW"],
+                  ["--status-to", "OPEN"]):
+        assert ("NEW", "OPEN") in [(row["status_old"], row["status_new"]) for row in listed(shared, *words)]
+    assert listed(shared, "--aggregate", "ticket/100", "--limit", "1") == rows[3:]
+    assert listed(shared, "--aggregate", "ticket/100", "--until", rows[1]["time"]) == rows[:1]
+    assert listed(shared, "--aggregate", "ticket/100", "--since", rows[1]["time"]) == rows[1:]
+    assert listed(shared, "--aggregate", "ticket/100", "--since", "10min") == rows
+    assert rows[0]["event_id"] in [row["event_id"] for row in listed(shared, "--operation", "CREATION")]
+    assert rows[3]["event_id"] in [row["event_id"] for row in listed(shared)]
+    assert "Index Scan" in shared.verb("audit", "list", "--aggregate", "ticket/100", "--explain").stdout
+
+
+def test_audit_list_finds_aggregates_that_another_s_command_changed(shared):
+    shared.ask(create_ticket(201), create_ticket(202))
+    told = shared.ask(command("ticket.bulk_update", {"ticket_ids": [201, 202], "priority": "HIGH"}))
+    assert told.event_id in [row["event_id"] for row in listed(shared, "--aggregate", "ticket/201")]
+    assert told.event_id in [row["event_id"] for row in listed(shared, "--aggregate", "ticket/202")]
+
+
+def test_audit_show_finds_a_command_and_its_event(shared):
+    message = create_ticket(300)
+    told = shared.ask(message)
+    source, id_ = message.identity
+    by_command = verb_json(shared, "audit", "show", "--source", source, "--id", id_)
+    assert by_command == verb_json(shared, "audit", "show", told.event_id)
+    assert (by_command["event_id"], by_command["command_id"], by_command["topic"]) == (told.event_id, id_, shared.topic)
+    assert told.event_id in shared.verb("audit", "show", told.event_id).stdout
+    unknown = shared.verb("audit", "show", "--source", source, "--id", "nobody")
+    assert unknown.returncode == 1 and "nothing is recorded" in unknown.stderr
+
+
+# ---- roles ---------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def roles(world):
+    """roles.sql, twice: it may be run again."""
+    for _ in range(2):
+        done = subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", world.database.url, "-f", ROOT / "schema/roles.sql"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    return world
+
+
+def test_a_worker_lives_on_the_rights_of_its_role(roles):
+    url = url_as(roles, "interlock_worker")
+    roles.worker(DATABASE_URL=url)
+    roles.ask(create_ticket(1))
+    roles.ask(escalate(1), transition(1, "OPEN"), command("ticket.bulk_update", {"ticket_ids": [1], "priority": "HIGH"}))
+    found = results(roles, DATABASE_URL=url)
+    assert (found["role"], found["grants"][0]) == (("ok", "interlock_worker"), "ok")
+
+
+@pytest.mark.parametrize("role, statement", [
+    *[("interlock_worker", each) for each in (
+        "UPDATE interlock.audit_event SET outcome = 'applied'", "DELETE FROM interlock.audit_event",
+        "TRUNCATE interlock.audit_event", "DELETE FROM interlock.inbox", "UPDATE interlock.inbox SET fence = 0",
+        "DELETE FROM interlock.ticket", "UPDATE interlock.ticket SET id = 1", "DELETE FROM interlock.ticket_history",
+        "UPDATE interlock.ticket_history SET seq = 1", "UPDATE interlock.partition_owner SET topic = 'x'",
+        "UPDATE interlock.partition_rewind SET below = 0", "CREATE TABLE interlock.mine ()",
+        "DROP TABLE interlock.ticket", "ALTER TABLE interlock.audit_event DISABLE TRIGGER ALL",
+        "INSERT INTO interlock.schema_migration (number, name, checksum) VALUES (99, 'x', 'x')")],
+    ("interlock_reader", "INSERT INTO interlock.ticket (id) VALUES (1)"),
+    ("interlock_reader", "SELECT interlock.draw_ticket_ids(1)"),
+])
+def test_what_a_role_is_not_granted_is_refused(roles, role, statement):
+    with session(url_as(roles, role)) as connection, connection.cursor() as cursor, pytest.raises(psycopg2.Error) as refused:
+        cursor.execute("SET default_transaction_read_only = off")
+        cursor.execute(statement)
+    assert refused.value.pgcode == "42501", refused.value
+
+
+def test_the_reader_reads_the_audit(roles):
+    assert roles.verb("audit", "list", DATABASE_URL=url_as(roles, "interlock_reader")).returncode == 0
+
+
+def test_the_owner_migrates(roles):
+    url = url_as(roles, "interlock_owner")
+    for words in (("down", "--execute", "--reason", "test", "--to", "0"), ("up",), ("status",)):
+        done = roles.verb("migrate", *words, DATABASE_URL=url)
+        assert done.returncode == 0, done.stderr

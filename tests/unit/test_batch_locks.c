@@ -1,0 +1,400 @@
+/* fake: world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/world.h"
+
+/* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
+
+#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
+#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
+
+static struct delivery *create(int ticket)
+{
+    char key[32], id[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(id, sizeof(id), "create-%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
+    return world_command(key, id, "ticket.create", "", data);
+}
+
+static struct delivery *escalate(int ticket, const char *id)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    return world_command(key, id, "ticket.escalate", "", data);
+}
+
+static void create_tickets(int count)
+{
+    struct delivery *given[16];
+    for (int i = 0; i < count; i++)
+        given[i] = create(1 + i);
+    world_run(given, count);
+}
+
+/* Another session that holds the rows of a query. */
+static PGconn *hold(const char *sql)
+{
+    PGconn *other = world_session();
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "%s", sql);
+    return other;
+}
+
+static void let_go(PGconn *other)
+{
+    world_ask_on(other, "COMMIT");
+    PQfinish(other);
+}
+
+static void assert_hold(int item, enum hold_reason reason)
+{
+    assert_int_equal(world.batch.items[item].hold, reason);
+}
+
+/* --- busy rows ------------------------------------------------------------------------------------------------- */
+
+static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void **state)
+{
+    (void)state;
+    create_tickets(3);
+    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 2 FOR UPDATE");
+    struct delivery *given[] = { escalate(1, "a-1"), escalate(2, "b-1"), escalate(3, "c-1"), escalate(2, "b-2"),
+                                 escalate(1, "a-2") };
+    world_run(given, 5);
+    assert_hold(0, HOLD_NOT);
+    assert_hold(1, HOLD_BUSY);
+    assert_hold(2, HOLD_NOT);
+    assert_hold(3, HOLD_BEHIND);
+    assert_hold(4, HOLD_NOT);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[2], "applied");
+    assert_outcome(given[4], "applied");
+    assert_null(given[1]->event);
+    assert_sql("2,0,1", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
+    assert_sql("6", "SELECT count(*) FROM interlock.inbox");
+    assert_sql("6", "SELECT count(*) FROM interlock.audit_event");
+    let_go(other);
+    struct delivery *later[] = { given[1], given[3] };
+    world_run(later, 2);
+    assert_outcome(given[1], "applied");
+    assert_sql("2,2,1", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
+}
+
+static void a_row_that_only_a_foreign_key_looks_at_is_not_busy(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR KEY SHARE");
+    struct delivery *delivery = escalate(1, "a-1");
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+    let_go(other);
+}
+
+static void a_command_answered_by_a_record_needs_no_row(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    struct delivery *first = escalate(1, "a-1");
+    world_run_one(first);
+    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
+    struct delivery *again = world_again(first);
+    world_run_one(again);
+    assert_hold(0, HOLD_NOT);
+    assert_outcome(again, "applied");
+    let_go(other);
+}
+
+static void a_refused_command_needs_no_row_but_keeps_its_place(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
+    struct delivery *wrong = world_command("ticket/1", "w-1", "ticket.escalate", "", "{\"ticket_id\":1,\"level\":-1}");
+    struct delivery *given[] = { wrong, escalate(1, "a-1"),
+                                 world_command("ticket/1", "w-2", "ticket.escalate", "", "{}") };
+    world_run(given, 3);
+    assert_outcome(wrong, "rejected:invalid_data");
+    assert_hold(1, HOLD_BUSY);
+    assert_hold(2, HOLD_BEHIND);
+    let_go(other);
+}
+
+static void a_command_of_several_rows_is_held_whole(void **state)
+{
+    (void)state;
+    create_tickets(4);
+    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 3 FOR UPDATE");
+    struct delivery *bulk =
+        world_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2,3],\"priority\":\"HIGH\"}");
+    struct delivery *given[] = { bulk, escalate(2, "a-1"), escalate(4, "d-1") };
+    world_run(given, 3);
+    assert_hold(0, HOLD_BUSY);
+    assert_outcome(given[1], "applied");
+    assert_outcome(given[2], "applied");
+    assert_sql("0", "SELECT count(*) FROM interlock.ticket WHERE priority = 'HIGH'");
+    assert_sql("0", "SELECT count(*) FROM interlock.audit_also");
+    let_go(other);
+    world_run_one(bulk);
+    assert_outcome(bulk, "applied");
+    assert_sql("3", "SELECT count(*) FROM interlock.ticket WHERE priority = 'HIGH'");
+}
+
+static void a_busy_child_makes_its_root_busy(void **state)
+{
+    static const char tour[] = "{\"jobneed_id\":10,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
+                               "\"starts_at\":\"2026-11-24T08:00:00Z\",\"checkpoints\":["
+                               "{\"jobneed_id\":11,\"asset_id\":1,\"question_set_id\":1,\"seq\":1},"
+                               "{\"jobneed_id\":12,\"asset_id\":2,\"question_set_id\":1,\"seq\":2}]}";
+    (void)state;
+    create_tickets(1);
+    world_run_one(world_command("jobneed/10", "j-1", "job.create", "", tour));
+    PGconn *other = hold("SELECT 1 FROM interlock.jobneed WHERE id = 12 FOR UPDATE");
+    struct delivery *close = world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
+    struct delivery *update = world_command("jobneed/10", "j-3", "job.update_checkpoint", "",
+                                            "{\"jobneed_id\":12,\"parent_id\":10,\"seq\":5}");
+    struct delivery *given[] = { close, update, escalate(1, "a-1") };
+    world_run(given, 3);
+    assert_hold(0, HOLD_BUSY);
+    assert_hold(1, HOLD_BEHIND);
+    assert_outcome(given[2], "applied");
+    assert_sql("ASSIGNED,ASSIGNED,ASSIGNED", "SELECT string_agg(status, ',') FROM interlock.jobneed");
+    world_run_one(update);
+    assert_hold(0, HOLD_BUSY);
+    let_go(other);
+    other = hold("SELECT 1 FROM interlock.jobneed WHERE id = 10 FOR UPDATE");
+    world_run_one(close);
+    assert_hold(0, HOLD_BUSY);
+    world_run_one(update);
+    assert_hold(0, HOLD_BUSY);
+    let_go(other);
+    struct delivery *both[] = { close, update };
+    world_run(both, 2);
+    assert_outcome(close, "applied");
+    assert_sql("3", "SELECT count(*) FROM interlock.jobneed WHERE status = 'AUTOCLOSED'");
+}
+
+/* A row that another session has made and not committed does not exist: its creator decides. */
+static void what_is_being_created_elsewhere_is_not_there_yet(void **state)
+{
+    (void)state;
+    PGconn *other = hold("INSERT INTO interlock.ticket (id) VALUES (9)");
+    struct delivery *delivery = escalate(9, "a-1");
+    world_run_one(delivery);
+    assert_outcome(delivery, "rejected:not_found");
+    let_go(other);
+}
+
+/* --- a turn of its own ----------------------------------------------------------------------------------------- */
+
+/* Ends the other session's transaction once somebody waits for it. */
+static void *commit_when_waited_for(void *other)
+{
+    world_await_on(other, "t",
+                   "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND "
+                   "pg_backend_pid() = ANY (pg_blocking_pids(pid))");
+    world_ask_on(other, "COMMIT");
+    return NULL;
+}
+
+static void in_its_turn_a_command_waits_and_sees_what_the_other_did(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    create_tickets(1);
+    PGconn *other = hold("UPDATE interlock.ticket SET level = 40, version = 7 WHERE id = 1");
+    struct delivery *delivery = escalate(1, "a-1");
+    assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
+    enum batch_end ended = world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
+    pthread_join(thread, NULL);
+    PQfinish(other);
+    assert_int_equal(ended, BATCH_DONE);
+    assert_outcome(delivery, "applied");
+    assert_string_equal(world_event(delivery, "data.version"), "{\"from\":7,\"to\":8}");
+    /* The row had moved while it was waited for, and the update found it where it is now. */
+    assert_sql("41 8", "SELECT level || ' ' || version FROM interlock.ticket WHERE id = 1");
+}
+
+static void in_its_turn_it_waits_for_children_too(void **state)
+{
+    static const char tour[] = "{\"jobneed_id\":10,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
+                               "\"starts_at\":\"2026-11-24T08:00:00Z\",\"checkpoints\":["
+                               "{\"jobneed_id\":11,\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}";
+    pthread_t thread;
+    (void)state;
+    world_run_one(world_command("jobneed/10", "j-1", "job.create", "", tour));
+    PGconn *other = hold("UPDATE interlock.jobneed SET seq = 77 WHERE id = 11");
+    struct delivery *delivery = world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
+    assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
+    enum batch_end ended = world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
+    pthread_join(thread, NULL);
+    PQfinish(other);
+    assert_int_equal(ended, BATCH_DONE);
+    assert_outcome(delivery, "applied");
+    assert_sql("AUTOCLOSED 77", "SELECT status || ' ' || seq FROM interlock.jobneed WHERE id = 11");
+}
+
+static void a_turn_in_vain_is_transient_and_leaves_nothing(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    world.settings.database.lock_timeout_us = 200000;
+    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
+    struct delivery *delivery = escalate(1, "a-1");
+    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_AGAIN);
+    assert_int_equal(database_failure(world.database)->class, FAILURE_TRANSIENT);
+    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
+    assert_sql("1", "SELECT count(*) FROM interlock.inbox");
+    let_go(other);
+    /* The short timeout was that transaction's alone. */
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+}
+
+static void a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_end(void **state)
+{
+    pthread_t thread;
+    struct delivery *given[6];
+    (void)state;
+    create_tickets(2);
+    PGconn *other = hold("UPDATE interlock.ticket SET level = 40 WHERE id = 1");
+    for (int i = 0; i < 6; i++)
+    {
+        char id[16];
+        snprintf(id, sizeof(id), "e-%d", i);
+        given[i] = escalate(1 + i % 2, id);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
+    world_run_in_pool(given, 6);
+    pthread_join(thread, NULL);
+    PQfinish(other);
+    for (int i = 0; i < 6; i++)
+        assert_outcome(given[i], "applied");
+    assert_sql("43,3", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
+}
+
+/* --- the Redis lock -------------------------------------------------------------------------------------------- */
+
+static struct lock *lock_of(const char *owner)
+{
+    struct lock *lock = lock_new(&(struct lock_options){ .url = getenv("REDIS_URL"),
+                                                         .prefix = "interlock-test:",
+                                                         .owner = owner,
+                                                         .connect_timeout_us = 1000000,
+                                                         .command_timeout_us = 1000000 });
+    assert_non_null(lock);
+    return lock;
+}
+
+static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
+{
+    (void)state;
+    if (getenv("REDIS_URL") == NULL)
+        skip();
+    create_tickets(2);
+    struct lock *other = lock_of("test/1/x/0/0");
+    struct lock_name names[] = { { .name = SPAN_LITERAL("ticket/1"), .lease_us = 20000000 } };
+    int64_t valid_until_us;
+    assert_int_equal(lock_acquire(other, names, 1, &valid_until_us), LOCK_TAKEN);
+    assert_true(names[0].taken);
+    world.batch.tools.lock = lock_of("test/0/y/0/0");
+    struct delivery *given[] = { escalate(1, "a-1"), escalate(2, "b-1"), escalate(1, "a-2") };
+    world_run(given, 3);
+    assert_hold(0, HOLD_BUSY);
+    assert_outcome(given[1], "applied");
+    assert_hold(2, HOLD_BEHIND);
+    /* Past the longest wait PostgreSQL decides alone. */
+    struct delivery *turn = given[0];
+    assert_int_equal(world_run_as(&turn, 1, (struct batch_mode){ .waiting = true }), BATCH_DONE);
+    assert_outcome(turn, "applied");
+    /* The other's lock is still the other's; our own were released. */
+    lock_release_send(other, names, 1);
+    struct lock_name both[] = { { .name = SPAN_LITERAL("ticket/1"), .lease_us = 1000000 },
+                                { .name = SPAN_LITERAL("ticket/2"), .lease_us = 1000000 } };
+    assert_int_equal(lock_acquire(other, both, 2, &valid_until_us), LOCK_TAKEN);
+    assert_true(both[0].taken && both[1].taken);
+    lock_release_send(other, both, 2);
+    lock_free(other);
+    lock_free(world.batch.tools.lock);
+}
+
+static void without_redis_the_batch_goes_on(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    world.batch.tools.lock = lock_new(&(struct lock_options){ .url = "redis://127.0.0.1:1",
+                                                              .prefix = "interlock-test:",
+                                                              .owner = "test/0/y/0/0",
+                                                              .connect_timeout_us = 100000,
+                                                              .command_timeout_us = 100000 });
+    assert_non_null(world.batch.tools.lock);
+    struct delivery *delivery = escalate(1, "a-1");
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+    lock_free(world.batch.tools.lock);
+}
+
+/* --- with the protection off ----------------------------------------------------------------------------------- */
+
+static void escalate_elsewhere(void)
+{
+    PGconn *other = world_session();
+    world_ask_on(other, "SET lock_timeout = '100ms'");
+    PGresult *result = PQexec(other, "UPDATE interlock.ticket SET level = level + 1 WHERE id = 1");
+    PQclear(result); /* refused while the row is locked */
+    PQfinish(other);
+}
+
+static void a_change_between_reading_and_writing_is_shut_out_by_the_row_lock(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    world_interrupt("a-1", escalate_elsewhere);
+    world_run_one(escalate(1, "a-1"));
+    assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* the other one was told to wait */
+}
+
+static void with_row_locks_off_such_a_change_is_lost(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    world.settings.protections.row_locks = false;
+    world_interrupt("a-1", escalate_elsewhere);
+    world_run_one(escalate(1, "a-1"));
+    assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* two were done */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written),
+        WORLD_TEST(a_row_that_only_a_foreign_key_looks_at_is_not_busy),
+        WORLD_TEST(a_command_answered_by_a_record_needs_no_row),
+        WORLD_TEST(a_refused_command_needs_no_row_but_keeps_its_place),
+        WORLD_TEST(a_command_of_several_rows_is_held_whole),
+        WORLD_TEST(a_busy_child_makes_its_root_busy),
+        WORLD_TEST(what_is_being_created_elsewhere_is_not_there_yet),
+        WORLD_TEST(in_its_turn_a_command_waits_and_sees_what_the_other_did),
+        WORLD_TEST(in_its_turn_it_waits_for_children_too),
+        WORLD_TEST(a_turn_in_vain_is_transient_and_leaves_nothing),
+        WORLD_TEST(a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_end),
+        WORLD_TEST(a_refused_lock_holds_its_command_back_until_its_turn),
+        WORLD_TEST(without_redis_the_batch_goes_on),
+        WORLD_TEST(a_change_between_reading_and_writing_is_shut_out_by_the_row_lock),
+        WORLD_TEST(with_row_locks_off_such_a_change_is_lost),
+    };
+    if (!world_is_there())
+        return 0;
+    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+}
