@@ -120,6 +120,21 @@ static void consume(void)
     }
 }
 
+/* A topic that was made a moment ago has no leader yet: asked again. */
+static int64_t end_of(const rd_kafka_topic_partition_t *partition)
+{
+    int64_t low, high, deadline_us = monotonic_us() + (int64_t)ANSWER_MS * 1000;
+    rd_kafka_resp_err_t error;
+
+    do
+        error = rd_kafka_query_watermark_offsets(run.consumer, partition->topic, partition->partition, &low, &high,
+                                                 ANSWER_MS);
+    while (error && monotonic_us() < deadline_us);
+    if (error)
+        client_fail(partition->topic, rd_kafka_err2str(error));
+    return high;
+}
+
 /* From the topic's end on. The positions are asked for before anything is sent: "end" would be looked up too late. */
 static void open_consumer(void)
 {
@@ -131,14 +146,7 @@ static void open_consumer(void)
     rd_kafka_topic_partition_list_t *list = client_partitions(run.consumer, run.audit_topic);
     rd_kafka_poll_set_consumer(run.consumer);
     for (int i = 0; i < list->cnt; i++)
-    {
-        int64_t low, high;
-        rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(run.consumer, run.audit_topic,
-                                                                     list->elems[i].partition, &low, &high, ANSWER_MS);
-        if (error)
-            client_fail(run.audit_topic, rd_kafka_err2str(error));
-        list->elems[i].offset = high;
-    }
+        list->elems[i].offset = end_of(&list->elems[i]);
     rd_kafka_assign(run.consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
 }

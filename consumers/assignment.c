@@ -14,6 +14,8 @@
 static const int64_t STALL_US = 200000;      /* a partition at its share that moved within this is only busy */
 static const int64_t RETAKE_MIN_US = 100000; /* PROTOCOL O4: a pause with jitter */
 static const int64_t RETAKE_SPAN_US = 400000;
+static const int64_t ASSIGN_GAP_US =
+    100000; /* between two changes of what is fetched: each drops what was fetched ahead */
 static const int64_t PARTIAL_US = 3000000; /* how long taken partitions wait for the others of their assignment */
 static const int64_t SHARE_MIN = 64;       /* commands of one partition, however many partitions there are */
 
@@ -52,6 +54,8 @@ struct assignment
     int64_t assigned_us; /* when */
     bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
     bool all_paused;
+    bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
+    int64_t assign_us; /* when librdkafka was last told what to fetch */
     uint64_t random_state;
 
     pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */
@@ -110,12 +114,28 @@ void assignment_free(struct assignment *assignment)
     free(assignment);
 }
 
+/* 2.0.2 ends the process by an assertion when a partition is assigned, taken away and assigned again before its fetcher
+ * has answered that it stopped. Stops and their answers are operations in the queue of librdkafka's main thread, and so
+ * is rd_kafka_assignment: the first call comes back behind the stops, the second behind their answers. */
+static void await_stops(rd_kafka_t *consumer)
+{
+    for (int i = 0; i < 3; i++)
+    {
+        rd_kafka_topic_partition_list_t *assigned = NULL;
+        if (rd_kafka_assignment(consumer, &assigned) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_topic_partition_list_destroy(assigned);
+    }
+}
+
 static void assign(struct assignment *assignment, rd_kafka_t *consumer,
                    const rd_kafka_topic_partition_list_t *partitions)
 {
     rd_kafka_resp_err_t error = rd_kafka_assign(consumer, partitions);
+
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_warning("cell %d: assign: %s", assignment->cell, rd_kafka_err2str(error));
+    await_stops(consumer);
+    assignment->changed = false;
 }
 
 /* --- asking for tenures ----------------------------------------------------------------------------------------- */
@@ -162,6 +182,7 @@ static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,
     clear_places(assignment);
     assignment->epoch++;
     assignment->assigned_us = monotonic_us();
+    assignment->assign_us = 0;
     make_places(assignment, partitions);
     metrics_add(METRIC_REBALANCES, 1);
     metrics_add(METRIC_PARTITIONS, partitions->cnt);
@@ -264,6 +285,7 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
                 next_offset(place->tenure);
     }
     assign(assignment, consumer, list);
+    assignment->assign_us = monotonic_us();
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -306,6 +328,8 @@ static void end_place(struct assignment *assignment, rd_kafka_t *consumer, struc
     pthread_mutex_unlock(&assignment->mutex);
     place->forget = place->forget || forget || tenure->forget_committed;
     place->retake_us = retake_time(assignment);
+    place->fetching = false; /* what still comes is left out */
+    assignment->changed = true;
     assignment->pending = true;
     tenure_drop(tenure, 1);
 }
@@ -328,7 +352,6 @@ void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, 
     log_warning("cell %d: %s/%d, fence %lld: %s; taking over again", assignment->cell, place->topic, place->partition,
                 (long long)tenure->ownership.fence, why);
     end_place(assignment, consumer, place, forget);
-    fetch_taken(assignment, consumer);
 }
 
 /* What changed of one place since the last step. */
@@ -355,7 +378,7 @@ static enum step step_place(struct assignment *assignment, rd_kafka_t *consumer,
         log_warning("cell %d: %s/%d, fence %lld: PostgreSQL names another owner; taking over again", assignment->cell,
                     place->topic, place->partition, (long long)place->tenure->ownership.fence);
         end_place(assignment, consumer, place, false);
-        return STEP_FETCH;
+        return STEP_WAIT;
     }
     if (state == TENURE_ASKED)
         return STEP_WAIT;
@@ -387,7 +410,8 @@ void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_
     assignment->pending = wait;
     /* A new assignment is fetched when all of it is there, because each change throws away what was fetched ahead; but
      * one partition that is held up must not hold up the others for ever. */
-    if (!fetch || (wait && now_us - assignment->assigned_us < PARTIAL_US))
+    bool hold = wait && !assignment->changed && now_us - assignment->assigned_us < PARTIAL_US;
+    if ((!fetch && !assignment->changed) || hold || now_us - assignment->assign_us < ASSIGN_GAP_US)
         return;
     fetch_taken(assignment, consumer);
     if (was_pending && !wait)

@@ -1,7 +1,5 @@
 #include "worker/array.h"
 
-#include <assert.h>
-
 /* PostgreSQL counts microseconds from 2000-01-01 UTC. */
 static const int64_t postgres_epoch_us = INT64_C(946684800) * 1000000;
 
@@ -150,7 +148,11 @@ void array_add_field(struct array *array, const struct column *column, const voi
     case COLUMN_NAME:
     {
         int name = *(const int *)field;
-        assert(name != NAME_UNKNOWN); /* an unknown word is never written back: its column is not touched */
+        if (name == NAME_UNKNOWN)
+        {
+            array_add_bytes(array, "", 0); /* no word: an update leaves the column as it is (statements.c) */
+            break;
+        }
         add_span(array, span_of(column->names->names[name]));
         break;
     }
@@ -163,9 +165,9 @@ void array_add_field(struct array *array, const struct column *column, const voi
 enum array_type array_type_of(enum column_kind kind)
 {
     static const enum array_type types[] = {
-        [COLUMN_INT64] = ARRAY_INT8, [COLUMN_INT32] = ARRAY_INT4,       [COLUMN_BOOL] = ARRAY_BOOL,
-        [COLUMN_TEXT] = ARRAY_TEXT,  [COLUMN_NAME] = ARRAY_TEXT,        [COLUMN_TIME] = ARRAY_TIMESTAMPTZ,
-        [COLUMN_JSON] = ARRAY_TEXT,  [COLUMN_JSONB] = ARRAY_TEXT,       [COLUMN_UUID] = ARRAY_UUID,
+        [COLUMN_INT64] = ARRAY_INT8, [COLUMN_INT32] = ARRAY_INT4, [COLUMN_BOOL] = ARRAY_BOOL,
+        [COLUMN_TEXT] = ARRAY_TEXT,  [COLUMN_NAME] = ARRAY_TEXT,  [COLUMN_TIME] = ARRAY_TIMESTAMPTZ,
+        [COLUMN_JSON] = ARRAY_TEXT,  [COLUMN_JSONB] = ARRAY_TEXT, [COLUMN_UUID] = ARRAY_UUID,
     };
     return types[kind];
 }

@@ -3,7 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What a kept statement was made for: key[0] the entity (or the literal), key[1] the kind, key[2] columns or key count. */
+/* What a kept statement was made for: key[0] the entity (or the literal), key[1] the kind, key[2] columns or key count.
+ */
 enum statement_kind
 {
     STATEMENT_FIXED,
@@ -48,9 +49,9 @@ void statements_free(struct statements *statements)
 static const char *sql_type(enum column_kind kind)
 {
     static const char *const types[] = {
-        [COLUMN_INT64] = "int8", [COLUMN_INT32] = "int4",       [COLUMN_BOOL] = "bool",
-        [COLUMN_TEXT] = "text",  [COLUMN_NAME] = "text",        [COLUMN_TIME] = "timestamptz",
-        [COLUMN_JSON] = "text",  [COLUMN_JSONB] = "text",       [COLUMN_UUID] = "uuid",
+        [COLUMN_INT64] = "int8", [COLUMN_INT32] = "int4", [COLUMN_BOOL] = "bool",
+        [COLUMN_TEXT] = "text",  [COLUMN_NAME] = "text",  [COLUMN_TIME] = "timestamptz",
+        [COLUMN_JSON] = "text",  [COLUMN_JSONB] = "text", [COLUMN_UUID] = "uuid",
     };
     return types[kind];
 }
@@ -173,6 +174,21 @@ static int write_draw(struct buffer *sql, const struct entity *entity)
     return 1;
 }
 
+/* "c = d.c". A word that this program does not know, perhaps of a newer migration, was read as such and comes back as
+ * an empty text: the column keeps it. */
+static void add_setting(struct buffer *sql, const struct column *column)
+{
+    const char *const parts[] = { column->name,       " = CASE d.",     column->name,
+                                  " WHEN '' THEN t.", column->name,     " ELSE d.",
+                                  column->name,       sql_cast(column), " END" };
+    const char *const plain[] = { column->name, " = d.", column->name, sql_cast(column) };
+    bool word = column->kind == COLUMN_NAME;
+    size_t count = word ? sizeof(parts) / sizeof(parts[0]) : sizeof(plain) / sizeof(plain[0]);
+
+    for (size_t i = 0; i < count; i++)
+        buffer_add_text(sql, word ? parts[i] : plain[i]);
+}
+
 static int write_update(struct buffer *sql, const struct entity *entity, uint64_t columns, bool by_id)
 {
     int parameters = 1;
@@ -184,10 +200,7 @@ static int write_update(struct buffer *sql, const struct entity *entity, uint64_
         if (columns & UINT64_C(1) << i)
         {
             buffer_add_text(sql, parameters++ > 1 ? ", " : "");
-            buffer_add_text(sql, entity->columns[i].name);
-            buffer_add_text(sql, " = d.");
-            buffer_add_text(sql, entity->columns[i].name);
-            buffer_add_text(sql, sql_cast(&entity->columns[i]));
+            add_setting(sql, &entity->columns[i]);
         }
     parameters = 1;
     buffer_add_text(sql, " FROM (SELECT ");
@@ -416,8 +429,8 @@ bool statements_send_exist(struct statements *statements, const struct entity *e
     return send_ids(statements, entity, STATEMENT_EXIST, 0, ids, count);
 }
 
-bool statements_send_children_exist(struct statements *statements, const struct entity *entity, const struct id *parents,
-                                    int count)
+bool statements_send_children_exist(struct statements *statements, const struct entity *entity,
+                                    const struct id *parents, int count)
 {
     return send_ids(statements, entity, STATEMENT_CHILDREN_EXIST, 0, parents, count);
 }

@@ -203,6 +203,15 @@ static void an_empty_text_is_not_null(void **state)
     assert_int_equal(length_of(&array, &columns[4], &row), 0);
 }
 
+/* Of a row that another program wrote; what comes of it stands in statements.c. */
+static void a_word_that_is_not_in_the_list_is_an_empty_text(void **state)
+{
+    (void)state;
+    ARRAY array = { BUFFER_EMPTY, 0 };
+    struct sample row = { .colour = NAME_UNKNOWN };
+    assert_int_equal(length_of(&array, &columns[7], &row), 0);
+}
+
 static void ten_thousand_elements_are_all_counted(void **state)
 {
     (void)state;
@@ -229,6 +238,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_column_has_its_binary_form),
         cmocka_unit_test(what_is_not_set_is_null),
         cmocka_unit_test(an_empty_text_is_not_null),
+        cmocka_unit_test(a_word_that_is_not_in_the_list_is_an_empty_text),
         cmocka_unit_test(ten_thousand_elements_are_all_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

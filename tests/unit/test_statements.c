@@ -240,7 +240,8 @@ static void an_update_sets_the_columns_that_are_asked_for_in_the_rows_at_their_p
     struct row row_a = row_of(&a, first_place), row_b = row_of(&b, second_place);
     const struct row *const rows[] = { &row_a, &row_b };
     (void)state;
-    expect("UPDATE interlock.thing t SET seq = d.seq, mood = d.mood::interlock.mood, info = d.info::jsonb, "
+    expect("UPDATE interlock.thing t SET seq = d.seq, mood = CASE d.mood WHEN '' THEN t.mood ELSE "
+           "d.mood::interlock.mood END, info = d.info::jsonb, "
            "extra = d.extra::json FROM (SELECT unnest($1::tid[]) AS which, unnest($2::int4[]) AS seq, "
            "unnest($3::text[]) AS mood, unnest($4::text[]) AS info, unnest($5::text[]) AS extra) d "
            "WHERE t.ctid = d.which");

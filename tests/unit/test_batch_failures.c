@@ -1,0 +1,393 @@
+/* fake: world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/world.h"
+#include "worker/metrics.h"
+#include "workflows/ticket/ticket.h"
+
+/* What a real PostgreSQL refuses, and sessions that die (DESIGN.md 7, PROTOCOL B4, R5). */
+
+#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
+#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
+
+static const struct batch_mode plain;
+
+static struct delivery *create(int ticket)
+{
+    char key[32], id[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(id, sizeof(id), "create-%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
+    return world_command(key, id, "ticket.create", "", data);
+}
+
+static struct delivery *escalate(int ticket, const char *id)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    return world_command(key, id, "ticket.escalate", "", data);
+}
+
+/* --- workflows with a defect ----------------------------------------------------------------------------------- */
+
+static void want_ticket(const struct command *command, struct rows *rows)
+{
+    rows_want(rows, &entity_ticket, command->aggregate.id);
+}
+
+/* Does not mirror the CHECK of its column. */
+static void decide_nobody(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
+    ticket->assigned_person_id = int_of(1);
+    decision_apply(decision);
+}
+
+static const struct workflow nobody = {
+    .type = "test.nobody", .operation = OPERATION_ESCALATION, .needs = want_ticket, .decide = decide_nobody
+};
+
+/* Says more than an event may hold. */
+static void decide_talkative(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
+    static char words[AUDIT_EVENT_SIZE_MAX];
+    memset(words, 'w', sizeof(words));
+    ticket->level = int_of(99);
+    decision_add_text(decision, "words", (struct span){ words, sizeof(words) });
+    decision_apply(decision);
+}
+
+static const struct workflow talkative = {
+    .type = "test.talkative", .operation = OPERATION_ESCALATION, .needs = want_ticket, .decide = decide_talkative
+};
+
+static struct aggregate ticket(int id)
+{
+    return ticket_aggregate(id);
+}
+
+/* --- one command's fault --------------------------------------------------------------------------------------- */
+
+static void a_refused_row_makes_the_batch_split_and_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    struct delivery *given[] = { escalate(1, "a-1"), world_command_of("ticket/1", "x-1", &nobody, ticket(1)) };
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_SPLIT);
+    assert_int_equal(database_failure(world.database)->class, FAILURE_COMMAND);
+    assert_string_equal(database_failure(world.database)->sqlstate, "23514");
+    assert_sql("0 1", "SELECT level || ' ' || version FROM interlock.ticket WHERE id = 1");
+    assert_sql("1", "SELECT count(*) FROM interlock.inbox");
+}
+
+static void only_the_culprit_is_rejected_and_its_key_stays_in_order(void **state)
+{
+    struct delivery *given[20];
+    char id[16];
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        given[i] = create(1 + i);
+    world_run(given, 4);
+    int64_t defects = metrics_get(METRIC_DEFECT_CHECKS);
+    for (int i = 0; i < 20; i++)
+    {
+        snprintf(id, sizeof(id), "e-%d", i);
+        given[i] = i == 9 ? world_command_of("ticket/2", "x-1", &nobody, ticket(2)) : escalate(1 + i % 4, id);
+    }
+    world_run_in_pool(given, 20);
+    for (int i = 0; i < 20; i++)
+        assert_outcome(given[i], i == 9 ? "rejected:constraint:ticket_assigned_person_id_check" : "applied");
+    assert_string_equal(world_event(given[9], "data.metadata.sqlstate"), "\"23514\"");
+    assert_sql("5,4,5,5", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
+    assert_sql("24 24",
+               "SELECT (SELECT count(*) FROM interlock.inbox) || ' ' || (SELECT count(*) FROM interlock.audit_event)");
+    /* decide should have known: it is counted as a defect of ours. */
+    assert_int_equal(metrics_get(METRIC_DEFECT_CHECKS) - defects, 1);
+    /* The rejection stands in its place: versions of the key never go back. */
+    assert_sql("t",
+               "SELECT bool_and(later) FROM (SELECT version_to > lag(version_to) OVER (ORDER BY kafka_offset) AS later "
+               "FROM interlock.audit_event WHERE aggregate = 'ticket/2' AND outcome = 'applied') o");
+    /* A rejected command seen again answers from its record. */
+    struct delivery *again = escalate(2, "last");
+    world_run_one(again);
+    assert_outcome(again, "applied");
+}
+
+static void what_a_trigger_says_is_recorded_in_whole_letters(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    world_ask("CREATE FUNCTION interlock.test_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+              "IF NEW.level > 0 THEN RAISE EXCEPTION '%%', 'x' || repeat('€', 200); END IF; RETURN NEW; END $$");
+    world_ask("CREATE TRIGGER test_refuse BEFORE UPDATE ON interlock.ticket FOR EACH ROW "
+              "EXECUTE FUNCTION interlock.test_refuse()");
+    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    world_run_in_pool(given, 2);
+    world_ask("DROP FUNCTION interlock.test_refuse CASCADE");
+    assert_outcome(given[0], "rejected:invalid_data");
+    assert_string_equal(world_event(given[0], "data.metadata.sqlstate"), "\"P0001\"");
+    assert_outcome(given[1], "applied");
+}
+
+static void an_event_that_is_too_large_is_a_rejection(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    struct delivery *given[] = { world_command_of("ticket/1", "x-1", &talkative, ticket(1)), escalate(1, "a-1") };
+    world_run(given, 2);
+    assert_outcome(given[0], "rejected:too_large");
+    assert_true(given[0]->event_size < AUDIT_EVENT_SIZE_MAX);
+    assert_string_equal(world_event(given[0], "data.version"), "{\"from\":1,\"to\":1}");
+    assert_string_equal(world_event(given[0], "data.metadata"), "{}");
+    assert_outcome(given[1], "applied");
+    assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1");
+}
+
+/* --- two who create the same ----------------------------------------------------------------------------------- */
+
+static void create_elsewhere(void)
+{
+    world_ask("INSERT INTO interlock.ticket (id, version) VALUES (5, 1)");
+}
+
+static void a_row_created_meanwhile_is_found_by_the_next_try(void **state)
+{
+    struct delivery *given[] = { create(4), create(5), create(6) };
+    (void)state;
+    world_interrupt("create-4", create_elsewhere);
+    world_run_in_pool(given, 3);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[1], "rejected:already_exists");
+    assert_outcome(given[2], "applied");
+    assert_sql("3", "SELECT count(*) FROM interlock.ticket");
+}
+
+static void draw_elsewhere(void)
+{
+    world_ask("INSERT INTO interlock.ticket (id, version) SELECT currval, 1 FROM (SELECT last_value AS currval FROM "
+              "interlock.ticket_id_seq) s");
+}
+
+static void a_drawn_id_that_somebody_named_meanwhile_is_drawn_anew(void **state)
+{
+    (void)state;
+    struct delivery *delivery = world_command(NULL, "c-1", "ticket.create", "", "{\"priority\":\"LOW\"}");
+    world_interrupt("c-1", draw_elsewhere);
+    world_run_in_pool(&delivery, 1);
+    assert_outcome(delivery, "applied");
+    assert_string_equal(world_event(delivery, "subject"), "\"ticket/2\"");
+}
+
+static void delete_the_job(void)
+{
+    world_ask("DELETE FROM interlock.job");
+}
+
+static void what_a_row_points_to_and_is_gone_meanwhile_is_decided_again(void **state)
+{
+    (void)state;
+    world_ask("INSERT INTO interlock.job (id) VALUES (3)");
+    struct delivery *delivery =
+        world_command("jobneed/10", "j-1", "job.create", "",
+                      "{\"jobneed_id\":10,\"job_id\":3,\"identifier\":\"TASK\",\"type\":\"ADHOC\","
+                      "\"starts_at\":\"2026-11-24T08:00:00Z\"}");
+    world_interrupt("j-1", delete_the_job);
+    world_run_in_pool(&delivery, 1);
+    assert_outcome(delivery, "rejected:not_found");
+}
+
+/* --- sessions that die ----------------------------------------------------------------------------------------- */
+
+static void kill_the_session(void)
+{
+    world_ask("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND "
+              "pid <> pg_backend_pid()");
+}
+
+static void a_session_killed_between_the_pipelines_costs_a_second_run(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    world_interrupt("a-1", kill_the_session);
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_SESSION);
+    assert_false(database_is_connected(world.database));
+    assert_sql("1", "SELECT count(*) FROM interlock.inbox");
+    assert_true(database_connect(world.database, NULL));
+    world_run(given, 2);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[1], "applied");
+    assert_sql("1,0", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
+    assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
+}
+
+static void the_pool_gets_over_a_killed_session(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    struct delivery *given[] = { escalate(1, "a-1"), escalate(1, "a-2"), create(2) };
+    world_interrupt("a-2", kill_the_session);
+    world_run_in_pool(given, 3);
+    for (int i = 0; i < 3; i++)
+        assert_outcome(given[i], "applied");
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 1");
+    assert_sql("4", "SELECT count(*) FROM interlock.audit_event");
+}
+
+/* The ambiguous COMMIT. The ghost is an earlier run of the same batch that PostgreSQL has not finished with: it holds
+ * the rows it wrote. */
+static PGconn *ghost_of(struct delivery *delivery)
+{
+    PGconn *ghost = world_session();
+    uint8_t identity[16];
+    char text[33];
+    struct arena arena;
+    struct command command;
+    arena_init(&arena);
+    assert_int_equal(world.batch.tools.decode(delivery, &arena, &command), DECODE_COMMAND);
+    memcpy(identity, command.identity, sizeof(identity));
+    for (int i = 0; i < 16; i++)
+        snprintf(text + 2 * i, 3, "%02x", identity[i]);
+    world_ask_on(ghost, "BEGIN");
+    world_ask_on(ghost,
+                 "INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id) "
+                 "VALUES ('%s', '%s', %lld, 1, 1)",
+                 text, text, (long long)delivery->offset);
+    arena_done(&arena);
+    return ghost;
+}
+
+static void a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    world.settings.database.lock_timeout_us = 200000;
+    database_close(world.database);
+    assert_true(database_connect(world.database, NULL));
+    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    PGconn *ghost = ghost_of(given[0]);
+    /* Its inbox row is in the way: nobody's fault, so the batch is not split. */
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_AGAIN);
+    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
+    assert_sql("1", "SELECT count(*) FROM interlock.ticket");
+    world_ask_on(ghost, "COMMIT");
+    PQfinish(ghost);
+    world_run(given, 2);
+    assert_int_equal(world.batch.items[0].state, ITEM_SEEN);
+    assert_outcome(given[1], "applied");
+    assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 1"); /* applied by the ghost, if at all */
+}
+
+static PGconn *late_ghost;
+
+static void commit_the_ghost(void)
+{
+    world_ask_on(late_ghost, "COMMIT");
+}
+
+static void a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    late_ghost = ghost_of(given[0]);
+    world_interrupt("a-1", commit_the_ghost);
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_AGAIN);
+    assert_string_equal(database_failure(world.database)->sqlstate, "23505");
+    PQfinish(late_ghost);
+    world_run(given, 2);
+    assert_outcome(given[1], "applied");
+    assert_sql("1", "SELECT count(*) FROM interlock.inbox WHERE kafka_offset = 1");
+}
+
+/* --- faults of ours -------------------------------------------------------------------------------------------- */
+
+static void a_missing_table_rejects_nobody(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    world_ask("ALTER TABLE interlock.ticket_history RENAME TO away");
+    struct delivery *given[] = { escalate(1, "a-1"), escalate(1, "a-2") };
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_STUCK);
+    assert_int_equal(database_failure(world.database)->class, FAILURE_OURS);
+    world_ask("ALTER TABLE interlock.away RENAME TO ticket_history");
+    world_run(given, 2);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[1], "applied");
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 1");
+}
+
+static void a_table_that_somebody_alters_is_waited_for(void **state)
+{
+    (void)state;
+    world_run_one(create(1));
+    world.settings.database.lock_timeout_us = 200000;
+    database_close(world.database);
+    assert_true(database_connect(world.database, NULL));
+    PGconn *other = world_session();
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE");
+    struct delivery *delivery = escalate(1, "a-1");
+    assert_int_equal(world_run_as(&delivery, 1, plain), BATCH_AGAIN);
+    world_ask_on(other, "COMMIT");
+    PQfinish(other);
+    world_run_one(delivery);
+    assert_outcome(delivery, "applied");
+}
+
+/* A newer migration knows a status that this program does not: its row is read, never written over, and hurts nobody.
+ */
+static void a_word_that_the_program_does_not_know_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct delivery *created[] = { create(1), create(2) };
+    world_run(created, 2);
+    world_ask("ALTER TABLE interlock.ticket DROP CONSTRAINT ticket_status");
+    world_ask("UPDATE interlock.ticket SET status = 'ESCHEWED' WHERE id = 1");
+    struct delivery *given[] = {
+        escalate(1, "a-1"),
+        world_command("ticket/2", "t-1", "ticket.transition", "", "{\"ticket_id\":2,\"status\":\"OPEN\"}"),
+        world_command("ticket/1", "t-2", "ticket.transition", "", "{\"ticket_id\":1,\"status\":\"OPEN\"}")
+    };
+    world_run(given, 3);
+    assert_outcome(given[0], "applied");
+    assert_outcome(given[1], "applied");
+    assert_outcome(given[2], "rejected:invalid_transition");
+    assert_sql("ESCHEWED 1,OPEN 0", "SELECT string_agg(status || ' ' || level, ',' ORDER BY id) FROM interlock.ticket");
+    world_ask("UPDATE interlock.ticket SET status = 'NEW'");
+    world_ask("ALTER TABLE interlock.ticket ADD CONSTRAINT ticket_status CHECK (status IN ('NEW', 'OPEN', 'ONHOLD', "
+              "'RESOLVED', 'CLOSED', 'CANCELLED'))");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(a_refused_row_makes_the_batch_split_and_leaves_nothing_behind),
+        WORLD_TEST(only_the_culprit_is_rejected_and_its_key_stays_in_order),
+        WORLD_TEST(what_a_trigger_says_is_recorded_in_whole_letters),
+        WORLD_TEST(an_event_that_is_too_large_is_a_rejection),
+        WORLD_TEST(a_row_created_meanwhile_is_found_by_the_next_try),
+        WORLD_TEST(a_drawn_id_that_somebody_named_meanwhile_is_drawn_anew),
+        WORLD_TEST(what_a_row_points_to_and_is_gone_meanwhile_is_decided_again),
+        WORLD_TEST(a_session_killed_between_the_pipelines_costs_a_second_run),
+        WORLD_TEST(the_pool_gets_over_a_killed_session),
+        WORLD_TEST(a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers),
+        WORLD_TEST(a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again),
+        WORLD_TEST(a_missing_table_rejects_nobody),
+        WORLD_TEST(a_table_that_somebody_alters_is_waited_for),
+        WORLD_TEST(a_word_that_the_program_does_not_know_stays_as_it_is),
+    };
+    if (!world_is_there())
+        return 0;
+    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+}
