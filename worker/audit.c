@@ -3,17 +3,15 @@
 #include <stdio.h>
 
 /* The words as PostgreSQL's enums have them; index 0 is null, as in every list of names. */
-static const char *const outcome_words[] = {
-    NULL,
+static const char *const outcome_words[] = { NULL,
 #define X(name, text) text,
-    OUTCOMES(X)
+                                             OUTCOMES(X)
 #undef X
 };
 
-static const char *const operation_words[] = {
-    NULL,
+static const char *const operation_words[] = { NULL,
 #define X(name) #name,
-    OPERATIONS(X)
+                                               OPERATIONS(X)
 #undef X
 };
 
@@ -22,7 +20,10 @@ static const struct names outcome_names = { outcome_words, sizeof(outcome_words)
 static const struct names operation_names = { operation_words, sizeof(operation_words) / sizeof(operation_words[0]),
                                               "::interlock.operation" };
 
-#define FIELD(type, name, kind) { #name, kind, offsetof(struct type, name), 0, NULL }
+#define FIELD(type, name, kind)                                                                                        \
+    {                                                                                                                  \
+#name, kind, offsetof(struct type, name), 0, NULL                                                              \
+    }
 
 static const struct column audit_event_columns[] = {
     FIELD(audit_record, event_id, COLUMN_UUID),
@@ -56,9 +57,9 @@ static const struct column audit_event_columns[] = {
 };
 
 static const struct column audit_also_columns[] = {
-    FIELD(audit_also, kafka_offset, COLUMN_INT64),   FIELD(audit_also, fence, COLUMN_INT64),
-    FIELD(audit_also, changed_at, COLUMN_TIME),      FIELD(audit_also, version_from, COLUMN_INT64),
-    FIELD(audit_also, version_to, COLUMN_INT64),     FIELD(audit_also, partition_id, COLUMN_INT32),
+    FIELD(audit_also, kafka_offset, COLUMN_INT64), FIELD(audit_also, fence, COLUMN_INT64),
+    FIELD(audit_also, changed_at, COLUMN_TIME),    FIELD(audit_also, version_from, COLUMN_INT64),
+    FIELD(audit_also, version_to, COLUMN_INT64),   FIELD(audit_also, partition_id, COLUMN_INT32),
     FIELD(audit_also, aggregate, COLUMN_TEXT),
 };
 

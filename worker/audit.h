@@ -14,9 +14,9 @@
 
 enum
 {
-    AUDIT_FORMAT = 1,               /* of the printed event; a new printer takes a new number, old ones stay */
-    AUDIT_EVENT_SIZE_MAX = 262144,  /* PROTOCOL R5: bytes */
-    AUDIT_ALSO_MAX = 500,           /* PROTOCOL B7 */
+    AUDIT_FORMAT = 1,              /* of the printed event; a new printer takes a new number, old ones stay */
+    AUDIT_EVENT_SIZE_MAX = 262144, /* PROTOCOL R5: bytes */
+    AUDIT_ALSO_MAX = 500,          /* PROTOCOL B7 */
 };
 
 struct audit_record

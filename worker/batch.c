@@ -177,19 +177,26 @@ static void collect_lock_names(struct batch *batch, int64_t lease_us)
         }
 }
 
-/* A refused name makes its row busy: its commands leave the batch and are held back (PROTOCOL L2). */
+/* A refused name makes its row busy: its commands leave the batch and are held back. Past the longest wait they go on
+ * without the lock, and PostgreSQL decides alone (PROTOCOL L2). */
 static void mark_refused(struct batch *batch)
 {
     int at = 0;
 
     for (int e = 0; entities[e]; e++)
         for (struct row *row = rows_first(batch->rows, entities[e]); row && entities[e]->root; row = row->next)
-            if (batch->locks[at++].refused && !batch->mode.waiting)
+        {
+            if (!batch->locks[at++].refused)
+                continue;
+            metrics_add(METRIC_LOCK_REFUSED, 1);
+            if (batch->mode.waiting)
             {
-                rows_settle(batch->rows, row, ROW_BUSY);
-                batch->any_busy = true;
-                metrics_add(METRIC_LOCK_REFUSED, 1);
+                metrics_add(METRIC_LOCK_DEGRADED, 1);
+                continue;
             }
+            rows_settle(batch->rows, row, ROW_BUSY);
+            batch->any_busy = true;
+        }
 }
 
 static void lock(struct batch *batch)

@@ -86,7 +86,8 @@ enum
 {
     BATCH_PARTITIONS_MAX = 4096,
     BATCH_ARENA_KEEP = 4 * 1024 * 1024, /* bytes kept from one batch to the next */
-    BATCH_ARENA_MAX = 16 * 1024 * 1024, /* a parsed document may be 40 times its text: past this a batch runs in halves */
+    BATCH_ARENA_MAX =
+        16 * 1024 * 1024, /* a parsed document may be 40 times its text: past this a batch runs in halves */
 };
 
 struct batch
@@ -109,14 +110,14 @@ struct batch
     int64_t lock_wait_us, lock_valid_until_us;
     bool lock_degraded;
 
-    int64_t begun_us;  /* monotonic: BEGIN was sent */
-    int64_t clock_us;  /* PROTOCOL R4: Unix microseconds, of the last statement of pipeline 1 */
+    int64_t begun_us;   /* monotonic: BEGIN was sent */
+    int64_t clock_us;   /* PROTOCOL R4: Unix microseconds, of the last statement of pipeline 1 */
     int64_t changed_us; /* the last changed_at given out */
-    bool reads_only;   /* nothing to write: only recorded answers (PROTOCOL R6) */
+    bool reads_only;    /* nothing to write: only recorded answers (PROTOCOL R6) */
 
-    struct array *arrays; /* BATCH_ARRAYS parameter buffers */
+    struct array *arrays;   /* BATCH_ARRAYS parameter buffers */
     struct buffer metadata; /* of the decision being made */
-    struct buffer text;   /* events and metadata are printed here first */
+    struct buffer text;     /* events and metadata are printed here first */
 };
 
 enum

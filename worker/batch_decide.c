@@ -1,5 +1,6 @@
 /* Deciding: every command of the batch in C, one after another on the same rows, no I/O (PROTOCOL B3). What a workflow
- * leaves to the engine is here: not_found, expectedversion, versions, authors, times, the audit record (PROTOCOL B7, B9). */
+ * leaves to the engine is here: not_found, expectedversion, versions, authors, times, the audit record (PROTOCOL B7,
+ * B9). */
 #include <stdlib.h>
 
 #include "worker/batch.h"
@@ -74,7 +75,8 @@ static struct span status_field(const struct entity *entity, const void *content
     return name > 0 ? span_of(column->names->names[name]) : SPAN_NULL;
 }
 
-/* Version, status, person and group of the command's own aggregate before and after; `before` NULL: it was not there. */
+/* Version, status, person and group of the command's own aggregate before and after; `before` NULL: it was not there.
+ */
 static void record_change(struct audit_record *record, const struct entity *entity, const void *before,
                           const void *after)
 {
@@ -101,7 +103,10 @@ static struct row *root_of(const struct batch *batch, struct aggregate aggregate
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata)
 {
     begin_record(batch, item);
-    struct row *root = item->state == ITEM_NEW ? root_of(batch, item->command.aggregate) : NULL;
+    /* A command that was refused unread has asked for no row; that another one of the batch did must not show in its
+     * event (PROTOCOL B3). */
+    bool asked = item->state == ITEM_NEW && item->command.refusal == REASON_NONE;
+    struct row *root = asked ? root_of(batch, item->command.aggregate) : NULL;
     if (root && !(item->command.workflow && item->command.workflow->flags & WORKFLOW_COUNTERS))
         record_change(&item->record, root->entity, root->current, root->current);
     item->record.outcome = 1 + OUTCOME_REJECTED;
@@ -142,14 +147,15 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
 
 /* --- edits ----------------------------------------------------------------------------------------------------- */
 
-static bool is_root(const struct row *row)
+/* A deleted row is what it was before. */
+static bool is_root(const struct row *row, const void *before)
 {
     const struct entity *entity = row->entity;
     if (!entity->root)
         return false;
     if (entity->parent == COLUMN_NOT_THERE)
         return true;
-    return !person_field(entity, entity->parent, row->current).set;
+    return !person_field(entity, entity->parent, row->current ? row->current : before).set;
 }
 
 static void set_field(const struct entity *entity, int column, void *content, struct field_int value)
@@ -163,13 +169,16 @@ static void stamp(struct row *row, const void *before, int64_t changed_us, struc
 {
     const struct entity *entity = row->entity;
 
-    if (is_root(row))
+    if (row->current == NULL)
+        return; /* deleted */
+    if (is_root(row, before))
     {
         int64_t from = before ? person_field(entity, entity->version, before).value : 0;
         set_field(entity, entity->version, row->current, int_of(from + 1));
     }
     else
-        set_field(entity, entity->version, row->current, int_of(before ? person_field(entity, entity->version, before).value : 0));
+        set_field(entity, entity->version, row->current,
+                  int_of(before ? person_field(entity, entity->version, before).value : 0));
     set_field(entity, entity->modified_at, row->current, int_of(changed_us));
     if (before == NULL)
         set_field(entity, entity->created_at, row->current, int_of(changed_us));
@@ -182,8 +191,8 @@ static int64_t changed_after(const struct rows *rows, int64_t changed_us)
 {
     for (struct row_edit *edit = rows_edits(rows); edit; edit = edit->next)
     {
-        struct field_int last = edit->before ? person_field(edit->row->entity, edit->row->entity->modified_at, edit->before)
-                                             : INT_NULL;
+        struct field_int last =
+            edit->before ? person_field(edit->row->entity, edit->row->entity->modified_at, edit->before) : INT_NULL;
         if (last.set && last.value >= changed_us)
             changed_us = last.value + 1;
     }
@@ -234,7 +243,7 @@ static bool record_further(struct batch *batch, struct item *item, struct aggreg
     for (struct row_edit *edit = rows_edits(batch->rows); further && edit; edit = edit->next)
     {
         struct aggregate aggregate = { edit->row->entity->aggregate, edit->row->id };
-        if (!is_root(edit->row) || (aggregate.kind == own.kind && id_equal(aggregate.id, own.id)))
+        if (!is_root(edit->row, edit->before) || (aggregate.kind == own.kind && id_equal(aggregate.id, own.id)))
             continue;
         further[count++] = (struct further){ print_aggregate(batch, aggregate), edit->row, edit->before };
     }
@@ -359,8 +368,7 @@ static void decide_command(struct batch *batch, struct item *item)
     if (decision.outcome == OUTCOME_APPLIED)
         batch_reject(batch, item, reason_name(REASON_TOO_LARGE), SPAN_NULL);
     else if (decision.outcome == OUTCOME_REJECTED)
-        batch_reject(batch, item, reason_name(decision.reason),
-                     is_too_large(&item->record) ? SPAN_NULL : metadata);
+        batch_reject(batch, item, reason_name(decision.reason), is_too_large(&item->record) ? SPAN_NULL : metadata);
     else if (root && !(command->workflow->flags & WORKFLOW_COUNTERS))
         record_change(&item->record, root->entity, root->current, root->current);
 }

@@ -8,13 +8,6 @@
 #include "worker/batch.h"
 #include "worker/metrics.h"
 
-static const char records_sql[] =
-    "SELECT a.event_id, a.kafka_offset, a.fence, a.changed_at, a.version_from, a.version_to, a.person_old, a.person_new, "
-    "a.group_old, a.group_new, a.partition_id, a.lock_wait_us, a.transaction_us, a.outcome::text, a.operation::text, "
-    "a.format, a.aggregate, a.command_source, a.command_id, a.command_type, a.reason, a.status_old, a.status_new, "
-    "a.changed_by, a.correlation_id, a.traceparent, a.also, a.metadata "
-    "FROM (SELECT unnest($1::int4[]) AS p, unnest($2::int8[]) AS o) k "
-    "JOIN interlock.audit_event a ON a.partition_id = k.p AND a.kafka_offset = k.o";
 static const char rewinds_sql[] =
     "SELECT partition_id, fence, below FROM interlock.partition_rewind WHERE partition_id = ANY ($1::int4[])";
 
@@ -39,7 +32,7 @@ static bool wants_record(const struct item *item)
 static bool send_looks(struct batch *batch, bool *ret_sent)
 {
     struct array *partitions = &batch->arrays[0], *offsets = &batch->arrays[1];
-    const struct array *parameters[2] = { partitions, offsets };
+    const struct array *parameters[1] = { partitions };
     bool any = false;
 
     array_begin(partitions, ARRAY_INT4);
@@ -56,7 +49,7 @@ static bool send_looks(struct batch *batch, bool *ret_sent)
     *ret_sent = any;
     if (!any)
         return true;
-    if (!statements_send_fixed(batch->tools.statements, records_sql, parameters, 2))
+    if (!statements_send_at_positions(batch->tools.statements, &entity_audit_event, partitions, offsets))
         return false;
     array_begin(partitions, ARRAY_INT4);
     for (int i = 0; i < batch->partition_count; i++)
@@ -127,8 +120,9 @@ bool batch_look_recorded(struct batch *batch)
 /* A twin is judged by the first one's body; a seen one by its inbox row. True: answered. */
 bool batch_answer_seen(struct batch *batch, struct item *item)
 {
-    bool same = item->state == ITEM_TWIN ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
-                                         : same_body(item);
+    bool same = item->state == ITEM_TWIN
+                    ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
+                    : same_body(item);
     item->delivery->answer = ANSWER_NOTHING;
     if (item->recorded)
     {

@@ -81,7 +81,8 @@ static bool send_inserts(struct batch *batch, struct ranges *ranges, const struc
 
 static int compare_counters(const void *a, const void *b)
 {
-    const int64_t left = (*(const struct field_int *const *)a)->value, right = (*(const struct field_int *const *)b)->value;
+    const int64_t left = (*(const struct field_int *const *)a)->value,
+                  right = (*(const struct field_int *const *)b)->value;
     return (left > right) - (left < right);
 }
 
@@ -125,7 +126,8 @@ static bool send_domain(struct batch *batch, struct ranges *ranges)
 
 static int compare_identities(const void *a, const void *b)
 {
-    const struct inbox_record *left = *(const struct inbox_record *const *)a, *right = *(const struct inbox_record *const *)b;
+    const struct inbox_record *left = *(const struct inbox_record *const *)a,
+                              *right = *(const struct inbox_record *const *)b;
     if (left->identity.high != right->identity.high)
         return left->identity.high > right->identity.high ? 1 : -1;
     return (left->identity.low > right->identity.low) - (left->identity.low < right->identity.low);
@@ -192,7 +194,8 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
 {
     struct array arrays[6];
     const struct array *parameters[6];
-    static const enum array_type types[6] = { ARRAY_INT4, ARRAY_INT8, ARRAY_INT8, ARRAY_BYTEA, ARRAY_TEXT, ARRAY_TIMESTAMPTZ };
+    static const enum array_type types[6] = { ARRAY_INT4,  ARRAY_INT8, ARRAY_INT8,
+                                              ARRAY_BYTEA, ARRAY_TEXT, ARRAY_TIMESTAMPTZ };
     bool sent = true;
 
     memset(arrays, 0, sizeof(arrays));

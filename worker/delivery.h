@@ -22,9 +22,9 @@ struct ownership
     uint8_t token[16];
     struct span topic; /* NUL-terminated */
     int32_t partition;
-    uint64_t epoch;         /* assignment epoch of the cell */
-    atomic_bool *revoked;   /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
-    void *slot;             /* the cell's own */
+    uint64_t epoch;       /* assignment epoch of the cell */
+    atomic_bool *revoked; /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
+    void *slot;           /* the cell's own */
 };
 
 enum answer
@@ -41,7 +41,7 @@ struct delivery
     struct delivery *next; /* in whatever queue holds it */
     const struct ownership *ownership;
     void *message;
-    struct span key; /* Kafka key; null when the message has none */
+    struct span key;   /* Kafka key; null when the message has none */
     struct span value; /* null: a tombstone */
     int64_t offset;
     uint64_t sequence;    /* order of receipt within the partition and epoch, from 0 (PROTOCOL K1) */
@@ -59,7 +59,7 @@ struct delivery
     enum answer answer;
     char *event;
     size_t event_size;
-    char event_key[AGGREGATE_KEY_MAX + 64]; /* NUL-terminated; empty: no key */
+    char event_key[136];     /* NUL-terminated; empty: no key. The longest is a subject of 128 bytes (DESIGN.md 4) */
     const char *dead_reason; /* static: not_json, too_deep, ... */
     char dead_message[160];  /* for people */
     int64_t first_failed_us; /* Unix microseconds, of the dead letter's row */

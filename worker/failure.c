@@ -10,19 +10,19 @@ static const struct
     const char *prefix;
     enum failure_class class;
 } classes[] = {
-    { "40001", FAILURE_TRANSIENT },  /* serialization_failure */
-    { "40P01", FAILURE_TRANSIENT },  /* deadlock_detected */
-    { "55P03", FAILURE_TRANSIENT },  /* lock_not_available */
-    { "57014", FAILURE_TRANSIENT },  /* query_canceled: statement_timeout */
-    { "25P03", FAILURE_SESSION },    /* idle_in_transaction_session_timeout */
-    { "25006", FAILURE_SESSION },    /* read_only_sql_transaction: a standby; another host may answer */
-    { "57P", FAILURE_SESSION },      /* shutdown, crash, cannot connect now */
-    { "08", FAILURE_SESSION },       /* connection */
-    { "53", FAILURE_RESOURCES },     /* out of memory, disk, connections */
-    { "58", FAILURE_RESOURCES },     /* system error outside PostgreSQL */
-    { "22", FAILURE_COMMAND },       /* data exception */
-    { "23", FAILURE_COMMAND },       /* integrity constraint */
-    { "P0001", FAILURE_COMMAND },    /* raise_exception */
+    { "40001", FAILURE_TRANSIENT }, /* serialization_failure */
+    { "40P01", FAILURE_TRANSIENT }, /* deadlock_detected */
+    { "55P03", FAILURE_TRANSIENT }, /* lock_not_available */
+    { "57014", FAILURE_TRANSIENT }, /* query_canceled: statement_timeout */
+    { "25P03", FAILURE_SESSION },   /* idle_in_transaction_session_timeout */
+    { "25006", FAILURE_SESSION },   /* read_only_sql_transaction: a standby; another host may answer */
+    { "57P", FAILURE_SESSION },     /* shutdown, crash, cannot connect now */
+    { "08", FAILURE_SESSION },      /* connection */
+    { "53", FAILURE_RESOURCES },    /* out of memory, disk, connections */
+    { "58", FAILURE_RESOURCES },    /* system error outside PostgreSQL */
+    { "22", FAILURE_COMMAND },      /* data exception */
+    { "23", FAILURE_COMMAND },      /* integrity constraint */
+    { "P0001", FAILURE_COMMAND },   /* raise_exception */
     { "XX", FAILURE_CORRUPTION },
 };
 

@@ -24,7 +24,7 @@ struct failure
     char sqlstate[6];    /* "" when the session died without one */
     char constraint[64]; /* of class 23 */
     char column[64];
-    char message[160];   /* primary message only: DETAIL may quote row values */
+    char message[160]; /* primary message only: DETAIL may quote row values */
 };
 
 /* By SQLSTATE; NULL or "" means the session died. */

@@ -15,9 +15,9 @@
 
 enum
 {
-    ALONE_TRIES_MAX = 3,            /* PROTOCOL B4: loaded and decided again before a refusal is recorded */
-    LOG_EVERY_US = 60 * 1000000,    /* a state that lasts is told once a minute */
-    STUCK_DELAY_US = 1000000,       /* resources, or a fault of ours: probe once a second */
+    ALONE_TRIES_MAX = 3,         /* PROTOCOL B4: loaded and decided again before a refusal is recorded */
+    LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
+    STUCK_DELAY_US = 1000000,    /* resources, or a fault of ours: probe once a second */
     RECONNECT_DELAY_MAX_US = 2000000,
 };
 
@@ -185,8 +185,8 @@ static bool connect_database(struct lane *lane, int attempt, const atomic_bool *
     }
     const struct failure *failure = database_failure(lane->database);
     char why[256];
-    snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate, failure->sqlstate[0] ? ": " : "",
-             failure->message);
+    snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate,
+             failure->sqlstate[0] ? ": " : "", failure->message);
     set_ready(lane, false, why);
     if (log_allowed(&lane->connect_rate, LOG_EVERY_US))
         log_warning("%s: waiting for PostgreSQL, database.url: %s", lane->name, why);
@@ -223,9 +223,10 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count)
     {
         set_ready(lane, false, why);
         if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
-            log_error("%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
-                      "it is mended",
-                      lane->name, count, database_where(lane->database), why);
+            log_error(
+                "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
+                "it is mended",
+                lane->name, count, database_where(lane->database), why);
     }
     else if (log_allowed(&lane->again_rate, LOG_EVERY_US))
         log_info("%s: batch of %d runs again (%s)", lane->name, count, why);
@@ -235,7 +236,7 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count)
 static enum batch_end run_until_settled(struct lane *lane, struct delivery **deliveries, int *count,
                                         struct batch_mode mode)
 {
-    for (int attempt = 0, connects = 0;;)
+    for (int attempt = 0, connects = 0, lost = 0;;)
     {
         *count = drop_revoked(lane, deliveries, *count);
         if (*count == 0)
@@ -263,7 +264,13 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
             pause_for(lane, retry_delay_us(&lane->settings->retries[RETRY_DATABASE_OPERATION], ++attempt,
                                            &lane->random_state));
         else
+        {
+            /* A batch that costs its session every time must not drive PostgreSQL from one recovery into the next. */
             connects = 1;
+            if (lost++ > 0)
+                pause_for(lane, retry_delay_us(&lane->settings->retries[RETRY_DATABASE_OPERATION], lost,
+                                               &lane->random_state));
+        }
     }
 }
 
@@ -546,8 +553,8 @@ static bool make_parts(struct lane *lane, const struct pool_options *options)
                                                       .connect_timeout_us = settings->redis.connect_timeout_us,
                                                       .command_timeout_us = settings->redis.command_timeout_us });
     struct batch_tools tools = { settings, lane->database, lane->statements, lane->lock, options->decode };
-    return lane->database && lane->statements && lane->hold && lane->run &&
-           (lane->lock || !settings->redis.enabled) && batch_init(&lane->batch, &tools);
+    return lane->database && lane->statements && lane->hold && lane->run && (lane->lock || !settings->redis.enabled) &&
+           batch_init(&lane->batch, &tools);
 }
 
 struct lane *lane_new(const struct pool_options *options, int number)

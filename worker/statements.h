@@ -29,8 +29,8 @@ enum row_lock
 bool statements_send_lock(struct statements *statements, const struct entity *entity, const struct id *ids, int count,
                           enum row_lock lock);
 bool statements_send_exist(struct statements *statements, const struct entity *entity, const struct id *ids, int count);
-bool statements_send_children_exist(struct statements *statements, const struct entity *entity, const struct id *parents,
-                                    int count);
+bool statements_send_children_exist(struct statements *statements, const struct entity *entity,
+                                    const struct id *parents, int count);
 bool statements_send_children_lock(struct statements *statements, const struct entity *entity, const struct id *parents,
                                    int count, enum row_lock lock);
 /* Looks with the same entity and key count; answers carry the look's place (0-based) in the first column. */
@@ -55,12 +55,19 @@ bool statements_send_update(struct statements *statements, const struct entity *
                             const struct row *const *rows, int count, bool by_id);
 bool statements_send_insert(struct statements *statements, const struct entity *entity, const void *const *rows,
                             int count);
-bool statements_send_delete(struct statements *statements, const struct entity *entity, const struct id *ids, int count);
+bool statements_send_delete(struct statements *statements, const struct entity *entity, const struct id *ids,
+                            int count);
 /* Counters: rows sorted by id. */
-bool statements_send_add(struct statements *statements, const struct entity *entity, const void *const *rows, int count);
+bool statements_send_add(struct statements *statements, const struct entity *entity, const void *const *rows,
+                         int count);
+
+/* Rows of the engine's own tables by position: partition ids (int4) and offsets (int8). */
+bool statements_send_at_positions(struct statements *statements, const struct entity *entity,
+                                  const struct array *partitions, const struct array *offsets);
 
 /* A statement of fixed text with one or more array parameters; `sql` is a literal (its address is the key). */
-bool statements_send_fixed(struct statements *statements, const char *sql, const struct array *const *arrays, int count);
+bool statements_send_fixed(struct statements *statements, const char *sql, const struct array *const *arrays,
+                           int count);
 
 /* Fills row fields from the columns of a result, from result column `from` on, in the entity's column order. Texts are
  * copied into the arena. */

@@ -386,6 +386,19 @@ static void a_misrouted_command_is_applied_and_its_event_has_the_right_key(void 
     assert_string_equal(delivery->event_key, "ticket/7");
 }
 
+static void the_longest_subject_is_the_key_of_its_event_whole(void **state)
+{
+    char subject[129], more[160];
+    (void)state;
+    memset(subject, 's', 128);
+    subject[128] = '\0';
+    snprintf(more, sizeof(more), "\"subject\":\"%s\",", subject);
+    struct delivery *delivery = world_command("k", "w-1", "no.such.type", more, "{}");
+    world_run_one(delivery);
+    assert_outcome(delivery, "rejected:unknown_type");
+    assert_string_equal(delivery->event_key, subject);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +419,7 @@ int main(void)
         WORLD_TEST(counters_are_summed_over_the_batch_and_raise_no_version),
         WORLD_TEST(changed_at_never_stands_still_or_goes_back),
         WORLD_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
+        WORLD_TEST(the_longest_subject_is_the_key_of_its_event_whole),
     };
     if (!world_is_there())
         return 0;

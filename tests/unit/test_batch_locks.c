@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/fakes/world.h"
+#include "worker/metrics.h"
 
 /* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
 
@@ -316,8 +317,10 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     assert_hold(2, HOLD_BEHIND);
     /* Past the longest wait PostgreSQL decides alone. */
     struct delivery *turn = given[0];
+    int64_t degraded = metrics_get(METRIC_LOCK_DEGRADED);
     assert_int_equal(world_run_as(&turn, 1, (struct batch_mode){ .waiting = true }), BATCH_DONE);
     assert_outcome(turn, "applied");
+    assert_int_equal(metrics_get(METRIC_LOCK_DEGRADED) - degraded, 1);
     /* The other's lock is still the other's; our own were released. */
     lock_release_send(other, names, 1);
     struct lock_name both[] = { { .name = SPAN_LITERAL("ticket/1"), .lease_us = 1000000 },

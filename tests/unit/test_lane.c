@@ -399,6 +399,23 @@ static void a_lost_session_is_opened_again_and_the_batch_runs_again(void **state
     fake_assert_order();
 }
 
+/* A statement that ends its server process every time would else drive PostgreSQL from one recovery into the next. */
+static void sessions_lost_one_after_another_are_opened_more_slowly(void **state)
+{
+    static const enum batch_end ends[] = { BATCH_SESSION, BATCH_SESSION, BATCH_SESSION };
+    (void)state;
+    fake_settings()->retries[RETRY_DATABASE_OPERATION] = (struct retry_policy){ "slow", 3, 30000, 1.0, 30000, 0 };
+    begin_lane(10);
+    fake_await_connects(1);
+    struct delivery *delivery = fake_delivery(1);
+    fake_script(ends, 3, "57P02");
+    int64_t begun_us = monotonic_us();
+    submit(&delivery, 1);
+    fake_await_completed(1);
+    assert_true(monotonic_us() - begun_us >= 2 * 30000); /* the first one is opened again at once */
+    assert_int_equal(fake_fate(delivery)->runs, 4);
+}
+
 static void without_postgresql_the_lane_is_not_ready_and_says_why(void **state)
 {
     char why[256] = "";
@@ -689,6 +706,7 @@ int main(void)
         TEST(a_verdict_that_cannot_be_recorded_is_held_and_never_dropped),
         TEST(nobodys_fault_runs_the_same_batch_again),
         TEST(a_lost_session_is_opened_again_and_the_batch_runs_again),
+        TEST(sessions_lost_one_after_another_are_opened_more_slowly),
         TEST(without_postgresql_the_lane_is_not_ready_and_says_why),
         TEST(a_fault_of_ours_drops_nothing_and_says_what_it_is),
         TEST(a_revocation_drops_what_waits_and_what_is_held),

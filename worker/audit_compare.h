@@ -1,0 +1,48 @@
+/* Audit compare: the audit rows of PostgreSQL against the events on the topic (PROTOCOL R7). No I/O: it is told the
+ * events first, then the rows, and says what does not fit.
+ *
+ * Threads    one owner.
+ * Ownership  copies what it keeps: 48 bytes an event.
+ * Failure    false from a call: out of memory.
+ */
+#ifndef WORKER_AUDIT_COMPARE_H
+#define WORKER_AUDIT_COMPARE_H
+
+#include "worker/audit.h"
+
+struct audit_compare;
+
+struct audit_compare_counts
+{
+    long events, rows;
+    long holes;      /* rows below `published` whose event is not on the topic */
+    long doubles;    /* events that are on the topic more than once */
+    long mismatches; /* events whose bytes are not the row's */
+    long unknown;    /* events without a row */
+    long reordered;  /* events of an aggregate behind a later version of it, in one partition */
+};
+
+enum audit_fit
+{
+    AUDIT_FITS,
+    AUDIT_HOLE,
+    AUDIT_MISMATCH,
+    AUDIT_NOT_YET, /* not published as far as is known */
+    AUDIT_TOO_OLD, /* older than what the topic still has */
+};
+
+struct audit_compare *audit_compare_new(void);
+void audit_compare_free(struct audit_compare *compare);
+
+/* An event of the topic. *ret_fault: NULL, "double" or "reordered". */
+bool audit_compare_event(struct audit_compare *compare, struct id event_id, struct span event, int64_t timestamp_us,
+                         const char **ret_fault);
+
+/* A row. `published`: of its partition, read before the events were. */
+enum audit_fit audit_compare_row(struct audit_compare *compare, const struct audit_record *record, int64_t published,
+                                 struct buffer *event);
+
+/* After the last row: events that no row answered for are counted. */
+struct audit_compare_counts audit_compare_counts(struct audit_compare *compare);
+
+#endif

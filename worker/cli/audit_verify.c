@@ -1,0 +1,259 @@
+/* audit verify: PostgreSQL's audit rows against the audit topic as a read_committed reader sees it (PROTOCOL R7):
+ * holes, doubles, mismatches, order. --repair publishes what is missing, with the same ids and bytes; it is a dry run
+ * until --execute. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "consumers/audit_repair.h"
+#include "consumers/audit_scan.h"
+#include "worker/audit_compare.h"
+#include "worker/cli/verbs.h"
+#include "worker/query.h"
+#include "worker/statement_text.h"
+
+enum
+{
+    PAGE_ROWS = 5000,
+    AUDIT_OFFSET_COLUMN = 1, /* of entity_audit_event */
+    TOLD_MAX = 20,           /* faults told one by one; the rest is counted */
+    REPAIR_LOCK = 0x416474,  /* int4 class of the advisory lock that one repair holds */
+};
+
+static const char usage[] =
+    "usage: interlock audit verify [--repair [--execute --reason TEXT]] [--output json]\n"
+    "                              compares audit_event with the audit topic; exit 0: they are the same\n";
+
+struct verification
+{
+    struct invocation *invocation;
+    PGconn *connection;
+    struct audit_compare *compare;
+    struct audit_repair *repair; /* NULL: nothing is published */
+    struct buffer fault, event;
+    struct arena arena;
+    bool wants_repair;
+    long told, repaired;
+};
+
+static void tell(struct verification *verification, const char *what, struct id event_id, const char *where)
+{
+    char id[UUID_TEXT_SIZE];
+
+    if (verification->invocation->json || verification->told++ >= TOLD_MAX)
+        return;
+    id_print_uuid(event_id, id);
+    printf("%-10s event %s  %s\n", what, id, where);
+}
+
+static bool see_event(void *owner, const struct audit_scanned *scanned)
+{
+    struct verification *verification = owner;
+    const char *fault;
+    struct id id;
+    char where[64];
+
+    if (!audit_scan_event_id(scanned, &id))
+        return true; /* somebody else's message: not ours to judge */
+    if (!audit_compare_event(verification->compare, id, scanned->value, scanned->timestamp_us, &fault))
+    {
+        buffer_add_text(&verification->fault, "out of memory");
+        return false;
+    }
+    if (fault)
+    {
+        snprintf(where, sizeof(where), "partition %d offset %lld", scanned->partition, (long long)scanned->offset);
+        tell(verification, fault, id, where);
+    }
+    return true;
+}
+
+/* --- rows -------------------------------------------------------------------------------------------------------- */
+
+static bool repair_hole(struct verification *verification, const struct audit_record *record)
+{
+    char key[AGGREGATE_KEY_MAX + 64];
+
+    verification->repaired++;
+    if (verification->repair == NULL)
+        return true;
+    audit_print_key(record, key, sizeof(key));
+    return audit_repair_publish(verification->repair, key, buffer_span(&verification->event), &verification->fault);
+}
+
+static bool judge_row(struct verification *verification, const struct audit_record *record, int64_t published)
+{
+    char where[64];
+
+    snprintf(where, sizeof(where), "command at offset %lld", (long long)record->kafka_offset.value);
+    switch (audit_compare_row(verification->compare, record, published, &verification->event))
+    {
+    case AUDIT_HOLE:
+        tell(verification, "hole", record->event_id, where);
+        return !verification->wants_repair || repair_hole(verification, record);
+    case AUDIT_MISMATCH:
+        tell(verification, "mismatch", record->event_id, where);
+        return true;
+    case AUDIT_FITS:
+    case AUDIT_NOT_YET:
+    case AUDIT_TOO_OLD:
+        break;
+    }
+    return true;
+}
+
+static PGresult *read_page(struct verification *verification, const char *partition_id, int64_t from)
+{
+    struct buffer sql = BUFFER_EMPTY;
+    char offset[32];
+    const char *values[2] = { partition_id, offset };
+
+    snprintf(offset, sizeof(offset), "%lld", (long long)from);
+    buffer_add_text(&sql, "SELECT ");
+    statement_write_columns(&sql, &entity_audit_event);
+    buffer_add_text(&sql, " FROM interlock.audit_event t WHERE t.partition_id = $1 AND t.kafka_offset >= $2 "
+                          "ORDER BY t.kafka_offset, t.fence LIMIT 5000");
+    buffer_add_byte(&sql, '\0');
+    PGresult *page = sql.failed ? NULL : PQexecParams(verification->connection, sql.at, 2, NULL, values, NULL, NULL, 1);
+    buffer_done(&sql);
+    if (page && PQresultStatus(page) == PGRES_TUPLES_OK)
+        return page;
+    buffer_add_text(&verification->fault, PQerrorMessage(verification->connection));
+    PQclear(page);
+    return NULL;
+}
+
+/* One offset may have rows of several fences: a full page is judged up to its last offset, which begins the next. */
+static bool judge_partition(struct verification *verification, const char *partition_id, int64_t published)
+{
+    for (int64_t from = 0;;)
+    {
+        PGresult *page = read_page(verification, partition_id, from);
+        if (page == NULL)
+            return false;
+        int rows = PQntuples(page);
+        bool good = true, more = rows == PAGE_ROWS;
+        from = more ? array_read_int64(PQgetvalue(page, rows - 1, AUDIT_OFFSET_COLUMN)) : INT64_MAX;
+        for (int r = 0; r < rows && good; r++)
+        {
+            struct audit_record record;
+            memset(&record, 0, sizeof(record));
+            arena_reset(&verification->arena, 65536);
+            statements_read_row(page, r, 0, &entity_audit_event, &verification->arena, &record);
+            if (record.kafka_offset.value < from)
+                good = judge_row(verification, &record, published);
+        }
+        PQclear(page);
+        if (!good || !more)
+            return good;
+    }
+}
+
+/* --- the whole --------------------------------------------------------------------------------------------------- */
+
+static bool take_repair_lock(struct verification *verification)
+{
+    char class[16];
+    const char *values[1] = { class };
+
+    snprintf(class, sizeof(class), "%d", REPAIR_LOCK);
+    QUERY_RESULT held = query_run(verification->connection, "SELECT pg_try_advisory_lock($1::int4, 0)", 1, values,
+                                  &verification->fault);
+    if (held == NULL)
+        return false;
+    if (query_text(held, 0, 0)[0] == 't')
+        return true;
+    buffer_add_text(&verification->fault, "another repair is running");
+    return false;
+}
+
+/* `published` is read before the topic's ends; both after the repair's producer has fenced an earlier one. */
+static bool verify(struct verification *verification, bool execute)
+{
+    const struct settings *settings = verification->invocation->settings;
+
+    verification->connection = query_connect(settings, "interlock-audit-verify", &verification->fault);
+    if (verification->connection == NULL)
+        return false;
+    if (execute)
+    {
+        if (!take_repair_lock(verification))
+            return false;
+        verification->repair = audit_repair_new(settings, &verification->fault);
+        if (verification->repair == NULL)
+            return false;
+    }
+    QUERY_RESULT partitions =
+        query_run(verification->connection, "SELECT id, published FROM interlock.partition_owner ORDER BY id", 0, NULL,
+                  &verification->fault);
+    if (partitions == NULL ||
+        !audit_scan(settings, settings->kafka.audit_topic, 0, NULL, see_event, verification, &verification->fault) ||
+        verification->fault.size > 0)
+        return false;
+    for (int i = 0; i < PQntuples(partitions); i++)
+        if (!judge_partition(verification, query_text(partitions, i, 0), atoll(query_text(partitions, i, 1))))
+            return false;
+    return verification->repair == NULL || audit_repair_commit(verification->repair, &verification->fault);
+}
+
+static int report(struct verification *verification, bool execute)
+{
+    struct audit_compare_counts counts = audit_compare_counts(verification->compare);
+    long faults = counts.holes + counts.doubles + counts.mismatches + counts.unknown + counts.reordered;
+
+    if (verification->invocation->json)
+        printf("{\"events\":%ld,\"rows\":%ld,\"holes\":%ld,\"doubles\":%ld,\"mismatches\":%ld,\"unknown\":%ld,"
+               "\"reordered\":%ld,\"repaired\":%ld}\n",
+               counts.events, counts.rows, counts.holes, counts.doubles, counts.mismatches, counts.unknown,
+               counts.reordered, execute ? verification->repaired : 0);
+    else
+    {
+        printf(
+            "%ld events on %s, %ld audit rows: %ld holes, %ld doubles, %ld mismatches, %ld without a row, %ld out of "
+            "order\n",
+            counts.events, verification->invocation->settings->kafka.audit_topic, counts.rows, counts.holes,
+            counts.doubles, counts.mismatches, counts.unknown, counts.reordered);
+        if (verification->wants_repair)
+            printf(execute ? "%ld events published\n" : "%ld events would be published: --execute --reason TEXT does\n",
+                   verification->repaired);
+    }
+    return faults - (execute ? verification->repaired : 0) > 0;
+}
+
+int verify_run(struct invocation *invocation)
+{
+    bool repair = false, execute = false;
+    const char *reason = NULL;
+    const struct verb_option options[] = { { "--repair", NULL, &repair },
+                                           { "--execute", NULL, &execute },
+                                           { "--reason", &reason, NULL },
+                                           { NULL, NULL, NULL } };
+
+    if (!verb_parse_options(invocation, options, usage))
+        return 1;
+    if (invocation->argc > 1)
+        return verb_usage_error(usage, "%s: no operand is taken", invocation->argv[1]);
+    if (execute && !repair)
+        return verb_usage_error(usage, "--execute goes with --repair");
+    if (execute && (reason == NULL || reason[0] == '\0'))
+        return verb_usage_error(usage, "--execute asks for --reason");
+    struct verification verification = { .invocation = invocation, .wants_repair = repair };
+    arena_init(&verification.arena);
+    verification.compare = audit_compare_new();
+    int code;
+    if (verification.compare && verify(&verification, execute))
+    {
+        if (execute)
+            fprintf(stderr, "audit verify: repaired %ld events, reason: %s\n", verification.repaired, reason);
+        code = report(&verification, execute);
+    }
+    else
+        code = verb_fail(invocation, "%.*s", (int)verification.fault.size,
+                         verification.fault.size ? verification.fault.at : "out of memory");
+    audit_repair_free(verification.repair);
+    audit_compare_free(verification.compare);
+    query_closep(&verification.connection);
+    buffer_done(&verification.fault);
+    buffer_done(&verification.event);
+    arena_done(&verification.arena);
+    return code;
+}
