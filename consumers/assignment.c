@@ -55,6 +55,7 @@ struct assignment
     bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
     bool all_paused;
     bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
+    bool left; /* the group is being left: librdkafka's main thread answers no more questions about it */
     int64_t assign_us; /* when librdkafka was last told what to fetch */
     uint64_t random_state;
 
@@ -134,7 +135,8 @@ static void assign(struct assignment *assignment, rd_kafka_t *consumer,
 
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_warning("cell %d: assign: %s", assignment->cell, rd_kafka_err2str(error));
-    await_stops(consumer);
+    if (!assignment->left)
+        await_stops(consumer);
     assignment->changed = false;
 }
 
@@ -180,6 +182,7 @@ static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,
     rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
 
     clear_places(assignment);
+    assignment->left = false;
     assignment->epoch++;
     assignment->assigned_us = monotonic_us();
     assignment->assign_us = 0;
@@ -241,6 +244,7 @@ bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64
 {
     bool finished = leave(assignment, consumer, deadline_us, false);
     assign(assignment, consumer, NULL);
+    assignment->left = true;
     return finished;
 }
 
