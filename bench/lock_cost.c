@@ -29,7 +29,7 @@ static void fail(const char *what, const char *why)
 static double cpu_us_of(int64_t pid)
 {
     char path[64];
-    unsigned long user, system;
+    unsigned long user = 0, system = 0;
 
     snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
     FILE *file = fopen(path, "re");

@@ -55,7 +55,7 @@ struct assignment
     bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
     bool all_paused;
     bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
-    bool left; /* the group is being left: librdkafka's main thread answers no more questions about it */
+    bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
     int64_t assign_us; /* when librdkafka was last told what to fetch */
     uint64_t random_state;
 
@@ -117,7 +117,8 @@ void assignment_free(struct assignment *assignment)
 
 /* 2.0.2 ends the process by an assertion when a partition is assigned, taken away and assigned again before its fetcher
  * has answered that it stopped. Stops and their answers are operations in the queue of librdkafka's main thread, and so
- * is rd_kafka_assignment: the first call comes back behind the stops, the second behind their answers. */
+ * is rd_kafka_assignment: the first call comes back behind the stops, the second behind their answers. Never inside of
+ * a rebalance callback: while a consumer closes, the question is not answered. */
 static void await_stops(rd_kafka_t *consumer)
 {
     for (int i = 0; i < 3; i++)
@@ -136,8 +137,7 @@ static void assign(struct assignment *assignment, rd_kafka_t *consumer,
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_warning("cell %d: assign: %s", assignment->cell, rd_kafka_err2str(error));
     if (!assignment->left)
-        await_stops(consumer);
-    assignment->changed = false;
+        assignment->changed = false;
 }
 
 /* --- asking for tenures ----------------------------------------------------------------------------------------- */
@@ -289,6 +289,7 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
                 next_offset(place->tenure);
     }
     assign(assignment, consumer, list);
+    await_stops(consumer);
     assignment->assign_us = monotonic_us();
     rd_kafka_topic_partition_list_destroy(list);
 }

@@ -1,4 +1,5 @@
-/* Lock: the outer layer, one Redis script per batch (DESIGN.md 1 P5, PROTOCOL L2). The only module that includes hiredis.
+/* Lock: the outer layer, one Redis script per batch (DESIGN.md 1 P5, PROTOCOL L2). Only worker/lock*.c includes
+ * hiredis.
  *
  * It saves work: two writers of one aggregate do not both load it. Correctness never rests on it. Redis gone, slow,
  * lying or empty: the batch goes on without it, counted.
@@ -33,10 +34,10 @@ enum lock_result
 
 struct lock_name
 {
-    struct span name;  /* aggregate key */
+    struct span name; /* aggregate key */
     int64_t lease_us;
-    bool refused;      /* out: somebody else holds it */
-    bool taken;        /* out: ours to release */
+    bool refused; /* out: somebody else holds it */
+    bool taken;   /* out: ours to release */
 };
 
 /* One round trip for all names. *ret_valid_until_us: monotonic time, measured from before the call, until which the
