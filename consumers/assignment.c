@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consumers/publisher.h"
+#include "consumers/topic_index.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -19,11 +20,6 @@ static const int64_t ASSIGN_GAP_US =
 static const int64_t PARTIAL_US = 3000000; /* how long taken partitions wait for the others of their assignment */
 static const int64_t SHARE_MIN = 64;       /* commands of one partition, however many partitions there are */
 
-enum
-{
-    TOPICS_MAX = 64,
-};
-
 /* One assigned partition. Its tenure may end and begin again. */
 struct place
 {
@@ -33,14 +29,6 @@ struct place
     int64_t retake_us;
     bool forget;
     bool fetching; /* assigned to librdkafka with an offset */
-};
-
-/* Finds a place by topic handle and partition number without comparing names. */
-struct topic_places
-{
-    rd_kafka_topic_t *handle; /* only compared; valid while the topic is assigned */
-    int *at;                  /* by partition; -1: not ours */
-    int count;
 };
 
 struct assignment
@@ -63,8 +51,7 @@ struct assignment
     struct place *places;
     int count;
 
-    struct topic_places topics[TOPICS_MAX];
-    int topic_count;
+    struct topic_index index; /* of places */
 };
 
 struct assignment *assignment_new(const struct settings *settings, int cell, struct pool *pool,
@@ -83,13 +70,6 @@ struct assignment *assignment_new(const struct settings *settings, int cell, str
     return assignment;
 }
 
-static void forget_topics(struct assignment *assignment)
-{
-    for (int i = 0; i < assignment->topic_count; i++)
-        free(assignment->topics[i].at);
-    assignment->topic_count = 0;
-}
-
 static void clear_places(struct assignment *assignment)
 {
     pthread_mutex_lock(&assignment->mutex);
@@ -103,7 +83,7 @@ static void clear_places(struct assignment *assignment)
     pthread_mutex_unlock(&assignment->mutex);
     assignment->pending = false;
     assignment->all_paused = false;
-    forget_topics(assignment);
+    topic_index_clear(&assignment->index);
 }
 
 void assignment_free(struct assignment *assignment)
@@ -427,45 +407,22 @@ void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_
 
 /* --- messages --------------------------------------------------------------------------------------------------- */
 
-static struct topic_places *add_topic(struct assignment *assignment, rd_kafka_topic_t *handle)
+static bool tell_place(const void *owner, int i, const char **ret_topic, int32_t *ret_partition)
 {
-    const char *name = rd_kafka_topic_name(handle);
-    int partitions = 0;
+    const struct assignment *assignment = owner;
 
-    if (assignment->topic_count == TOPICS_MAX)
-        forget_topics(assignment);
-    for (int i = 0; i < assignment->count; i++)
-        if (strcmp(assignment->places[i].topic, name) == 0 && assignment->places[i].partition >= partitions)
-            partitions = assignment->places[i].partition + 1;
-    struct topic_places *topic = &assignment->topics[assignment->topic_count];
-    topic->at = malloc(((size_t)partitions + 1) * sizeof(int));
-    if (topic->at == NULL)
-        return NULL;
-    topic->handle = handle;
-    topic->count = partitions;
-    for (int i = 0; i < partitions; i++)
-        topic->at[i] = -1;
-    for (int i = 0; i < assignment->count; i++)
-        if (strcmp(assignment->places[i].topic, name) == 0)
-            topic->at[assignment->places[i].partition] = i;
-    assignment->topic_count++;
-    return topic;
+    if (i >= assignment->count)
+        return false;
+    *ret_topic = assignment->places[i].topic;
+    *ret_partition = assignment->places[i].partition;
+    return true;
 }
 
 struct tenure *assignment_find(struct assignment *assignment, const rd_kafka_message_t *message)
 {
-    struct topic_places *topic = NULL;
+    int i = topic_index_find(&assignment->index, message->rkt, message->partition, tell_place, assignment);
 
-    for (int i = 0; i < assignment->topic_count && topic == NULL; i++)
-        if (assignment->topics[i].handle == message->rkt)
-            topic = &assignment->topics[i];
-    if (topic == NULL)
-        topic = message->rkt ? add_topic(assignment, message->rkt) : NULL;
-    if (topic == NULL || message->partition < 0 || message->partition >= topic->count ||
-        topic->at[message->partition] < 0)
-        return NULL;
-    const struct place *place = &assignment->places[topic->at[message->partition]];
-    return place->fetching ? place->tenure : NULL;
+    return i >= 0 && assignment->places[i].fetching ? assignment->places[i].tenure : NULL;
 }
 
 /* --- back-pressure ---------------------------------------------------------------------------------------------- */

@@ -140,12 +140,12 @@ static bool is_wanted_locked(const struct handover *handover)
            handover->finish_wanted != handover->finish_done;
 }
 
-static void wait_locked(struct handover *handover, int64_t wait_us)
+static void wait_locked(struct handover *handover, int64_t wait_us, bool for_answers)
 {
     struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
 
     handover->waiting = true;
-    while (wait_us > 0 && handover->first == NULL && !is_wanted_locked(handover))
+    while (wait_us > 0 && handover->first == NULL && !(for_answers ? handover->stopping : is_wanted_locked(handover)))
         if (pthread_cond_timedwait(&handover->handed, &handover->mutex, &until) != 0)
             break;
     handover->waiting = false;
@@ -161,7 +161,7 @@ static struct delivery *take_answered_locked(struct handover *handover)
 struct handed handover_take(struct handover *handover, int64_t wait_us)
 {
     pthread_mutex_lock(&handover->mutex);
-    wait_locked(handover, wait_us);
+    wait_locked(handover, wait_us, false);
     struct handed handed = {
         .chain = take_answered_locked(handover),
         .asked = handover->asked,
@@ -181,8 +181,9 @@ struct handed handover_take(struct handover *handover, int64_t wait_us)
 struct delivery *handover_wait(struct handover *handover, int64_t wait_us, bool *ret_wanted)
 {
     pthread_mutex_lock(&handover->mutex);
-    wait_locked(handover, wait_us);
-    *ret_wanted = is_wanted_locked(handover);
+    wait_locked(handover, wait_us, ret_wanted == NULL);
+    if (ret_wanted)
+        *ret_wanted = is_wanted_locked(handover);
     struct delivery *chain = take_answered_locked(handover);
     pthread_mutex_unlock(&handover->mutex);
     return chain;

@@ -42,7 +42,7 @@ struct handed
 /* Everything, as soon as there is something, or after `wait_us`. */
 struct handed handover_take(struct handover *handover, int64_t wait_us);
 
-/* Only what was answered, waiting as above. *ret_wanted: something else is there too. */
+/* Only what was answered, waiting as above. *ret_wanted: something else is there too; NULL: that ends no wait. */
 struct delivery *handover_wait(struct handover *handover, int64_t wait_us, bool *ret_wanted);
 
 void handover_finished(struct handover *handover, uint64_t wanted);

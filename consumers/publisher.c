@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "consumers/complaint.h"
+#include "consumers/gathering.h"
 #include "consumers/handover.h"
 #include "consumers/offset_commits.h"
 #include "consumers/publication.h"
@@ -22,8 +23,6 @@ static const int64_t IDLE_US = 1000000;         /* librdkafka's callbacks are se
 static const int64_t PAUSE_US = 200000;         /* between two attempts at something that is not there */
 static const int64_t ANSWER_US = 1000000;       /* of one step towards a producer */
 static const int64_t ATTEMPT_US = 10000000;     /* of one publication, at the most */
-static const int64_t LINGER_MAX_US = 100000;    /* of gathering more for a publication, unless the settings say more */
-static const int64_t YOUNG_US = 10000;          /* commands answered within this do not wait for others */
 
 struct publisher
 {
@@ -47,7 +46,7 @@ struct publisher
     int64_t next_round_us;
     int turn; /* whose prefix is gathered first */
     struct publication publication;
-    int64_t answered, answered_since_us, oldest_age_us; /* since the last publication: how many, when first, how old */
+    struct gathering gathering;
     bool unclear;    /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
     int slot_number; /* that the producer was made for */
     bool unraised;   /* PostgreSQL may not know yet what is published */
@@ -80,7 +79,7 @@ bool publisher_finish(struct publisher *publisher, int64_t deadline_us)
 
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
 {
-    atomic_store_explicit(&publisher->consumer, consumer, memory_order_release);
+    atomic_store(&publisher->consumer, consumer);
 }
 
 /* --- giving deliveries back ------------------------------------------------------------------------------------- */
@@ -119,26 +118,11 @@ static bool is_publishable(enum answer answer)
     return answer == ANSWER_EVENT || answer == ANSWER_NOTHING || answer == ANSWER_DEAD_LETTER;
 }
 
-/* The first of a chain stands for it: a lane's batch is about of one age. */
-static void note_answered(struct publisher *publisher, const struct delivery *chain)
-{
-    int64_t now_us = monotonic_us();
-    int64_t age_us = now_us - chain->received_us;
-
-    if (publisher->answered == 0)
-    {
-        publisher->answered_since_us = now_us;
-        publisher->oldest_age_us = 0;
-    }
-    if (age_us > publisher->oldest_age_us)
-        publisher->oldest_age_us = age_us;
-}
-
 /* Everything the lanes answered goes to its watermark, or back when its tenure has ended. */
 static void absorb(struct publisher *publisher, struct delivery *chain)
 {
     if (chain)
-        note_answered(publisher, chain);
+        gathering_note(&publisher->gathering, chain->received_us, monotonic_us());
     for (struct delivery *delivery = chain, *next; delivery; delivery = next)
     {
         next = delivery->next;
@@ -146,7 +130,7 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
         if (tenure->live && is_publishable(delivery->answer) &&
             watermark_mark(&tenure->watermark, delivery->sequence, delivery))
         {
-            publisher->answered++;
+            publisher->gathering.answered++;
             continue;
         }
         /* Not the owner any more; or the ring cannot grow, which ends a tenure as well: nothing may be left out. */
@@ -158,32 +142,27 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
 
 static void absorb_answered(struct publisher *publisher)
 {
-    bool wanted;
-    absorb(publisher, handover_wait(publisher->handover, 0, &wanted));
+    absorb(publisher, handover_wait(publisher->handover, 0, NULL));
 }
 
-/* A pause in which answers are still taken in, so that lanes and poll thread get their parcels back. False: somebody
- * wants something. */
-static bool pause_for(struct publisher *publisher, int64_t pause_us)
+/* Waits until something is answered, or somebody wants something (false), or the time is over. */
+static bool pause_once(struct publisher *publisher, int64_t pause_us)
 {
-    bool wanted = false;
-
-    for (int64_t until_us = monotonic_us() + pause_us, left_us; !wanted;)
-    {
-        left_us = until_us - monotonic_us();
-        absorb(publisher, handover_wait(publisher->handover, left_us, &wanted));
-        if (left_us <= 0)
-            break;
-    }
+    bool wanted;
+    absorb(publisher, handover_wait(publisher->handover, pause_us, &wanted));
     return !wanted;
 }
 
-/* --- the producer ----------------------------------------------------------------------------------------------- */
-
-static bool slot_is_ours(const struct publisher *publisher)
+/* A pause in which answers are still taken in, so that lanes and poll thread get their parcels back. */
+static void pause_for(struct publisher *publisher, int64_t pause_us)
 {
-    return publisher->options.slot == NULL || slot_is_held(publisher->options.slot);
+    int64_t until_us = monotonic_us() + pause_us, left_us = pause_us;
+
+    for (; left_us > 0 && !handover_is_stopping(publisher->handover); left_us = until_us - monotonic_us())
+        absorb(publisher, handover_wait(publisher->handover, left_us, NULL));
 }
+
+/* --- the producer ----------------------------------------------------------------------------------------------- */
 
 static int present_slot(const struct publisher *publisher)
 {
@@ -202,7 +181,7 @@ static bool open_producer(struct publisher *publisher)
     const struct settings *settings = publisher->settings;
     char id[300];
 
-    if (!slot_is_ours(publisher))
+    if (publisher->options.slot && !slot_is_held(publisher->options.slot))
         return complaint_make(&publisher->complaint, "publisher", "the slot's PostgreSQL session is lost"), false;
     if (publisher->slot_number != present_slot(publisher) && publisher->slot_number >= 0)
         throw_producer_away(publisher);
@@ -440,15 +419,10 @@ static bool gather(struct publisher *publisher)
     return publication_gather(&publisher->publication, publisher->tenures, publisher->count, publisher->turn);
 }
 
-static rd_kafka_t *present_consumer(struct publisher *publisher)
-{
-    return atomic_load_explicit(&publisher->consumer, memory_order_acquire);
-}
-
 /* At-least-once: waits until no commit is out and none is due, or the tenures are given up. */
 static void commit_last_offsets(struct publisher *publisher)
 {
-    rd_kafka_t *consumer = present_consumer(publisher);
+    rd_kafka_t *consumer = atomic_load(&publisher->consumer);
 
     while (publisher->count > 0 && !tenure_is_given_up(publisher->tenures[0], monotonic_us()) &&
            offset_commits_step(&publisher->commits, consumer, publisher->tenures, publisher->count, 20))
@@ -509,32 +483,22 @@ static void serve(struct publisher *publisher, struct handed *handed)
     sweep(publisher);
 }
 
-/* How long a publication waits for more. A Kafka transaction costs librdkafka 2.0.2 about 2 ms of CPU whatever its size
- * (its main thread spins up to the next timer), so the commands of a backlog are published in few of them: the wait is
- * a quarter of the age that they had when they were answered. A command that came through at once does not wait. */
-static int64_t linger_time(const struct publisher *publisher)
-{
-    int64_t wait_us = (publisher->oldest_age_us - YOUNG_US) / 4;
-
-    wait_us = wait_us < LINGER_MAX_US ? wait_us : LINGER_MAX_US;
-    int64_t asked_us = publisher->settings->consumers.publish_linger_us;
-    return wait_us > asked_us ? wait_us : asked_us;
-}
-
+/* Gathers more before a transaction, where that pays. */
 static void linger(struct publisher *publisher)
 {
-    int64_t until_us = publisher->answered_since_us + linger_time(publisher);
+    int64_t linger_us = publisher->settings->consumers.publish_linger_us, wait_us;
 
-    for (int64_t now_us; publisher->answered < PUBLICATION_EVENTS_MAX / 2 && (now_us = monotonic_us()) < until_us;)
-        if (!pause_for(publisher, until_us - now_us))
-            return;
+    do
+        wait_us = gathering_due_us(&publisher->gathering, linger_us) - monotonic_us();
+    while (wait_us > 0 && pause_once(publisher, wait_us));
 }
 
 /* What is never on the path of a command. */
 static void keep_house(struct publisher *publisher)
 {
     if (!publisher->settings->kafka.exactly_once)
-        offset_commits_step(&publisher->commits, present_consumer(publisher), publisher->tenures, publisher->count, 0);
+        offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->tenures,
+                            publisher->count, 0);
     if (publisher->unraised && monotonic_us() >= publisher->next_raise_us)
     {
         publisher->unraised = !takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, 0);
@@ -564,10 +528,10 @@ static void *publisher_main(void *owner)
         serve(publisher, &handed);
         if (handed.stopping)
             break;
-        if (publisher->answered > 0)
+        if (publisher->gathering.answered > 0)
             linger(publisher);
         more = gather(publisher);
-        publisher->answered = 0;
+        publisher->gathering.answered = 0;
         if (more)
             publish(publisher);
         else if (!producer_is_open(publisher->producer) || producer_is_suspect(publisher->producer))

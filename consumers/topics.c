@@ -209,8 +209,10 @@ bool topics_find_fault(const struct topic_state *topic, struct buffer *into)
 /* --- making ----------------------------------------------------------------------------------------------------- */
 
 static int partitions_of(const struct topics_report *report, const struct topic_state *topic,
-                         const struct settings *settings, int partitions)
+                         const struct settings *settings, int partitions, int audit_partitions)
 {
+    if (strcmp(topic->role, "audit") == 0)
+        return audit_partitions;
     size_t suffix = strlen(settings->kafka.dlq_suffix), size = strlen(topic->name);
 
     if (strcmp(topic->role, "dead letters") != 0 || size < suffix)
@@ -276,7 +278,7 @@ static bool create(rd_kafka_t *client, rd_kafka_NewTopic_t **topics, size_t coun
 }
 
 bool topics_create(const struct settings *settings, const struct topics_report *report, int partitions,
-                   struct buffer *reterr)
+                   int audit_partitions, struct buffer *reterr)
 {
     rd_kafka_NewTopic_t *topics[TOPICS_REPORTED_MAX];
     size_t count = 0;
@@ -288,7 +290,8 @@ bool topics_create(const struct settings *settings, const struct topics_report *
         if (report->at[i].exists)
             continue;
         topics[count] =
-            new_topic(&report->at[i], partitions_of(report, &report->at[i], settings, partitions), replication, reterr);
+            new_topic(&report->at[i], partitions_of(report, &report->at[i], settings, partitions, audit_partitions),
+                      replication, reterr);
         good = topics[count] != NULL;
         count += good;
     }

@@ -40,9 +40,9 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
 /* What is wrong with a topic that exists, as a sentence appended to `into`; false: nothing. */
 bool topics_find_fault(const struct topic_state *topic, struct buffer *into);
 
-/* Makes the topics of the report that do not exist. `partitions` of command and audit topics; a dead-letter topic has
- * as many as its command topic. */
+/* Makes the topics of the report that do not exist. `partitions` of command topics; a dead-letter topic has as many as
+ * its command topic. An audit topic wants few: a Kafka transaction writes a marker into each one that it touched. */
 bool topics_create(const struct settings *settings, const struct topics_report *report, int partitions,
-                   struct buffer *reterr);
+                   int audit_partitions, struct buffer *reterr);
 
 #endif

@@ -1,0 +1,28 @@
+#include "consumers/gathering.h"
+
+void gathering_note(struct gathering *gathering, int64_t received_us, int64_t now_us)
+{
+    /* The first of a chain stands for it: a lane's batch is about of one age. */
+    int64_t age_us = now_us - received_us;
+
+    if (gathering->answered == 0)
+    {
+        gathering->since_us = now_us;
+        gathering->oldest_age_us = 0;
+    }
+    if (age_us > gathering->oldest_age_us)
+        gathering->oldest_age_us = age_us;
+}
+
+int64_t gathering_due_us(const struct gathering *gathering, int64_t linger_us)
+{
+    int64_t wait_us = (gathering->oldest_age_us - GATHERING_YOUNG_US) / 4;
+
+    if (gathering->answered >= GATHERING_ENOUGH)
+        return gathering->since_us;
+    if (wait_us > GATHERING_MAX_US)
+        wait_us = GATHERING_MAX_US;
+    if (wait_us < linger_us)
+        wait_us = linger_us;
+    return gathering->since_us + (wait_us > 0 ? wait_us : 0);
+}
