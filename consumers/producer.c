@@ -28,7 +28,8 @@ struct producer
 {
     const struct settings *settings;
     bool transactional;
-    bool open; /* init_transactions is through */
+    bool initialised; /* init_transactions is through */
+    bool open;        /* and the topics are known */
     rd_kafka_t *client;
     struct producer_guard *guard; /* its own memory: a handle that was left behind goes on writing to it */
     rd_kafka_topic_t *audit;
@@ -157,7 +158,7 @@ void producer_close(struct producer *producer)
         free(producer->guard);
     producer->client = NULL;
     producer->guard = NULL;
-    producer->open = false;
+    producer->open = producer->initialised = false;
     producer->outstanding = 0;
     producer->failed = 0;
 }
@@ -187,7 +188,7 @@ enum producer_result producer_open(struct producer *producer, const char *transa
     if (producer->client == NULL && !make_client(producer, transactional_id))
         return PRODUCER_BROKEN;
     rd_kafka_poll(producer->client, 0);
-    if (producer->transactional)
+    if (producer->transactional && !producer->initialised)
     {
         rd_kafka_error_t *error = rd_kafka_init_transactions(producer->client, (int)(wait_us / 1000) + 1);
         if (error && rd_kafka_error_is_retriable(error))
@@ -197,6 +198,7 @@ enum producer_result producer_open(struct producer *producer, const char *transa
         }
         if (error)
             return broken_by(producer, "init_transactions", error);
+        producer->initialised = true;
     }
     enum producer_result warm = warm_up(producer, wait_us);
     producer->open = warm == PRODUCER_DONE;

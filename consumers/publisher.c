@@ -225,6 +225,7 @@ static void drop_given_up(struct publisher *publisher)
 static void count_published(const struct part *part, int64_t now_us)
 {
     metrics_add(METRIC_EVENTS, part->events);
+    metrics_add(METRIC_DEAD_LETTERS, part->dead_letters);
     for (const struct delivery *delivery = part->first; delivery; delivery = delivery->next)
         if (delivery->answer == ANSWER_EVENT && delivery->timestamp_us > 0)
             metrics_observe_latency(now_us - delivery->timestamp_us);
@@ -333,10 +334,9 @@ static void keep_tenure(struct publisher *publisher, struct tenure *tenure)
     if (publisher->count == publisher->capacity)
     {
         int capacity = publisher->capacity ? 2 * publisher->capacity : 64;
-        struct tenure **tenures = realloc(publisher->tenures, (size_t)capacity * sizeof(struct tenure *));
-        if (tenures == NULL)
-            abort(); /* as in publisher_take_over */
-        publisher->tenures = tenures;
+        publisher->tenures = realloc(publisher->tenures, (size_t)capacity * sizeof(struct tenure *));
+        if (publisher->tenures == NULL)
+            abort(); /* a few pointers: a process that cannot have them cannot go on */
         publisher->capacity = capacity;
     }
     publisher->tenures[publisher->count++] = tenure;
@@ -360,11 +360,10 @@ static int drop_revoked(struct tenure **asked, int count)
 static void ask_more(struct publisher *publisher, struct tenure *const *asked, int count)
 {
     size_t needed = (size_t)(publisher->taking_count + count) * sizeof(struct tenure *);
-    struct tenure **taking = realloc(publisher->taking, needed);
 
-    if (taking == NULL)
-        abort(); /* as in publisher_take_over */
-    publisher->taking = taking;
+    publisher->taking = realloc(publisher->taking, needed);
+    if (publisher->taking == NULL)
+        abort(); /* as above */
     for (int i = 0; i < count; i++)
         publisher->taking[publisher->taking_count++] = asked[i];
     publisher->next_round_us = 0;
@@ -383,9 +382,7 @@ static void take_over(struct publisher *publisher)
         keep_tenure(publisher, publisher->taking[i]);
     publisher->taking_count = left;
     publisher->next_round_us = monotonic_us() + PAUSE_US;
-    if (left == 0)
-        complaint_end(&publisher->complaint);
-    else if (producer_is_open(publisher->producer))
+    if (left > 0 && producer_is_open(publisher->producer))
         complaint_make(&publisher->complaint, "takeover", takeover_problem(publisher->takeover));
     if (left < count)
         publisher->options.wake(publisher->options.owner, true);
@@ -534,8 +531,8 @@ static void *publisher_main(void *owner)
         publisher->gathering.answered = 0;
         if (more)
             publish(publisher);
-        else if (!producer_is_open(publisher->producer) || producer_is_suspect(publisher->producer))
-            open_producer(publisher);
+        else if (open_producer(publisher) && publisher->taking_count == 0)
+            complaint_end(&publisher->complaint);
         keep_house(publisher);
     }
     return NULL;
