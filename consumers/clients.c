@@ -47,7 +47,8 @@ static const struct client_default
     { FOR_CONSUMER, "partition.assignment.strategy", "range" }, /* eager: notes of PROTOCOL K2; one key, one process */
     { FOR_PRODUCERS, "linger.ms", "0" },                        /* the publisher gathers by itself */
     { FOR_PRODUCERS, "partitioner", "murmur2_random" },         /* as the Java client: one aggregate, one partition */
-    { FOR_PRODUCERS, "retry.backoff.ms", "50" },
+    /* Mostly the wait for the markers of the transaction before (see producer_send_offsets), which take a few ms. */
+    { FOR_PRODUCERS, "retry.backoff.ms", "2" },
     { 0, NULL, NULL },
 };
 

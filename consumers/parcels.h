@@ -5,7 +5,7 @@
  * Memory is taken in blocks, kept for the next messages, and given back to the system at the end: at 40,000 messages a
  * second malloc and a free on another thread would cost more than the copy.
  *
- * Threads    parcels_make, parcels_discard: the poll thread. parcels_give_back: the publisher.
+ * Threads    parcels_make, parcels_copy: the poll thread. parcels_give_back: the publisher.
  * Locks      one, around the list of what was given back; taken once per chain.
  * Ownership  a made delivery belongs to whoever it is handed to, until it is given back.
  * Failure    parcels_make answers NULL when memory is out.
@@ -17,6 +17,7 @@
 
 struct parcels;
 struct rd_kafka_message_s;
+struct rd_kafka_headers_s;
 
 struct parcels *parcels_new(void);
 void parcels_free(struct parcels *parcels); /* everything made must have been given back */

@@ -340,16 +340,15 @@ static enum producer_result commit_transaction(struct producer *producer, int64_
     }
 }
 
-enum producer_result producer_commit(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
-                                     const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
+enum producer_result producer_send_offsets(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
+                                           const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
 {
-    enum producer_result result = PRODUCER_DONE;
+    return producer->transactional ? send_offsets(producer, offsets, group, deadline_us) : PRODUCER_DONE;
+}
 
-    if (!producer->transactional)
-        return await_reports(producer, deadline_us);
-    /* The offsets travel while the broker takes the events: they are one transaction, whose commit alone counts. */
-    result = send_offsets(producer, offsets, group, deadline_us);
-    if (result == PRODUCER_DONE)
-        result = await_reports(producer, deadline_us);
-    return result == PRODUCER_DONE ? commit_transaction(producer, deadline_us) : result;
+enum producer_result producer_commit(struct producer *producer, int64_t deadline_us)
+{
+    enum producer_result result = await_reports(producer, deadline_us);
+
+    return result == PRODUCER_DONE && producer->transactional ? commit_transaction(producer, deadline_us) : result;
 }

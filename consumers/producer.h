@@ -1,7 +1,7 @@
 /* Producer: the handle that events and dead letters go out by, from its making to its end, and one publication after
  * another on it. It decides nothing: whether to send again after a failure is the publisher's (PROTOCOL K3).
  *
- * Exactly-once: begin, send..., commit with the offsets, back to back, in one Kafka transaction (PROTOCOL K2).
+ * Exactly-once: begin, the offsets, send..., commit, back to back, in one Kafka transaction (PROTOCOL K2).
  * At-least-once: begin and commit are the wait for the delivery reports; offsets are committed by whoever owns them.
  *
  * rd_kafka_flush is never called: in 2.0.2 it answers in steps of 10 ms. The delivery reports are polled instead.
@@ -45,10 +45,15 @@ bool producer_is_suspect(const struct producer *producer);
 void producer_close(struct producer *producer);
 
 enum producer_result producer_begin(struct producer *producer);
+/* The offsets, before the events: while the broker still writes the markers of the transaction before, it answers
+ * CONCURRENT_TRANSACTIONS. 2.0.2 asks again for offsets after retry.backoff.ms, but for partitions of events only after
+ * a fixed 20 ms; behind the offsets the events meet a coordinator that is free. At-least-once: does nothing. */
+enum producer_result producer_send_offsets(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
+                                           const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us);
 /* An event, or a dead letter by the delivery's answer. */
 enum producer_result producer_send(struct producer *producer, const struct delivery *delivery);
-enum producer_result producer_commit(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
-                                     const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us);
+/* Waits for the delivery reports, then commits. */
+enum producer_result producer_commit(struct producer *producer, int64_t deadline_us);
 
 /* Serves the handle's callbacks while nothing is published. */
 void producer_idle(struct producer *producer);

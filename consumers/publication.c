@@ -77,18 +77,17 @@ enum producer_result publication_send(const struct publication *publication, str
                                       const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
 {
     enum producer_result result = producer_begin(producer);
-
+    if (result != PRODUCER_DONE)
+        return result;
+    rd_kafka_topic_partition_list_t *offsets = publication_offsets(publication);
+    result = producer_send_offsets(producer, offsets, group, deadline_us);
+    rd_kafka_topic_partition_list_destroy(offsets);
     for (int i = 0; i < publication->count && result == PRODUCER_DONE; i++)
         for (const struct delivery *delivery = publication->parts[i].first; delivery && result == PRODUCER_DONE;
              delivery = delivery->next)
             if (delivery->answer != ANSWER_NOTHING)
                 result = producer_send(producer, delivery);
-    if (result != PRODUCER_DONE)
-        return result;
-    rd_kafka_topic_partition_list_t *offsets = publication_offsets(publication);
-    result = producer_commit(producer, offsets, group, deadline_us);
-    rd_kafka_topic_partition_list_destroy(offsets);
-    return result;
+    return result == PRODUCER_DONE ? producer_commit(producer, deadline_us) : result;
 }
 
 void publication_release(struct publication *publication, int index, struct parcels *parcels)

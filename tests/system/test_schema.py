@@ -107,7 +107,7 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def grown(make_world):
-    """An audit of 100,000 rows, made by SQL from a few real ones."""
+    """An audit of 30,000 rows, made by SQL from a few real ones."""
     world = make_world("grown")
     world.worker()
     world.ask(*[create_ticket(number) for number in range(1, 11)], *[escalate(number) for number in range(1, 11)],
@@ -121,7 +121,7 @@ def grown(make_world):
                "changed_by": "CASE WHEN a.changed_by IS NULL THEN NULL ELSE 'user/' || (1000 + g) END"}
     world.database.execute(f"INSERT INTO interlock.audit_event ({', '.join(columns)}) SELECT "
                            f"{', '.join(changed.get(name, 'a.' + name) for name in columns)} "
-                           "FROM interlock.audit_event a, generate_series(1, 3400) g")
+                           "FROM interlock.audit_event a, generate_series(1, 1000) g")
     world.database.execute("VACUUM ANALYZE interlock.audit_event")
     yield world
     world.close()

@@ -76,7 +76,7 @@ def test_an_environment_that_is_wrong_is_refused(offline, variable, value, words
     ([], ["usage"]), (["jump"], ["jump"]), (["run", "--fast"], ["--fast"]), (["run", "--config"], ["--config"]),
     (["run", "--config", "/nowhere/x.conf"], ["/nowhere/x.conf"]), (["migrate"], ["up"]),
     (["migrate", "sideways"], ["sideways"]), (["audit"], ["list"]), (["audit", "burn"], ["burn"]),
-    (["describe", "--output", "xml"], ["xml", "json"]), (["topics", "drop"], ["drop"]),
+    (["describe", "--output", "xml"], ["xml", "json"]), (["topics", "drop"], ["plan", "create"]),
     (["topics", "create", "--partitions", "none"], ["--partitions"]), (["audit", "list", "--limit", "-1"], ["--limit"]),
     (["publish", "/nowhere/events"], ["/nowhere/events"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)

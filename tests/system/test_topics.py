@@ -1,0 +1,89 @@
+"""The verbs that speak with Kafka: topics, publish, audit verify."""
+
+import json
+
+import pytest
+from confluent_kafka.admin import NewTopic
+
+from harness.commands import create_ticket, escalate, event
+from harness.waiting import until
+
+
+def ok(done):
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_topics_are_planned_and_created(world):
+    settings = {"kafka_topics": f"{world.name}.a,{world.name}.b", "kafka_audit_topic": f"{world.name}.c"}
+    wanted = {f"{world.name}.{name}" for name in ("a", "b", "c", "a.dlq", "b.dlq")}
+    plan = world.verb("topics", "plan", "--output", "json", **settings)
+    assert plan.returncode == 1 and {each["topic"] for each in json.loads(plan.stdout)} == wanted
+    assert not wanted & set(world.kafka.admin.list_topics(timeout=10).topics), "a plan creates nothing"
+    ok(world.verb("topics", "create", "--partitions", "3", **settings))
+    assert len(world.kafka.partitions(f"{world.name}.a")) == 3
+    assert world.kafka.topic_settings(f"{world.name}.a")["cleanup.policy"] == "delete"
+    ok(world.verb("topics", "plan", **settings))
+    ok(world.verb("topics", "create", "--partitions", "5", **settings))
+    assert len(world.kafka.partitions(f"{world.name}.a")) == 3, "what is there stays as it is"
+
+
+def test_a_compacted_command_topic_is_refused(world):
+    name = world.name + ".compacted"
+    world.kafka.admin.create_topics([NewTopic(name, 1, 1, config={"cleanup.policy": "compact"})])[name].result(30)
+    done = world.verb("topics", "plan", kafka_topics=name)
+    assert done.returncode == 1 and "compact" in done.stdout + done.stderr
+    assert "compact" in world.verb("check", kafka_topics=name).stdout
+
+
+# ---- publish ------------------------------------------------------------------------------------------
+
+def lines(numbers, **attributes):
+    return "".join(json.dumps(event("ticket.create", {"ticket_id": number, "priority": "LOW"}, **attributes)) + "\n"
+                   for number in numbers)
+
+
+@pytest.mark.parametrize("way", ["a file", "standard input", "standard input without a dash"])
+def test_publish_keys_and_delivers_and_counts(world, tmp_path, way):
+    world.worker()
+    text = lines(range(1, 101))
+    if way == "a file":
+        (tmp_path / "events").write_text(text)
+        said = ok(world.verb("publish", tmp_path / "events"))
+    else:
+        said = ok(world.verb("publish", *(["-"] if "without" not in way else []), stdin=text))
+    assert "100" in said
+    until("all are answered", lambda: len(world.audit.all()) == 100)
+    world.drain()
+    world.check()
+    assert {each.key for each in world.evidence().records} == {f"ticket/{number}".encode() for number in range(1, 101)}
+
+
+def test_publish_puts_a_key_where_a_stock_client_would(world):
+    """One aggregate, one partition, whoever publishes it."""
+    world.worker()
+    ok(world.verb("publish", "-", stdin=lines([1, 2, 3]) + lines([1, 2, 3])))
+    world.drain()
+    places = {}
+    for record in world.evidence().records:
+        places.setdefault(record.key, set()).add(record.partition)
+    assert len(places) == 3 and all(len(each) == 1 for each in places.values())
+
+
+def test_publish_tells_a_line_that_is_no_event(world):
+    done = world.verb("publish", "-", stdin=lines([1]) + "nonsense\n" + lines([2]))
+    assert done.returncode == 1 and "2" in done.stderr
+
+
+def test_publish_to_a_topic_that_is_not_there_fails(world):
+    done = world.verb("publish", "--topic", world.topic + ".nowhere", "-", stdin=lines([1]))
+    assert done.returncode == 1 and "nowhere" in done.stderr
+
+
+# ---- audit verify ---------------------------------------------------------------------------------------
+
+def test_the_audit_agrees_with_its_topic(world):
+    world.worker()
+    world.ask(*[create_ticket(number) for number in range(1, 41)], *[escalate(number) for number in range(1, 41)])
+    world.drain()
+    assert "80" in ok(world.verb("audit", "verify"))

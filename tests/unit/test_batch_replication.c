@@ -1,0 +1,97 @@
+/* wrap: database_is_unreplicated; fake: world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/world.h"
+
+/* PROTOCOL R6: a COMMIT that may not have reached the standby is not committed for Kafka's purposes. The standby is the
+ * test's word; all else is real. */
+
+#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
+#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
+
+static int warnings_left, asked;
+static void (*on_warning)(void);
+
+bool __wrap_database_is_unreplicated(const struct database *database);
+bool __wrap_database_is_unreplicated(const struct database *database)
+{
+    (void)database;
+    asked++;
+    if (warnings_left == 0)
+        return false;
+    warnings_left--;
+    if (on_warning)
+        on_warning();
+    return true;
+}
+
+static void begin(int warnings, void (*then)(void))
+{
+    warnings_left = warnings;
+    on_warning = then;
+    asked = 0;
+}
+
+static struct delivery *create(int ticket)
+{
+    char key[32], id[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(id, sizeof(id), "create-%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
+    return world_command(key, id, "ticket.create", "", data);
+}
+
+static void answers_are_kept_until_a_later_commit_comes_without_the_warning(void **state)
+{
+    (void)state;
+    begin(3, NULL);
+    struct delivery *delivery = create(1);
+    const char *before = world_ask("SELECT pg_current_wal_insert_lsn()");
+    world_run_one(delivery);
+    assert_int_equal(asked, 4);
+    assert_outcome(delivery, "applied");
+    assert_sql("t", "SELECT pg_current_wal_insert_lsn() > '%s'", before);
+    assert_sql("1", "SELECT count(*) FROM interlock.audit_event");
+    assert_sql(
+        "0",
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'");
+}
+
+static void kill_the_session(void)
+{
+    on_warning = NULL;
+    world_ask("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND "
+              "pid <> pg_backend_pid()");
+}
+
+static void a_session_that_dies_meanwhile_answers_from_its_records_later(void **state)
+{
+    (void)state;
+    begin(1, kill_the_session);
+    struct delivery *delivery = create(1);
+    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_SESSION);
+    assert_true(database_connect(world.database, NULL));
+    begin(0, NULL);
+    world_run_one(delivery);
+    assert_int_equal(world.batch.items[0].state, ITEM_SEEN);
+    assert_outcome(delivery, "applied");
+    assert_sql("1", "SELECT count(*) FROM interlock.audit_event");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(answers_are_kept_until_a_later_commit_comes_without_the_warning),
+        WORLD_TEST(a_session_that_dies_meanwhile_answers_from_its_records_later),
+    };
+    if (!world_is_there())
+        return 0;
+    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+}

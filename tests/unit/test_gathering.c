@@ -1,0 +1,96 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "consumers/gathering.h"
+
+static void a_command_that_came_through_at_once_is_published_at_once(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 1000000, 1000000 + GATHERING_YOUNG_US);
+    gathering.answered = 1;
+    assert_int_equal(gathering_due_us(&gathering, 0), 1000000 + GATHERING_YOUNG_US);
+}
+
+static void a_backlog_waits_a_quarter_of_its_age(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 0, GATHERING_YOUNG_US + 80000);
+    gathering.answered = 100;
+    assert_int_equal(gathering_due_us(&gathering, 0), GATHERING_YOUNG_US + 80000 + 20000);
+}
+
+static void it_never_waits_longer_than_its_limit(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 0, 60000000);
+    gathering.answered = 100;
+    assert_int_equal(gathering_due_us(&gathering, 0), 60000000 + GATHERING_MAX_US);
+}
+
+static void the_settings_may_ask_for_more(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 0, 5000);
+    gathering.answered = 1;
+    assert_int_equal(gathering_due_us(&gathering, 500000), 505000);
+}
+
+static void enough_answers_are_published_at_once(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 0, 60000000);
+    gathering.answered = GATHERING_ENOUGH;
+    assert_int_equal(gathering_due_us(&gathering, 500000), 60000000);
+}
+
+static void the_wait_counts_from_the_first_answer_by_the_oldest(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 1000000, 1001000);
+    gathering.answered = 1;
+    gathering_note(&gathering, 1002000 - GATHERING_YOUNG_US - 40000, 1002000);
+    gathering.answered = 2;
+    assert_int_equal(gathering_due_us(&gathering, 0), 1001000 + 10000);
+}
+
+static void the_next_publication_begins_anew(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_note(&gathering, 0, 60000000);
+    gathering.answered = 0;
+    gathering_note(&gathering, 70000000, 70000100);
+    gathering.answered = 1;
+    assert_int_equal(gathering_due_us(&gathering, 0), 70000100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_command_that_came_through_at_once_is_published_at_once),
+        cmocka_unit_test(a_backlog_waits_a_quarter_of_its_age),
+        cmocka_unit_test(it_never_waits_longer_than_its_limit),
+        cmocka_unit_test(the_settings_may_ask_for_more),
+        cmocka_unit_test(enough_answers_are_published_at_once),
+        cmocka_unit_test(the_wait_counts_from_the_first_answer_by_the_oldest),
+        cmocka_unit_test(the_next_publication_begins_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

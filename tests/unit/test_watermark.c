@@ -1,0 +1,160 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "consumers/watermark.h"
+
+/* Items are only compared. */
+static int items[4096];
+
+static void nothing_is_answered_at_first(void **state)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    assert_null(watermark_peek(&watermark));
+    assert_null(watermark_pop(&watermark));
+    watermark_done(&watermark);
+}
+
+static void answers_in_order_come_out_at_once(void **state)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    for (uint64_t i = 0; i < 1000; i++)
+    {
+        assert_true(watermark_mark(&watermark, i, &items[i]));
+        assert_ptr_equal(watermark_pop(&watermark), &items[i]);
+        assert_null(watermark_pop(&watermark));
+    }
+    watermark_done(&watermark);
+}
+
+static void an_answer_waits_for_those_before_it(void **state)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    assert_true(watermark_mark(&watermark, 2, &items[2]));
+    assert_true(watermark_mark(&watermark, 1, &items[1]));
+    assert_null(watermark_pop(&watermark));
+    assert_true(watermark_mark(&watermark, 0, &items[0]));
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(watermark_pop(&watermark), &items[i]);
+    assert_null(watermark_pop(&watermark));
+    watermark_done(&watermark);
+}
+
+static void it_grows_to_what_is_in_flight_and_keeps_the_order(void **state)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    /* The base is moved first, so that growing has to move items around the ring's end. */
+    for (uint64_t i = 0; i < 200; i++)
+    {
+        assert_true(watermark_mark(&watermark, i, &items[i]));
+        assert_ptr_equal(watermark_pop(&watermark), &items[i]);
+    }
+    for (uint64_t i = 3999; i >= 200; i--)
+        assert_true(watermark_mark(&watermark, i, &items[i]));
+    for (uint64_t i = 200; i < 4000; i++)
+        assert_ptr_equal(watermark_pop(&watermark), &items[i]);
+    assert_null(watermark_pop(&watermark));
+    watermark_done(&watermark);
+}
+
+static void past_its_limit_it_refuses_and_changes_nothing(void **state)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    assert_false(watermark_mark(&watermark, WATERMARK_MAX, &items[0]));
+    assert_true(watermark_mark(&watermark, 0, &items[0]));
+    assert_ptr_equal(watermark_pop(&watermark), &items[0]);
+    watermark_done(&watermark);
+}
+
+static void what_is_dropped_comes_out_whether_contiguous_or_not(void **state)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    assert_true(watermark_mark(&watermark, 1, &items[1]));
+    assert_true(watermark_mark(&watermark, 5, &items[5]));
+    assert_ptr_equal(watermark_drop(&watermark), &items[1]);
+    assert_ptr_equal(watermark_drop(&watermark), &items[5]);
+    assert_null(watermark_drop(&watermark));
+    watermark_done(&watermark);
+}
+
+/* --- against a model: an array of flags and the lowest one that is not set --------------------------------------- */
+
+static uint64_t random_next(uint64_t *seed)
+{
+    uint64_t mixed = *seed += UINT64_C(0x9E3779B97F4A7C15);
+    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94D049BB133111EB);
+    return mixed ^ mixed >> 31;
+}
+
+static void check_against_model(uint64_t seed)
+{
+    struct watermark watermark = WATERMARK_EMPTY;
+    bool answered[4096] = { false };
+    uint64_t received = 0, popped = 0, left = 0;
+
+    while (popped < 4096)
+    {
+        if (received < 4096 && random_next(&seed) % 3 != 0)
+            received += 1 + random_next(&seed) % 40;
+        received = received > 4096 ? 4096 : received;
+        left = received - popped;
+        for (uint64_t tries = random_next(&seed) % (left + 1); tries > 0; tries--)
+        {
+            uint64_t sequence = popped + random_next(&seed) % left;
+            if (answered[sequence])
+                continue;
+            answered[sequence] = true;
+            assert_true(watermark_mark(&watermark, sequence, &items[sequence]));
+        }
+        for (uint64_t limit = random_next(&seed) % 64; limit > 0; limit--)
+        {
+            void *expected = popped < 4096 && answered[popped] ? &items[popped] : NULL;
+            assert_ptr_equal(watermark_peek(&watermark), expected);
+            assert_ptr_equal(watermark_pop(&watermark), expected);
+            popped += expected != NULL;
+            if (expected == NULL)
+                break;
+        }
+    }
+    assert_int_equal(watermark.answered, 0);
+    watermark_done(&watermark);
+}
+
+static void any_order_of_answers_gives_what_a_simple_model_gives(void **state)
+{
+    (void)state;
+
+    for (uint64_t seed = 1; seed <= 200; seed++)
+        check_against_model(seed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_answered_at_first),
+        cmocka_unit_test(answers_in_order_come_out_at_once),
+        cmocka_unit_test(an_answer_waits_for_those_before_it),
+        cmocka_unit_test(it_grows_to_what_is_in_flight_and_keeps_the_order),
+        cmocka_unit_test(past_its_limit_it_refuses_and_changes_nothing),
+        cmocka_unit_test(what_is_dropped_comes_out_whether_contiguous_or_not),
+        cmocka_unit_test(any_order_of_answers_gives_what_a_simple_model_gives),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
