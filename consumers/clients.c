@@ -69,8 +69,9 @@ static const struct client_default fixed[] = {
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
     (void)client;
-    /* syslog's levels: 3 error, 4 warning, 5 notice, 6 info. An error of one connection is not an error of ours. */
-    enum log_level ours = level <= 2 ? LOG_LEVEL_ERROR : level <= 4 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
+    /* syslog's levels: 3 error, 4 warning, 5 notice, 6 info. What is fatal to a handle is none to us: it is replaced.
+     */
+    enum log_level ours = level <= 4 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
     static struct log_rate rate;
     if (ours != LOG_LEVEL_WARNING || log_allowed(&rate, 1000000))
         log_write(ours, "kafka: %s: %s", facility, text);

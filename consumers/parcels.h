@@ -25,6 +25,9 @@ void parcels_free(struct parcels *parcels); /* everything made must have been gi
 /* Copies a message. Sets the delivery's key, value, offset, lane_hash, times; ownership and sequence are the caller's.
  */
 struct delivery *parcels_make(struct parcels *parcels, struct rd_kafka_message_s *message, int64_t now_us);
+/* The same from its parts, without offset and times; headers may be NULL. */
+struct delivery *parcels_copy(struct parcels *parcels, struct span key, struct span value,
+                              const struct rd_kafka_headers_s *headers);
 
 /* Frees the event of every delivery of the chain (by `next`) and takes the parcels back. */
 void parcels_give_back(struct parcels *parcels, struct delivery *chain);

@@ -243,16 +243,19 @@ static rd_kafka_topic_t *dead_letter_topic(struct producer *producer, struct spa
     return handle->topic;
 }
 
+/* rd_kafka_producev is called with its tags as they are: the macros around them are statement expressions, which
+ * -Wpedantic refuses under clang. Each tag says the types of what follows it. */
+
 static rd_kafka_resp_err_t send_event(struct producer *producer, const struct delivery *delivery)
 {
     static const char content_type[] = "application/cloudevents+json";
     size_t key_size = strlen(delivery->event_key);
+    const char *key = key_size > 0 ? delivery->event_key : NULL;
 
-    return rd_kafka_producev(
-        producer->client, RD_KAFKA_V_RKT(producer->audit), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(key_size ? delivery->event_key : NULL, key_size),
-        RD_KAFKA_V_VALUE(delivery->event, delivery->event_size),
-        RD_KAFKA_V_HEADER("content-type", content_type, (ssize_t)(sizeof(content_type) - 1)), RD_KAFKA_V_END);
+    return rd_kafka_producev(producer->client, RD_KAFKA_VTYPE_RKT, producer->audit, RD_KAFKA_VTYPE_MSGFLAGS,
+                             RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_KEY, key, key_size, RD_KAFKA_VTYPE_VALUE,
+                             delivery->event, delivery->event_size, RD_KAFKA_VTYPE_HEADER, "content-type", content_type,
+                             (ssize_t)(sizeof(content_type) - 1), RD_KAFKA_VTYPE_END);
 }
 
 static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const struct delivery *delivery)
@@ -262,16 +265,10 @@ static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const str
 
     if (topic == NULL || !dead_letter_make(delivery, producer->settings->kafka.group, producer->message_max, &letter))
         return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
-    /* librdkafka takes const away from what it copies. */
-    union
-    {
-        const char *in;
-        char *out;
-    } key = { letter.key.at }, value = { letter.value.at };
     rd_kafka_resp_err_t error =
-        rd_kafka_producev(producer->client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                          RD_KAFKA_V_KEY(key.out, letter.key.size), RD_KAFKA_V_VALUE(value.out, letter.value.size),
-                          RD_KAFKA_V_HEADERS(letter.headers), RD_KAFKA_V_END);
+        rd_kafka_producev(producer->client, RD_KAFKA_VTYPE_RKT, topic, RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY,
+                          RD_KAFKA_VTYPE_KEY, letter.key.at, letter.key.size, RD_KAFKA_VTYPE_VALUE, letter.value.at,
+                          letter.value.size, RD_KAFKA_VTYPE_HEADERS, letter.headers, RD_KAFKA_VTYPE_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         letter.headers = NULL; /* librdkafka's now */
     dead_letter_done(&letter);

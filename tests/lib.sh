@@ -18,11 +18,14 @@ tests_python() {
     echo "$dir"
 }
 
+# build_preset PRESET [TARGET...]
 build_preset() {
-    (cd "$root" && cmake --preset "$1" >"build/$1.configure.log" 2>&1) ||
-        { cat "$root/build/$1.configure.log" >&2; return 1; }
-    (cd "$root" && cmake --build --preset "$1" -j "$jobs") >"$root/build/$1.build.log" 2>&1 ||
-        { grep -E 'error|warning|FAILED' -A 6 "$root/build/$1.build.log" | head -n 80 >&2; return 1; }
+    local preset=$1 targets=("${@:2}")
+    (cd "$root" && cmake --preset "$preset" >"build/$preset.configure.log" 2>&1) ||
+        { cat "$root/build/$preset.configure.log" >&2; return 1; }
+    (cd "$root" && cmake --build --preset "$preset" -j "$jobs" ${targets:+--target "${targets[@]}"}) \
+        >"$root/build/$preset.build.log" 2>&1 ||
+        { grep -E 'error|warning|FAILED' -A 6 "$root/build/$preset.build.log" | head -n 80 >&2; return 1; }
 }
 
 # Runs every unit test of a build folder; adds what cmocka counted to the globals passed and failed.

@@ -28,8 +28,8 @@ bool hold_put(struct hold *hold, struct delivery *delivery, int64_t due_us);
 /* When the next key is due; INT64_MAX when none is held. */
 int64_t hold_next_due(const struct hold *hold);
 
-/* Takes up to `max` deliveries of one key that is due, in order, as a chain; what is left of the key stays, due at once.
- * NULL: none is due. */
+/* Takes up to `max` deliveries of one key that is due, in order, as a chain; what is left of the key stays, due at
+ * once. NULL: none is due. */
 struct delivery *hold_take_due(struct hold *hold, int64_t now_us, int max, int *ret_count);
 
 /* Takes every delivery whose ownership is revoked, as a chain. */

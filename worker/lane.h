@@ -1,4 +1,5 @@
-/* Lane: one thread that owns a PostgreSQL session and a Redis connection and runs batches of the deliveries given to it.
+/* Lane: one thread that owns a PostgreSQL session and a Redis connection and runs batches of the deliveries given to
+ * it.
  *
  * Order: deliveries with equal lane_hash are run in the order they were given, whatever fails; a key that waits for a
  * retry holds back its own deliveries only (PROTOCOL B2, B4, B5).

@@ -15,7 +15,7 @@ enum
 {
     KEYS_MAX = 4096,
     EPOCHS_MAX = 64,
-    BATCH_MAX = 64, /* a thread keeps that many items */
+    BATCH_MAX = 64,             /* a thread keeps that many items */
     PATIENCE_US = 30 * 1000000, /* far more than anything here takes, whatever else the machine does */
 };
 

@@ -69,7 +69,7 @@ static PGconn *connect_to(const char *database)
     return connection;
 }
 
-static const char *ask(PGconn *session, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static const char *ask(PGconn *session, const char *format, va_list arguments)
 {
     char sql[4096], *text = next_text();
 
@@ -269,6 +269,23 @@ struct delivery *world_command(const char *key, const char *id, const char *type
                         id, type, more, data);
     assert_true(size > 0 && size < TEXT_SIZE);
     return world_message(0, key, value);
+}
+
+struct delivery *world_create(int ticket)
+{
+    char key[32], id[32], data[96];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(id, sizeof(id), "create-%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
+    return world_command(key, id, "ticket.create", "", data);
+}
+
+struct delivery *world_escalate(int ticket, const char *id)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    return world_command(key, id, "ticket.escalate", "", data);
 }
 
 struct delivery *world_again(const struct delivery *first)

@@ -55,6 +55,9 @@ struct delivery *world_message(int partition, const char *key, const char *value
 /* A command: {"specversion":"1.0","id":<id>,"source":"/test","type":<type>,<more>"data":<data>}. `more` may be "", or
  * end with a comma. On partition 0. */
 struct delivery *world_command(const char *key, const char *id, const char *type, const char *more, const char *data);
+/* ticket.create with the id "create-<ticket>"; ticket.escalate of one level. */
+struct delivery *world_create(int ticket);
+struct delivery *world_escalate(int ticket, const char *id);
 /* The same message once more, at its own place, as an owner after a crash gets it. */
 struct delivery *world_again(const struct delivery *first);
 /* The same message at the next offset, as a publisher's duplicate. */
@@ -93,5 +96,9 @@ void world_await_on(PGconn *session, const char *expected, const char *sql);
 const char *world_event(const struct delivery *delivery, const char *path);
 /* "applied", "unchanged", "rejected:<reason>", or the answer where it is no event. */
 const char *world_outcome(const struct delivery *delivery);
+
+#define assert_event(delivery, path, json) assert_string_equal(world_event((delivery), (path)), (json))
+#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
+#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
 
 #endif

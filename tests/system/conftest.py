@@ -82,7 +82,8 @@ def make_world(stack, binary, template, log_directory):
         return world.make(template)
     yield make
     for world in made:
-        world.close()
+        if not world.closed:
+            world.close()
 
 
 def finish(request, world):
@@ -90,8 +91,11 @@ def finish(request, world):
     complaints = world.close()
     reports = [getattr(request.node, f"report_{when}", None) for when in ("setup", "call")]
     if complaints or any(report is not None and report.failed for report in reports):
+        print(f"--- kept for a look: database and topics {world.name}")
         for worker in world.workers:
             print(f"--- the end of {worker.log.name}\n{worker.text(whole=True)[-4000:]}")
+    else:
+        world.forget()
     assert not complaints, "\n".join(complaints[:20])
 
 

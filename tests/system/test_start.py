@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from harness.commands import create_ticket, escalate
+from harness.commands import command, create_ticket, escalate
 from harness.waiting import holds_for, until
 
 
@@ -60,18 +60,29 @@ def test_a_topic_that_is_not_there_is_waited_for(world):
     worker.wait_ready(70)
 
 
-@pytest.mark.parametrize("schema", ["not migrated", "behind"])
-def test_a_schema_that_does_not_fit_is_told(world, schema):
-    if schema == "behind":
-        assert world.verb("migrate", "down", "--execute", "--reason", "test").returncode == 0
-    else:
-        world.database.execute("DROP SCHEMA interlock CASCADE")
+def test_a_schema_that_is_not_there_is_told(world):
+    world.database.execute("DROP SCHEMA interlock CASCADE")
     worker = world.worker(ready=False)
     until("it ended, or is not ready and says why",
           lambda: not worker.runs() or worker.get("/readyz")[0] == 503, 30)
     if not worker.runs():
         assert worker.process.returncode == 1
     until("the log names the remedy", lambda: "migrate up" in worker.text(), 20)
+
+
+def test_a_schema_that_is_behind_rejects_no_command(world):
+    """A worker deployed before its migration: a command that needs the new tables waits for them."""
+    assert world.verb("migrate", "down", "--execute", "--reason", "test").returncode == 0
+    worker = world.worker(ready=False)
+    message = command("face.record_verification", {"verification_id": 1, "model_id": 1, "user_id": 1,
+                                                   "result": "SUCCESS"})
+    world.publish(message)
+    until("it is not ready", lambda: worker.get("/readyz")[0] == 503 and "42P01" in worker.text(), 30)
+    holds_for("nothing is decided", lambda: world.database.count("inbox") == 0 and worker.runs(), 1)
+    assert world.verb("migrate", "up").returncode == 0
+    world.database.execute("INSERT INTO interlock.face_model (id) VALUES (1)")
+    assert world.await_events([message])[0].outcome == "applied"
+    assert world.letters.all() == []
 
 
 def test_a_second_group_on_one_schema_is_refused(world):

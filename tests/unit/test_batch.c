@@ -12,16 +12,7 @@
 
 /* What a batch writes and answers for each outcome, on a real PostgreSQL. */
 
-static struct delivery *create(int ticket)
-{
-    char key[32], id[32], data[96];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(id, sizeof(id), "create-%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
-    return world_command(key, id, "ticket.create", "", data);
-}
-
-static struct delivery *escalate(int ticket, const char *id, const char *more)
+static struct delivery *escalate_with(int ticket, const char *id, const char *more)
 {
     char key[32], data[64];
     snprintf(key, sizeof(key), "ticket/%d", ticket);
@@ -37,18 +28,14 @@ static struct delivery *transition(int ticket, const char *id, const char *statu
     return world_command(key, id, "ticket.transition", "", data);
 }
 
-#define assert_event(delivery, path, json) assert_string_equal(world_event((delivery), (path)), (json))
-#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
-#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
-
 /* --- outcomes -------------------------------------------------------------------------------------------------- */
 
 static void an_applied_command_leaves_its_rows_and_its_event(void **state)
 {
     (void)state;
-    world_run_one(create(42));
+    world_run_one(world_create(42));
     struct delivery *delivery =
-        escalate(42, "e-1", "\"actor\":\"user/9\",\"correlationid\":\"c-17\",\"traceparent\":\"00-aa-bb-01\",");
+        escalate_with(42, "e-1", "\"actor\":\"user/9\",\"correlationid\":\"c-17\",\"traceparent\":\"00-aa-bb-01\",");
     world_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_sql("1 t 2 user/9 1", "SELECT level || ' ' || left(escalated::text, 1) || ' ' || version || ' ' || "
@@ -80,7 +67,7 @@ static void an_applied_command_leaves_its_rows_and_its_event(void **state)
 static void a_created_row_goes_from_version_0_to_1(void **state)
 {
     (void)state;
-    struct delivery *delivery = create(7);
+    struct delivery *delivery = world_create(7);
     world_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_event(delivery, "data.version", "{\"from\":0,\"to\":1}");
@@ -92,7 +79,7 @@ static void a_created_row_goes_from_version_0_to_1(void **state)
 static void an_unchanged_command_writes_nothing_but_its_record(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     struct delivery *delivery = transition(7, "t-1", "NEW");
     world_run_one(delivery);
     assert_outcome(delivery, "unchanged");
@@ -105,7 +92,7 @@ static void an_unchanged_command_writes_nothing_but_its_record(void **state)
 static void a_refused_transition_leaves_no_trace_in_the_row(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     char before[512];
     snprintf(before, sizeof(before), "%s", world_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7"));
     struct delivery *delivery = transition(7, "t-1", "CLOSED");
@@ -121,7 +108,7 @@ static void a_refused_transition_leaves_no_trace_in_the_row(void **state)
 static void what_is_not_there_is_not_found_and_has_no_version(void **state)
 {
     (void)state;
-    struct delivery *delivery = escalate(404, "e-1", "");
+    struct delivery *delivery = world_escalate(404, "e-1");
     world_run_one(delivery);
     assert_outcome(delivery, "rejected:not_found");
     assert_event(delivery, "data.version", "null");
@@ -132,10 +119,10 @@ static void what_is_not_there_is_not_found_and_has_no_version(void **state)
 static void an_expected_version_is_checked_before_the_transition(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    struct delivery *stale = escalate(7, "e-1", "\"expectedversion\":5,");
-    struct delivery *absent = escalate(7, "e-2", "\"expectedversion\":0,");
-    struct delivery *right = escalate(7, "e-3", "\"expectedversion\":1,");
+    world_run_one(world_create(7));
+    struct delivery *stale = escalate_with(7, "e-1", "\"expectedversion\":5,");
+    struct delivery *absent = escalate_with(7, "e-2", "\"expectedversion\":0,");
+    struct delivery *right = escalate_with(7, "e-3", "\"expectedversion\":1,");
     struct delivery *late = world_command("ticket/7", "t-1", "ticket.transition", "\"expectedversion\":1,",
                                           "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
     struct delivery *given[] = { stale, absent, right, late };
@@ -167,7 +154,7 @@ static void expected_version_0_means_that_it_must_not_exist(void **state)
 static void wrong_data_and_unknown_types_are_recorded_without_a_row(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     struct delivery *wrong = world_command("ticket/7", "w-1", "ticket.escalate", "", "{\"ticket_id\":\"seven\"}");
     struct delivery *unknown = world_command("ticket/7", "w-2", "ticket.explode", "", "{}");
     struct delivery *given[] = { wrong, unknown };
@@ -186,8 +173,8 @@ static void wrong_data_and_unknown_types_are_recorded_without_a_row(void **state
 static void a_created_ticket_without_an_id_gets_the_next_one_that_is_free(void **state)
 {
     (void)state;
-    world_run_one(create(1));
-    world_run_one(create(3));
+    world_run_one(world_create(1));
+    world_run_one(world_create(3));
     struct delivery *given[3];
     for (int i = 0; i < 3; i++)
     {
@@ -216,7 +203,7 @@ static void a_drawn_id_is_never_one_that_the_batch_names_itself(void **state)
     struct delivery *given[NAMED + 2];
     (void)state;
     for (int i = 0; i < NAMED; i++)
-        given[i] = create(1 + i);
+        given[i] = world_create(1 + i);
     given[NAMED] = world_command(NULL, "c-1", "ticket.create", "", "{\"priority\":\"LOW\"}");
     given[NAMED + 1] = world_command(NULL, "c-2", "ticket.create", "", "{\"priority\":\"LOW\"}");
     /* The first try draws 1 and 2; the second one draws enough. */
@@ -282,7 +269,7 @@ static void an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once(void
 static void a_bulk_command_lists_the_others_sorted(void **state)
 {
     (void)state;
-    struct delivery *given[] = { create(3), create(20), create(100) };
+    struct delivery *given[] = { world_create(3), world_create(20), world_create(100) };
     world_run(given, 3);
     struct delivery *bulk =
         world_command("ticket/3", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[100,3,20],\"status\":\"OPEN\"}");
@@ -304,7 +291,7 @@ static void a_bulk_command_lists_the_others_sorted(void **state)
 static void expected_versions_are_refused_where_there_is_no_one_root(void **state)
 {
     (void)state;
-    world_run_one(create(3));
+    world_run_one(world_create(3));
     struct delivery *bulk = world_command("ticket/3", "b-1", "ticket.bulk_update", "\"expectedversion\":1,",
                                           "{\"ticket_ids\":[3],\"status\":\"OPEN\"}");
     struct delivery *counter =
@@ -354,9 +341,9 @@ static void counters_are_summed_over_the_batch_and_raise_no_version(void **state
 static void changed_at_never_stands_still_or_goes_back(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     world_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z'");
-    struct delivery *given[] = { escalate(7, "e-1", ""), escalate(7, "e-2", "") };
+    struct delivery *given[] = { world_escalate(7, "e-1"), world_escalate(7, "e-2") };
     world_run(given, 2);
     assert_event(given[0], "time", "\"2100-01-01T00:00:00.000001Z\"");
     assert_event(given[1], "time", "\"2100-01-01T00:00:00.000002Z\"");
@@ -366,7 +353,7 @@ static void changed_at_never_stands_still_or_goes_back(void **state)
     {
         char id[16];
         snprintf(id, sizeof(id), "m-%d", i);
-        many[i] = escalate(7, id, "");
+        many[i] = world_escalate(7, id);
     }
     world_run(many, 50);
     assert_sql("50 50", "SELECT count(*) || ' ' || count(DISTINCT changed_at) FROM interlock.audit_event "
@@ -379,7 +366,7 @@ static void changed_at_never_stands_still_or_goes_back(void **state)
 static void a_misrouted_command_is_applied_and_its_event_has_the_right_key(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     struct delivery *delivery = world_command("somewhere else", "e-1", "ticket.escalate", "", "{\"ticket_id\":7}");
     world_run_one(delivery);
     assert_outcome(delivery, "applied");

@@ -15,27 +15,7 @@
 
 /* What a real PostgreSQL refuses, and sessions that die (DESIGN.md 7, PROTOCOL B4, R5). */
 
-#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
-#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
-
 static const struct batch_mode plain;
-
-static struct delivery *create(int ticket)
-{
-    char key[32], id[32], data[96];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(id, sizeof(id), "create-%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
-    return world_command(key, id, "ticket.create", "", data);
-}
-
-static struct delivery *escalate(int ticket, const char *id)
-{
-    char key[32], data[64];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
-    return world_command(key, id, "ticket.escalate", "", data);
-}
 
 /* --- workflows with a defect ----------------------------------------------------------------------------------- */
 
@@ -81,8 +61,8 @@ static struct aggregate ticket(int id)
 static void a_refused_row_makes_the_batch_split_and_leaves_nothing_behind(void **state)
 {
     (void)state;
-    world_run_one(create(1));
-    struct delivery *given[] = { escalate(1, "a-1"), world_command_of("ticket/1", "x-1", &nobody, ticket(1)) };
+    world_run_one(world_create(1));
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_command_of("ticket/1", "x-1", &nobody, ticket(1)) };
     assert_int_equal(world_run_as(given, 2, plain), BATCH_SPLIT);
     assert_int_equal(database_failure(world.database)->class, FAILURE_COMMAND);
     assert_string_equal(database_failure(world.database)->sqlstate, "23514");
@@ -96,13 +76,13 @@ static void only_the_culprit_is_rejected_and_its_key_stays_in_order(void **state
     char id[16];
     (void)state;
     for (int i = 0; i < 4; i++)
-        given[i] = create(1 + i);
+        given[i] = world_create(1 + i);
     world_run(given, 4);
     int64_t defects = metrics_get(METRIC_DEFECT_CHECKS);
     for (int i = 0; i < 20; i++)
     {
         snprintf(id, sizeof(id), "e-%d", i);
-        given[i] = i == 9 ? world_command_of("ticket/2", "x-1", &nobody, ticket(2)) : escalate(1 + i % 4, id);
+        given[i] = i == 9 ? world_command_of("ticket/2", "x-1", &nobody, ticket(2)) : world_escalate(1 + i % 4, id);
     }
     world_run_in_pool(given, 20);
     for (int i = 0; i < 20; i++)
@@ -118,7 +98,7 @@ static void only_the_culprit_is_rejected_and_its_key_stays_in_order(void **state
                "SELECT bool_and(later) FROM (SELECT version_to > lag(version_to) OVER (ORDER BY kafka_offset) AS later "
                "FROM interlock.audit_event WHERE aggregate = 'ticket/2' AND outcome = 'applied') o");
     /* A rejected command seen again answers from its record. */
-    struct delivery *again = escalate(2, "last");
+    struct delivery *again = world_escalate(2, "last");
     world_run_one(again);
     assert_outcome(again, "applied");
 }
@@ -126,12 +106,12 @@ static void only_the_culprit_is_rejected_and_its_key_stays_in_order(void **state
 static void what_a_trigger_says_is_recorded_in_whole_letters(void **state)
 {
     (void)state;
-    world_run_one(create(1));
+    world_run_one(world_create(1));
     world_ask("CREATE FUNCTION interlock.test_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
               "IF NEW.level > 0 THEN RAISE EXCEPTION '%%', 'x' || repeat('€', 200); END IF; RETURN NEW; END $$");
     world_ask("CREATE TRIGGER test_refuse BEFORE UPDATE ON interlock.ticket FOR EACH ROW "
               "EXECUTE FUNCTION interlock.test_refuse()");
-    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_create(2) };
     world_run_in_pool(given, 2);
     world_ask("DROP FUNCTION interlock.test_refuse CASCADE");
     assert_outcome(given[0], "rejected:invalid_data");
@@ -142,8 +122,8 @@ static void what_a_trigger_says_is_recorded_in_whole_letters(void **state)
 static void an_event_that_is_too_large_is_a_rejection(void **state)
 {
     (void)state;
-    world_run_one(create(1));
-    struct delivery *given[] = { world_command_of("ticket/1", "x-1", &talkative, ticket(1)), escalate(1, "a-1") };
+    world_run_one(world_create(1));
+    struct delivery *given[] = { world_command_of("ticket/1", "x-1", &talkative, ticket(1)), world_escalate(1, "a-1") };
     world_run(given, 2);
     assert_outcome(given[0], "rejected:too_large");
     assert_true(given[0]->event_size < AUDIT_EVENT_SIZE_MAX);
@@ -162,7 +142,7 @@ static void create_elsewhere(void)
 
 static void a_row_created_meanwhile_is_found_by_the_next_try(void **state)
 {
-    struct delivery *given[] = { create(4), create(5), create(6) };
+    struct delivery *given[] = { world_create(4), world_create(5), world_create(6) };
     (void)state;
     world_interrupt("create-4", create_elsewhere);
     world_run_in_pool(given, 3);
@@ -217,8 +197,8 @@ static void kill_the_session(void)
 static void a_session_killed_between_the_pipelines_costs_a_second_run(void **state)
 {
     (void)state;
-    world_run_one(create(1));
-    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    world_run_one(world_create(1));
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_create(2) };
     world_interrupt("a-1", kill_the_session);
     assert_int_equal(world_run_as(given, 2, plain), BATCH_SESSION);
     assert_false(database_is_connected(world.database));
@@ -234,8 +214,8 @@ static void a_session_killed_between_the_pipelines_costs_a_second_run(void **sta
 static void the_pool_gets_over_a_killed_session(void **state)
 {
     (void)state;
-    world_run_one(create(1));
-    struct delivery *given[] = { escalate(1, "a-1"), escalate(1, "a-2"), create(2) };
+    world_run_one(world_create(1));
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(1, "a-2"), world_create(2) };
     world_interrupt("a-2", kill_the_session);
     world_run_in_pool(given, 3);
     for (int i = 0; i < 3; i++)
@@ -270,11 +250,11 @@ static PGconn *ghost_of(struct delivery *delivery)
 static void a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers(void **state)
 {
     (void)state;
-    world_run_one(create(1));
+    world_run_one(world_create(1));
     world.settings.database.lock_timeout_us = 200000;
     database_close(world.database);
     assert_true(database_connect(world.database, NULL));
-    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_create(2) };
     PGconn *ghost = ghost_of(given[0]);
     /* Its inbox row is in the way: nobody's fault, so the batch is not split. */
     assert_int_equal(world_run_as(given, 2, plain), BATCH_AGAIN);
@@ -298,8 +278,8 @@ static void commit_the_ghost(void)
 static void a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again(void **state)
 {
     (void)state;
-    world_run_one(create(1));
-    struct delivery *given[] = { escalate(1, "a-1"), create(2) };
+    world_run_one(world_create(1));
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_create(2) };
     late_ghost = ghost_of(given[0]);
     world_interrupt("a-1", commit_the_ghost);
     assert_int_equal(world_run_as(given, 2, plain), BATCH_AGAIN);
@@ -315,9 +295,9 @@ static void a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again(void **s
 static void a_missing_table_rejects_nobody(void **state)
 {
     (void)state;
-    world_run_one(create(1));
+    world_run_one(world_create(1));
     world_ask("ALTER TABLE interlock.ticket_history RENAME TO away");
-    struct delivery *given[] = { escalate(1, "a-1"), escalate(1, "a-2") };
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(1, "a-2") };
     assert_int_equal(world_run_as(given, 2, plain), BATCH_STUCK);
     assert_int_equal(database_failure(world.database)->class, FAILURE_OURS);
     world_ask("ALTER TABLE interlock.away RENAME TO ticket_history");
@@ -330,14 +310,14 @@ static void a_missing_table_rejects_nobody(void **state)
 static void a_table_that_somebody_alters_is_waited_for(void **state)
 {
     (void)state;
-    world_run_one(create(1));
+    world_run_one(world_create(1));
     world.settings.database.lock_timeout_us = 200000;
     database_close(world.database);
     assert_true(database_connect(world.database, NULL));
     PGconn *other = world_session();
     world_ask_on(other, "BEGIN");
     world_ask_on(other, "LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE");
-    struct delivery *delivery = escalate(1, "a-1");
+    struct delivery *delivery = world_escalate(1, "a-1");
     assert_int_equal(world_run_as(&delivery, 1, plain), BATCH_AGAIN);
     world_ask_on(other, "COMMIT");
     PQfinish(other);
@@ -350,12 +330,12 @@ static void a_table_that_somebody_alters_is_waited_for(void **state)
 static void a_word_that_the_program_does_not_know_stays_as_it_is(void **state)
 {
     (void)state;
-    struct delivery *created[] = { create(1), create(2) };
+    struct delivery *created[] = { world_create(1), world_create(2) };
     world_run(created, 2);
     world_ask("ALTER TABLE interlock.ticket DROP CONSTRAINT ticket_status");
     world_ask("UPDATE interlock.ticket SET status = 'ESCHEWED' WHERE id = 1");
     struct delivery *given[] = {
-        escalate(1, "a-1"),
+        world_escalate(1, "a-1"),
         world_command("ticket/2", "t-1", "ticket.transition", "", "{\"ticket_id\":2,\"status\":\"OPEN\"}"),
         world_command("ticket/1", "t-2", "ticket.transition", "", "{\"ticket_id\":1,\"status\":\"OPEN\"}")
     };

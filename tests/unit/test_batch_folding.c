@@ -13,9 +13,6 @@
 
 /* PROTOCOL B3: a batch of one and a batch of a thousand leave identical rows and events, times apart. */
 
-#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
-#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
-
 enum
 {
     STREAM = 600,

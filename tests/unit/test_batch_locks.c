@@ -15,31 +15,11 @@
 
 /* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
 
-#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
-#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
-
-static struct delivery *create(int ticket)
-{
-    char key[32], id[32], data[96];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(id, sizeof(id), "create-%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
-    return world_command(key, id, "ticket.create", "", data);
-}
-
-static struct delivery *escalate(int ticket, const char *id)
-{
-    char key[32], data[64];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
-    return world_command(key, id, "ticket.escalate", "", data);
-}
-
 static void create_tickets(int count)
 {
     struct delivery *given[16];
     for (int i = 0; i < count; i++)
-        given[i] = create(1 + i);
+        given[i] = world_create(1 + i);
     world_run(given, count);
 }
 
@@ -70,8 +50,8 @@ static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void 
     (void)state;
     create_tickets(3);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 2 FOR UPDATE");
-    struct delivery *given[] = { escalate(1, "a-1"), escalate(2, "b-1"), escalate(3, "c-1"), escalate(2, "b-2"),
-                                 escalate(1, "a-2") };
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(2, "b-1"), world_escalate(3, "c-1"),
+                                 world_escalate(2, "b-2"), world_escalate(1, "a-2") };
     world_run(given, 5);
     assert_hold(0, HOLD_NOT);
     assert_hold(1, HOLD_BUSY);
@@ -97,7 +77,7 @@ static void a_row_that_only_a_foreign_key_looks_at_is_not_busy(void **state)
     (void)state;
     create_tickets(1);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR KEY SHARE");
-    struct delivery *delivery = escalate(1, "a-1");
+    struct delivery *delivery = world_escalate(1, "a-1");
     world_run_one(delivery);
     assert_outcome(delivery, "applied");
     let_go(other);
@@ -107,7 +87,7 @@ static void a_command_answered_by_a_record_needs_no_row(void **state)
 {
     (void)state;
     create_tickets(1);
-    struct delivery *first = escalate(1, "a-1");
+    struct delivery *first = world_escalate(1, "a-1");
     world_run_one(first);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *again = world_again(first);
@@ -123,7 +103,7 @@ static void a_refused_command_needs_no_row_but_keeps_its_place(void **state)
     create_tickets(1);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *wrong = world_command("ticket/1", "w-1", "ticket.escalate", "", "{\"ticket_id\":1,\"level\":-1}");
-    struct delivery *given[] = { wrong, escalate(1, "a-1"),
+    struct delivery *given[] = { wrong, world_escalate(1, "a-1"),
                                  world_command("ticket/1", "w-2", "ticket.escalate", "", "{}") };
     world_run(given, 3);
     assert_outcome(wrong, "rejected:invalid_data");
@@ -139,7 +119,7 @@ static void a_command_of_several_rows_is_held_whole(void **state)
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 3 FOR UPDATE");
     struct delivery *bulk =
         world_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2,3],\"priority\":\"HIGH\"}");
-    struct delivery *given[] = { bulk, escalate(2, "a-1"), escalate(4, "d-1") };
+    struct delivery *given[] = { bulk, world_escalate(2, "a-1"), world_escalate(4, "d-1") };
     world_run(given, 3);
     assert_hold(0, HOLD_BUSY);
     assert_outcome(given[1], "applied");
@@ -165,7 +145,7 @@ static void a_busy_child_makes_its_root_busy(void **state)
     struct delivery *close = world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
     struct delivery *update = world_command("jobneed/10", "j-3", "job.update_checkpoint", "",
                                             "{\"jobneed_id\":12,\"parent_id\":10,\"seq\":5}");
-    struct delivery *given[] = { close, update, escalate(1, "a-1") };
+    struct delivery *given[] = { close, update, world_escalate(1, "a-1") };
     world_run(given, 3);
     assert_hold(0, HOLD_BUSY);
     assert_hold(1, HOLD_BEHIND);
@@ -191,7 +171,7 @@ static void what_is_being_created_elsewhere_is_not_there_yet(void **state)
 {
     (void)state;
     PGconn *other = hold("INSERT INTO interlock.ticket (id) VALUES (9)");
-    struct delivery *delivery = escalate(9, "a-1");
+    struct delivery *delivery = world_escalate(9, "a-1");
     world_run_one(delivery);
     assert_outcome(delivery, "rejected:not_found");
     let_go(other);
@@ -215,7 +195,7 @@ static void in_its_turn_a_command_waits_and_sees_what_the_other_did(void **state
     (void)state;
     create_tickets(1);
     PGconn *other = hold("UPDATE interlock.ticket SET level = 40, version = 7 WHERE id = 1");
-    struct delivery *delivery = escalate(1, "a-1");
+    struct delivery *delivery = world_escalate(1, "a-1");
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
     enum batch_end ended = world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
     pthread_join(thread, NULL);
@@ -252,7 +232,7 @@ static void a_turn_in_vain_is_transient_and_leaves_nothing(void **state)
     create_tickets(1);
     world.settings.database.lock_timeout_us = 200000;
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
-    struct delivery *delivery = escalate(1, "a-1");
+    struct delivery *delivery = world_escalate(1, "a-1");
     assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_AGAIN);
     assert_int_equal(database_failure(world.database)->class, FAILURE_TRANSIENT);
     assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
@@ -274,7 +254,7 @@ static void a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_en
     {
         char id[16];
         snprintf(id, sizeof(id), "e-%d", i);
-        given[i] = escalate(1 + i % 2, id);
+        given[i] = world_escalate(1 + i % 2, id);
     }
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
     world_run_in_pool(given, 6);
@@ -283,6 +263,24 @@ static void a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_en
     for (int i = 0; i < 6; i++)
         assert_outcome(given[i], "applied");
     assert_sql("43,3", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
+}
+
+/* PROTOCOL B8: additions commute, so nobody is held back by them; who comes second waits and adds to what is there. */
+static void counters_that_two_add_to_at_once_count_both(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    world_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
+    PGconn *other = hold("UPDATE interlock.face_model SET verification_count = verification_count + 10 WHERE id = 5");
+    struct delivery *delivery =
+        world_command("face-model/5", "f-1", "face.record_verification", "",
+                      "{\"verification_id\":1,\"model_id\":5,\"user_id\":9,\"result\":\"SUCCESS\"}");
+    assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
+    world_run_one(delivery);
+    pthread_join(thread, NULL);
+    PQfinish(other);
+    assert_outcome(delivery, "applied");
+    assert_sql("11 1", "SELECT verification_count || ' ' || successful_verifications FROM interlock.face_model");
 }
 
 /* --- the Redis lock -------------------------------------------------------------------------------------------- */
@@ -310,7 +308,7 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     assert_int_equal(lock_acquire(other, names, 1, &valid_until_us), LOCK_TAKEN);
     assert_true(names[0].taken);
     world.batch.tools.lock = lock_of("test/0/y/0/0");
-    struct delivery *given[] = { escalate(1, "a-1"), escalate(2, "b-1"), escalate(1, "a-2") };
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(2, "b-1"), world_escalate(1, "a-2") };
     world_run(given, 3);
     assert_hold(0, HOLD_BUSY);
     assert_outcome(given[1], "applied");
@@ -332,6 +330,44 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     lock_free(world.batch.tools.lock);
 }
 
+/* Tries for the lock of ticket 1 once the batch waits for the other session, which then gives up. */
+static void *try_the_lock_meanwhile(void *other)
+{
+    static struct lock_name names[1];
+    int64_t valid_until_us;
+    struct lock *lock = lock_of("test/1/x/0/0");
+
+    names[0] = (struct lock_name){ .name = SPAN_LITERAL("ticket/1"), .lease_us = 1000000 };
+    world_await_on(
+        other, "t",
+        "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))");
+    assert_int_equal(lock_acquire(lock, names, 1, &valid_until_us), LOCK_TAKEN);
+    lock_free(lock);
+    world_ask_on(other, "ROLLBACK");
+    return names;
+}
+
+/* Lock, begin, commit, release: the last statement of the transaction still finds the lock held. */
+static void the_lock_is_held_until_the_commit(void **state)
+{
+    pthread_t thread;
+    void *names;
+    (void)state;
+    if (getenv("REDIS_URL") == NULL)
+        skip();
+    create_tickets(1);
+    PGconn *other = hold("LOCK TABLE interlock.audit_event IN SHARE MODE");
+    world.batch.tools.lock = lock_of("test/0/y/0/0");
+    struct delivery *delivery = world_escalate(1, "a-1");
+    assert_int_equal(pthread_create(&thread, NULL, try_the_lock_meanwhile, other), 0);
+    world_run_one(delivery);
+    pthread_join(thread, &names);
+    PQfinish(other);
+    assert_outcome(delivery, "applied");
+    assert_true(((struct lock_name *)names)->refused);
+    lock_free(world.batch.tools.lock);
+}
+
 static void without_redis_the_batch_goes_on(void **state)
 {
     (void)state;
@@ -342,7 +378,7 @@ static void without_redis_the_batch_goes_on(void **state)
                                                               .connect_timeout_us = 100000,
                                                               .command_timeout_us = 100000 });
     assert_non_null(world.batch.tools.lock);
-    struct delivery *delivery = escalate(1, "a-1");
+    struct delivery *delivery = world_escalate(1, "a-1");
     world_run_one(delivery);
     assert_outcome(delivery, "applied");
     lock_free(world.batch.tools.lock);
@@ -364,7 +400,7 @@ static void a_change_between_reading_and_writing_is_shut_out_by_the_row_lock(voi
     (void)state;
     create_tickets(1);
     world_interrupt("a-1", escalate_elsewhere);
-    world_run_one(escalate(1, "a-1"));
+    world_run_one(world_escalate(1, "a-1"));
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* the other one was told to wait */
 }
 
@@ -374,7 +410,7 @@ static void with_row_locks_off_such_a_change_is_lost(void **state)
     create_tickets(1);
     world.settings.protections.row_locks = false;
     world_interrupt("a-1", escalate_elsewhere);
-    world_run_one(escalate(1, "a-1"));
+    world_run_one(world_escalate(1, "a-1"));
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* two were done */
 }
 
@@ -392,7 +428,9 @@ int main(void)
         WORLD_TEST(in_its_turn_it_waits_for_children_too),
         WORLD_TEST(a_turn_in_vain_is_transient_and_leaves_nothing),
         WORLD_TEST(a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_end),
+        WORLD_TEST(counters_that_two_add_to_at_once_count_both),
         WORLD_TEST(a_refused_lock_holds_its_command_back_until_its_turn),
+        WORLD_TEST(the_lock_is_held_until_the_commit),
         WORLD_TEST(without_redis_the_batch_goes_on),
         WORLD_TEST(a_change_between_reading_and_writing_is_shut_out_by_the_row_lock),
         WORLD_TEST(with_row_locks_off_such_a_change_is_lost),

@@ -13,9 +13,6 @@
 /* PROTOCOL R6: a COMMIT that may not have reached the standby is not committed for Kafka's purposes. The standby is the
  * test's word; all else is real. */
 
-#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
-#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
-
 static int warnings_left, asked;
 static void (*on_warning)(void);
 
@@ -39,20 +36,11 @@ static void begin(int warnings, void (*then)(void))
     asked = 0;
 }
 
-static struct delivery *create(int ticket)
-{
-    char key[32], id[32], data[96];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(id, sizeof(id), "create-%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
-    return world_command(key, id, "ticket.create", "", data);
-}
-
 static void answers_are_kept_until_a_later_commit_comes_without_the_warning(void **state)
 {
     (void)state;
     begin(3, NULL);
-    struct delivery *delivery = create(1);
+    struct delivery *delivery = world_create(1);
     const char *before = world_ask("SELECT pg_current_wal_insert_lsn()");
     world_run_one(delivery);
     assert_int_equal(asked, 4);
@@ -75,7 +63,7 @@ static void a_session_that_dies_meanwhile_answers_from_its_records_later(void **
 {
     (void)state;
     begin(1, kill_the_session);
-    struct delivery *delivery = create(1);
+    struct delivery *delivery = world_create(1);
     assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_SESSION);
     assert_true(database_connect(world.database, NULL));
     begin(0, NULL);

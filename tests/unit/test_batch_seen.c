@@ -12,28 +12,7 @@
 
 /* What a message that is not new gets (PROTOCOL R1 to R3), and who may answer at all (O4). */
 
-#define assert_event(delivery, path, json) assert_string_equal(world_event((delivery), (path)), (json))
-#define assert_outcome(delivery, outcome) assert_string_equal(world_outcome(delivery), (outcome))
-#define assert_sql(expected, ...) assert_string_equal(world_ask(__VA_ARGS__), (expected))
-
-static struct delivery *create(int ticket)
-{
-    char key[32], id[32], data[96];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(id, sizeof(id), "create-%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"}", ticket);
-    return world_command(key, id, "ticket.create", "", data);
-}
-
-static struct delivery *escalate(int ticket, const char *id)
-{
-    char key[32], data[64];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
-    return world_command(key, id, "ticket.escalate", "", data);
-}
-
-/* The same identity as escalate's, with other data. */
+/* The identity of an escalation, with other data. */
 static struct delivery *reused(int ticket, const char *id)
 {
     char key[32], data[64];
@@ -63,7 +42,7 @@ static void the_same_message_again_answers_with_the_same_bytes(void **state)
     struct delivery *first[9], *again[9];
     char key[32];
     (void)state;
-    first[0] = create(7);
+    first[0] = world_create(7);
     for (int i = 0; i < 3; i++)
     {
         snprintf(key, sizeof(key), "e-%d", i);
@@ -74,7 +53,7 @@ static void the_same_message_again_answers_with_the_same_bytes(void **state)
     first[5] = world_command("ticket/8", "r-2", "ticket.escalate", "", "{\"ticket_id\":8}");
     first[6] = world_command("x", "r-3", "no.such.type", "\"actor\":\"a\",", "{}");
     first[7] = world_command("ticket/7", "r-4", "ticket.escalate", "\"subject\":\"ticket/9\",", "{\"ticket_id\":7}");
-    first[8] = create(9);
+    first[8] = world_create(9);
     world_run(first, 9);
     struct delivery *bulk =
         world_command("ticket/7", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[9,7],\"assigned_group_id\":4}");
@@ -101,8 +80,8 @@ static void the_same_message_again_answers_with_the_same_bytes(void **state)
 static void a_duplicate_in_one_batch_is_nobodys_event(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    struct delivery *first = escalate(7, "e-1");
+    world_run_one(world_create(7));
+    struct delivery *first = world_escalate(7, "e-1");
     struct delivery *given[] = { first, world_duplicate(first), world_duplicate(first) };
     world_run(given, 3);
     assert_outcome(given[0], "applied");
@@ -115,10 +94,10 @@ static void a_duplicate_in_one_batch_is_nobodys_event(void **state)
 static void a_duplicate_in_a_later_batch_changes_and_publishes_nothing(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    struct delivery *first = escalate(7, "e-1");
+    world_run_one(world_create(7));
+    struct delivery *first = world_escalate(7, "e-1");
     world_run_one(first);
-    struct delivery *given[] = { world_duplicate(first), escalate(7, "e-2"), world_duplicate(first) };
+    struct delivery *given[] = { world_duplicate(first), world_escalate(7, "e-2"), world_duplicate(first) };
     world_run(given, 3);
     assert_outcome(given[0], "nothing");
     assert_outcome(given[1], "applied");
@@ -135,10 +114,10 @@ static void a_duplicate_in_a_later_batch_changes_and_publishes_nothing(void **st
 static void a_rejected_command_seen_again_is_not_decided_again(void **state)
 {
     (void)state;
-    struct delivery *first = escalate(7, "e-1");
+    struct delivery *first = world_escalate(7, "e-1");
     world_run_one(first);
     assert_outcome(first, "rejected:not_found");
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     struct delivery *again = world_again(first);
     world_run_one(again);
     assert_same_event(first, again);
@@ -150,8 +129,8 @@ static void a_rejected_command_seen_again_is_not_decided_again(void **state)
 static void another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    world_run_one(escalate(7, "e-1"));
+    world_run_one(world_create(7));
+    world_run_one(world_escalate(7, "e-1"));
     struct delivery *other = reused(7, "e-1");
     world_run_one(other);
     assert_outcome(other, "rejected:id_reused");
@@ -170,8 +149,8 @@ static void another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone(v
 static void another_body_in_the_same_batch_is_refused_too(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    struct delivery *given[] = { escalate(7, "e-1"), reused(7, "e-1"), escalate(7, "e-2") };
+    world_run_one(world_create(7));
+    struct delivery *given[] = { world_escalate(7, "e-1"), reused(7, "e-1"), world_escalate(7, "e-2") };
     world_run(given, 3);
     assert_outcome(given[0], "applied");
     assert_outcome(given[1], "rejected:id_reused");
@@ -183,8 +162,8 @@ static void another_body_in_the_same_batch_is_refused_too(void **state)
 static void both_users_of_an_id_are_answered_from_their_records(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    struct delivery *first = escalate(7, "e-1"), *other = reused(7, "e-1");
+    world_run_one(world_create(7));
+    struct delivery *first = world_escalate(7, "e-1"), *other = reused(7, "e-1");
     struct delivery *given[] = { first, other };
     world_run(given, 2);
     world_take_over(0);
@@ -204,7 +183,7 @@ static void both_users_of_an_id_are_answered_from_their_records(void **state)
 static void the_same_words_in_another_order_are_the_same_body(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     world_run_one(world_command("ticket/7", "e-1", "ticket.escalate", "", "{\"ticket_id\":7,\"level\":3}"));
     struct delivery *same =
         world_command("ticket/7", "e-1", "ticket.escalate", "\"actor\":\"x\",", "{ \"level\" : 3, \"ticket_id\" : 7 }");
@@ -220,12 +199,12 @@ static void a_rewind_says_what_was_published(void **state)
     struct delivery *first[4], *again[4];
     static const char *const expected[] = { "nothing", "nothing", "applied", "applied" };
     (void)state;
-    first[0] = create(7);
+    first[0] = world_create(7);
     for (int i = 1; i < 4; i++)
     {
         char id[16];
         snprintf(id, sizeof(id), "e-%d", i);
-        first[i] = escalate(7, id);
+        first[i] = world_escalate(7, id);
     }
     world_run(first, 4);
     world_rewind(0, 2); /* offsets 0 and 1 were published, 2 and 3 were not */
@@ -236,7 +215,7 @@ static void a_rewind_says_what_was_published(void **state)
         assert_outcome(again[i], expected[i]);
     assert_same_event(first[2], again[2]);
     /* A row written under the rewind's own fence came after it. */
-    struct delivery *young = escalate(7, "e-9");
+    struct delivery *young = world_escalate(7, "e-9");
     world_run_one(young);
     young = world_again(young);
     world_run_one(young);
@@ -256,7 +235,7 @@ static void a_rewind_says_what_was_published(void **state)
 static void a_rewind_of_another_partition_says_nothing(void **state)
 {
     (void)state;
-    struct delivery *first = create(7);
+    struct delivery *first = world_create(7);
     world_run_one(first);
     world_rewind(1, 100);
     struct delivery *again = world_again(first);
@@ -304,8 +283,8 @@ static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
 static void dead_letters_do_not_touch_their_neighbours(void **state)
 {
     (void)state;
-    struct delivery *given[] = { create(7), world_message(0, "ticket/7", "{"), escalate(7, "e-1"),
-                                 world_message(0, "ticket/7", "[]"), escalate(7, "e-2") };
+    struct delivery *given[] = { world_create(7), world_message(0, "ticket/7", "{"), world_escalate(7, "e-1"),
+                                 world_message(0, "ticket/7", "[]"), world_escalate(7, "e-2") };
     world_run(given, 5);
     assert_outcome(given[2], "applied");
     assert_outcome(given[4], "applied");
@@ -317,8 +296,8 @@ static void dead_letters_do_not_touch_their_neighbours(void **state)
 static void a_lost_partition_has_no_effect_and_the_others_go_on(void **state)
 {
     (void)state;
-    world_run_one(create(7));
-    struct delivery *lost = escalate(7, "e-1"), *dead = world_message(0, "k", "not json");
+    world_run_one(world_create(7));
+    struct delivery *lost = world_escalate(7, "e-1"), *dead = world_message(0, "k", "not json");
     struct delivery *kept = world_message(1, "ticket/8",
                                           "{\"specversion\":\"1.0\",\"id\":\"c\",\"source\":\"/test\",\"type\":"
                                           "\"ticket.create\",\"data\":{\"ticket_id\":8,\"priority\":\"LOW\"}}");
@@ -339,11 +318,11 @@ static void the_right_fence_with_another_token_is_lost(void **state)
 {
     (void)state;
     world_ask("UPDATE interlock.partition_owner SET owner_token = gen_random_uuid() WHERE partition = 0");
-    struct delivery *delivery = create(7);
+    struct delivery *delivery = world_create(7);
     world_run_one(delivery);
     assert_outcome(delivery, "not_owner");
     world_ask("UPDATE interlock.partition_owner SET owner_token = NULL WHERE partition = 0");
-    delivery = create(7);
+    delivery = world_create(7);
     world_run_one(delivery);
     assert_outcome(delivery, "not_owner");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket");
@@ -352,7 +331,7 @@ static void the_right_fence_with_another_token_is_lost(void **state)
 static void a_partition_without_a_row_is_lost(void **state)
 {
     (void)state;
-    struct delivery *delivery = create(7);
+    struct delivery *delivery = world_create(7);
     world_ask("DELETE FROM interlock.partition_owner WHERE partition = 0");
     world_run_one(delivery);
     assert_outcome(delivery, "not_owner");
@@ -364,7 +343,7 @@ static void a_partition_without_a_row_is_lost(void **state)
 static void a_duplicate_of_a_lost_command_is_not_taken_for_done(void **state)
 {
     (void)state;
-    struct delivery *lost = create(7);
+    struct delivery *lost = world_create(7);
     struct delivery *second =
         world_message(1, "ticket/7",
                       "{\"specversion\":\"1.0\",\"id\":\"create-7\",\"source\":\"/test\",\"type\":"
@@ -389,7 +368,7 @@ static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
     PGconn *other = world_session();
     world_ask_on(other, "BEGIN");
     world_ask_on(other, "SELECT pg_advisory_xact_lock(4812404, %d)", (int)world.partitions[0].partition_id);
-    struct delivery *delivery = create(7);
+    struct delivery *delivery = world_create(7);
     assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
     assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
     world_ask_on(other, "UPDATE interlock.partition_owner SET fence = fence + 1 WHERE partition = 0");
@@ -403,7 +382,7 @@ static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
 static void with_the_fence_off_a_zombie_writes(void **state)
 {
     (void)state;
-    struct delivery *delivery = create(7);
+    struct delivery *delivery = world_create(7);
     world_take_over(0);
     world.settings.protections.fence = false;
     world_run_one(delivery);
@@ -413,9 +392,9 @@ static void with_the_fence_off_a_zombie_writes(void **state)
 static void with_the_inbox_off_a_duplicate_is_applied_twice(void **state)
 {
     (void)state;
-    world_run_one(create(7));
+    world_run_one(world_create(7));
     world.settings.protections.inbox = false;
-    struct delivery *first = escalate(7, "e-1");
+    struct delivery *first = world_escalate(7, "e-1");
     struct delivery *given[] = { first, world_duplicate(first) };
     world_run(given, 2);
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
@@ -425,7 +404,7 @@ static void with_the_inbox_off_a_duplicate_is_applied_twice(void **state)
 static void a_batch_of_recorded_answers_has_a_commit_of_its_own(void **state)
 {
     (void)state;
-    struct delivery *first = create(7);
+    struct delivery *first = world_create(7);
     world_run_one(first);
     struct delivery *again = world_again(first);
     const char *before = world_ask("SELECT pg_current_wal_insert_lsn()");

@@ -2,254 +2,8 @@
  * PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare PQsendQueryPrepared
  * PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField PQcmdStatus PQgetvalue
  * PQclear poll clock_gettime; fake: pq */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <errno.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include "tests/fakes/pq.h"
-#include "worker/database.h"
-#include "worker/settings.h"
+#include "tests/unit/database_fixture.h"
 #include "worker/utf8.h"
-
-enum
-{
-    SECOND_US = 1000000,
-};
-
-static struct settings settings;
-static struct database *database;
-
-static int set_up(void **state)
-{
-    static char url[] = "postgresql://db.example/interlock";
-    (void)state;
-    settings.database.url = url;
-    settings.database.connect_timeout_us = 5 * SECOND_US;
-    settings.database.statement_timeout_us = 4 * SECOND_US;
-    settings.database.lock_timeout_us = 2 * SECOND_US;
-    settings.database.idle_in_transaction_timeout_us = 10 * SECOND_US;
-    database = database_new(&settings, "lane-0.0");
-    return database ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    static const struct pq_row closing[] = { PQ_FINISHES, PQ_END };
-    (void)state;
-    if (database_is_connected(database))
-        pq_play(closing);
-    database_free(database);
-    database = NULL;
-    pq_end();
-    return 0;
-}
-
-static void connect_well(void)
-{
-    static const struct pq_row rows[] = { PQ_STARTS, PQ_SETS_UP, PQ_END };
-    pq_play(rows);
-    assert_true(database_connect(database, NULL));
-    assert_true(database_is_connected(database));
-}
-
-static void assert_failure(enum failure_class class, const char *sqlstate)
-{
-    assert_int_equal(database_failure(database)->class, class);
-    assert_string_equal(database_failure(database)->sqlstate, sqlstate);
-}
-
-static struct statement *statement_of(const char *sql, int parameters)
-{
-    const uint64_t key[3] = { (uint64_t)(uintptr_t)sql, 0, 0 };
-    struct statement *statement = database_statement(database, key);
-    if (statement == NULL)
-        statement = database_add_statement(database, key, strdup(sql), parameters);
-    assert_non_null(statement);
-    return statement;
-}
-
-static bool send(const char *sql)
-{
-    return database_send(database, statement_of(sql, 0), NULL, 0);
-}
-
-/* --- connecting ------------------------------------------------------------------------------------------------ */
-
-static void a_connection_that_is_refused_is_a_lost_session(void **state)
-{
-    static const struct pq_row rows[] = {
-        { .function = "PQconnectStartParams" },
-        { .function = "PQconnectPoll", .status = PGRES_POLLING_FAILED, .breaks = true },
-        PQ_FINISHES,
-        PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-    assert_string_equal(database_failure(database)->message, "connection to server was lost ");
-    assert_false(database_is_connected(database));
-    connect_well(); /* and the next one may go well */
-}
-
-static void a_url_that_cannot_be_read_is_a_lost_session(void **state)
-{
-    static const struct pq_row rows[] = {
-        { .function = "PQconnectStartParams", .status = CONNECTION_BAD },
-        PQ_FINISHES,
-        PQ_END,
-    };
-    static const struct pq_row no_memory[] = { { .function = "PQconnectStartParams", .fails = true }, PQ_END };
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-    pq_play(no_memory);
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-}
-
-static void a_server_that_accepts_and_says_nothing_is_left_at_the_deadline(void **state)
-{
-    static const struct pq_row rows[] = {
-        { .function = "PQconnectStartParams" },
-        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING },
-        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING, .delay_us = SECOND_US },
-        { .function = "PQfinish", .delay_us = PQ_SILENT },
-        PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    int64_t begun_us = pq_now_us();
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-    assert_true(pq_now_us() - begun_us >= 5 * SECOND_US);
-    assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
-}
-
-static void connecting_ends_when_it_is_to_stop(void **state)
-{
-    static const struct pq_row rows[] = { { .function = "PQconnectStartParams" }, PQ_FINISHES, PQ_END };
-    atomic_bool stop = true;
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, &stop));
-    assert_failure(FAILURE_SESSION, "");
-    assert_string_equal(database_failure(database)->message, "stopped");
-}
-
-static void an_interrupted_wait_goes_on(void **state)
-{
-    static const struct pq_row rows[] = { { .function = "PQconnectStartParams" },
-                                          { .function = "poll", .status = EINTR },
-                                          { .function = "PQconnectPoll", .status = PGRES_POLLING_OK },
-                                          PQ_SETS_UP,
-                                          PQ_END };
-    (void)state;
-    pq_play(rows);
-    assert_true(database_connect(database, NULL));
-}
-
-static void a_wait_that_fails_is_a_lost_session(void **state)
-{
-    static const struct pq_row rows[] = {
-        { .function = "PQconnectStartParams" }, { .function = "poll", .status = EINVAL }, PQ_FINISHES, PQ_END
-    };
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-}
-
-static void a_server_that_falls_silent_while_the_session_is_set_up_is_left(void **state)
-{
-    static const struct pq_row rows[] = {
-        PQ_STARTS,
-        PQ_SENDS("SHOW synchronous_commit"),
-        { .function = "PQfinish", .delay_us = PQ_SILENT },
-        PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    int64_t begun_us = pq_now_us();
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-    assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
-}
-
-static void a_session_that_dies_while_it_is_set_up_is_left(void **state)
-{
-    static const struct pq_row rows[] = {
-        PQ_STARTS,      PQ_SENDS("SHOW synchronous_commit"),
-        PQ_TELLS("on"), { .function = "PQsendQueryParams", .fails = true },
-        PQ_FINISHES,    PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_SESSION, "");
-    assert_false(database_is_connected(database));
-}
-
-static void a_server_that_will_not_commit_synchronously_is_refused(void **state)
-{
-    static const struct pq_row rows[] = {
-        PQ_STARTS, PQ_SENDS("SHOW synchronous_commit"), PQ_TELLS("off"), PQ_SENDS(NULL), PQ_TELLS("off"), PQ_FINISHES,
-        PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_failure(FAILURE_OURS, "");
-    assert_string_equal(database_failure(database)->message, "synchronous_commit stays off, it has to be on");
-    assert_false(database_is_connected(database));
-}
-
-static void a_setting_that_the_server_refuses_says_why(void **state)
-{
-    static const struct pq_row rows[] = {
-        PQ_STARTS,
-        PQ_SENDS("SHOW synchronous_commit"),
-        PQ_TELLS("on"),
-        PQ_SENDS(NULL),
-        PQ_REFUSES("22023", "invalid value for parameter \"lock_timeout\""),
-        PQ_FINISHES,
-        PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_string_equal(database_failure(database)->sqlstate, "22023");
-    assert_false(database_is_connected(database));
-}
-
-/* PROTOCOL O6: the timeouts in milliseconds, and at least `on`. */
-static void the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on(void **state)
-{
-    static const struct pq_row rows[] = {
-        PQ_STARTS,
-        PQ_SENDS("SHOW synchronous_commit"),
-        PQ_TELLS("remote_apply"),
-        PQ_SENDS(NULL),
-        PQ_TELLS("remote_apply"),
-        { .function = "PQenterPipelineMode" },
-        PQ_END,
-    };
-    (void)state;
-    pq_play(rows);
-    assert_true(database_connect(database, NULL));
-    assert_int_equal(pq_parameter_count(), 4);
-    assert_true(span_is(pq_parameter(0), "4000"));
-    assert_true(span_is(pq_parameter(1), "2000"));
-    assert_true(span_is(pq_parameter(2), "10000"));
-    assert_true(span_is(pq_parameter(3), "remote_apply"));
-    assert_string_equal(database_where(database), "db.example:5432");
-}
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
 
@@ -715,39 +469,27 @@ static void what_is_no_utf8_in_a_message_is_replaced(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(a_connection_that_is_refused_is_a_lost_session),
-        TEST(a_url_that_cannot_be_read_is_a_lost_session),
-        TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
-        TEST(connecting_ends_when_it_is_to_stop),
-        TEST(an_interrupted_wait_goes_on),
-        TEST(a_wait_that_fails_is_a_lost_session),
-        TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),
-        TEST(a_session_that_dies_while_it_is_set_up_is_left),
-        TEST(a_server_that_will_not_commit_synchronously_is_refused),
-        TEST(a_setting_that_the_server_refuses_says_why),
-        TEST(the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on),
-        TEST(a_pipeline_is_sent_whole_and_then_read_in_order),
-        TEST(an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for_it),
-        TEST(a_commit_answered_with_rollback_has_not_committed),
-        TEST(a_session_lost_in_the_pipeline_has_no_code_and_is_closed),
-        TEST(a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there),
-        TEST(a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session),
-        TEST(a_send_that_fails_closes_the_session_and_forgets_what_was_prepared),
-        TEST(a_prepare_that_fails_is_sent_again_the_next_time),
-        TEST(a_session_lost_while_statements_are_forgotten_is_closed),
-        TEST(a_server_that_falls_silent_is_left_at_the_deadline),
-        TEST(a_slow_answer_is_waited_for),
-        TEST(a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in),
-        TEST(a_pipeline_without_its_end_is_a_lost_session),
-        TEST(nothing_is_rolled_back_where_nothing_is_open),
-        TEST(a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again),
-        TEST(a_rollback_on_a_dying_session_says_that_it_is_lost),
-        TEST(a_commit_that_may_not_be_replicated_is_known_until_the_next_one),
-        TEST(other_notices_are_of_no_account),
-        TEST(a_long_message_is_cut_between_letters),
-        TEST(what_is_no_utf8_in_a_message_is_replaced),
+        DATABASE_TEST(a_pipeline_is_sent_whole_and_then_read_in_order),
+        DATABASE_TEST(an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for_it),
+        DATABASE_TEST(a_commit_answered_with_rollback_has_not_committed),
+        DATABASE_TEST(a_session_lost_in_the_pipeline_has_no_code_and_is_closed),
+        DATABASE_TEST(a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there),
+        DATABASE_TEST(a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session),
+        DATABASE_TEST(a_send_that_fails_closes_the_session_and_forgets_what_was_prepared),
+        DATABASE_TEST(a_prepare_that_fails_is_sent_again_the_next_time),
+        DATABASE_TEST(a_session_lost_while_statements_are_forgotten_is_closed),
+        DATABASE_TEST(a_server_that_falls_silent_is_left_at_the_deadline),
+        DATABASE_TEST(a_slow_answer_is_waited_for),
+        DATABASE_TEST(a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in),
+        DATABASE_TEST(a_pipeline_without_its_end_is_a_lost_session),
+        DATABASE_TEST(nothing_is_rolled_back_where_nothing_is_open),
+        DATABASE_TEST(a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again),
+        DATABASE_TEST(a_rollback_on_a_dying_session_says_that_it_is_lost),
+        DATABASE_TEST(a_commit_that_may_not_be_replicated_is_known_until_the_next_one),
+        DATABASE_TEST(other_notices_are_of_no_account),
+        DATABASE_TEST(a_long_message_is_cut_between_letters),
+        DATABASE_TEST(what_is_no_utf8_in_a_message_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,80 +1,7 @@
 /* wrap: batch_run database_connect database_is_connected database_failure; fake: batch */
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/batch.h"
-#include "worker/lane.h"
-#include "worker/monotonic.h"
-
-enum
-{
-    SOME_MAX = 1000,
-    SECOND_US = 1000000,
-    MINUTE_US = 60 * SECOND_US,
-};
-
-static struct lane *lane;
-
-static void begin_lane(int batch_max)
-{
-    struct pool_options options = fake_options();
-    fake_settings()->worker.batch_max = batch_max;
-    lane = lane_new(&options, 0);
-    assert_non_null(lane);
-}
-
-static void end_lane(int64_t deadline_us)
-{
-    if (lane == NULL)
-        return;
-    lane_ask_stop(lane, deadline_us);
-    lane_free(lane);
-    lane = NULL;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    fake_begin(1, 10);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fake_open_gate();
-    end_lane(0);
-    fake_end();
-    return 0;
-}
-
-static void submit(struct delivery *const *deliveries, int count)
-{
-    lane_submit(lane, fake_chain(deliveries, count), deliveries[count - 1], count);
-}
-
-/* `count` deliveries, with keys that go round from 1 to `keys`. */
-static void make(struct delivery **into, int count, int keys)
-{
-    for (int i = 0; i < count; i++)
-        into[i] = fake_delivery((uint64_t)(1 + i % keys));
-}
-
-/* Lets the lane stand with a batch in hand, so that what is submitted now waits together. */
-static struct delivery *stop_at_gate(void)
-{
-    struct delivery *delivery = fake_delivery(4000);
-    fake_close_gate(4000);
-    submit(&delivery, 1);
-    fake_await_at_gate(1);
-    return delivery;
-}
+#include "tests/unit/lane_fixture.h"
 
 static void assert_run(const struct fake_run *run, int count, int first_number, enum batch_end end)
 {
@@ -465,179 +392,6 @@ static void a_fault_of_ours_drops_nothing_and_says_what_it_is(void **state)
     fake_assert_order();
 }
 
-/* --- revoking -------------------------------------------------------------------------------------------------- */
-
-static int count_dropped(int completed)
-{
-    const struct delivery *back[SOME_MAX];
-    int dropped = 0;
-    assert_int_equal(fake_completed(back, SOME_MAX), completed);
-    for (int i = 0; i < completed; i++)
-        dropped += back[i]->answer == ANSWER_DROPPED;
-    return dropped;
-}
-
-static void a_revocation_drops_what_waits_and_what_is_held(void **state)
-{
-    struct delivery *held[4], *waiting[5];
-    (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
-    begin_lane(10);
-    for (int i = 0; i < 4; i++)
-        held[i] = fake_delivery(1);
-    fake_fate(held[0])->busy = FAKE_FOR_EVER;
-    submit(held, 4);
-    fake_await_runs(1);
-    struct delivery *inside = stop_at_gate();
-    make(waiting, 5, 5);
-    submit(waiting, 5);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_false(lane_await_quiet(lane, epoch, monotonic_us())); /* one is in a batch */
-    fake_open_gate();
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US));
-    fake_await_completed(10);
-    assert_int_equal(count_dropped(10), 9);
-    assert_int_equal(inside->answer, ANSWER_EVENT); /* a batch in flight ends by itself */
-    fake_assert_order();
-}
-
-static void a_revocation_leaves_the_deliveries_of_another_epoch(void **state)
-{
-    struct delivery *old[6], *young[6];
-    (void)state;
-    begin_lane(10);
-    stop_at_gate();
-    make(old, 6, 2);
-    uint64_t epoch = fake_revoke_epoch();
-    make(young, 6, 2);
-    submit(old, 6);
-    submit(young, 6);
-    lane_revoke(lane, epoch);
-    fake_open_gate();
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US));
-    fake_await_completed(13);
-    assert_int_equal(count_dropped(13), 6);
-    for (int i = 0; i < 6; i++)
-        assert_int_equal(young[i]->answer, ANSWER_EVENT);
-    fake_assert_order();
-}
-
-static void a_revocation_ends_the_retries_of_a_batch(void **state)
-{
-    enum
-    {
-        MANY = 64,
-    };
-    static enum batch_end ends[MANY];
-    struct delivery *given[4];
-    (void)state;
-    for (int i = 0; i < MANY; i++)
-        ends[i] = BATCH_AGAIN;
-    fake_settings()->retries[RETRY_DATABASE_OPERATION] =
-        (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
-    begin_lane(10);
-    fake_await_connects(1);
-    fake_script(ends, MANY, "55P03");
-    make(given, 4, 4);
-    submit(given, 4);
-    fake_await_runs(1);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
-    fake_await_completed(4);
-    assert_int_equal(count_dropped(4), 4);
-    fake_script(NULL, 0, NULL);
-}
-
-static void a_revocation_does_not_wait_for_postgresql(void **state)
-{
-    struct delivery *given[4];
-    (void)state;
-    fake_refuse_connects(FAKE_FOR_EVER);
-    begin_lane(10);
-    make(given, 4, 4);
-    submit(given, 4);
-    fake_await_connects(1);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
-    fake_await_completed(4);
-    assert_int_equal(count_dropped(4), 4);
-}
-
-static void quiet_needs_no_revocation_to_be_told(void **state)
-{
-    (void)state;
-    begin_lane(10);
-    assert_true(lane_await_quiet(lane, 0, monotonic_us()));
-}
-
-/* --- the end --------------------------------------------------------------------------------------------------- */
-
-static void the_end_drops_what_waits_and_lets_the_batch_finish(void **state)
-{
-    struct delivery *held, *waiting[5];
-    (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
-    begin_lane(10);
-    held = fake_delivery(1);
-    fake_fate(held)->busy = FAKE_FOR_EVER;
-    submit(&held, 1);
-    fake_await_runs(1);
-    struct delivery *inside = stop_at_gate();
-    make(waiting, 5, 5);
-    submit(waiting, 5);
-    lane_ask_stop(lane, monotonic_us() + MINUTE_US);
-    fake_open_gate();
-    lane_free(lane);
-    lane = NULL;
-    fake_await_completed(7);
-    assert_int_equal(count_dropped(7), 6);
-    assert_int_equal(inside->answer, ANSWER_EVENT);
-}
-
-static void a_batch_that_cannot_end_is_dropped_at_the_deadline(void **state)
-{
-    enum
-    {
-        MANY = 100000,
-    };
-    struct delivery *given[4];
-    enum batch_end *ends = calloc(MANY, sizeof(*ends));
-    (void)state;
-    assert_non_null(ends);
-    for (int i = 0; i < MANY; i++)
-        ends[i] = BATCH_AGAIN;
-    begin_lane(10);
-    fake_await_connects(1);
-    fake_script(ends, MANY, "55P03");
-    make(given, 4, 2);
-    submit(given, 4);
-    fake_await_runs(2);
-    int64_t deadline_us = monotonic_us() + 50000;
-    end_lane(deadline_us);
-    assert_true(monotonic_us() >= deadline_us);
-    fake_await_completed(4);
-    assert_int_equal(count_dropped(4), 4);
-    fake_script(NULL, 0, NULL);
-    free(ends);
-}
-
-static void a_lane_that_never_had_postgresql_ends_too(void **state)
-{
-    struct delivery *given[3];
-    (void)state;
-    fake_refuse_connects(FAKE_FOR_EVER);
-    begin_lane(10);
-    make(given, 3, 3);
-    submit(given, 3);
-    fake_await_connects(1);
-    end_lane(monotonic_us());
-    fake_await_completed(3);
-    assert_int_equal(count_dropped(3), 3);
-}
-
 /* --- everything at once ---------------------------------------------------------------------------------------- */
 
 static void order_survives_any_mixture_of_trouble(void **state)
@@ -688,36 +442,27 @@ static void order_survives_any_mixture_of_trouble(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(deliveries_come_back_answered_in_the_order_they_were_given),
-        TEST(a_batch_takes_all_that_waits_up_to_the_limit),
-        TEST(a_held_key_holds_back_its_own_deliveries_and_no_other),
-        TEST(what_comes_after_a_held_one_waits_behind_it),
-        TEST(a_command_past_its_longest_wait_has_a_turn_alone),
-        TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
-        TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
-        TEST(a_failed_batch_runs_again_in_halves_in_order_then_alone),
-        TEST(two_culprits_of_one_batch_are_both_found),
-        TEST(a_conflict_is_decided_again_three_times_before_it_is_recorded),
-        TEST(a_conflict_that_passes_is_never_recorded),
-        TEST(a_transient_failure_alone_is_held_and_tried_again),
-        TEST(the_later_ones_of_a_culprits_key_wait_for_its_record),
-        TEST(a_verdict_that_cannot_be_recorded_is_held_and_never_dropped),
-        TEST(nobodys_fault_runs_the_same_batch_again),
-        TEST(a_lost_session_is_opened_again_and_the_batch_runs_again),
-        TEST(sessions_lost_one_after_another_are_opened_more_slowly),
-        TEST(without_postgresql_the_lane_is_not_ready_and_says_why),
-        TEST(a_fault_of_ours_drops_nothing_and_says_what_it_is),
-        TEST(a_revocation_drops_what_waits_and_what_is_held),
-        TEST(a_revocation_leaves_the_deliveries_of_another_epoch),
-        TEST(a_revocation_ends_the_retries_of_a_batch),
-        TEST(a_revocation_does_not_wait_for_postgresql),
-        TEST(quiet_needs_no_revocation_to_be_told),
-        TEST(the_end_drops_what_waits_and_lets_the_batch_finish),
-        TEST(a_batch_that_cannot_end_is_dropped_at_the_deadline),
-        TEST(a_lane_that_never_had_postgresql_ends_too),
-        TEST(order_survives_any_mixture_of_trouble),
+        LANE_TEST(deliveries_come_back_answered_in_the_order_they_were_given),
+        LANE_TEST(a_batch_takes_all_that_waits_up_to_the_limit),
+        LANE_TEST(a_held_key_holds_back_its_own_deliveries_and_no_other),
+        LANE_TEST(what_comes_after_a_held_one_waits_behind_it),
+        LANE_TEST(a_command_past_its_longest_wait_has_a_turn_alone),
+        LANE_TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
+        LANE_TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
+        LANE_TEST(a_failed_batch_runs_again_in_halves_in_order_then_alone),
+        LANE_TEST(two_culprits_of_one_batch_are_both_found),
+        LANE_TEST(a_conflict_is_decided_again_three_times_before_it_is_recorded),
+        LANE_TEST(a_conflict_that_passes_is_never_recorded),
+        LANE_TEST(a_transient_failure_alone_is_held_and_tried_again),
+        LANE_TEST(the_later_ones_of_a_culprits_key_wait_for_its_record),
+        LANE_TEST(a_verdict_that_cannot_be_recorded_is_held_and_never_dropped),
+        LANE_TEST(nobodys_fault_runs_the_same_batch_again),
+        LANE_TEST(a_lost_session_is_opened_again_and_the_batch_runs_again),
+        LANE_TEST(sessions_lost_one_after_another_are_opened_more_slowly),
+        LANE_TEST(without_postgresql_the_lane_is_not_ready_and_says_why),
+        LANE_TEST(a_fault_of_ours_drops_nothing_and_says_what_it_is),
+        LANE_TEST(order_survives_any_mixture_of_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

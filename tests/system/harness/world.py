@@ -26,7 +26,7 @@ class World:
         self.dlq_topic = self.topic + ".dlq"
         self.kafka = Kafka(stack.bootstrap)
         self.database = Database(stack.url_of(self.name))
-        self.workers, self.tails = [], []
+        self.workers, self.tails, self.closed = [], [], False
         self.settings = {}
         self._publisher = None
 
@@ -48,7 +48,13 @@ class World:
             worker.kill()
         for tail in self.tails:
             tail.close()
+        self.closed = True
         return [f"{worker.log.name}: {line}" for worker in self.workers for line in worker.complaints()]
+
+    def forget(self):
+        """Takes the topics away: a broker with a thousand partitions stops slowly. The database may stay."""
+        for future in self.kafka.admin.delete_topics([self.topic, self.audit_topic, self.dlq_topic]).values():
+            future.result(30)
 
     # ---- the program ----
 

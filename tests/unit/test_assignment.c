@@ -1,0 +1,424 @@
+/* wrap: rd_kafka_assign rd_kafka_assignment rd_kafka_assignment_lost rd_kafka_pause_partitions
+ * rd_kafka_resume_partitions rd_kafka_consumer_group_metadata pool_revoke pool_await_quiet publisher_take_over
+ * publisher_finish */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consumers/assignment.h"
+#include "consumers/publisher.h"
+#include "worker/monotonic.h"
+#include "worker/pool.h"
+#include "worker/settings.h"
+
+/* The order of calls to librdkafka, pool and publisher around an assignment, written down as words. */
+
+enum
+{
+    PARTITIONS = 3,
+};
+
+static struct
+{
+    struct settings settings;
+    struct assignment *assignment;
+    char log[1024];
+    bool lost;
+    struct tenure *asked[16];
+    int asked_count;
+    rd_kafka_consumer_group_metadata_t *group;
+} world;
+
+static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void note(const char *format, ...)
+{
+    va_list arguments;
+    size_t used = strlen(world.log);
+
+    va_start(arguments, format);
+    vsnprintf(world.log + used, sizeof(world.log) - used, format, arguments);
+    va_end(arguments);
+}
+
+rd_kafka_resp_err_t __wrap_rd_kafka_assign(rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *partitions);
+rd_kafka_resp_err_t __wrap_rd_kafka_assignment(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t **ret);
+int __wrap_rd_kafka_assignment_lost(rd_kafka_t *consumer);
+rd_kafka_resp_err_t __wrap_rd_kafka_pause_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list);
+rd_kafka_resp_err_t __wrap_rd_kafka_resume_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list);
+rd_kafka_consumer_group_metadata_t *__wrap_rd_kafka_consumer_group_metadata(rd_kafka_t *consumer);
+void __wrap_pool_revoke(struct pool *pool, uint64_t epoch);
+bool __wrap_pool_await_quiet(struct pool *pool, uint64_t epoch, int64_t deadline_us);
+void __wrap_publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
+                                rd_kafka_consumer_group_metadata_t *group);
+bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us);
+
+rd_kafka_resp_err_t __wrap_rd_kafka_assign(rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *partitions)
+{
+    (void)consumer;
+    note("assign");
+    for (int i = 0; partitions && i < partitions->cnt; i++)
+        note("%s%d@%lld", i == 0 ? ":" : ",", partitions->elems[i].partition, (long long)partitions->elems[i].offset);
+    note(partitions ? " " : ":none ");
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_resp_err_t __wrap_rd_kafka_assignment(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t **ret)
+{
+    (void)consumer;
+    *ret = rd_kafka_topic_partition_list_new(0);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+int __wrap_rd_kafka_assignment_lost(rd_kafka_t *consumer)
+{
+    (void)consumer;
+    return world.lost;
+}
+
+rd_kafka_resp_err_t __wrap_rd_kafka_pause_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list)
+{
+    (void)consumer;
+    note("pause:%d ", list->elems[0].partition);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_resp_err_t __wrap_rd_kafka_resume_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list)
+{
+    (void)consumer;
+    note("resume:%d ", list->elems[0].partition);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_consumer_group_metadata_t *__wrap_rd_kafka_consumer_group_metadata(rd_kafka_t *consumer)
+{
+    (void)consumer;
+    note("group ");
+    return rd_kafka_consumer_group_metadata_new("group");
+}
+
+static bool all_revoked(void)
+{
+    for (int i = 0; i < world.asked_count; i++)
+        if (!tenure_is_revoked(world.asked[i]))
+            return false;
+    return true;
+}
+
+void __wrap_pool_revoke(struct pool *pool, uint64_t epoch)
+{
+    (void)pool;
+    note("%s:%llu ", all_revoked() ? "revoke" : "revoke-too-early", (unsigned long long)epoch);
+}
+
+bool __wrap_pool_await_quiet(struct pool *pool, uint64_t epoch, int64_t deadline_us)
+{
+    (void)pool, (void)epoch, (void)deadline_us;
+    note("quiet ");
+    return true;
+}
+
+void __wrap_publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
+                                rd_kafka_consumer_group_metadata_t *group)
+{
+    (void)publisher;
+    note("ask:%d ", count);
+    for (int i = 0; i < count; i++)
+        world.asked[world.asked_count++] = tenure_hold(tenures[i], 1);
+    if (group)
+        rd_kafka_consumer_group_metadata_destroy(group);
+}
+
+bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us)
+{
+    (void)publisher;
+    note(deadline_us > 0 ? "finish " : "forget ");
+    return true;
+}
+
+/* --- the test's side -------------------------------------------------------------------------------------------- */
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    world.settings.consumers.drain_timeout_us = 1000000;
+    world.settings.consumers.in_flight_commands = 300;
+    world.settings.consumers.in_flight_bytes = 300000;
+    world.assignment = assignment_new(&world.settings, 0, NULL, NULL);
+    return world.assignment ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assignment_free(world.assignment);
+    for (int i = 0; i < world.asked_count; i++)
+        tenure_drop(world.asked[i], 1);
+    return 0;
+}
+
+static void rebalance(rd_kafka_resp_err_t what)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PARTITIONS);
+
+    for (int i = 0; i < PARTITIONS; i++)
+        rd_kafka_topic_partition_list_add(list, "commands", i);
+    assignment_on_rebalance(world.assignment, NULL, what, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* The publisher has taken it over. */
+static void take(struct tenure *tenure, int64_t offset)
+{
+    tenure->start_offset = offset;
+    atomic_store(&tenure->state, TENURE_TAKEN);
+}
+
+/* Time of the test: each step is a second later, past every gap. */
+static int64_t step(void)
+{
+    static int64_t seconds;
+    int64_t now_us = monotonic_us() + ++seconds * 1000000;
+
+    assignment_step(world.assignment, NULL, now_us);
+    return now_us;
+}
+
+static void begin(void)
+{
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    for (int i = 0; i < PARTITIONS; i++)
+        take(world.asked[i], 100 * i);
+    step();
+    world.log[0] = '\0';
+}
+
+static void nothing_is_fetched_before_it_is_taken_over(void **state)
+{
+    (void)state;
+
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    assert_string_equal(world.log, "group assign ask:3 ");
+    take(world.asked[0], 10);
+    take(world.asked[1], OFFSET_NONE);
+    assignment_step(world.assignment, NULL, monotonic_us());
+    assert_string_equal(world.log, "group assign ask:3 ");
+    take(world.asked[2], 30);
+    assignment_step(world.assignment, NULL, monotonic_us());
+    assert_string_equal(world.log, "group assign ask:3 assign:0@10,1@-2,2@30 ");
+    char why[128];
+    assert_true(assignment_is_ready(world.assignment, why, sizeof(why)));
+}
+
+static void one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever(void **state)
+{
+    (void)state;
+
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    take(world.asked[0], 10);
+    take(world.asked[2], 30);
+    assignment_step(world.assignment, NULL, monotonic_us() + 60000000);
+    assert_string_equal(world.log, "group assign ask:3 assign:0@10,2@30 ");
+    char why[128];
+    assert_false(assignment_is_ready(world.assignment, why, sizeof(why)));
+}
+
+static void a_revoke_stops_the_lanes_publishes_and_only_then_lets_go(void **state)
+{
+    (void)state;
+
+    begin();
+    rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+    assert_string_equal(world.log, "revoke:1 quiet finish assign:none ");
+    for (int i = 0; i < PARTITIONS; i++)
+        assert_int_equal(atomic_load(&world.asked[i]->references), 1);
+}
+
+static void a_lost_assignment_waits_for_nothing(void **state)
+{
+    (void)state;
+
+    begin();
+    world.lost = true;
+    rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+    assert_string_equal(world.log, "revoke:1 forget assign:none ");
+    assert_true(tenure_is_given_up(world.asked[0], monotonic_us()));
+}
+
+static void each_assignment_has_an_epoch_of_its_own(void **state)
+{
+    (void)state;
+
+    begin();
+    rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    assert_int_equal(world.asked[0]->ownership.epoch, 1);
+    assert_int_equal(world.asked[PARTITIONS]->ownership.epoch, 2);
+}
+
+/* --- PROTOCOL O4, O5 -------------------------------------------------------------------------------------------- */
+
+static void an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_are(void **state)
+{
+    (void)state;
+
+    begin();
+    world.asked[0]->last_offset = 41;
+    assignment_end_tenure(world.assignment, NULL, world.asked[1], true, "test");
+    assert_true(tenure_is_revoked(world.asked[1]));
+    assert_false(tenure_is_revoked(world.asked[0]));
+    step();
+    assert_string_equal(world.log, "ask:1 assign:0@42,2@200 ");
+    assert_true(world.asked[PARTITIONS]->forget_committed);
+    take(world.asked[PARTITIONS], OFFSET_NONE);
+    step();
+    assert_string_equal(world.log, "ask:1 assign:0@42,2@200 assign:0@42,1@-2,2@200 ");
+}
+
+static void a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committed_offset(void **state)
+{
+    (void)state;
+
+    begin();
+    atomic_store(&world.asked[2]->state, TENURE_LOST);
+    step();
+    assert_string_equal(world.log, "assign:0@0,1@100 ");
+    step();
+    assert_string_equal(world.log, "assign:0@0,1@100 ask:1 ");
+    assert_false(world.asked[PARTITIONS]->forget_committed);
+}
+
+/* --- PROTOCOL L3 ------------------------------------------------------------------------------------------------ */
+
+static void fill(struct tenure *tenure, int64_t commands, int64_t moved_us)
+{
+    atomic_store(&tenure->in_flight, commands);
+    atomic_store(&tenure->moved_us, moved_us);
+}
+
+static void a_partition_at_its_share_that_does_not_move_is_paused_alone(void **state)
+{
+    int64_t now_us = monotonic_us();
+    (void)state;
+
+    begin();
+    fill(world.asked[1], 100, now_us - 1000000);
+    fill(world.asked[2], 99, now_us - 1000000);
+    assignment_balance(world.assignment, NULL, now_us);
+    assert_string_equal(world.log, "pause:1 ");
+    assignment_balance(world.assignment, NULL, now_us);
+    assert_string_equal(world.log, "pause:1 ");
+    fill(world.asked[1], 0, now_us);
+    fill(world.asked[2], 0, now_us);
+}
+
+static void a_partition_at_its_share_that_moves_is_only_busy(void **state)
+{
+    int64_t now_us = monotonic_us();
+    (void)state;
+
+    begin();
+    fill(world.asked[1], 250, now_us - 1000);
+    assignment_balance(world.assignment, NULL, now_us);
+    assert_string_equal(world.log, "");
+    fill(world.asked[1], 0, now_us);
+}
+
+static void bytes_count_as_commands_do(void **state)
+{
+    int64_t now_us = monotonic_us();
+    (void)state;
+
+    begin();
+    fill(world.asked[0], 1, now_us - 1000000);
+    atomic_store(&world.asked[0]->in_flight_bytes, 100000);
+    assignment_balance(world.assignment, NULL, now_us);
+    assert_string_equal(world.log, "pause:0 ");
+    fill(world.asked[0], 0, now_us);
+    atomic_store(&world.asked[0]->in_flight_bytes, 0);
+}
+
+static void it_is_resumed_below_half_of_its_share(void **state)
+{
+    int64_t now_us = monotonic_us();
+    (void)state;
+
+    begin();
+    fill(world.asked[1], 100, now_us - 1000000);
+    assignment_balance(world.assignment, NULL, now_us);
+    fill(world.asked[1], 50, now_us);
+    assignment_balance(world.assignment, NULL, now_us);
+    assert_string_equal(world.log, "pause:1 ");
+    fill(world.asked[1], 49, now_us);
+    assignment_balance(world.assignment, NULL, now_us);
+    assert_string_equal(world.log, "pause:1 resume:1 ");
+    fill(world.asked[1], 0, now_us);
+}
+
+static void only_what_was_paused_is_resumed(void **state)
+{
+    int64_t now_us = monotonic_us();
+    (void)state;
+
+    begin();
+    assignment_resume_all(world.assignment, NULL);
+    assert_string_equal(world.log, "");
+    fill(world.asked[1], 100, now_us - 1000000);
+    assignment_balance(world.assignment, NULL, now_us);
+    assignment_pause_all(world.assignment, NULL);
+    assert_string_equal(world.log, "pause:1 pause:0 pause:2 ");
+    assignment_resume_all(world.assignment, NULL);
+    assert_string_equal(world.log, "pause:1 pause:0 pause:2 resume:0 resume:1 resume:2 ");
+    fill(world.asked[1], 0, now_us);
+}
+
+static void a_pause_does_not_outlive_its_assignment(void **state)
+{
+    (void)state;
+
+    begin();
+    assignment_pause_all(world.assignment, NULL);
+    rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+    assert_string_equal(world.log, "pause:0 pause:1 pause:2 resume:0 resume:1 resume:2 revoke:1 quiet finish "
+                                   "assign:none ");
+}
+
+static void what_is_in_flight_is_summed_over_the_partitions(void **state)
+{
+    (void)state;
+
+    begin();
+    fill(world.asked[0], 3, 0);
+    fill(world.asked[2], 4, 0);
+    assert_int_equal(assignment_pressure(world.assignment).commands, 7);
+    fill(world.asked[0], 0, 0);
+    fill(world.asked[2], 0, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(nothing_is_fetched_before_it_is_taken_over),
+        TEST(one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever),
+        TEST(a_revoke_stops_the_lanes_publishes_and_only_then_lets_go),
+        TEST(a_lost_assignment_waits_for_nothing),
+        TEST(each_assignment_has_an_epoch_of_its_own),
+        TEST(an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_are),
+        TEST(a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committed_offset),
+        TEST(a_partition_at_its_share_that_does_not_move_is_paused_alone),
+        TEST(a_partition_at_its_share_that_moves_is_only_busy),
+        TEST(bytes_count_as_commands_do),
+        TEST(it_is_resumed_below_half_of_its_share),
+        TEST(only_what_was_paused_is_resumed),
+        TEST(a_pause_does_not_outlive_its_assignment),
+        TEST(what_is_in_flight_is_summed_over_the_partitions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,196 @@
+/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsocket PQhost PQport PQfinish
+ * PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare PQsendQueryPrepared
+ * PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField PQcmdStatus PQgetvalue
+ * PQclear poll clock_gettime; fake: pq */
+#include "tests/unit/database_fixture.h"
+
+/* Opening a session (PROTOCOL O6). */
+
+static void a_connection_that_is_refused_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_FAILED, .breaks = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_string_equal(database_failure(database)->message, "connection to server was lost ");
+    assert_false(database_is_connected(database));
+    connect_well(); /* and the next one may go well */
+}
+
+static void a_url_that_cannot_be_read_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams", .status = CONNECTION_BAD },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    static const struct pq_row no_memory[] = { { .function = "PQconnectStartParams", .fails = true }, PQ_END };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    pq_play(no_memory);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+static void a_server_that_accepts_and_says_nothing_is_left_at_the_deadline(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING, .delay_us = SECOND_US },
+        { .function = "PQfinish", .delay_us = PQ_SILENT },
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    int64_t begun_us = pq_now_us();
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_true(pq_now_us() - begun_us >= 5 * SECOND_US);
+    assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
+}
+
+static void connecting_ends_when_it_is_to_stop(void **state)
+{
+    static const struct pq_row rows[] = { { .function = "PQconnectStartParams" }, PQ_FINISHES, PQ_END };
+    atomic_bool stop = true;
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, &stop));
+    assert_failure(FAILURE_SESSION, "");
+    assert_string_equal(database_failure(database)->message, "stopped");
+}
+
+static void an_interrupted_wait_goes_on(void **state)
+{
+    static const struct pq_row rows[] = { { .function = "PQconnectStartParams" },
+                                          { .function = "poll", .status = EINTR },
+                                          { .function = "PQconnectPoll", .status = PGRES_POLLING_OK },
+                                          PQ_SETS_UP,
+                                          PQ_END };
+    (void)state;
+    pq_play(rows);
+    assert_true(database_connect(database, NULL));
+}
+
+static void a_wait_that_fails_is_a_lost_session(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" }, { .function = "poll", .status = EINVAL }, PQ_FINISHES, PQ_END
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+}
+
+static void a_server_that_falls_silent_while_the_session_is_set_up_is_left(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,
+        PQ_SENDS("SHOW synchronous_commit"),
+        { .function = "PQfinish", .delay_us = PQ_SILENT },
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    int64_t begun_us = pq_now_us();
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
+}
+
+static void a_session_that_dies_while_it_is_set_up_is_left(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,      PQ_SENDS("SHOW synchronous_commit"),
+        PQ_TELLS("on"), { .function = "PQsendQueryParams", .fails = true },
+        PQ_FINISHES,    PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "");
+    assert_false(database_is_connected(database));
+}
+
+static void a_server_that_will_not_commit_synchronously_is_refused(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS, PQ_SENDS("SHOW synchronous_commit"), PQ_TELLS("off"), PQ_SENDS(NULL), PQ_TELLS("off"), PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_OURS, "");
+    assert_string_equal(database_failure(database)->message, "synchronous_commit stays off, it has to be on");
+    assert_false(database_is_connected(database));
+}
+
+static void a_setting_that_the_server_refuses_says_why(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,
+        PQ_SENDS("SHOW synchronous_commit"),
+        PQ_TELLS("on"),
+        PQ_SENDS(NULL),
+        PQ_REFUSES("22023", "invalid value for parameter \"lock_timeout\""),
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_string_equal(database_failure(database)->sqlstate, "22023");
+    assert_false(database_is_connected(database));
+}
+
+/* PROTOCOL O6: the timeouts in milliseconds, and at least `on`. */
+static void the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS,
+        PQ_SENDS("SHOW synchronous_commit"),
+        PQ_TELLS("remote_apply"),
+        PQ_SENDS(NULL),
+        PQ_TELLS("remote_apply"),
+        { .function = "PQenterPipelineMode" },
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_true(database_connect(database, NULL));
+    assert_int_equal(pq_parameter_count(), 4);
+    assert_true(span_is(pq_parameter(0), "4000"));
+    assert_true(span_is(pq_parameter(1), "2000"));
+    assert_true(span_is(pq_parameter(2), "10000"));
+    assert_true(span_is(pq_parameter(3), "remote_apply"));
+    assert_string_equal(database_where(database), "db.example:5432");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DATABASE_TEST(a_connection_that_is_refused_is_a_lost_session),
+        DATABASE_TEST(a_url_that_cannot_be_read_is_a_lost_session),
+        DATABASE_TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
+        DATABASE_TEST(connecting_ends_when_it_is_to_stop),
+        DATABASE_TEST(an_interrupted_wait_goes_on),
+        DATABASE_TEST(a_wait_that_fails_is_a_lost_session),
+        DATABASE_TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),
+        DATABASE_TEST(a_session_that_dies_while_it_is_set_up_is_left),
+        DATABASE_TEST(a_server_that_will_not_commit_synchronously_is_refused),
+        DATABASE_TEST(a_setting_that_the_server_refuses_says_why),
+        DATABASE_TEST(the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

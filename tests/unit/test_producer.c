@@ -1,0 +1,262 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include "consumers/parcels.h"
+#include "consumers/producer.h"
+#include "tests/unit/kafka_threads.h"
+#include "worker/monotonic.h"
+#include "worker/settings.h"
+
+/* What each failure of the broker becomes. The mock cluster knows nothing of fencing or visibility: exactly once itself
+ * is tested on a real broker. */
+
+enum
+{
+    WAIT_US = 10000000,
+    PRODUCE = 0,
+    INIT_PRODUCER_ID = 22,
+    END_TXN = 26,
+    TXN_OFFSET_COMMIT = 28,
+};
+
+static struct
+{
+    rd_kafka_t *host;
+    rd_kafka_mock_cluster_t *cluster;
+    struct settings settings;
+    struct producer *producer;
+    struct parcels *parcels;
+    struct delivery *delivery;
+    struct ownership ownership;
+    rd_kafka_topic_partition_list_t *offsets;
+    rd_kafka_consumer_group_metadata_t *group;
+} world;
+
+static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client, (void)level, (void)facility, (void)text;
+}
+
+static int set_up(void **state)
+{
+    char problem[256], audit[] = "audit", group[] = "group", suffix[] = ".dlq", event[] = "{\"specversion\":\"1.0\"}";
+    (void)state;
+
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, quiet);
+    world.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    world.cluster = rd_kafka_mock_cluster_new(world.host, 1);
+    rd_kafka_mock_topic_create(world.cluster, "audit", 1, 1);
+    rd_kafka_mock_topic_create(world.cluster, "commands.dlq", 1, 1);
+    memset(&world.settings, 0, sizeof(world.settings));
+    world.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(world.cluster));
+    world.settings.kafka.audit_topic = strdup(audit);
+    world.settings.kafka.group = strdup(group);
+    world.settings.kafka.dlq_suffix = strdup(suffix);
+    world.settings.kafka.exactly_once = true;
+    world.settings.consumers.transaction_timeout_us = 10000000;
+    world.settings.protections.producer_guard = true;
+    world.producer = producer_new(&world.settings);
+    world.parcels = parcels_new();
+    world.delivery = parcels_copy(world.parcels, span_of("ticket/1"), span_of("raw"), NULL);
+    world.ownership = (struct ownership){ .topic = span_of("commands"), .partition = 0 };
+    world.delivery->ownership = &world.ownership;
+    world.delivery->answer = ANSWER_EVENT;
+    world.delivery->event = strdup(event);
+    world.delivery->event_size = strlen(event);
+    strcpy(world.delivery->event_key, "ticket/1");
+    world.offsets = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(world.offsets, "commands", 0)->offset = 1;
+    world.group = rd_kafka_consumer_group_metadata_new("group");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    rd_kafka_consumer_group_metadata_destroy(world.group);
+    rd_kafka_topic_partition_list_destroy(world.offsets);
+    parcels_give_back(world.parcels, world.delivery);
+    parcels_free(world.parcels);
+    producer_free(world.producer);
+    free(world.settings.kafka.bootstrap);
+    free(world.settings.kafka.audit_topic);
+    free(world.settings.kafka.group);
+    free(world.settings.kafka.dlq_suffix);
+    rd_kafka_mock_cluster_destroy(world.cluster);
+    rd_kafka_destroy(world.host);
+    return 0;
+}
+
+static void open_it(const char *transactional_id)
+{
+    int64_t deadline_us = monotonic_us() + WAIT_US;
+    enum producer_result result;
+
+    do
+        result = producer_open(world.producer, transactional_id, 1000000);
+    while (result == PRODUCER_AGAIN && monotonic_us() < deadline_us);
+    assert_int_equal(result, PRODUCER_DONE);
+}
+
+static enum producer_result publish_one(void)
+{
+    enum producer_result result = producer_begin(world.producer);
+
+    if (result == PRODUCER_DONE)
+        result = producer_send_offsets(world.producer, world.offsets, world.group, monotonic_us() + WAIT_US);
+    if (result == PRODUCER_DONE)
+        result = producer_send(world.producer, world.delivery);
+    return result == PRODUCER_DONE ? producer_commit(world.producer, monotonic_us() + WAIT_US) : result;
+}
+
+static void events_and_dead_letters_are_published(void **state)
+{
+    (void)state;
+
+    open_it("id");
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+    world.delivery->answer = ANSWER_DEAD_LETTER;
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+    assert_false(producer_is_suspect(world.producer));
+}
+
+static void offsets_alone_are_published_too(void **state)
+{
+    (void)state;
+
+    open_it("id");
+    assert_int_equal(producer_begin(world.producer), PRODUCER_DONE);
+    assert_int_equal(producer_send_offsets(world.producer, world.offsets, world.group, monotonic_us() + WAIT_US),
+                     PRODUCER_DONE);
+    assert_int_equal(producer_commit(world.producer, monotonic_us() + WAIT_US), PRODUCER_DONE);
+}
+
+static void what_librdkafka_retries_is_no_failure(void **state)
+{
+    (void)state;
+
+    open_it("id");
+    rd_kafka_mock_push_request_errors(world.cluster, TXN_OFFSET_COMMIT, 1,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+}
+
+static void a_commit_whose_answer_was_lost_succeeds_and_leaves_it_suspect(void **state)
+{
+    (void)state;
+
+    open_it("id");
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+    assert_true(producer_is_suspect(world.producer));
+    world.settings.protections.producer_guard = false;
+    assert_false(producer_is_suspect(world.producer));
+}
+
+static void assert_broken_by(int api_key, rd_kafka_resp_err_t error)
+{
+    open_it("id");
+    rd_kafka_mock_push_request_errors(world.cluster, (int16_t)api_key, 1, error);
+    assert_int_equal(publish_one(), PRODUCER_BROKEN);
+    assert_true(strlen(producer_problem(world.producer)) > 0);
+    /* A new handle of the same id goes on. */
+    producer_close(world.producer);
+    open_it("id");
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+}
+
+static void a_generation_that_is_over_breaks_it(void **state)
+{
+    (void)state;
+    assert_broken_by(TXN_OFFSET_COMMIT, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION);
+}
+
+static void a_fenced_member_breaks_it(void **state)
+{
+    (void)state;
+    assert_broken_by(TXN_OFFSET_COMMIT, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID);
+}
+
+static void a_fenced_producer_breaks_it(void **state)
+{
+    (void)state;
+    assert_broken_by(END_TXN, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+}
+
+static void a_transaction_in_the_wrong_state_breaks_it(void **state)
+{
+    (void)state;
+    assert_broken_by(END_TXN, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE);
+}
+
+static void an_event_that_is_not_delivered_breaks_it(void **state)
+{
+    (void)state;
+    assert_broken_by(PRODUCE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+}
+
+static void a_deadline_that_passes_breaks_it(void **state)
+{
+    (void)state;
+
+    open_it("id");
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    assert_int_equal(producer_begin(world.producer), PRODUCER_DONE);
+    assert_int_equal(producer_send(world.producer, world.delivery), PRODUCER_DONE);
+    assert_int_equal(producer_commit(world.producer, monotonic_us() + 200000), PRODUCER_BROKEN);
+    assert_int_equal(producer_send_offsets(world.producer, world.offsets, world.group, monotonic_us() + 200000),
+                     PRODUCER_BROKEN);
+    rd_kafka_mock_broker_set_up(world.cluster, 1);
+}
+
+static void a_broker_that_is_not_ready_is_asked_again(void **state)
+{
+    (void)state;
+
+    rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_ID, 2,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    open_it("id");
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+}
+
+static void at_least_once_waits_for_the_delivery_reports(void **state)
+{
+    (void)state;
+
+    open_it(NULL);
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    assert_int_equal(publish_one(), PRODUCER_BROKEN);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(events_and_dead_letters_are_published),
+        TEST(offsets_alone_are_published_too),
+        TEST(what_librdkafka_retries_is_no_failure),
+        TEST(a_commit_whose_answer_was_lost_succeeds_and_leaves_it_suspect),
+        TEST(a_generation_that_is_over_breaks_it),
+        TEST(a_fenced_member_breaks_it),
+        TEST(a_fenced_producer_breaks_it),
+        TEST(a_transaction_in_the_wrong_state_breaks_it),
+        TEST(an_event_that_is_not_delivered_breaks_it),
+        TEST(a_deadline_that_passes_breaks_it),
+        TEST(a_broker_that_is_not_ready_is_asked_again),
+        TEST(at_least_once_waits_for_the_delivery_reports),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
