@@ -1,0 +1,167 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "worker/audit_compare.h"
+
+/* A record of one applied command, as the batch would have filled it. */
+static struct audit_record record_of(uint64_t number, int64_t offset, int64_t version, const char *aggregate)
+{
+    return (struct audit_record){
+        .event_id = { 1, number },
+        .kafka_offset = int_of(offset),
+        .changed_at = int_of(1000000000 + offset),
+        .version_from = int_of(version - 1),
+        .version_to = int_of(version),
+        .outcome = 1 + OUTCOME_APPLIED,
+        .operation = OPERATION_ESCALATION,
+        .aggregate = span_of(aggregate),
+        .command_source = SPAN_LITERAL("/test"),
+        .command_id = SPAN_LITERAL("c"),
+        .command_type = SPAN_LITERAL("ticket.escalate"),
+    };
+}
+
+static const char *see(struct audit_compare *compare, const struct audit_record *record)
+{
+    struct buffer event = BUFFER_EMPTY;
+    const char *fault;
+
+    audit_print_event(record, &event);
+    assert_true(audit_compare_event(compare, record->event_id, buffer_span(&event), record->changed_at.value, &fault));
+    buffer_done(&event);
+    return fault;
+}
+
+static enum audit_fit judge(struct audit_compare *compare, const struct audit_record *record, int64_t published)
+{
+    struct buffer event = BUFFER_EMPTY;
+    enum audit_fit fit = audit_compare_row(compare, record, published, &event);
+
+    buffer_done(&event);
+    return fit;
+}
+
+static void rows_and_events_that_are_the_same_fit(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+
+    (void)state;
+    for (uint64_t n = 1; n <= 5000; n++)
+    {
+        struct audit_record record = record_of(n, (int64_t)n, (int64_t)n, "ticket/1");
+        assert_null(see(compare, &record));
+    }
+    for (uint64_t n = 1; n <= 5000; n++)
+    {
+        struct audit_record record = record_of(n, (int64_t)n, (int64_t)n, "ticket/1");
+        assert_int_equal(judge(compare, &record, 10000), AUDIT_FITS);
+    }
+    struct audit_compare_counts counts = audit_compare_counts(compare);
+    assert_int_equal(counts.events, 5000);
+    assert_int_equal(counts.rows, 5000);
+    assert_int_equal(counts.holes + counts.doubles + counts.mismatches + counts.unknown + counts.reordered, 0);
+    audit_compare_free(compare);
+}
+
+static void a_row_below_published_without_an_event_is_a_hole(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record there = record_of(1, 5, 1, "ticket/1"), lost = record_of(2, 6, 2, "ticket/1");
+
+    (void)state;
+    see(compare, &there);
+    assert_int_equal(judge(compare, &lost, 7), AUDIT_HOLE);
+    assert_int_equal(audit_compare_counts(compare).holes, 1);
+    audit_compare_free(compare);
+}
+
+static void a_row_at_published_or_above_is_not_a_hole_yet(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record there = record_of(1, 5, 1, "ticket/1"), late = record_of(2, 6, 2, "ticket/1");
+
+    (void)state;
+    see(compare, &there);
+    assert_int_equal(judge(compare, &late, 6), AUDIT_NOT_YET);
+    assert_int_equal(audit_compare_counts(compare).holes, 0);
+    audit_compare_free(compare);
+}
+
+static void a_row_older_than_the_topic_is_not_a_hole(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record there = record_of(1, 50000, 2, "ticket/1"), old = record_of(2, 5, 1, "ticket/1");
+
+    (void)state;
+    see(compare, &there);
+    assert_int_equal(judge(compare, &old, 60000), AUDIT_TOO_OLD);
+    audit_compare_free(compare);
+}
+
+static void an_event_twice_is_a_double(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record record = record_of(1, 5, 1, "ticket/1");
+
+    (void)state;
+    assert_null(see(compare, &record));
+    assert_string_equal(see(compare, &record), "double");
+    assert_int_equal(audit_compare_counts(compare).doubles, 1);
+    audit_compare_free(compare);
+}
+
+static void an_event_with_other_bytes_is_a_mismatch(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record published = record_of(1, 5, 1, "ticket/1"), row = published;
+
+    (void)state;
+    row.reason = SPAN_LITERAL("not_found");
+    see(compare, &published);
+    assert_int_equal(judge(compare, &row, 10), AUDIT_MISMATCH);
+    assert_int_equal(audit_compare_counts(compare).mismatches, 1);
+    audit_compare_free(compare);
+}
+
+static void an_event_without_a_row_is_unknown(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record record = record_of(1, 5, 1, "ticket/1");
+
+    (void)state;
+    see(compare, &record);
+    assert_int_equal(audit_compare_counts(compare).unknown, 1);
+    audit_compare_free(compare);
+}
+
+static void an_older_version_behind_a_newer_one_is_out_of_order(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record first = record_of(1, 5, 3, "ticket/1"), second = record_of(2, 6, 2, "ticket/1"),
+                        other = record_of(3, 7, 1, "ticket/2");
+
+    (void)state;
+    assert_null(see(compare, &first));
+    assert_string_equal(see(compare, &second), "reordered");
+    assert_null(see(compare, &other));
+    audit_compare_free(compare);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_and_events_that_are_the_same_fit),
+        cmocka_unit_test(a_row_below_published_without_an_event_is_a_hole),
+        cmocka_unit_test(a_row_at_published_or_above_is_not_a_hole_yet),
+        cmocka_unit_test(a_row_older_than_the_topic_is_not_a_hole),
+        cmocka_unit_test(an_event_twice_is_a_double),
+        cmocka_unit_test(an_event_with_other_bytes_is_a_mismatch),
+        cmocka_unit_test(an_event_without_a_row_is_unknown),
+        cmocka_unit_test(an_older_version_behind_a_newer_one_is_out_of_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
