@@ -530,7 +530,11 @@ static void *publisher_main(void *owner)
         more = gather(publisher);
         publisher->gathering.answered = 0;
         if (more)
+        {
             publish(publisher);
+            if (publisher->settings->kafka.exactly_once)
+                gathering_rest(&publisher->gathering, monotonic_us());
+        }
         else if (open_producer(publisher) && publisher->taking_count == 0)
             complaint_end(&publisher->complaint);
         keep_house(publisher);

@@ -195,8 +195,8 @@ def test_p4_verify_finds_what_is_missing_on_the_topic(world, audit_row):
         world.database.execute("ALTER TABLE interlock.audit_event DISABLE TRIGGER ALL")
         world.database.execute(
             "INSERT INTO interlock.audit_event SELECT (r).* FROM (SELECT jsonb_populate_record(a, jsonb_build_object("
-            "'event_id', gen_random_uuid(), 'command_id', 'torn', 'fence', a.fence + 1)) r FROM interlock.audit_event a "
-            "WHERE aggregate = 'ticket/1' LIMIT 1) x")
+            "'event_id', gen_random_uuid(), 'command_id', 'torn', 'fence', a.fence + 1, 'changed_at', "
+            "a.changed_at + interval '1 ms')) r FROM interlock.audit_event a ORDER BY changed_at DESC LIMIT 1) x")
         world.database.execute("ALTER TABLE interlock.audit_event ENABLE TRIGGER ALL")
     done = world.verb("audit", "verify")
     assert (done.returncode == 0) == audit_row, done.stdout + done.stderr

@@ -363,6 +363,19 @@ static void changed_at_never_stands_still_or_goes_back(void **state)
                "FROM interlock.audit_event WHERE kafka_offset > 2) o");
 }
 
+static void changed_at_is_later_than_that_of_every_aggregate_it_changes(void **state)
+{
+    (void)state;
+    struct delivery *given[] = { world_create(1), world_create(2) };
+    world_run(given, 2);
+    world_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z' WHERE id = 2");
+    struct delivery *bulk =
+        world_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2],\"priority\":\"HIGH\"}");
+    world_run_one(bulk);
+    assert_event(bulk, "time", "\"2100-01-01T00:00:00.000001Z\"");
+    assert_sql("1", "SELECT count(DISTINCT modified_at) FROM interlock.ticket");
+}
+
 static void a_misrouted_command_is_applied_and_its_event_has_the_right_key(void **state)
 {
     (void)state;
@@ -405,6 +418,7 @@ int main(void)
         WORLD_TEST(expected_versions_are_refused_where_there_is_no_one_root),
         WORLD_TEST(counters_are_summed_over_the_batch_and_raise_no_version),
         WORLD_TEST(changed_at_never_stands_still_or_goes_back),
+        WORLD_TEST(changed_at_is_later_than_that_of_every_aggregate_it_changes),
         WORLD_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
         WORLD_TEST(the_longest_subject_is_the_key_of_its_event_whole),
     };

@@ -81,6 +81,21 @@ static void the_next_publication_begins_anew(void **state)
     assert_int_equal(gathering_due_us(&gathering, 0), 70000100);
 }
 
+static void behind_a_transaction_the_broker_gets_its_rest(void **state)
+{
+    struct gathering gathering = { 0 };
+    (void)state;
+
+    gathering_rest(&gathering, 1000000);
+    gathering_note(&gathering, 1000000, 1000500);
+    gathering.answered = 1;
+    assert_int_equal(gathering_due_us(&gathering, 0), 1000000 + GATHERING_REST_US);
+    gathering.answered = 0;
+    gathering_note(&gathering, 2000000, 2000500);
+    gathering.answered = 1;
+    assert_int_equal(gathering_due_us(&gathering, 0), 2000500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +106,7 @@ int main(void)
         cmocka_unit_test(enough_answers_are_published_at_once),
         cmocka_unit_test(the_wait_counts_from_the_first_answer_by_the_oldest),
         cmocka_unit_test(the_next_publication_begins_anew),
+        cmocka_unit_test(behind_a_transaction_the_broker_gets_its_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

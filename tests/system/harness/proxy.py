@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 
+PRODUCE = 0
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 
@@ -44,13 +45,15 @@ class Connection:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.answer_held = threading.Event()
         self.client_gone = False
+        self.asked = {}  # correlation id -> API key
         for target in (self.forward_requests, self.forward_answers):
             threading.Thread(target=target, daemon=True).start()
 
     def forward_requests(self):
         while (frame := read_frame(self.client)) is not None:
-            key = struct.unpack(">h", frame[4:6])[0]
-            if self.proxy.on_request(self, key, frame):
+            key, _, correlation = struct.unpack(">hhi", frame[4:12])
+            self.asked[correlation] = key
+            if self.proxy.watch is None or self.proxy.watch.on_request(self, key, frame):
                 self.to_broker(frame)
         if not self.client_gone:
             self.close()
@@ -60,6 +63,8 @@ class Connection:
             if self.client_gone:
                 self.answer_held.set()
                 continue
+            if self.proxy.watch is not None:
+                self.proxy.watch.on_answer(self.asked.pop(struct.unpack(">i", frame[4:8])[0], None))
             try:
                 self.client.sendall(frame.replace(*self.proxy.ports))
             except OSError:
@@ -88,11 +93,11 @@ class Connection:
 
 
 class Proxy:
-    """`on_request(connection, key, frame)`: true forwards the request. Without one, all are."""
+    """`watch.on_request(connection, key, frame)`: true forwards the request; `watch.on_answer(key)` is told of answers."""
 
-    def __init__(self, broker, on_request=lambda connection, key, frame: True):
+    def __init__(self, broker, watch=None):
         host, port = broker.rsplit(":", 1)
-        self.broker, self.on_request = (host, int(port)), on_request
+        self.broker, self.watch = (host, int(port)), watch
         self.listener = socket.create_server((host, 0))
         self.port = self.listener.getsockname()[1]
         self.ports = tuple(host.encode() + struct.pack(">i", each) for each in (int(port), self.port))
@@ -124,17 +129,17 @@ class LateEndTxn:
 
     def __init__(self, then):
         self.then = then
-        self.lock = threading.Lock()
-        self.armed = False
+        self.changed = threading.Condition()
+        self.armed = self.seen_again = False
         self.held = None
-        self.seen_again = False
+        self.produced, self.unanswered = 0, 0
         self.delivered = threading.Event()
 
     def arm(self):
         self.armed = True
 
-    def __call__(self, connection, key, frame):
-        with self.lock:
+    def on_request(self, connection, key, frame):
+        with self.changed:
             if not self.armed:
                 return True
             if key == END_TXN and self.held is None:
@@ -143,10 +148,22 @@ class LateEndTxn:
                 return False
             if key == END_TXN:
                 self.seen_again = True
-            if key == TXN_OFFSET_COMMIT and self.seen_again and not self.delivered.is_set():
-                old, late = self.held
-                old.to_broker(late)
-                old.answer_held.wait(10)
-                self.then()
-                self.delivered.set()
-            return True
+            if key == PRODUCE and self.seen_again:
+                self.produced += 1
+                self.unanswered += 1
+            if key != TXN_OFFSET_COMMIT or not self.seen_again or self.delivered.is_set():
+                return True
+            # Its events must be there before the old end comes; requests of other connections go on meanwhile.
+            self.changed.wait_for(lambda: self.produced and not self.unanswered, 10)
+            old, late = self.held
+        old.to_broker(late)
+        old.answer_held.wait(10)
+        self.then()
+        self.delivered.set()
+        return True
+
+    def on_answer(self, key):
+        with self.changed:
+            if key == PRODUCE and self.unanswered:
+                self.unanswered -= 1
+                self.changed.notify_all()
