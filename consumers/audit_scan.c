@@ -30,7 +30,8 @@ static rd_kafka_t *make_client(const struct settings *settings, struct buffer *r
 
     /* The end of a partition is told by an event: transaction markers stand behind its last message, so that no
      * offset of a message says it. */
-    if (conf && clients_set(conf, "enable.partition.eof", "true", reterr))
+    if (conf && clients_set(conf, "enable.partition.eof", "true", reterr) &&
+        clients_set(conf, "fetch.wait.max.ms", "10", reterr)) /* how long the broker keeps the end to itself */
         return clients_new(CLIENT_READER, conf, reterr);
     if (conf)
         rd_kafka_conf_destroy(conf);

@@ -226,7 +226,7 @@ enum page_answer
 };
 
 static enum page_answer search_page(struct ownership_books *books, const struct tenure *tenure, const PGresult *result,
-                                    int64_t *ret_highest, int64_t *ret_lowest)
+                                    int64_t *ret_highest, int64_t *ret_lowest, struct buffer *reterr)
 {
     int count = PQntuples(result);
     struct recorded_event *events = calloc((size_t)count + 1, sizeof(*events));
@@ -243,7 +243,7 @@ static enum page_answer search_page(struct ownership_books *books, const struct 
             .recorded_at_us = read_number(result, i, 2),
         };
     *ret_lowest = events[0].offset;
-    bool searched = books->find_published(books->owner, tenure, events, count, ret_highest);
+    bool searched = books->find_published(books->owner, tenure, events, count, ret_highest, reterr);
     free(events);
     if (!searched)
         return PAGE_FAILED;
@@ -264,9 +264,14 @@ static bool find_below(struct ownership_books *books, const struct tenure *tenur
         cleanup_result PGresult *result = run(books, recorded_sql, 3, values, stop);
         if (result == NULL)
             return false;
-        enum page_answer answer = search_page(books, tenure, result, &highest, &end);
+        struct buffer fault = BUFFER_EMPTY;
+        enum page_answer answer = search_page(books, tenure, result, &highest, &end, &fault);
+        buffer_add_byte(&fault, '\0');
         if (answer == PAGE_FAILED)
-            return again(books, "the audit topic could not be searched"), false;
+            again(books, buffer_failed(&fault) ? "out of memory" : fault.at);
+        buffer_done(&fault);
+        if (answer == PAGE_FAILED)
+            return false;
         if (answer == PAGE_FOUND || answer == PAGE_END)
             break;
     }

@@ -13,6 +13,7 @@
 
 #include "consumers/tenure.h"
 #include "worker/session.h"
+#include "workflows/buffer.h"
 
 struct ownership_books;
 
@@ -24,7 +25,7 @@ enum ownership_result
 
 /* PROTOCOL R1: of the audit events and dead letters that are recorded at or above `published` (positions of one
  * partition, ascending), which is the highest that a read_committed reader finds on its topic? -1: none. False: not
- * known. */
+ * known, and *reterr says why. */
 struct recorded_event
 {
     int64_t offset;
@@ -32,7 +33,7 @@ struct recorded_event
     int64_t recorded_at_us; /* Unix */
 };
 typedef bool ownership_find_published_fn(void *owner, const struct tenure *tenure, const struct recorded_event *events,
-                                         int count, int64_t *ret_highest);
+                                         int count, int64_t *ret_highest, struct buffer *reterr);
 
 struct ownership_books *ownership_new(const struct settings *settings, ownership_find_published_fn *find_published,
                                       void *owner);

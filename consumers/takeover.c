@@ -68,11 +68,10 @@ static bool on_dead_letter(void *owner, const struct audit_scanned *scanned)
 }
 
 static bool find_published(void *owner, const struct tenure *tenure, const struct recorded_event *events, int count,
-                           int64_t *ret_highest)
+                           int64_t *ret_highest, struct buffer *reterr)
 {
     struct takeover *takeover = owner;
     struct published_search search = { .tenure = tenure, .events = events, .count = count, .highest = -1 };
-    struct buffer fault = BUFFER_EMPTY;
     int64_t since_us = INT64_MAX;
     bool has_dead_letters = false;
     char topic[300];
@@ -85,11 +84,10 @@ static bool find_published(void *owner, const struct tenure *tenure, const struc
     since_us -= SCAN_MARGIN_US;
     const atomic_bool *stop = &tenure->revoked;
     bool read = audit_scan(takeover->settings, takeover->settings->kafka.audit_topic, since_us, stop, on_event, &search,
-                           &fault);
+                           reterr);
     snprintf(topic, sizeof(topic), "%s%s", tenure->topic, takeover->settings->kafka.dlq_suffix);
     if (read && has_dead_letters)
-        read = audit_scan(takeover->settings, topic, since_us, stop, on_dead_letter, &search, &fault);
-    buffer_done(&fault);
+        read = audit_scan(takeover->settings, topic, since_us, stop, on_dead_letter, &search, reterr);
     *ret_highest = search.highest;
     return read;
 }

@@ -82,6 +82,8 @@ static void take_due(struct lane *lane, int64_t now_us)
             while (!hold_put(lane->hold, followers, now_us))
                 lane_pause(lane, LANE_PROBE_US);
         }
+        /* One turn at a time: between two of them the other keys have a batch, however many wait for theirs. */
+        return;
     }
 }
 

@@ -290,6 +290,69 @@ static void a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again(void **s
     assert_sql("1", "SELECT count(*) FROM interlock.inbox WHERE kafka_offset = 1");
 }
 
+/* --- all of it at once ----------------------------------------------------------------------------------------- */
+
+static atomic_bool stormy;
+
+static void *kill_sessions(void *other)
+{
+    while (atomic_load(&stormy))
+    {
+        world_ask_on(other,
+                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
+                     "application_name LIKE 'lane-%%' ORDER BY random() LIMIT 1");
+        world_ask_on(other, "SELECT pg_sleep(0.03)");
+    }
+    return NULL;
+}
+
+/* Commands of ten tickets under keys of no meaning, so that four lanes meet at the rows, and sessions that die at any
+ * moment, also while their COMMIT is out. */
+static void every_command_counts_once_whatever_becomes_of_the_sessions(void **state)
+{
+    enum
+    {
+        COUNT = 1500,
+        TICKETS = 10,
+    };
+    static struct delivery *given[COUNT];
+    struct delivery *created[TICKETS];
+    pthread_t thread;
+    unsigned seed = 7;
+    (void)state;
+    for (int i = 0; i < TICKETS; i++)
+        created[i] = world_create(1 + i);
+    world_run(created, TICKETS);
+    for (int i = 0; i < COUNT; i++)
+    {
+        char key[16], id[16], data[64];
+        snprintf(key, sizeof(key), "key-%d", rand_r(&seed) % 40);
+        snprintf(id, sizeof(id), "e-%d", i);
+        snprintf(data, sizeof(data), "{\"ticket_id\":%d}", 1 + i % TICKETS);
+        given[i] = i % 10 == 9 ? world_duplicate(given[rand_r(&seed) % i])
+                               : world_command(key, id, "ticket.escalate", "", data);
+    }
+    PGconn *other = world_session();
+    world.settings.worker.lanes = 4;
+    world.settings.worker.batch_max = 40;
+    int64_t reconnects = metrics_get(METRIC_RECONNECTS);
+    atomic_store(&stormy, true);
+    assert_int_equal(pthread_create(&thread, NULL, kill_sessions, other), 0);
+    world_run_in_pool(given, COUNT);
+    atomic_store(&stormy, false);
+    pthread_join(thread, NULL);
+    PQfinish(other);
+    assert_true(metrics_get(METRIC_RECONNECTS) > reconnects);
+    assert_sql("1350", "SELECT sum(level) FROM interlock.ticket");
+    assert_sql("1360 1360",
+               "SELECT (SELECT count(*) FROM interlock.inbox) || ' ' || (SELECT count(DISTINCT event_id) FROM "
+               "interlock.audit_event)");
+    assert_sql("1360", "SELECT count(*) FROM interlock.audit_event");
+    assert_sql("0",
+               "SELECT count(*) FROM (SELECT version_from, lag(version_to, 1, 0::bigint) OVER (PARTITION BY aggregate "
+               "ORDER BY version_to) AS before FROM interlock.audit_event) v WHERE version_from <> before");
+}
+
 /* --- faults of ours -------------------------------------------------------------------------------------------- */
 
 static void a_missing_table_rejects_nobody(void **state)
@@ -363,6 +426,7 @@ int main(void)
         WORLD_TEST(the_pool_gets_over_a_killed_session),
         WORLD_TEST(a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers),
         WORLD_TEST(a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again),
+        WORLD_TEST(every_command_counts_once_whatever_becomes_of_the_sessions),
         WORLD_TEST(a_missing_table_rejects_nobody),
         WORLD_TEST(a_table_that_somebody_alters_is_waited_for),
         WORLD_TEST(a_word_that_the_program_does_not_know_stays_as_it_is),

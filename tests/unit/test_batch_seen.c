@@ -244,6 +244,27 @@ static void a_rewind_of_another_partition_says_nothing(void **state)
     assert_same_event(first, again);
 }
 
+/* A topic made anew has other commands at the positions of the old one's: each is answered by its own record. */
+static void two_commands_that_had_one_position_are_told_apart(void **state)
+{
+    (void)state;
+    world_run_one(world_create(7));
+    struct delivery *old = world_escalate(7, "e-old");
+    world_run_one(old);
+    world_take_over(0);
+    world.next_offset[0] = old->offset;
+    struct delivery *young = world_escalate(7, "e-young");
+    world_run_one(young);
+    assert_outcome(young, "applied");
+    assert_int_equal(young->offset, old->offset);
+    world_take_over(0);
+    struct delivery *again[] = { world_again(old), world_again(young) };
+    world_run(again, 2);
+    assert_same_event(old, again[0]);
+    assert_same_event(young, again[1]);
+    assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
+}
+
 /* --- dead letters ---------------------------------------------------------------------------------------------- */
 
 static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
@@ -429,6 +450,7 @@ int main(void)
         WORLD_TEST(the_same_words_in_another_order_are_the_same_body),
         WORLD_TEST(a_rewind_says_what_was_published),
         WORLD_TEST(a_rewind_of_another_partition_says_nothing),
+        WORLD_TEST(two_commands_that_had_one_position_are_told_apart),
         WORLD_TEST(what_cannot_be_read_becomes_a_dead_letter_once),
         WORLD_TEST(dead_letters_do_not_touch_their_neighbours),
         WORLD_TEST(a_lost_partition_has_no_effect_and_the_others_go_on),

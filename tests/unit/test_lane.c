@@ -144,6 +144,43 @@ static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
     fake_assert_order();
 }
 
+/* Whoever holds many rows for long must not stop the lane: between two turns the other keys have a batch. */
+static void many_turns_leave_room_for_what_is_new(void **state)
+{
+    enum
+    {
+        BUSY = 20,
+        RUNS_MAX = 20000,
+    };
+    static struct fake_run runs[RUNS_MAX];
+    (void)state;
+    begin_lane(10);
+    for (uint64_t key = 1; key <= BUSY; key++)
+    {
+        struct delivery *delivery = fake_delivery(key);
+        fake_fate(delivery)->busy = fake_fate(delivery)->waits_in_vain = FAKE_FOR_EVER;
+        submit(&delivery, 1);
+    }
+    /* A turn of key 1 stands still until all the others are due for theirs. */
+    int64_t until_us = monotonic_us() + 4 * fake_settings()->locks[0].wait_us;
+    while (monotonic_us() < until_us)
+        sched_yield();
+    fake_close_gate(1);
+    fake_await_at_gate(1);
+    until_us = monotonic_us() + 4 * fake_settings()->locks[0].wait_us;
+    while (monotonic_us() < until_us)
+        sched_yield();
+    struct delivery *young = fake_delivery(3000);
+    submit(&young, 1);
+    int before = fake_runs(runs, RUNS_MAX);
+    fake_open_gate();
+    fake_await_completed(1);
+    int count = fake_runs(runs, RUNS_MAX), turns = 0;
+    for (int i = before; i < count && runs[i].first_key != 3000; i++)
+        turns += runs[i].waiting;
+    assert_true(turns <= 2);
+}
+
 static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **state)
 {
     struct delivery *given[3];
@@ -449,6 +486,7 @@ int main(void)
         LANE_TEST(what_comes_after_a_held_one_waits_behind_it),
         LANE_TEST(a_command_past_its_longest_wait_has_a_turn_alone),
         LANE_TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
+        LANE_TEST(many_turns_leave_room_for_what_is_new),
         LANE_TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
         LANE_TEST(a_failed_batch_runs_again_in_halves_in_order_then_alone),
         LANE_TEST(two_culprits_of_one_batch_are_both_found),

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@ enum
 {
     CELLS_MAX = 64,
     EXIT_FORCED = 2,
+    ARENAS = 2, /* of malloc: more cost 10 to 20 MiB of resident memory under a backlog and save no time (measured) */
 };
 
 static const int64_t ROUND_US = 1000000;       /* of the main loop, without anything happening */
@@ -286,6 +288,7 @@ int verb_run(struct invocation *invocation)
         return 1;
     if (invocation->argc > 1)
         return verb_usage_error(usage, "run: unexpected %s", invocation->argv[1]);
+    mallopt(M_ARENA_MAX, ARENAS);
     run.signals = open_signals();
     run.slot = slot_new(run.settings);
     if (run.signals < 0 || run.slot == NULL)

@@ -125,21 +125,23 @@ class Proxy:
 class LateEndTxn:
     """Holds the end of one transaction back, lets the client believe that its connection broke (it sends it again, and
     the broker is content), and delivers the old one in the middle of the next transaction: between its events and its
-    offsets. `then` is called right after that, before the offsets go on."""
+    offsets, whichever come first. `then` is called right after that, before the other half goes on."""
+
+    HALVES = (PRODUCE, TXN_OFFSET_COMMIT)
 
     def __init__(self, then):
         self.then = then
-        self.changed = threading.Condition()
+        self.lock = threading.Lock()
         self.armed = self.seen_again = False
         self.held = None
-        self.produced, self.unanswered = 0, 0
+        self.answered = set()
         self.delivered = threading.Event()
 
     def arm(self):
         self.armed = True
 
     def on_request(self, connection, key, frame):
-        with self.changed:
+        with self.lock:
             if not self.armed:
                 return True
             if key == END_TXN and self.held is None:
@@ -148,22 +150,16 @@ class LateEndTxn:
                 return False
             if key == END_TXN:
                 self.seen_again = True
-            if key == PRODUCE and self.seen_again:
-                self.produced += 1
-                self.unanswered += 1
-            if key != TXN_OFFSET_COMMIT or not self.seen_again or self.delivered.is_set():
+            half_way = key in self.HALVES and self.answered - {key}
+            if not half_way or self.delivered.is_set():
                 return True
-            # Its events must be there before the old end comes; requests of other connections go on meanwhile.
-            self.changed.wait_for(lambda: self.produced and not self.unanswered, 10)
             old, late = self.held
-        old.to_broker(late)
-        old.answer_held.wait(10)
-        self.then()
-        self.delivered.set()
-        return True
+            old.to_broker(late)
+            old.answer_held.wait(10)
+            self.then()
+            self.delivered.set()
+            return False
 
     def on_answer(self, key):
-        with self.changed:
-            if key == PRODUCE and self.unanswered:
-                self.unanswered -= 1
-                self.changed.notify_all()
+        if self.seen_again and key in self.HALVES:
+            self.answered.add(key)
