@@ -1,4 +1,5 @@
-/* Metrics: every number that /metrics shows, each named once in this table (names: notes/features.md 4, Prometheus units).
+/* Metrics: every number that /metrics shows, each named once in this table (names: notes/features.md 4, Prometheus
+ * units).
  *
  * Threads    any; counters and gauges are relaxed atomics. Writers: whoever counts. Reader: the HTTP thread.
  */
@@ -11,32 +12,33 @@
 
 /* X(symbol, kind, name, help); kind: COUNTER, GAUGE, COUNTER_US (summed microseconds, shown as seconds) */
 #define METRICS(X)                                                                                                     \
-    X(RECEIVED, COUNTER, "interlock_messages_received_total", "Messages read from the command topics.")                 \
-    X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.")              \
-    X(DEDUPE_HITS, COUNTER, "interlock_dedupe_hits_total", "Commands seen again.")                                      \
-    X(DEAD_LETTERS, COUNTER, "interlock_dlq_total", "Messages that could not be read as a command.")                    \
-    X(BATCHES, COUNTER, "interlock_batches_total", "Transactions committed in PostgreSQL.")                             \
-    X(BATCH_COMMANDS, COUNTER, "interlock_batch_commands_total", "Commands in committed transactions.")                 \
-    X(BATCH_SPLITS, COUNTER, "interlock_batch_splits_total", "Batches run again in halves.")                            \
-    X(BATCH_RETRIES, COUNTER, "interlock_batch_retries_total", "Batches run again whole.")                              \
-    X(BUSY, COUNTER, "interlock_busy_rows_total", "Commands held back because somebody else holds a row.")              \
-    X(LOCK_REFUSED, COUNTER, "interlock_lock_refused_total", "Redis locks held by another.")                            \
-    X(LOCK_DEGRADED, COUNTER, "interlock_lock_degraded_total", "Batches that went on without Redis.")                   \
-    X(LOCK_WAIT, COUNTER_US, "interlock_lock_wait_seconds_total", "Time spent in the Redis lock script.")               \
-    X(TRANSACTION_TIME, COUNTER_US, "interlock_transaction_seconds_total", "Time spent in PostgreSQL transactions.")    \
-    X(FENCE_REJECTIONS, COUNTER, "interlock_fence_rejections_total", "Batches refused by the partition fence.")         \
-    X(DEFECT_CHECKS, COUNTER, "interlock_check_defects_total", "CHECK constraints met in PostgreSQL (a defect here).")  \
-    X(RECONNECTS, COUNTER, "interlock_database_reconnects_total", "New PostgreSQL sessions after a lost one.")          \
-    X(EVENTS, COUNTER, "interlock_events_published_total", "Audit events published.")                                   \
-    X(PUBLICATIONS, COUNTER, "interlock_publications_total", "Kafka transactions (or offset commits) that ended well.") \
-    X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.")                            \
-    X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")         \
-    X(REBALANCES, COUNTER, "interlock_rebalances_total", "Assignments received.")                                       \
-    X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.")         \
-    X(IN_FLIGHT, GAUGE, "interlock_inflight", "Messages received and not yet published.")                               \
-    X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Their bytes.")                                               \
-    X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.")                                           \
-    X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.")                                          \
+    X(RECEIVED, COUNTER, "interlock_messages_received_total", "Messages read from the command topics.")                \
+    X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.")             \
+    X(DEDUPE_HITS, COUNTER, "interlock_dedupe_hits_total", "Commands seen again.")                                     \
+    X(DEAD_LETTERS, COUNTER, "interlock_dlq_total", "Messages that could not be read as a command.")                   \
+    X(BATCHES, COUNTER, "interlock_batches_total", "Transactions committed in PostgreSQL.")                            \
+    X(BATCH_COMMANDS, COUNTER, "interlock_batch_commands_total", "Commands in committed transactions.")                \
+    X(BATCH_SPLITS, COUNTER, "interlock_batch_splits_total", "Batches run again in halves.")                           \
+    X(BATCH_RETRIES, COUNTER, "interlock_batch_retries_total", "Batches run again whole.")                             \
+    X(BUSY, COUNTER, "interlock_busy_rows_total", "Commands held back because somebody else holds a row.")             \
+    X(LOCK_REFUSED, COUNTER, "interlock_lock_refused_total", "Redis locks held by another.")                           \
+    X(LOCK_DEGRADED, COUNTER, "interlock_lock_degraded_total", "Batches that went on without Redis.")                  \
+    X(LOCK_WAIT, COUNTER_US, "interlock_lock_wait_seconds_total", "Time spent in the Redis lock script.")              \
+    X(TRANSACTION_TIME, COUNTER_US, "interlock_transaction_seconds_total", "Time spent in PostgreSQL transactions.")   \
+    X(FENCE_REJECTIONS, COUNTER, "interlock_fence_rejections_total", "Batches refused by the partition fence.")        \
+    X(DEFECT_CHECKS, COUNTER, "interlock_check_defects_total", "CHECK constraints met in PostgreSQL (a defect here).") \
+    X(RECONNECTS, COUNTER, "interlock_database_reconnects_total", "New PostgreSQL sessions after a lost one.")         \
+    X(EVENTS, COUNTER, "interlock_events_published_total", "Audit events published.")                                  \
+    X(PUBLICATIONS, COUNTER, "interlock_publications_total",                                                           \
+      "Kafka transactions (or offset commits) that ended well.")                                                       \
+    X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.")                           \
+    X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")        \
+    X(REBALANCES, COUNTER, "interlock_rebalances_total", "Assignments received.")                                      \
+    X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.")        \
+    X(IN_FLIGHT, GAUGE, "interlock_inflight", "Messages received and not yet published.")                              \
+    X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Their bytes.")                                              \
+    X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.")                                          \
+    X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.")                                         \
     X(PAUSED, GAUGE, "interlock_partitions_paused", "Partitions paused for back-pressure.")
 
 enum metric
@@ -44,7 +46,7 @@ enum metric
 #define X(symbol, kind, name, help) METRIC_##symbol,
     METRICS(X)
 #undef X
-        METRIC__COUNT,
+    METRIC__COUNT,
 };
 
 void metrics_add(enum metric metric, int64_t value);

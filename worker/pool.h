@@ -16,8 +16,8 @@ struct pool;
 struct pool_options
 {
     const struct settings *settings;
-    int cell;                   /* number of the cell, for thread names and lock values */
-    const char *lock_owner;     /* PROTOCOL L2: "group/slot/nonce/cell"; the lane is appended */
+    int cell;               /* number of the cell, for thread names and lock values */
+    const char *lock_owner; /* PROTOCOL L2: "group/slot/nonce/cell"; the lane is appended */
     delivery_decode_fn *decode;
     /* Receives a chain (by `next`) of answered deliveries. Called on lane threads; must be quick. */
     void (*complete)(void *owner, struct delivery *chain);

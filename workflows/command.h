@@ -33,8 +33,8 @@ struct command
     const struct workflow *workflow; /* NULL: unknown type */
     struct document document;        /* of the data */
     const struct node *data;         /* root of the data, or NULL */
-    void *parameters;                /* the workflow's struct, decoded by its table; valid when refusal is REASON_NONE */
-    struct aggregate aggregate;      /* kind AGGREGATE_NONE where it cannot be told before the rows are decided */
+    void *parameters;           /* the workflow's struct, decoded by its table; valid when refusal is REASON_NONE */
+    struct aggregate aggregate; /* kind AGGREGATE_NONE where it cannot be told before the rows are decided */
 
     /* A command that was readable but is wrong is refused before any row is looked at. `refusal_metadata` is JSON
      * text: {"parameter":"/level","message":"..."} */

@@ -39,7 +39,7 @@ enum outcome
 #define X(name, text) OUTCOME_##name,
     OUTCOMES(X)
 #undef X
-        OUTCOME__COUNT,
+    OUTCOME__COUNT,
 };
 
 enum operation
@@ -48,7 +48,7 @@ enum operation
 #define X(name) OPERATION_##name,
     OPERATIONS(X)
 #undef X
-        OPERATION__COUNT,
+    OPERATION__COUNT,
 };
 
 enum reason
@@ -57,7 +57,7 @@ enum reason
 #define X(name, text) REASON_##name,
     REASONS(X)
 #undef X
-        REASON__COUNT,
+    REASON__COUNT,
 };
 
 const char *outcome_name(enum outcome outcome);

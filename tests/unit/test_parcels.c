@@ -1,0 +1,149 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "consumers/parcels.h"
+
+static struct parcels *parcels;
+
+static int set_up(void **state)
+{
+    (void)state;
+    parcels = parcels_new();
+    return parcels ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    parcels_free(parcels);
+    return 0;
+}
+
+static void the_bytes_are_copies(void **state)
+{
+    char key[] = "ticket/1", value[] = "value";
+    (void)state;
+
+    struct delivery *delivery = parcels_copy(parcels, span_of(key), span_of(value), NULL);
+    memset(key, 'x', sizeof(key));
+    memset(value, 'x', sizeof(value));
+    assert_true(span_is(delivery->key, "ticket/1"));
+    assert_true(span_is(delivery->value, "value"));
+    assert_int_equal(parcel_size(delivery), 13);
+    parcels_give_back(parcels, delivery);
+}
+
+static void nothing_and_empty_are_told_apart(void **state)
+{
+    (void)state;
+
+    struct delivery *nothing = parcels_copy(parcels, SPAN_NULL, SPAN_NULL, NULL);
+    struct delivery *empty = parcels_copy(parcels, SPAN_LITERAL(""), SPAN_LITERAL(""), NULL);
+    assert_null(nothing->key.at);
+    assert_null(nothing->value.at);
+    assert_non_null(empty->key.at);
+    assert_non_null(empty->value.at);
+    parcels_give_back(parcels, nothing);
+    parcels_give_back(parcels, empty);
+}
+
+static void a_large_message_has_memory_of_its_own(void **state)
+{
+    enum
+    {
+        SIZE = 1000000,
+    };
+    char *value = malloc(SIZE);
+    (void)state;
+
+    memset(value, 'v', SIZE);
+    struct delivery *delivery = parcels_copy(parcels, span_of("k"), (struct span){ value, SIZE }, NULL);
+    assert_int_equal(delivery->value.size, SIZE);
+    assert_memory_equal(delivery->value.at, value, SIZE);
+    parcels_give_back(parcels, delivery);
+    free(value);
+}
+
+static void headers_come_back_as_they_were(void **state)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(4);
+    struct span name, value;
+    size_t cursor = 0;
+    (void)state;
+
+    rd_kafka_header_add(headers, "ce_id", -1, "1", 1);
+    rd_kafka_header_add(headers, "none", -1, NULL, 0);
+    rd_kafka_header_add(headers, "empty", -1, "", 0);
+    rd_kafka_header_add(headers, "ce_id", -1, "22", 2);
+    struct delivery *delivery = parcels_copy(parcels, span_of("k"), span_of("v"), headers);
+    rd_kafka_headers_destroy(headers);
+    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(span_is(name, "ce_id") && span_is(value, "1"));
+    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(span_is(name, "none") && value.at == NULL);
+    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(span_is(name, "empty") && value.size == 0);
+    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_false(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(span_is(parcel_header_last(delivery, "ce_id"), "22"));
+    assert_null(parcel_header_last(delivery, "ce_type").at);
+    parcels_give_back(parcels, delivery);
+}
+
+static void what_was_given_back_is_used_again_and_clean(void **state)
+{
+    (void)state;
+
+    for (int i = 0; i < 10000; i++)
+    {
+        struct delivery *first = parcels_copy(parcels, span_of("a"), span_of("b"), NULL);
+        struct delivery *second = parcels_copy(parcels, span_of("c"), span_of("d"), NULL);
+        assert_null(first->event);
+        assert_int_equal(first->attempts, 0);
+        assert_int_equal(first->held_since_us, 0);
+        assert_string_equal(first->event_key, "");
+        assert_string_equal(first->dead_message, "");
+        first->event = malloc(10);
+        first->attempts = 7;
+        first->held_since_us = 9;
+        strcpy(first->event_key, "key");
+        strcpy(first->dead_message, "message");
+        first->next = second;
+        parcels_give_back(parcels, first);
+    }
+}
+
+static void equal_keys_have_one_lane(void **state)
+{
+    (void)state;
+
+    struct delivery *first = parcels_copy(parcels, span_of("ticket/1"), span_of("a"), NULL);
+    struct delivery *second = parcels_copy(parcels, span_of("ticket/1"), span_of("b"), NULL);
+    struct delivery *other = parcels_copy(parcels, span_of("ticket/2"), span_of("b"), NULL);
+    assert_true(first->lane_hash == second->lane_hash);
+    assert_true(first->lane_hash != other->lane_hash);
+    parcels_give_back(parcels, first);
+    parcels_give_back(parcels, second);
+    parcels_give_back(parcels, other);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_bytes_are_copies),
+        TEST(nothing_and_empty_are_told_apart),
+        TEST(a_large_message_has_memory_of_its_own),
+        TEST(headers_come_back_as_they_were),
+        TEST(what_was_given_back_is_used_again_and_clean),
+        TEST(equal_keys_have_one_lane),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
