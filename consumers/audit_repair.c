@@ -65,10 +65,11 @@ bool audit_repair_publish(struct audit_repair *repair, const char *key, struct s
     if (repair->open == 0 && !is_good(rd_kafka_begin_transaction(repair->producer), reterr))
         return false;
     repair->open++;
+    void *key_or_none = key[0] ? clients_copied(key) : NULL;
     rd_kafka_resp_err_t error =
         rd_kafka_producev(repair->producer, RD_KAFKA_V_TOPIC(repair->settings->kafka.audit_topic),
-                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key[0] ? key : NULL, strlen(key)),
-                          RD_KAFKA_V_VALUE((void *)(uintptr_t)event.at, event.size),
+                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key_or_none, strlen(key)),
+                          RD_KAFKA_V_VALUE(clients_copied(event.at), event.size),
                           RD_KAFKA_V_HEADER("content-type", "application/cloudevents+json", -1), RD_KAFKA_V_END);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
     {

@@ -35,6 +35,17 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
  * issues 4674 and 4486) is left to a thread of its own; false then. NULL is fine. */
 bool clients_destroy(rd_kafka_t *client, int64_t wait_us);
 
+/* librdkafka's producev takes `void *` for keys and values that it only copies (RD_KAFKA_MSG_F_COPY). */
+static inline void *clients_copied(const char *at)
+{
+    union
+    {
+        const char *in;
+        void *out;
+    } without_const = { at };
+    return without_const.out;
+}
+
 /* A text setting of a handle's conf, for limits that are librdkafka's own. */
 int64_t clients_number(const rd_kafka_conf_t *conf, const char *name, int64_t otherwise);
 

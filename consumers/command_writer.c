@@ -71,7 +71,7 @@ bool command_writer_send(struct command_writer *writer, struct span key, struct 
     {
         rd_kafka_resp_err_t error = rd_kafka_producev(
             writer->producer, RD_KAFKA_V_TOPIC(writer->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_KEY(key.at, key.size), RD_KAFKA_V_VALUE((void *)(uintptr_t)value.at, value.size),
+            RD_KAFKA_V_KEY(clients_copied(key.at), key.size), RD_KAFKA_V_VALUE(clients_copied(value.at), value.size),
             RD_KAFKA_V_HEADER("content-type", "application/cloudevents+json", -1), RD_KAFKA_V_END);
         if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         {

@@ -140,11 +140,6 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
     }
 }
 
-static void absorb_answered(struct publisher *publisher)
-{
-    absorb(publisher, handover_wait(publisher->handover, 0, NULL));
-}
-
 /* Waits until something is answered, or somebody wants something (false), or the time is over. */
 static bool pause_once(struct publisher *publisher, int64_t pause_us)
 {
@@ -245,13 +240,18 @@ static void settle_part(struct publisher *publisher, int index)
     publication_release(&publisher->publication, index, publisher->options.parcels);
 }
 
+static void tell_settled(struct publisher *publisher)
+{
+    publisher->unraised = true;
+    publisher->options.wake(publisher->options.owner, false);
+}
+
 static void settle_all(struct publisher *publisher)
 {
     while (publisher->publication.count > 0)
         settle_part(publisher, publisher->publication.count - 1);
     metrics_add(METRIC_PUBLICATIONS, 1);
-    publisher->unraised = true;
-    publisher->options.wake(publisher->options.owner, false);
+    tell_settled(publisher);
 }
 
 /* After an unclear end: parts whose offset Kafka has are done (PROTOCOL K3). False: not known yet. */
@@ -269,7 +269,9 @@ static bool settle_reached(struct publisher *publisher)
             settle_part(publisher, i);
     }
     rd_kafka_topic_partition_list_destroy(offsets);
-    if (!known)
+    if (known)
+        tell_settled(publisher);
+    else
         complaint_make(&publisher->complaint, "publisher", takeover_problem(publisher->takeover));
     publisher->unclear = !known;
     return known;
@@ -345,18 +347,6 @@ static void keep_tenure(struct publisher *publisher, struct tenure *tenure)
     atomic_store_explicit(&tenure->state, TENURE_TAKEN, memory_order_release);
 }
 
-static int drop_revoked(struct tenure **asked, int count)
-{
-    int left = 0;
-
-    for (int i = 0; i < count; i++)
-        if (tenure_is_revoked(asked[i]))
-            tenure_drop(asked[i], 1);
-        else
-            asked[left++] = asked[i];
-    return left;
-}
-
 static void ask_more(struct publisher *publisher, struct tenure *const *asked, int count)
 {
     size_t needed = (size_t)(publisher->taking_count + count) * sizeof(struct tenure *);
@@ -373,7 +363,7 @@ static void ask_more(struct publisher *publisher, struct tenure *const *asked, i
  * committed offsets mean anything. What is left is tried again after a pause, while the others go on. */
 static void take_over(struct publisher *publisher)
 {
-    int count = publisher->taking_count = drop_revoked(publisher->taking, publisher->taking_count);
+    int count = publisher->taking_count = tenure_drop_revoked(publisher->taking, publisher->taking_count);
 
     if (count == 0 || monotonic_us() < publisher->next_round_us)
         return;
@@ -445,7 +435,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
 {
     for (;;)
     {
-        absorb_answered(publisher);
+        absorb(publisher, handover_wait(publisher->handover, 0, NULL));
         sweep(publisher);
         if (!gather(publisher))
             break;
@@ -593,7 +583,7 @@ void publisher_free(struct publisher *publisher)
     for (int i = publisher->publication.count - 1; i >= 0; i--)
         publication_release(&publisher->publication, i, publisher->options.parcels);
     publication_done(&publisher->publication);
-    absorb_answered(publisher);
+    absorb(publisher, handover_wait(publisher->handover, 0, NULL));
     end_tenures(publisher);
     for (int i = 0; i < publisher->taking_count; i++)
         tenure_drop(publisher->taking[i], 1);

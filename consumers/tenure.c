@@ -47,3 +47,15 @@ void tenure_drop(struct tenure *tenure, int count)
     watermark_done(&tenure->watermark);
     free(tenure);
 }
+
+int tenure_drop_revoked(struct tenure **tenures, int count)
+{
+    int left = 0;
+
+    for (int i = 0; i < count; i++)
+        if (tenure_is_revoked(tenures[i]))
+            tenure_drop(tenures[i], 1);
+        else
+            tenures[left++] = tenures[i];
+    return left;
+}

@@ -59,6 +59,9 @@ struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch);
 struct tenure *tenure_hold(struct tenure *tenure, int count); /* further references */
 void tenure_drop(struct tenure *tenure, int count);           /* gives references back */
 
+/* Drops one reference of each that was revoked and takes it out of the list; returns how many are left. */
+int tenure_drop_revoked(struct tenure **tenures, int count);
+
 static inline struct tenure *tenure_of(const struct delivery *delivery)
 {
     return delivery->ownership->slot;

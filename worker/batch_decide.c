@@ -1,6 +1,7 @@
 /* Deciding: every command of the batch in C, one after another on the same rows, no I/O (PROTOCOL B3). What a workflow
  * leaves to the engine is here: not_found, expectedversion, versions, authors, times, the audit record (PROTOCOL B7,
  * B9). */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "worker/batch.h"
@@ -80,6 +81,7 @@ static struct span status_field(const struct entity *entity, const void *content
 static void record_change(struct audit_record *record, const struct entity *entity, const void *before,
                           const void *after)
 {
+    assert(entity != NULL);
     record->version_from = before ? person_field(entity, entity->version, before) : int_of(0);
     record->version_to = person_field(entity, entity->version, after);
     record->status_old = status_field(entity, before);

@@ -295,7 +295,7 @@ static void settle_absent(struct batch *batch)
 /* (a) alone came back short: (b) in a round trip of its own. */
 static bool look_for_missing(struct batch *batch)
 {
-    int place[ENTITIES_MAX];
+    int place[ENTITIES_MAX] = { 0 };
     int sent = 0;
 
     for (int e = 0; entities[e]; e++)

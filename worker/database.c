@@ -125,7 +125,11 @@ bool database_is_tagged(const struct database *database, int index, const char *
 /* What is copied may go into an event: it stays valid UTF-8 where it is cut, and on one line. */
 static void copy_text(char *into, size_t size, const char *text)
 {
-    size_t at = 0, left = text ? strlen(text) : 0;
+    size_t at = 0;
+
+    if (text == NULL)
+        text = "";
+    size_t left = strlen(text);
 
     while (left > 0)
     {
@@ -160,7 +164,7 @@ static bool fail_session(struct database *database, const char *message)
 
 static bool fail_connection(struct database *database)
 {
-    char message[160];
+    char message[160] = "";
     copy_text(message, sizeof(message), PQerrorMessage(database->connection));
     return fail_session(database, message);
 }
