@@ -10,10 +10,13 @@ from harness.commands import append, command, create_job, create_ticket, escalat
 from harness.waiting import until
 
 
-@pytest.fixture(params=["redis", "no redis"])
+WAYS = {"redis": {}, "no redis": {"redis_enabled": "false"}, "two cells": {"consumers_count": "2"}}
+
+
+@pytest.fixture(params=WAYS)
 def pair(request, world):
     """A world with two workers that both own partitions."""
-    settings = {} if request.param == "redis" else {"redis_enabled": "false"}
+    settings = WAYS[request.param]
     world.worker(**settings)
     world.worker(**settings)
     until("both own partitions", lambda: all(each.metric("interlock_partitions_assigned") > 0 for each in world.workers))

@@ -1,5 +1,6 @@
 """What bad input gets: its outcome, one event or one dead letter, and neighbours that notice nothing."""
 
+import hashlib
 import itertools
 import json
 import re
@@ -116,6 +117,20 @@ def test_headers_that_a_dead_letter_brings_are_replaced(shared, number):
     assert letter.header("__dlq.errors.topic") == shared.topic.encode()
     assert letter.header("interlock.reason") != b"old" and letter.header("interlock.redrive-count") == b"3"
     assert letter.header("own") == b"kept"
+
+
+def test_a_dead_letter_over_the_producer_s_limit_is_cut(shared, number):
+    """It could never be produced as it is, and would stop everything behind it."""
+    key, value = f"huge/{number}", b"\x00" + b"x" * 998_000
+    shared.publish(Message(value, key, [("own", b"h" * 1500)], 0), create_ticket(number).at(0))
+    letter = until("the dead letter is there",
+                   lambda: [each for each in shared.letters.all() if each.key and each.key.startswith(b"huge/")])[0]
+    assert letter.value and value.startswith(letter.value) and len(letter.value) < len(value)
+    assert letter.header("interlock.truncated")
+    told = b" ".join(each or b"" for _, each in letter.headers)
+    assert str(len(value)).encode() in told and hashlib.sha256(value).hexdigest().encode() in told
+    until("what stands behind it goes on", lambda: shared.database.value(
+        "SELECT count(*) FROM interlock.ticket WHERE id = %s", number) == 1)
 
 
 # ---- readable, but wrong: a rejection with an event --------------------------------------------------
@@ -264,6 +279,19 @@ def test_a_key_that_is_not_the_aggregate_is_applied_and_counted(shared, number, 
     assert told.outcome == "applied" and told.key == f"ticket/{number}"
     if key:
         until("it is counted", lambda: worker.metric("interlock_misrouted_total") == before + 1, 10)
+
+
+def test_a_field_that_would_grow_too_large_is_refused(shared, number):
+    shared.ask(create_job(number))
+    told = []
+    while not told or (told[-1].outcome == "applied" and len(told) < 80):
+        told.append(shared.ask(command("json.append", {"aggregate": f"jobneed/{number}", "field": "other_info", "key": "k",
+                                                       "value": "v" * 60000})))
+    assert (told[-1].outcome, told[-1].reason) == ("rejected", "too_large")
+    assert shared.database.value("SELECT jsonb_array_length(other_info->'k') FROM interlock.jobneed WHERE id = %s",
+                                 number) == len(told) - 1
+    assert shared.ask(command("json.append", {"aggregate": f"jobneed/{number}", "field": "other_info", "key": "n",
+                                              "value": 1, "max_length": 5})).outcome == "applied"
 
 
 # ---- constraints ----------------------------------------------------------------------------------------

@@ -243,6 +243,44 @@ def test_a_rewound_group_and_a_replayed_topic_change_nothing(world):
 
 
 @pytest.mark.seconds(90)
+def test_a_group_that_was_forgotten_starts_over_and_changes_nothing(world):
+    """As when its offsets expired: no committed offset at all."""
+    worker = world.worker()
+    with Load(world) as load:
+        progress(world, 200)
+    judge(world, load)
+    before = steady(world)
+    assert worker.end() == 0
+    until("the group is empty and deleted", lambda: world.kafka.forget_group(world.group), 30, pause=0.2)
+    worker.start().wait_ready()
+    world.drain()
+    world.check()
+    assert steady(world) == before
+
+
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("worker_is", ["running", "ended"])
+def test_a_topic_made_anew_is_read_from_its_beginning(world, worker_is):
+    """Deleted and created under a worker: its offsets start at 0 again, and old commands sent again are still known."""
+    worker = world.worker()
+    old = [create_ticket(number) for number in range(1, 41)]
+    world.ask(*old)
+    world.drain()
+    if worker_is == "ended":
+        assert worker.end() == 0
+    world.kafka.recreate(world.topic, world.partitions)
+    new = [escalate(number) for number in range(1, 41)]
+    world.publish(*old[:10], *new)
+    if worker_is == "ended":
+        worker.start()
+    told = world.await_events(new, 80)
+    assert [each.outcome for each in told] == ["applied"] * 40
+    world.drain()
+    assert world.database.row("SELECT count(*), sum(level), sum(version) FROM interlock.ticket") == (40, 40, 80)
+    assert len(world.audit.all()) == 80
+
+
+@pytest.mark.seconds(90)
 def test_a_rewind_while_commands_wait_publishes_each_once(world):
     """Some commands below the rewind were published, some not."""
     worker = world.worker()

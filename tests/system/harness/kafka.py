@@ -61,6 +61,29 @@ class Kafka:
                 raise
         until(f"the group {group} is empty and its offsets are moved", moved, 60, pause=0.2)
 
+    def forget_group(self, group):
+        """False while it still has members."""
+        try:
+            self.admin.delete_consumer_groups([group])[group].result(30)
+            return True
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.NON_EMPTY_GROUP:
+                return False
+            raise
+
+    def recreate(self, topic, partitions):
+        self.admin.delete_topics([topic], operation_timeout=30)[topic].result(30)
+
+        def created():
+            try:
+                self.create_topics({topic: partitions})
+                return True
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    return False
+                raise
+        until(f"{topic} is made anew", created, 30, pause=0.1)
+
     def group_members(self, group):
         return len(self.admin.describe_consumer_groups([group], request_timeout=10)[group].result(30).members)
 
@@ -79,7 +102,7 @@ class Publisher:
     def __init__(self, bootstrap, topic, partitions, partitioner):
         self.topic, self.partitions, self.partitioner = topic, partitions, partitioner
         self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2, "enable.idempotence": True,
-                                  "message.timeout.ms": 120000})
+                                  "message.timeout.ms": 120000, "message.max.bytes": 1048576})
         self.positions = []
         self.errors = []
 
