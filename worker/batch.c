@@ -283,7 +283,11 @@ static void forget_answers(struct delivery *const *deliveries, int count)
 static enum batch_end run_transaction(struct batch *batch)
 {
     if (!batch_load(batch) || !batch_look_recorded(batch))
-        return batch_end_of(database_failure(batch->tools.database));
+    {
+        /* Locks, fence and inbox cannot fail by a command's data; a look or a draw can (PROTOCOL B4). */
+        const struct failure *failure = database_failure(batch->tools.database);
+        return failure->class == FAILURE_COMMAND ? BATCH_SPLIT : batch_end_of(failure);
+    }
     batch_decide(batch);
     batch->drew_short = arena_failed(&batch->arena);
     if (arena_failed(&batch->arena) || buffer_failed(&batch->text))
