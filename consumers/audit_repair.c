@@ -5,12 +5,14 @@
 #include <stdlib.h>
 
 #include "consumers/clients.h"
+#include "worker/monotonic.h"
 #include "worker/settings.h"
 
 enum
 {
     TRANSACTION_EVENTS_MAX = 1000,
     ANSWER_MS = 30000,
+    AGAIN_MS = 100,
     DESTROY_US = 5000000,
 };
 
@@ -30,6 +32,26 @@ static bool is_good(rd_kafka_error_t *error, struct buffer *reterr)
     return false;
 }
 
+/* Calls again what answers "retriable" (a coordinator that still loads, a transaction that still ends), ANSWER_MS long.
+ */
+static bool call_until_done(struct audit_repair *repair, rd_kafka_error_t *call(rd_kafka_t *, int),
+                            struct buffer *reterr)
+{
+    int64_t deadline_us = monotonic_us() + ANSWER_MS * INT64_C(1000);
+
+    for (;;)
+    {
+        rd_kafka_error_t *error = call(repair->producer, ANSWER_MS);
+        if (error && rd_kafka_error_is_retriable(error) && monotonic_us() < deadline_us)
+        {
+            rd_kafka_error_destroy(error);
+            rd_kafka_poll(repair->producer, AGAIN_MS);
+            continue;
+        }
+        return is_good(error, reterr);
+    }
+}
+
 struct audit_repair *audit_repair_new(const struct settings *settings, struct buffer *reterr)
 {
     struct audit_repair *repair = calloc(1, sizeof(*repair));
@@ -46,7 +68,7 @@ struct audit_repair *audit_repair_new(const struct settings *settings, struct bu
     }
     repair->settings = settings;
     repair->producer = clients_new(CLIENT_TRANSACTIONAL, conf, reterr);
-    if (repair->producer && is_good(rd_kafka_init_transactions(repair->producer, ANSWER_MS), reterr))
+    if (repair->producer && call_until_done(repair, rd_kafka_init_transactions, reterr))
         return repair;
     audit_repair_free(repair);
     return NULL;
@@ -85,5 +107,5 @@ bool audit_repair_commit(struct audit_repair *repair, struct buffer *reterr)
     if (repair->open == 0)
         return true;
     repair->open = 0;
-    return is_good(rd_kafka_commit_transaction(repair->producer, ANSWER_MS), reterr);
+    return call_until_done(repair, rd_kafka_commit_transaction, reterr);
 }

@@ -27,7 +27,7 @@ def script(seed, count=400):
                                                       "status": generator.choice(["INPROGRESS", "COMPLETED", None])}),
             lambda: command("json.append", {"aggregate": "jobneed/100", "field": "other_info", "key": "k", "value": step,
                                             "max_length": 7}),
-            lambda: command("job.autoclose", {"jobneed_id": 100, "notify": "RAISETICKETNOTIFY"}),
+            lambda: command("job.autoclose", {"jobneed_id": 100, "notify": "AUTOCLOSENOTIFY"}),
         ])())
         if generator.random() < 0.1:
             messages.append(generator.choice(messages))

@@ -42,7 +42,7 @@ static void tell(struct verification *verification, const char *what, struct id 
     if (verification->invocation->json || verification->told++ >= TOLD_MAX)
         return;
     id_print_uuid(event_id, id);
-    printf("%-10s event %s  %s\n", what, id, where);
+    printf("%-10s event %.*s  %s\n", what, UUID_TEXT_SIZE, id, where);
 }
 
 static bool see_event(void *owner, const struct audit_scanned *scanned)
