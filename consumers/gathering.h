@@ -17,7 +17,7 @@
 enum
 {
     GATHERING_YOUNG_US = 10000, /* commands answered within this do not wait for others */
-    GATHERING_MAX_US = 100000,  /* longer only when the settings say so */
+    GATHERING_MAX_US = 20000,   /* longer only when the settings say so */
     GATHERING_ENOUGH = 5000,    /* answers that are a publication worth making */
     GATHERING_REST_US = 4000,   /* between two Kafka transactions */
 };

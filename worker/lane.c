@@ -8,6 +8,12 @@
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 
+enum
+{
+    LINGER_FOR = 8,      /* commands that must be expected within worker.batch_linger for the wait to pay */
+    LINGER_ENOUGH = 128, /* as many go at once */
+};
+
 /* --- collecting ------------------------------------------------------------------------------------------------ */
 
 /* Drops what was revoked; then lane_await_quiet may go on. Nothing is in a batch here. */
@@ -87,6 +93,16 @@ static void take_due(struct lane *lane, int64_t now_us)
     }
 }
 
+/* The mean time between two commands, over the last few batches. */
+static void note_rate(struct lane *lane, int taken)
+{
+    int64_t now_us = monotonic_us();
+    int64_t gap_us = (now_us - lane->taken_us) / taken + 1;
+
+    lane->gap_us = lane->gap_us == 0 || lane->taken_us == 0 ? gap_us : (lane->gap_us * 3 + gap_us) / 4;
+    lane->taken_us = now_us;
+}
+
 static void take_new(struct lane *lane)
 {
     int max = (int)lane->settings->worker.batch_max - lane->run_count, count = 0;
@@ -107,7 +123,10 @@ static void take_new(struct lane *lane)
     for (struct delivery *at = last ? chain : NULL; at; at = at->next)
         at->ticket = ++lane->tickets;
     if (last)
+    {
+        note_rate(lane, count);
         add_to_run(lane, chain);
+    }
 }
 
 static void count_held(struct lane *lane)
@@ -119,13 +138,18 @@ static void count_held(struct lane *lane)
     lane->held_before = held;
 }
 
-/* A moment more for a batch to fill, when the settings allow one and something is there already. */
+/* A moment more for a batch to fill, where commands come fast enough for it to pay: small batches cost PostgreSQL so
+ * much more a command that at half of the drain rate both cores were full. Slower than that, a command is alone anyhow,
+ * and goes at once. */
 static void linger(struct lane *lane)
 {
-    int64_t until_us = monotonic_us() + lane->settings->worker.batch_linger_us;
+    int64_t longest_us = lane->settings->worker.batch_linger_us;
+    int64_t until_us = monotonic_us() + longest_us;
 
-    while (lane->first && lane->waiting < lane->settings->worker.batch_max && monotonic_us() < until_us &&
-           !atomic_load(&lane->stopping) && lane->sweeps_wanted == lane->sweeps_done)
+    if (lane->gap_us == 0 || lane->gap_us * LINGER_FOR > longest_us)
+        return;
+    while (lane->first && lane->waiting < LINGER_ENOUGH && monotonic_us() < until_us && !atomic_load(&lane->stopping) &&
+           lane->sweeps_wanted == lane->sweeps_done)
         lane_wait_until(lane, until_us);
 }
 
@@ -268,7 +292,7 @@ struct lane *lane_new(const struct pool_options *options, int number)
 void lane_submit(struct lane *lane, struct delivery *first, struct delivery *last, int count)
 {
     pthread_mutex_lock(&lane->mutex);
-    bool wake = lane->first == NULL || lane->settings->worker.batch_linger_us > 0;
+    bool wake = lane->first == NULL || (lane->waiting < LINGER_ENOUGH && lane->waiting + count >= LINGER_ENOUGH);
     if (lane->last)
         lane->last->next = first;
     else

@@ -50,7 +50,8 @@ struct lane
     int run_count;
     int held_before; /* what METRIC_HELD_KEYS has of us */
     uint64_t tickets;
-    uint64_t sweeps_seen; /* of sweeps_wanted: the run in hand was cleared of what is revoked */
+    int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
+    uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
     uint64_t random_state;
     struct log_rate stuck_rate, connect_rate, again_rate;
 };
