@@ -223,7 +223,8 @@ const struct settings_key settings_keys[] = {
     RANGE("worker", "lanes", SETTINGS_INTEGER, worker.lanes, "4", 1, 64,
           "per cell; each has a thread and a PostgreSQL session"),
     RANGE("worker", "batch_max", SETTINGS_INTEGER, worker.batch_max, "1000", 1, 10000, "commands in one transaction"),
-    DURATION("worker", "batch_linger", worker.batch_linger_us, "0ms", 0, 50 * MS, "wait this long to fill a batch"),
+    DURATION("worker", "batch_linger", worker.batch_linger_us, "10ms", 0, 50 * MS,
+             "wait up to this to fill a batch, while commands come fast"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),

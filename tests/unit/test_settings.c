@@ -107,7 +107,7 @@ static void without_a_file_every_key_has_its_default(void **state)
     assert_true(settings.kafka.exactly_once);
     assert_int_equal(settings.worker.lanes, 4);
     assert_int_equal(settings.worker.batch_max, 1000);
-    assert_int_equal(settings.worker.batch_linger_us, 0);
+    assert_int_equal(settings.worker.batch_linger_us, 10000);
     assert_int_equal(settings.consumers.in_flight_commands, 16384);
     assert_int_equal(settings.consumers.in_flight_bytes, 32 * 1024 * 1024);
     assert_int_equal(settings.consumers.session_timeout_us, 10000000);
