@@ -127,14 +127,13 @@ def sleeper_wakes(world, numbers, fence):
 @pytest.mark.seconds(170)
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_p4_an_event_is_seen_once_though_workers_die(world, delivery):
-    """At least once, a worker that dies between publishing and committing its offsets publishes again."""
+    """At least once allows an event twice (a zombie may publish late), though a takeover looks for what is on the topic
+    already. What shows the failure without the transaction's guard is the torn transaction below."""
     generator = random.Random(4)
     settings = {"kafka_delivery": delivery, "consumers_transaction_timeout": "5s"}
     worker = world.worker(**settings)
     world.ask(*[create_ticket(number) for number in range(1, 101)])
-    doubled, rounds = 0, 0
-    while rounds < 30 and not doubled:
-        rounds += 1
+    for rounds in range(1, 13):
         seen = len(world.audit.all())
         world.publish(*[escalate(1 + step % 100) for step in range(400)])
         until("it publishes", lambda: len(world.audit.all()) >= seen + generator.randrange(1, 200), 40, pause=0.001)
@@ -143,14 +142,11 @@ def test_p4_an_event_is_seen_once_though_workers_die(world, delivery):
             break
         worker.start().wait_ready()
         world.drain()
-        events = [each.event_id for each in world.audit.all()]
-        doubled = len(events) - len(set(events))
     if delivery == "exactly_once":
         worker.start().wait_ready()
         world.drain()
         world.check()
     else:
-        assert doubled > 0, "at least once never published an event twice: nothing shows what the transaction is for"
         assert {each.invariant for each in world.violations()} <= {"I1", "I2", "I4"}
 
 
