@@ -2,6 +2,7 @@
  *
  * usage: KAFKA_BOOTSTRAP=host:port bench_load --topic T --count N [--seed N] [--tickets N] [--hot-keys N]
  *            [--duplicates S] [--refusals S] [--undecodable S]     prints the number of distinct commands
+ *        KAFKA_BOOTSTRAP=host:port bench_load --topic T --lines FILE     each line as it is, without a key: they spread
  *        KAFKA_BOOTSTRAP=host:port bench_load --topic T --committed GROUP   prints the sum of its committed offsets
  */
 #include <inttypes.h>
@@ -55,6 +56,34 @@ static void load(const char *topic, const struct commands_mix *mix, int64_t coun
     printf("%" PRId64 "\n", distinct);
 }
 
+static void load_lines(const char *topic, const char *name)
+{
+    const struct client_option options[] = { { "linger.ms", "5" },
+                                             { "acks", "all" },
+                                             /* Without it librdkafka fills one partition for a linger's time. */
+                                             { "sticky.partitioning.linger.ms", "0" },
+                                             { NULL, NULL } };
+    rd_kafka_t *producer = client_new(RD_KAFKA_PRODUCER, options, count_delivered);
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(producer, topic, NULL);
+    FILE *file = fopen(name, "re");
+    char *line = NULL;
+    size_t capacity = 0;
+    int64_t count = 0;
+
+    if (file == NULL)
+        client_fail(name, "cannot be read");
+    rd_kafka_topic_partition_list_destroy(client_partitions(producer, topic));
+    for (ssize_t size; (size = getline(&line, &capacity, file)) > 0; count++)
+        client_produce(producer, handle, NULL, 0, line, (size_t)size - (line[size - 1] == '\n'));
+    free(line);
+    fclose(file);
+    if (rd_kafka_flush(producer, DELIVERY_MS) || delivered_count != count)
+        client_fail(topic, "not everything was delivered");
+    rd_kafka_topic_destroy(handle);
+    rd_kafka_destroy(producer);
+    printf("%" PRId64 "\n", count);
+}
+
 static void print_committed(const char *topic, const char *group)
 {
     const struct client_option options[] = { { "group.id", group },
@@ -77,11 +106,12 @@ static void print_committed(const char *topic, const char *group)
 int main(int argc, char **argv)
 {
     struct commands_mix mix = { .seed = 1, .tickets = 100000 };
-    const char *topic = "interlock.commands", *committed = NULL;
+    const char *topic = "interlock.commands", *committed = NULL, *lines = NULL;
     int64_t count = 200000, seed = 1;
     const struct option_row rows[] = {
         { "--topic", &topic, NULL, NULL },
         { "--committed", &committed, NULL, NULL },
+        { "--lines", &lines, NULL, NULL },
         { "--count", NULL, &count, NULL },
         { "--seed", NULL, &seed, NULL },
         { "--tickets", NULL, &mix.tickets, NULL },
@@ -96,6 +126,8 @@ int main(int argc, char **argv)
     mix.seed = (uint64_t)seed;
     if (committed)
         print_committed(topic, committed);
+    else if (lines)
+        load_lines(topic, lines);
     else
         load(topic, &mix, count);
     return EXIT_SUCCESS;

@@ -6,6 +6,7 @@
 
 #include "consumers/publisher.h"
 #include "consumers/topic_index.h"
+#include "worker/fault_point.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -208,6 +209,7 @@ static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t d
     revoke_tenures(assignment, lost ? 0 : deadline_us);
     assignment_resume_all(assignment, consumer); /* a pause would outlive the assignment in librdkafka */
     pool_revoke(assignment->pool, assignment->epoch);
+    FAULT_POINT(IN_REVOKE);
     bool quiet = lost || pool_await_quiet(assignment->pool, assignment->epoch, deadline_us);
     bool finished = publisher_finish(assignment->publisher, lost ? 0 : deadline_us);
     clear_places(assignment);

@@ -57,6 +57,9 @@ static struct value value_of(const struct node *node)
         return (struct value){ VALUE_TEXT, node->text, 0 };
     case NODE_INTEGER:
         return (struct value){ VALUE_INTEGER, SPAN_NULL, node->integer };
+    case NODE_TRUE:
+    case NODE_FALSE:
+        return (struct value){ VALUE_BOOLEAN, SPAN_NULL, node->kind == NODE_TRUE };
     default:
         return (struct value){ VALUE_OTHER, SPAN_NULL, 0 };
     }
@@ -104,7 +107,14 @@ void attributes_of_object(const struct document *document, const struct node *ob
     }
 }
 
-/* Headers are texts; the one attribute that is a number is written in decimal. */
+/* Headers are texts; the one attribute that is a number is written in decimal, the one that is a boolean as a word. */
+static struct value value_of_word(struct span text)
+{
+    if (span_is(text, "true") || span_is(text, "false"))
+        return (struct value){ VALUE_BOOLEAN, text, text.size == sizeof("true") - 1 };
+    return (struct value){ VALUE_OTHER, text, 0 };
+}
+
 static struct value value_of_decimal(struct span text)
 {
     int64_t number = 0;
@@ -131,7 +141,8 @@ void attributes_of_headers(const struct envelope_source *source, struct attribut
             continue;
         if (!utf8_is_valid(text.at, text.size) || memchr(text.at, '\0', text.size))
             ret->bad_encoding = true;
-        ret->values[index] =
-            index == ATTRIBUTE_EXPECTEDVERSION ? value_of_decimal(text) : (struct value){ VALUE_TEXT, text, 0 };
+        ret->values[index] = index == ATTRIBUTE_EXPECTEDVERSION ? value_of_decimal(text)
+                             : index == ATTRIBUTE_AFTERPARKED   ? value_of_word(text)
+                                                                : (struct value){ VALUE_TEXT, text, 0 };
     }
 }

@@ -24,6 +24,7 @@ enum value_kind
     VALUE_ABSENT, /* not there, or JSON null */
     VALUE_TEXT,
     VALUE_INTEGER,
+    VALUE_BOOLEAN, /* `integer` is 1 or 0 */
     VALUE_OTHER, /* there, and of no kind that any attribute has */
 };
 

@@ -11,6 +11,7 @@
 #include "consumers/consumer.h"
 #include "consumers/parcels.h"
 #include "consumers/publisher.h"
+#include "worker/fault_point.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -163,6 +164,7 @@ static void close_consumer(struct cell *cell, bool publisher_is_done)
 
     consumer_leave(consumer);
     use_consumer(cell, NULL);
+    FAULT_POINT(IN_CLOSE);
     /* A publisher that is stuck in a call of this handle must find it there when it comes back. */
     if (!publisher_is_done || !consumer_close(consumer))
         log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
@@ -268,6 +270,7 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
 static void submit(struct cell *cell, struct round *round)
 {
     end_run(round);
+    FAULT_POINT(AFTER_POLL);
     if (round->first)
         pool_submit(cell->pool, round->first);
     if (round->received > 0)

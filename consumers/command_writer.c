@@ -85,13 +85,18 @@ bool command_writer_send(struct command_writer *writer, struct span key, struct 
     }
 }
 
-struct command_writer_counts command_writer_finish(struct command_writer *writer, int64_t wait_us)
+int command_writer_wait(struct command_writer *writer, int64_t wait_us)
 {
     int64_t deadline_us = monotonic_us() + wait_us;
 
     while (rd_kafka_outq_len(writer->producer) > 0 && monotonic_us() < deadline_us)
         rd_kafka_poll(writer->producer, POLL_MS);
-    int left = rd_kafka_outq_len(writer->producer);
+    return rd_kafka_outq_len(writer->producer);
+}
+
+struct command_writer_counts command_writer_finish(struct command_writer *writer, int64_t wait_us)
+{
+    int left = command_writer_wait(writer, wait_us);
     if (left > 0)
     {
         writer->counts.failed += left;

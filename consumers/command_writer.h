@@ -25,6 +25,10 @@ void command_writer_free(struct command_writer *writer);
 /* A null key spreads. Waits while the client's queue is full. False: refused at once, *reterr says why. */
 bool command_writer_send(struct command_writer *writer, struct span key, struct span value, struct buffer *reterr);
 
+/* Waits until every message is answered, or `wait_us` passed; returns how many are still out. For callers that look at
+ * something else between two waits. */
+int command_writer_wait(struct command_writer *writer, int64_t wait_us);
+
 /* Waits until every message is answered, or `wait_us` passed; what is still out then counts as failed. */
 struct command_writer_counts command_writer_finish(struct command_writer *writer, int64_t wait_us);
 

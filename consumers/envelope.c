@@ -181,6 +181,10 @@ static void read_attributes(struct decoding *decoding)
     {
         refuse_attribute(decoding, ATTRIBUTE_EXPECTEDVERSION, "expected a whole number of at least 0");
     }
+    const struct value *after = &decoding->attributes.values[ATTRIBUTE_AFTERPARKED];
+    command->after_parked = after->kind == VALUE_BOOLEAN && after->integer == 1;
+    if (after->kind != VALUE_BOOLEAN && after->kind != VALUE_ABSENT)
+        refuse_attribute(decoding, ATTRIBUTE_AFTERPARKED, "expected true or false");
     if (decoding->attributes.bad_name.at)
         refuse_name(decoding, decoding->attributes.bad_name);
     if (decoding->attributes.has_data_base64)

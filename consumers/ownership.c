@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "worker/log.h"
 #include "worker/monotonic.h"
 #include "worker/ownership_lock.h"
 #include "worker/settings.h"
 
+static const int64_t CAREFUL_US = 30000000;   /* how long an owner runs with care after crashes */
 static const int64_t STATEMENT_US = 5000000;  /* of a statement that waits for no lock */
 static const int64_t LOCK_WAIT_US = 5000000;  /* PROTOCOL O3: then the holders are ended */
 static const int64_t RECONNECT_US = 5000000;  /* between two attempts while only `published` is to be raised */
@@ -16,7 +18,8 @@ static const int64_t LOCK_SLACK_US = 3000000; /* how much later than that the se
 
 enum
 {
-    RAISED_MAX = 512, /* partitions of one statement */
+    RAISED_MAX = 512,    /* partitions of one statement */
+    CRASHES_CAREFUL = 2, /* owners in a row that ended without progress and without giving the partition back */
 };
 
 struct ownership_books
@@ -293,6 +296,21 @@ static void print_token(const uint8_t token[16], char into[37])
     }
 }
 
+/* A former owner that did not give the partition back has crashed, or might have. */
+static const char fence_sql[] =
+    "UPDATE interlock.partition_owner SET fence = fence + 1, owner_token = $2::uuid, "
+    "published = greatest(published, $3::bigint), crash_offset = $3::bigint, "
+    "crashes = CASE WHEN owner_token IS NULL THEN 0 WHEN crash_offset = $3::bigint THEN crashes + 1 ELSE 1 END "
+    "WHERE id = $1::int RETURNING fence, published, crashes";
+
+/* What was noted of its commands is of crashes that are over. */
+static bool forget_suspects(struct ownership_books *books, const char *id, const struct session_stop *stop)
+{
+    PGresult *deleted = run(books, "DELETE FROM interlock.crash_suspect WHERE partition_id = $1::int", 1, &id, stop);
+    PQclear(deleted);
+    return deleted != NULL;
+}
+
 /* Under the lock: fence and token. *ret_published: what `published` is now; above the committed offset it means that
  * offsets went back. */
 static bool raise_fence(struct ownership_books *books, struct tenure *tenure, int64_t committed,
@@ -306,18 +324,21 @@ static bool raise_fence(struct ownership_books *books, struct tenure *tenure, in
     print_token(tenure->ownership.token, token);
     const char *values[3] = { print_number(&id, tenure->ownership.partition_id), token,
                               print_number(&reached, committed > 0 ? committed : 0) };
-    cleanup_result PGresult *result =
-        run(books,
-            "UPDATE interlock.partition_owner SET fence = fence + 1, owner_token = $2::uuid, "
-            "published = greatest(published, $3::bigint) WHERE id = $1::int RETURNING fence, published",
-            3, values, stop);
+    cleanup_result PGresult *result = run(books, fence_sql, 3, values, stop);
     if (result == NULL)
         return false;
     if (PQntuples(result) != 1)
         return again(books, "partition_owner: the row is not there"), false;
     tenure->ownership.fence = read_number(result, 0, 0);
     *ret_published = read_number(result, 0, 1);
-    return true;
+    int64_t crashes = read_number(result, 0, 2);
+    tenure->ownership.careful_until_us = crashes >= CRASHES_CAREFUL ? monotonic_us() + CAREFUL_US : 0;
+    if (crashes >= CRASHES_CAREFUL)
+        log_warning("ownership: %s/%d: %lld owners in a row ended at offset %lld without giving it back: its commands "
+                    "run one at a time for %lld s",
+                    tenure->topic, tenure->ownership.partition, (long long)crashes, (long long)committed,
+                    (long long)CAREFUL_US / 1000000);
+    return crashes > 0 || forget_suspects(books, values[0], stop);
 }
 
 static bool write_rewind(struct ownership_books *books, const struct tenure *tenure, int64_t below, int64_t committed,
@@ -434,6 +455,11 @@ static const char raise_sql[] =
     "$3::uuid[], $4::bigint[]) AS raised (id, fence, token, published) WHERE owner.id = raised.id AND "
     "owner.fence = raised.fence AND owner.owner_token = raised.token AND owner.published < raised.published";
 
+static const char give_back_sql[] =
+    "UPDATE interlock.partition_owner owner SET owner_token = NULL FROM unnest($1::int[], $2::bigint[], $3::uuid[]) "
+    "AS given (id, fence, token) WHERE owner.id = given.id AND owner.fence = given.fence AND "
+    "owner.owner_token = given.token";
+
 static void add_element(struct buffer *list, const char *text)
 {
     buffer_add_byte(list, list->size == 0 ? '{' : ',');
@@ -497,6 +523,34 @@ static bool send_raise(struct ownership_books *books, struct tenure *const *tenu
     for (int i = 0; i < 4; i++)
         buffer_done(&lists[i]);
     return books->raised_count > 0;
+}
+
+void ownership_give_back(struct ownership_books *books, struct tenure *const *tenures, int count, int64_t wait_us)
+{
+    struct buffer lists[3] = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY };
+    struct number_text text;
+    char token[37];
+
+    for (int t = 0; t < count; t++)
+    {
+        add_element(&lists[0], print_number(&text, tenures[t]->ownership.partition_id));
+        add_element(&lists[1], print_number(&text, tenures[t]->ownership.fence));
+        print_token(tenures[t]->ownership.token, token);
+        add_element(&lists[2], token);
+    }
+    const char *values[3];
+    bool complete = count > 0 && session_is_open(books->session);
+    for (int i = 0; i < 3; i++)
+    {
+        end_list(&lists[i]);
+        values[i] = lists[i].at;
+        complete = complete && !buffer_failed(&lists[i]);
+    }
+    PGresult *given = complete ? session_run(books->session, give_back_sql, 3, values, wait_us, NULL) : NULL;
+    PQclear(given);
+    books->raised_count = 0;
+    for (int i = 0; i < 3; i++)
+        buffer_done(&lists[i]);
 }
 
 static bool reconnect(struct ownership_books *books)

@@ -48,6 +48,10 @@ enum ownership_result ownership_take(struct ownership_books *books, struct tenur
  * statement is out. `wait_us` > 0 waits for the answer: for the end. */
 void ownership_raise(struct ownership_books *books, struct tenure *const *tenures, int count, int64_t wait_us);
 
+/* Says that the tenures end in order and not by a crash: no token is left. Waits up to `wait_us`; that it does not
+ * arrive costs some care of the next owner (worker/quarantine.h). */
+void ownership_give_back(struct ownership_books *books, struct tenure *const *tenures, int count, int64_t wait_us);
+
 const char *ownership_problem(const struct ownership_books *books);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consumers/envelope.h"
+#include "workflows/parameters.h"
 
 enum
 {
@@ -18,7 +19,6 @@ struct parcel
     struct delivery delivery; /* first: a parcel is found from its delivery */
     char *bytes;              /* `within`, or memory of its own */
     uint32_t size;            /* of key, value and headers, as received */
-    uint32_t headers_at, headers_end;
     char within[PARCEL_INLINE];
 };
 
@@ -135,21 +135,28 @@ static void copy_headers(const rd_kafka_headers_t *headers, char *into)
     }
 }
 
-bool parcel_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value)
+bool parcel_header_of(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value)
 {
-    const struct parcel *parcel = parcel_of(delivery);
-    const char *at = parcel->bytes + parcel->headers_at + *cursor;
     struct header_mark mark;
+    size_t left = headers.size - *cursor;
 
-    if (parcel->headers_at + *cursor >= parcel->headers_end)
+    if (left < sizeof(mark))
         return false;
+    const char *at = headers.at + *cursor;
     memcpy(&mark, at, sizeof(mark));
     at += sizeof(mark);
-    *ret_name = (struct span){ at, mark.name_size };
     size_t value_size = mark.value_size < 0 ? 0 : (size_t)mark.value_size;
+    if (mark.name_size + value_size > left - sizeof(mark))
+        return false; /* not what copy_headers wrote */
+    *ret_name = (struct span){ at, mark.name_size };
     *ret_value = mark.value_size < 0 ? SPAN_NULL : (struct span){ at + mark.name_size, value_size };
     *cursor += sizeof(mark) + mark.name_size + value_size;
     return true;
+}
+
+bool parcel_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    return parcel_header_of(delivery->headers, cursor, ret_name, ret_value);
 }
 
 struct span parcel_header_last(const struct delivery *delivery, const char *name)
@@ -214,15 +221,14 @@ struct delivery *parcels_copy(struct parcels *parcels, struct span key, struct s
     clear_delivery(delivery);
     delivery->message = parcel;
     parcel->size = (uint32_t)size;
-    parcel->headers_at = (uint32_t)(key.size + value.size);
-    parcel->headers_end = (uint32_t)size;
     char *value_at = parcel->bytes + key.size;
     if (key.size > 0)
         memcpy(parcel->bytes, key.at, key.size);
     if (value.size > 0)
         memcpy(value_at, value.at, value.size);
+    delivery->headers = (struct span){ value_at + value.size, size - key.size - value.size };
     if (headers)
-        copy_headers(headers, parcel->bytes + parcel->headers_at);
+        copy_headers(headers, value_at + value.size);
     delivery->key = key.at ? (struct span){ parcel->bytes, key.size } : SPAN_NULL;
     delivery->value = value.at ? (struct span){ value_at, value.size } : SPAN_NULL;
     struct envelope_source source = source_of(delivery);
@@ -278,6 +284,9 @@ size_t parcel_size(const struct delivery *delivery)
 enum decode_result parcel_decode(struct delivery *delivery, struct arena *arena, struct command *ret)
 {
     struct envelope_source source = source_of(delivery);
+    struct span token = parcel_header_last(delivery, PARCEL_RETURN_HEADER);
+
+    delivery->has_return_token = token.at && parameters_parse_uuid(token, &delivery->return_token);
     return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,
                            sizeof(delivery->dead_message));
 }

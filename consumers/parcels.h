@@ -35,8 +35,14 @@ void parcels_give_back(struct parcels *parcels, struct delivery *chain);
 /* Bytes of key, value and headers. */
 size_t parcel_size(const struct delivery *delivery);
 
+/* The header with which a parked command comes back (PROTOCOL L4): its token as text. */
+#define PARCEL_RETURN_HEADER "interlock.return"
+
 /* Headers, in order; false behind the last one. A null header value has value.at NULL. */
 bool parcel_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value);
+
+/* The same of headers as a delivery keeps them, wherever they were kept meanwhile. */
+bool parcel_header_of(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value);
 
 /* The last header of a name (bytes equal), or a null span. */
 struct span parcel_header_last(const struct delivery *delivery, const char *name);

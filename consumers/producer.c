@@ -7,6 +7,7 @@
 #include "consumers/clients.h"
 #include "consumers/dead_letter.h"
 #include "consumers/producer_guard.h"
+#include "worker/fault_point.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 
@@ -347,5 +348,6 @@ enum producer_result producer_commit(struct producer *producer, int64_t deadline
 {
     enum producer_result result = await_reports(producer, deadline_us);
 
+    FAULT_POINT(BEFORE_COMMIT_TXN);
     return result == PRODUCER_DONE && producer->transactional ? commit_transaction(producer, deadline_us) : result;
 }

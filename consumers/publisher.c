@@ -444,6 +444,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     if (!publisher->settings->kafka.exactly_once)
         commit_last_offsets(publisher);
     takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
+    takeover_give_back(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
     end_tenures(publisher);
     handover_finished(publisher->handover, wanted);
 }

@@ -6,6 +6,7 @@
 #include "consumers/audit_scan.h"
 #include "consumers/committed.h"
 #include "consumers/ownership.h"
+#include "worker/fault_point.h"
 #include "worker/settings.h"
 
 static const int64_t ANSWER_US = 1000000;            /* of one question about committed offsets */
@@ -171,6 +172,7 @@ int takeover_round(struct takeover *takeover, struct tenure **tenures, int count
         struct tenure *tenure = tenures[i];
         if (tenure_is_revoked(tenure))
             break;
+        FAULT_POINT(IN_TAKEOVER);
         const rd_kafka_topic_partition_t *found =
             rd_kafka_topic_partition_list_find(offsets, tenure->topic, tenure->ownership.partition);
         if (found == NULL || !take(takeover, tenure, found->offset))
@@ -181,6 +183,11 @@ int takeover_round(struct takeover *takeover, struct tenure **tenures, int count
     }
     rd_kafka_topic_partition_list_destroy(offsets);
     return left;
+}
+
+void takeover_give_back(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us)
+{
+    ownership_give_back(takeover->books, tenures, count, wait_us);
 }
 
 bool takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us)

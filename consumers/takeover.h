@@ -25,6 +25,9 @@ int takeover_round(struct takeover *takeover, struct tenure **tenures, int count
 /* PROTOCOL O5, K3: what Kafka has as committed. False: not known yet. */
 bool takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets);
 
+/* See ownership_give_back. */
+void takeover_give_back(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us);
+
 /* Tells PostgreSQL what is published (ownership_raise). True: nothing is left to tell. */
 bool takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us);
 

@@ -6,7 +6,7 @@
 -- \password interlock_worker.
 --
 --   interlock_owner    runs the migrations; no worker connects as this role
---   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing
+--   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing that is recorded
 --   interlock_reader   `interlock audit`, reports: reads
 \set ON_ERROR_STOP on
 BEGIN;
@@ -72,13 +72,21 @@ GRANT SELECT ON ALL TABLES IN SCHEMA interlock TO interlock_worker, interlock_re
 -- What is only ever added to. UPDATE, DELETE and TRUNCATE of these are granted to nobody.
 GRANT INSERT ON interlock.inbox, interlock.audit_event, interlock.audit_also, interlock.dead_letter,
     interlock.partition_rewind, interlock.consumer_group, interlock.ticket_history,
-    interlock.face_verification_log TO interlock_worker;
+    interlock.face_verification_log, interlock.behavioural_event TO interlock_worker;
 
-GRANT INSERT, UPDATE (fence, owner_token, published) ON interlock.partition_owner TO interlock_worker;
+GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset) ON interlock.partition_owner
+    TO interlock_worker;
+GRANT INSERT, DELETE, UPDATE (attempts, noted_at) ON interlock.crash_suspect TO interlock_worker;
+
+-- A parked command lives until it is applied: then its inbox row names the new position, and it is gone.
+GRANT INSERT, DELETE, UPDATE (due_at, returned_at, returns, parkings, blocks, reason) ON interlock.parked_command
+    TO interlock_worker;
+GRANT UPDATE (kafka_offset, fence, partition_id, parked) ON interlock.inbox TO interlock_worker;
 
 -- Aggregates: every column but those that are written once. By rule and not by list, so that a column of a later
 -- migration is not forgotten here: a worker that lacks a right stops taking work.
-GRANT INSERT ON interlock.ticket, interlock.jobneed, interlock.face_embedding_counter TO interlock_worker;
+GRANT INSERT ON interlock.ticket, interlock.jobneed, interlock.attendance, interlock.behaviour_profile,
+    interlock.face_embedding_counter TO interlock_worker;
 DO $$
 DECLARE target record;
 BEGIN
@@ -86,7 +94,9 @@ BEGIN
         SELECT a.attrelid::regclass AS name, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
         FROM pg_attribute a
         WHERE a.attrelid IN ('interlock.ticket'::regclass, 'interlock.job'::regclass, 'interlock.jobneed'::regclass,
+                             'interlock.attendance'::regclass, 'interlock.behaviour_profile'::regclass,
                              'interlock.face_model'::regclass, 'interlock.face_embedding'::regclass,
+                             'interlock.face_user'::regclass,
                              'interlock.face_embedding_counter'::regclass)
             AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
             AND a.attname NOT IN ('id', 'created_at', 'jobneed_id')
@@ -95,6 +105,16 @@ BEGIN
         EXECUTE format('GRANT UPDATE (%s) ON %s TO interlock_worker', target.columns, target.name);
     END LOOP;
 END $$;
+
+-- A face user is made by the first of its embeddings, and stays when the last one goes.
+GRANT INSERT ON interlock.face_user TO interlock_worker;
+GRANT INSERT, DELETE ON interlock.face_embedding TO interlock_worker;
+GRANT EXECUTE ON FUNCTION interlock.draw_face_embedding_ids(integer) TO interlock_worker;
+
+-- Checkpoints and geofence assignments of a plan are made and removed by commands; roots by the planning side. What is
+-- removed and made again under one id within a batch is one update, of created_at too.
+GRANT INSERT, DELETE, UPDATE (created_at) ON interlock.job TO interlock_worker;
+GRANT EXECUTE ON FUNCTION interlock.draw_job_ids(integer) TO interlock_worker;
 
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA interlock TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.draw_ticket_ids(integer), interlock.draw_jobneed_ids(integer) TO interlock_worker;

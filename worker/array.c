@@ -77,6 +77,13 @@ void array_add_int32(struct array *array, int32_t value)
         put32(at, (uint32_t)value);
 }
 
+void array_add_number(struct array *array, double value)
+{
+    int64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    array_add_int64(array, bits);
+}
+
 void array_add_bool(struct array *array, bool value)
 {
     char *at = element(array, 1);
@@ -118,6 +125,27 @@ static void add_integer(struct array *array, enum column_kind kind, struct field
         array_add_int64(array, field.value);
 }
 
+static void add_number(struct array *array, struct field_number field)
+{
+    if (field.set)
+        array_add_number(array, field.value);
+    else
+        array_add_null(array);
+}
+
+static void add_vector(struct array *array, const float *vector)
+{
+    for (int i = 0; i < VECTOR_LENGTH; i++)
+        if (vector)
+        {
+            uint32_t bits;
+            memcpy(&bits, &vector[i], sizeof(bits));
+            array_add_int32(array, (int32_t)bits);
+        }
+        else
+            array_add_null(array);
+}
+
 static void add_span(struct array *array, struct span text)
 {
     if (text.at)
@@ -136,6 +164,9 @@ void array_add_field(struct array *array, const struct column *column, const voi
     case COLUMN_INT32:
     case COLUMN_TIME:
         add_integer(array, column->kind, *(const struct field_int *)field);
+        break;
+    case COLUMN_NUMBER:
+        add_number(array, *(const struct field_number *)field);
         break;
     case COLUMN_BOOL:
         array_add_bool(array, *(const bool *)field);
@@ -159,15 +190,19 @@ void array_add_field(struct array *array, const struct column *column, const voi
     case COLUMN_UUID:
         array_add_id(array, *(const struct id *)field);
         break;
+    case COLUMN_VECTOR:
+        add_vector(array, *(const float *const *)field);
+        break;
     }
 }
 
 enum array_type array_type_of(enum column_kind kind)
 {
     static const enum array_type types[] = {
-        [COLUMN_INT64] = ARRAY_INT8, [COLUMN_INT32] = ARRAY_INT4, [COLUMN_BOOL] = ARRAY_BOOL,
-        [COLUMN_TEXT] = ARRAY_TEXT,  [COLUMN_NAME] = ARRAY_TEXT,  [COLUMN_TIME] = ARRAY_TIMESTAMPTZ,
-        [COLUMN_JSON] = ARRAY_TEXT,  [COLUMN_JSONB] = ARRAY_TEXT, [COLUMN_UUID] = ARRAY_UUID,
+        [COLUMN_INT64] = ARRAY_INT8,    [COLUMN_INT32] = ARRAY_INT4,    [COLUMN_BOOL] = ARRAY_BOOL,
+        [COLUMN_TEXT] = ARRAY_TEXT,     [COLUMN_NAME] = ARRAY_TEXT,     [COLUMN_TIME] = ARRAY_TIMESTAMPTZ,
+        [COLUMN_JSON] = ARRAY_TEXT,     [COLUMN_JSONB] = ARRAY_TEXT,    [COLUMN_UUID] = ARRAY_UUID,
+        [COLUMN_NUMBER] = ARRAY_FLOAT8, [COLUMN_VECTOR] = ARRAY_FLOAT4,
     };
     return types[kind];
 }
@@ -177,6 +212,14 @@ int64_t array_read_int64(const char *at)
     uint64_t value;
     memcpy(&value, at, sizeof(value));
     return (int64_t)__builtin_bswap64(value);
+}
+
+double array_read_number(const char *at)
+{
+    int64_t bits = array_read_int64(at);
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
 }
 
 int32_t array_read_int32(const char *at)

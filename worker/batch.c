@@ -12,10 +12,13 @@
 
 #include <assert.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/fault_point.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
+#include "worker/quarantine.h"
 #include "worker/settings.h"
 
 bool batch_init(struct batch *batch, const struct batch_tools *tools)
@@ -99,9 +102,20 @@ static void note_identity(struct batch *batch, struct item *item)
     }
 }
 
+/* Not even read: that may be what the worker died of. */
+static enum decode_result refuse_quarantined(struct delivery *delivery)
+{
+    delivery->dead_reason = QUARANTINE_REASON;
+    snprintf(delivery->dead_message, sizeof(delivery->dead_message),
+             "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);
+    return DECODE_DEAD;
+}
+
 static bool decode_item(struct batch *batch, struct item *item)
 {
-    enum decode_result decoded = batch->tools.decode(item->delivery, &batch->arena, &item->command);
+    enum decode_result decoded = item->delivery->quarantined
+                                     ? refuse_quarantined(item->delivery)
+                                     : batch->tools.decode(item->delivery, &batch->arena, &item->command);
 
     if (decoded == DECODE_MEMORY || !add_partition(batch, item->delivery->ownership))
         return false;
@@ -112,8 +126,10 @@ static bool decode_item(struct batch *batch, struct item *item)
                item->delivery->value.size, item->dead_digest);
         return true;
     }
+    FAULT_COMMAND(item->command.id);
     if (batch->tools.settings->protections.inbox)
         note_identity(batch, item);
+    item->parked.wanted = item->state == ITEM_NEW;
     if (item->state == ITEM_NEW && item->command.refusal == REASON_NONE && batch->mode.verdict == NULL)
         item->command.workflow->needs(&item->command, batch->rows);
     return true;
@@ -258,6 +274,8 @@ static void count_outcomes(const struct batch *batch)
                     index = w;
             metrics_count_command(index, item->record.outcome - 1, 1);
         }
+        else if (item->park != PARK_NOT)
+            metrics_add(METRIC_PARKED, 1);
         else if (item->state == ITEM_SEEN || item->state == ITEM_TWIN)
             metrics_add(METRIC_DEDUPE_HITS, 1);
     }
@@ -282,12 +300,13 @@ static void forget_answers(struct delivery *const *deliveries, int count)
 
 static enum batch_end run_transaction(struct batch *batch)
 {
-    if (!batch_load(batch) || !batch_look_recorded(batch))
+    if (!batch_load(batch) || !batch_look_recorded(batch) || !batch_look_parked(batch))
     {
         /* Locks, fence and inbox cannot fail by a command's data; a look or a draw can (PROTOCOL B4). */
         const struct failure *failure = database_failure(batch->tools.database);
         return failure->class == FAILURE_COMMAND ? BATCH_SPLIT : batch_end_of(failure);
     }
+    FAULT_POINT(AFTER_LOAD);
     batch_decide(batch);
     batch->drew_short = arena_failed(&batch->arena);
     if (arena_failed(&batch->arena) || buffer_failed(&batch->text))
@@ -307,6 +326,7 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     if (decoded != BATCH_DONE)
         return decoded;
     lock(batch);
+    FAULT_POINT(AFTER_LOCK);
     enum batch_end end = arena_failed(&batch->arena) ? BATCH_AGAIN : run_transaction(batch);
     if (end != BATCH_DONE)
     {

@@ -40,6 +40,28 @@ enum item_state
     ITEM_LOST, /* its partition is not ours any more (PROTOCOL O4) */
 };
 
+/* Why a command waits in PostgreSQL (PROTOCOL L4). */
+enum park_reason
+{
+    PARK_NOT,
+    PARK_EARLY,  /* its notbefore has not come */
+    PARK_HELD,   /* held too long */
+    PARK_BEHIND, /* behind a parked command of its aggregate */
+};
+
+/* What PostgreSQL says of an item that may have to be parked, or was (PROTOCOL L4). */
+struct parked
+{
+    struct span aggregate; /* as printed; null: none that is known before it is decided, so nothing stands before it */
+    bool known;            /* its inbox row says parked: it has no outcome yet */
+    bool head;             /* a command of the aggregate is parked: afterparked ones go behind it */
+    bool head_blocks;      /* one that every later command goes behind */
+    bool wanted;           /* its rows were asked for: it can be decided in this batch */
+    bool returns;          /* it came back with its token: to be decided now, unless `earlier` are left */
+    bool waits, blocks;    /* of its parked row */
+    int64_t place, earlier;
+};
+
 struct item
 {
     struct delivery *delivery;
@@ -49,6 +71,8 @@ struct item
     struct item *twin;         /* ITEM_TWIN: the first one */
     struct inbox_record inbox; /* ITEM_SEEN: the row; else the row to write */
     bool writes_inbox, writes_record;
+    enum park_reason park;
+    struct parked parked; /* what is known of what is parked of its aggregate, and of itself */
     bool recorded; /* ITEM_SEEN, ITEM_DEAD or id_reused again: `record` was loaded, to be printed again */
     bool recorded_dead;
     bool published; /* the recorded answer is on the topic already */
@@ -63,6 +87,7 @@ struct batch_mode
 {
     bool waiting;                  /* wait for rows, go on without a refused Redis lock: alone, past the longest wait */
     const struct failure *verdict; /* alone: PostgreSQL refused it for good; record that */
+    bool park;                     /* alone: held too long, it goes to PostgreSQL until later (PROTOCOL L4) */
 };
 
 /* What a batch works with; the lane's. */
@@ -103,6 +128,7 @@ struct batch
     struct batch_partition *partitions;
     int partition_count;
     bool any_busy;
+    bool any_parked; /* PostgreSQL keeps parked commands, whosever */
     bool drew_short; /* the try before found no id that its own commands had not named: draw more */
 
     struct lock_name *locks;
@@ -138,6 +164,13 @@ bool batch_load(struct batch *batch);
 /* batch_seen.c: PROTOCOL R2. */
 bool batch_look_recorded(struct batch *batch);
 bool batch_answer_seen(struct batch *batch, struct item *item);
+/* batch_park.c: PROTOCOL L4. What is parked of the batch's aggregates; whether an item is to be parked now, which then is
+ * its answer; what an item that came back leaves to the ones behind it; the statements of pipeline 2, counted in
+ * *next. */
+bool batch_look_parked(struct batch *batch);
+bool batch_park(struct batch *batch, struct item *item);
+void batch_pass_parked(struct batch *batch, const struct item *item);
+bool batch_send_parked(struct batch *batch, int *next);
 /* batch_decide.c */
 void batch_decide(struct batch *batch);
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata);

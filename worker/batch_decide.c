@@ -435,9 +435,14 @@ void batch_decide(struct batch *batch)
     for (int i = 0; i < batch->count; i++)
     {
         struct item *item = &batch->items[i];
-        item->hold = hold_of(batch, item, held_keys);
-        if (item->hold == HOLD_NOT)
+        item->hold = item->hold == HOLD_NOT ? hold_of(batch, item, held_keys) : item->hold;
+        if (item->hold != HOLD_BEHIND && batch_park(batch, item))
+            item->hold = HOLD_NOT; /* it waits in PostgreSQL: for that it needs no row */
+        else if (item->hold == HOLD_NOT)
+        {
             decide_item(batch, item);
+            batch_pass_parked(batch, item);
+        }
         if (item->hold != HOLD_NOT)
             held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)] = true;
         else

@@ -25,8 +25,9 @@ static const char begin_sql[] = "BEGIN";
 static const char fence_lock_sql[] =
     "SELECT pg_advisory_xact_lock_shared(" TEXT(OWNERSHIP_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
 static const char fence_sql[] =
-    "SELECT id, fence, owner_token FROM interlock.partition_owner WHERE id = ANY ($1::int4[])";
-static const char inbox_sql[] = "SELECT identity, body_digest, kafka_offset, fence, partition_id "
+    "SELECT id, fence, owner_token, EXISTS (SELECT 1 FROM interlock.parked_command) FROM interlock.partition_owner "
+    "WHERE id = ANY ($1::int4[])";
+static const char inbox_sql[] = "SELECT identity, body_digest, kafka_offset, fence, partition_id, parked "
                                 "FROM interlock.inbox WHERE identity = ANY ($1::uuid[])";
 static const char dead_sql[] =
     "SELECT d.partition_id, d.kafka_offset, d.digest, d.first_failed_at, d.fence "
@@ -63,6 +64,7 @@ static bool send_fences(struct batch *batch, struct places *places)
 
 static void read_fences(struct batch *batch, const PGresult *result)
 {
+    batch->any_parked = PQntuples(result) > 0 && *PQgetvalue(result, 0, 3) != 0;
     for (int r = 0; r < PQntuples(result); r++)
         for (int i = 0; i < batch->partition_count; i++)
         {
@@ -125,12 +127,14 @@ static void read_inbox(struct batch *batch, const PGresult *result)
             continue;
         item->state = ITEM_SEEN;
         statements_read_row(result, r, 0, &entity_inbox, &batch->arena, &item->inbox);
+        item->parked.known = *PQgetvalue(result, r, 5) != 0;
     }
     /* What has the identity of a seen one is seen, too: it may have a record of its own (PROTOCOL R2, id_reused). */
     for (int i = 0; i < batch->count; i++)
         if (batch->items[i].state == ITEM_TWIN && batch->items[i].twin->state == ITEM_SEEN)
         {
             batch->items[i].inbox = batch->items[i].twin->inbox;
+            batch->items[i].parked.known = batch->items[i].twin->parked.known;
             batch->items[i].state = ITEM_SEEN;
         }
 }
@@ -205,6 +209,24 @@ static enum row_lock row_lock_of(const struct batch *batch)
     return batch->mode.waiting ? ROW_LOCK_WAIT : ROW_LOCK_SKIP;
 }
 
+/* PROTOCOL B1 b, c: the children of the roots that want theirs, whose own statements went before. */
+static bool send_children(struct batch *batch, struct places *places, int e)
+{
+    struct statements *statements = batch->tools.statements;
+    const struct entity *entity = entities[e];
+    int count;
+
+    if (entity->parent == COLUMN_NOT_THERE)
+        return true;
+    struct id *roots = wanted_ids(batch, entity_parent(entity), true, &count);
+    if (roots == NULL || count == 0)
+        return roots != NULL;
+    places->of[e].children_exist = places->next++;
+    places->of[e].children = places->next++;
+    return statements_send_children_exist(statements, entity, roots, count) &&
+           statements_send_children_lock(statements, entity, roots, count, row_lock_of(batch));
+}
+
 static bool send_rows(struct batch *batch, struct places *places, int e)
 {
     struct statements *statements = batch->tools.statements;
@@ -224,13 +246,11 @@ static bool send_rows(struct batch *batch, struct places *places, int e)
     if (parents > 0)
     {
         places->of[e].exist = places->next++;
-        places->of[e].children_exist = places->next++;
-        places->of[e].children = places->next++;
-        if (!statements_send_exist(statements, entity, ids, count) ||
-            !statements_send_children_exist(statements, entity, roots, parents) ||
-            !statements_send_children_lock(statements, entity, roots, parents, row_lock_of(batch)))
+        if (!statements_send_exist(statements, entity, ids, count))
             return false;
     }
+    if (!send_children(batch, places, e))
+        return false;
     int drawn = entity->draw_ids ? rows_ids_wanted(batch->rows, entity) : 0;
     if (drawn > 0)
     {
@@ -247,11 +267,12 @@ static void read_rows(struct batch *batch, const PGresult *result, const struct 
     for (int r = 0; r < PQntuples(result); r++)
     {
         struct id id = statements_read_id(result, r, 0, &entity->columns[0]);
-        struct row *row = rows_load(batch->rows, entity, id);
+        struct row *row = rows_find(batch->rows, entity, id);
+        if (row && row->state == ROW_LOADED)
+            continue; /* a child that was asked for by its own id too */
+        row = rows_load(batch->rows, entity, id);
         if (row == NULL)
             return;
-        if (row->state == ROW_LOADED)
-            continue; /* a child that was asked for by its own id too */
         statements_read_row(result, r, 0, entity, &batch->arena, row->loaded);
         memcpy(row->place, statements_read_place(result, r), TID_SIZE);
         rows_settle(batch->rows, row, ROW_LOADED);
@@ -267,8 +288,9 @@ static void read_existing(struct batch *batch, const PGresult *result, const str
         struct row *row = rows_find(batch->rows, entity, id);
         if (row && row->state == ROW_LOADED)
             continue;
-        struct id root = children ? statements_read_id(result, r, 1, &entity->columns[0]) : id;
-        row = rows_find(batch->rows, entity, root);
+        const struct entity *roots = children ? entity_parent(entity) : entity;
+        struct id root = children ? statements_read_id(result, r, 1, &roots->columns[0]) : id;
+        row = rows_find(batch->rows, roots, root);
         if (row)
         {
             rows_settle(batch->rows, row, ROW_BUSY);
@@ -398,7 +420,9 @@ static bool look_further(struct batch *batch)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (item->state == ITEM_NEW && item->command.refusal == REASON_NONE && item->command.workflow->look &&
+        /* A parked one may have come back: that is known after the rows (batch_park.c). */
+        bool may_be_decided = item->state == ITEM_NEW || (item->state == ITEM_SEEN && item->parked.known);
+        if (may_be_decided && item->command.refusal == REASON_NONE && item->command.workflow->look &&
             batch->mode.verdict == NULL)
             item->command.workflow->look(&item->command, batch->rows);
     }
@@ -418,6 +442,8 @@ static bool send_begin(struct batch *batch, struct places *places)
 {
     char timeout[64];
 
+    if (!batch->tools.settings->protections.transaction)
+        return true;
     if (!statements_send_fixed(batch->tools.statements, begin_sql, NULL, 0))
         return false;
     places->next++;
@@ -462,8 +488,9 @@ static void read_pipeline(struct batch *batch, const struct places *places, cons
         {
             read_rows(batch, database_result(database, places->of[e].children), entities[e]);
             read_existing(batch, database_result(database, places->of[e].children_exist), entities[e], true);
-            read_existing(batch, database_result(database, places->of[e].exist), entities[e], false);
         }
+        if (places->of[e].exist >= 0)
+            read_existing(batch, database_result(database, places->of[e].exist), entities[e], false);
         if (places->of[e].ids >= 0)
             read_ids(batch, database_result(database, places->of[e].ids), entities[e]);
     }

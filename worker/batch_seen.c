@@ -26,7 +26,7 @@ static bool same_body(const struct item *item)
 /* Seen messages whose answer stands in an audit row at their own position: themselves, or an id_reused of theirs. */
 static bool wants_record(const struct item *item)
 {
-    return item->state == ITEM_SEEN && (same_position(item) || !same_body(item));
+    return item->state == ITEM_SEEN && !item->parked.known && (same_position(item) || !same_body(item));
 }
 
 static bool send_looks(struct batch *batch, bool *ret_sent)
@@ -124,6 +124,8 @@ bool batch_answer_seen(struct batch *batch, struct item *item)
                     ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
                     : same_body(item);
     item->delivery->answer = ANSWER_NOTHING;
+    if (item->parked.known)
+        return true; /* PROTOCOL L4: whatever comes of it but its return changes and publishes nothing */
     if (item->recorded)
     {
         item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_EVENT;

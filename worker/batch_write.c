@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include "worker/batch.h"
+#include "worker/fault_point.h"
 #include "worker/log.h"
 #include "worker/monotonic.h"
+#include "worker/quarantine.h"
 #include "worker/settings.h"
 
 static const char dead_sql[] =
@@ -29,7 +31,7 @@ static bool send_deletes(struct batch *batch, struct ranges *ranges, const struc
     int count = 0;
 
     for (struct row *row = rows_first(batch->rows, entity); ids && row; row = row->next)
-        if (row->state == ROW_DELETED && row->loaded)
+        if ((row->state == ROW_DELETED || row->reborn) && row->loaded)
             ids[count++] = row->id;
     if (count == 0)
         return ids != NULL;
@@ -37,7 +39,28 @@ static bool send_deletes(struct batch *batch, struct ranges *ranges, const struc
     return statements_send_delete(batch->tools.statements, entity, ids, count);
 }
 
-static bool send_updates(struct batch *batch, struct ranges *ranges, const struct entity *entity)
+/* Rows that were locked by a transaction that still is open are where they were read. */
+static bool rows_stay(const struct batch *batch)
+{
+    return batch->tools.settings->protections.row_locks && batch->tools.settings->protections.transaction;
+}
+
+/* Whether the row gives up a flag that only one row may have. */
+static bool gives_up(const struct row *row)
+{
+    for (int i = 0; i < row->entity->column_count; i++)
+    {
+        const struct column *column = &row->entity->columns[i];
+        if (column->flags & COLUMN_UNIQUE && *(const bool *)entity_field_const(column, row->loaded) &&
+            !*(const bool *)entity_field_const(column, row->current))
+            return true;
+    }
+    return false;
+}
+
+/* `giving`: the rows that give a flag up, else the others. Each row is in one of the two statements only: its place is
+ * the one it was locked at. */
+static bool send_updates(struct batch *batch, struct ranges *ranges, const struct entity *entity, bool giving)
 {
     const struct row **changed =
         arena_take(&batch->arena, ((size_t)rows_count(batch->rows, entity) + 1) * sizeof(*changed));
@@ -46,7 +69,7 @@ static bool send_updates(struct batch *batch, struct ranges *ranges, const struc
 
     for (struct row *row = rows_first(batch->rows, entity); changed && row; row = row->next)
     {
-        if (row->state != ROW_LOADED || row->step == 0)
+        if (row->state != ROW_LOADED || row->step == 0 || row->reborn || gives_up(row) != giving)
             continue;
         uint64_t differing = entity_difference(entity, row->loaded, row->current);
         if (differing == 0)
@@ -58,8 +81,7 @@ static bool send_updates(struct batch *batch, struct ranges *ranges, const struc
     if (count == 0)
         return changed != NULL;
     ranges->next++;
-    return statements_send_update(batch->tools.statements, entity, columns, changed, count,
-                                  !batch->tools.settings->protections.row_locks);
+    return statements_send_update(batch->tools.statements, entity, columns, changed, count, !rows_stay(batch));
 }
 
 static bool send_inserts(struct batch *batch, struct ranges *ranges, const struct entity *entity)
@@ -69,7 +91,7 @@ static bool send_inserts(struct batch *batch, struct ranges *ranges, const struc
     int count = 0;
 
     for (struct row *row = rows_first(batch->rows, entity); added && row; row = row->next)
-        if (row->state == ROW_NEW)
+        if (row->state == ROW_NEW || (row->state == ROW_LOADED && row->reborn))
             added[count++] = row->current;
     for (struct row *row = rows_first_appended(batch->rows, entity); added && row; row = row->next)
         added[count++] = row->current;
@@ -111,7 +133,10 @@ static bool send_domain(struct batch *batch, struct ranges *ranges)
         if (!send_deletes(batch, ranges, entities[e]))
             return false;
     for (int e = 0; e < count; e++)
-        if (!send_updates(batch, ranges, entities[e]))
+        if (entity_has(entities[e], COLUMN_UNIQUE) && !send_updates(batch, ranges, entities[e], true))
+            return false;
+    for (int e = 0; e < count; e++)
+        if (!send_updates(batch, ranges, entities[e], false))
             return false;
     for (int e = 0; e < count; e++)
         if (!send_inserts(batch, ranges, entities[e]))
@@ -142,7 +167,7 @@ static bool send_inbox(struct batch *batch, struct ranges *ranges)
     for (int i = 0; rows && i < batch->count; i++)
     {
         struct item *item = &batch->items[i];
-        if (!item->writes_inbox || !batch->tools.settings->protections.inbox)
+        if (!item->writes_inbox || item->parked.returns || !batch->tools.settings->protections.inbox)
             continue;
         item->inbox = (struct inbox_record){
             .identity = array_read_id((const char *)item->command.identity),
@@ -226,6 +251,25 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
     return sent;
 }
 
+/* What was run with care is answered in this transaction. */
+static bool send_suspects(struct batch *batch, struct ranges *ranges)
+{
+    array_begin(&batch->arrays[0], ARRAY_INT4);
+    array_begin(&batch->arrays[1], ARRAY_INT8);
+    for (int i = 0; i < batch->count; i++)
+    {
+        const struct item *item = &batch->items[i];
+        if (!item->delivery->suspect || item->hold != HOLD_NOT || item->state == ITEM_LOST)
+            continue;
+        array_add_int32(&batch->arrays[0], item->delivery->ownership->partition_id);
+        array_add_int64(&batch->arrays[1], item->delivery->offset);
+    }
+    if (batch->arrays[0].count == 0)
+        return true;
+    ranges->next++;
+    return quarantine_send_answered(batch->tools.statements, &batch->arrays[0], &batch->arrays[1]);
+}
+
 /* --- events ---------------------------------------------------------------------------------------------------- */
 
 static bool print_event(struct batch *batch, struct item *item)
@@ -277,10 +321,10 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
     if (!send_domain(batch, ranges))
         return false;
     ranges->inbox = ranges->next;
-    if (!send_inbox(batch, ranges))
+    if (!send_inbox(batch, ranges) || !batch_send_parked(batch, &ranges->next))
         return false;
     ranges->audit = ranges->next;
-    if (!send_audit(batch, ranges) || !send_dead(batch, ranges))
+    if (!send_audit(batch, ranges) || !send_dead(batch, ranges) || !send_suspects(batch, ranges))
         return false;
     /* PROTOCOL R6: a batch that only answers from records has a COMMIT that waits for the standby, too. */
     if (ranges->next == 0 && any_recorded_answer(batch))
@@ -290,6 +334,8 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
             return false;
     }
     ranges->commit = ranges->next;
+    if (!batch->tools.settings->protections.transaction)
+        return true;
     return statements_send_fixed(batch->tools.statements, commit_sql, NULL, 0);
 }
 
@@ -335,8 +381,12 @@ enum batch_end batch_write(struct batch *batch)
         return BATCH_AGAIN;
     if (!send_pipeline(batch, &ranges))
         return batch_end_of(database_failure(batch->tools.database));
+    FAULT_POINT(BEFORE_COMMIT);
     if (!database_sync(batch->tools.database))
         return end_of_failure(batch, &ranges);
+    FAULT_POINT(AFTER_COMMIT);
+    if (!batch->tools.settings->protections.transaction)
+        return BATCH_DONE;
     /* COMMIT of a failed transaction answers without an error, with the tag ROLLBACK (notes/reliability.md 4.1). */
     if (!database_is_tagged(batch->tools.database, ranges.commit, "COMMIT"))
         return BATCH_AGAIN;

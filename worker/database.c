@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/fault_point.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 #include "worker/utf8.h"
@@ -348,6 +349,15 @@ bool database_connect(struct database *database, const atomic_bool *stop)
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
 
+/* What stands between two Syncs is one transaction, with or without BEGIN. With protections.transaction off, which only
+ * tests do, each statement gets a Sync of its own and so commits by itself. */
+static bool end_send(struct database *database)
+{
+    database->sent_count++;
+    return database->settings->protections.transaction || PQpipelineSync(database->connection) == 1 ||
+           fail_connection(database);
+}
+
 static bool begin_send(struct database *database)
 {
     if (database->connection == NULL)
@@ -366,8 +376,7 @@ bool database_send_text(struct database *database, const char *sql)
         return false;
     if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
         return fail_connection(database);
-    database->sent_count++;
-    return true;
+    return end_send(database);
 }
 
 bool database_send(struct database *database, struct statement *statement, const struct parameter_value *values,
@@ -395,8 +404,7 @@ bool database_send(struct database *database, struct statement *statement, const
     }
     if (!PQsendQueryPrepared(database->connection, statement->name, count, texts, lengths, formats, 1))
         return fail_connection(database);
-    database->sent_count++;
-    return true;
+    return end_send(database);
 }
 
 /* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
@@ -458,6 +466,17 @@ static bool read_answer(struct database *database, int64_t deadline_us, int inde
     return true;
 }
 
+static bool read_end(struct database *database, int64_t deadline_us)
+{
+    PGresult *sync = NULL;
+
+    if (!next_result(database, deadline_us, &sync))
+        return false;
+    bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;
+    PQclear(sync);
+    return ended || fail_session(database, "the server did not end the pipeline");
+}
+
 static bool read_answers(struct database *database, int64_t deadline_us)
 {
     for (int i = 0; i < database->sent_count; i++)
@@ -471,13 +490,10 @@ static bool read_answers(struct database *database, int64_t deadline_us)
         }
         if (!read_answer(database, deadline_us, i, &database->sent[i].result))
             return false;
+        if (!database->settings->protections.transaction && !read_end(database, deadline_us))
+            return false;
     }
-    PGresult *sync = NULL;
-    if (!next_result(database, deadline_us, &sync))
-        return false;
-    bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;
-    PQclear(sync);
-    return ended || fail_session(database, "the server did not end the pipeline");
+    return read_end(database, deadline_us);
 }
 
 /* A prepare that failed or was skipped is not there the next time. */
@@ -499,7 +515,10 @@ bool database_sync(struct database *database)
     int64_t deadline_us = monotonic_us() + 2 * database->settings->database.statement_timeout_us + 5000000;
     if (!PQpipelineSync(database->connection))
         return fail_connection(database);
-    if (!flush_all(database, deadline_us) || !read_answers(database, deadline_us))
+    if (!flush_all(database, deadline_us))
+        return false;
+    FAULT_POINT(PIPELINE_SENT);
+    if (!read_answers(database, deadline_us))
         return false;
     database->synced = true;
     if (database->failure.class == FAILURE_NONE)

@@ -22,9 +22,10 @@ struct ownership
     uint8_t token[16];
     struct span topic; /* NUL-terminated */
     int32_t partition;
-    uint64_t epoch;       /* assignment epoch of the cell */
-    atomic_bool *revoked; /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
-    void *slot;           /* the cell's own */
+    uint64_t epoch;           /* assignment epoch of the cell */
+    int64_t careful_until_us; /* monotonic; before it commands run alone and are noted first (worker/quarantine.h) */
+    atomic_bool *revoked;     /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
+    void *slot;               /* the cell's own */
 };
 
 enum answer
@@ -41,8 +42,9 @@ struct delivery
     struct delivery *next; /* in whatever queue holds it */
     const struct ownership *ownership;
     void *message;
-    struct span key;   /* Kafka key; null when the message has none */
-    struct span value; /* null: a tombstone */
+    struct span key;     /* Kafka key; null when the message has none */
+    struct span value;   /* null: a tombstone */
+    struct span headers; /* as consumers/parcels keeps them; the pool does not look inside */
     int64_t offset;
     uint64_t sequence;    /* order of receipt within the partition and epoch, from 0 (PROTOCOL K1) */
     uint64_t lane_hash;   /* PROTOCOL L1 */
@@ -52,8 +54,13 @@ struct delivery
     /* The lane's. */
     uint64_t ticket; /* order of arrival in the lane, from 1 */
     int attempts;
-    int64_t held_since_us; /* monotonic; 0 = never held */
-    int64_t wait_us;       /* the longest wait of its lock class, known once it was held */
+    int64_t held_since_us;  /* monotonic; 0 = never held */
+    int64_t wait_us;        /* the longest wait of its lock class, known once it was held */
+    int64_t stuck_since_us; /* monotonic; as held_since_us, but a turn of its own does not set it back (PROTOCOL L4) */
+    bool suspect;           /* noted, and to be taken off the list with its answer */
+    bool quarantined;       /* not to be looked at: it ended the worker too often */
+    bool has_return_token;  /* known once decoded: the message says that it is a parked command coming back */
+    struct id return_token;
 
     /* The answer. */
     enum answer answer;

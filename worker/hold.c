@@ -1,10 +1,12 @@
 #include "worker/hold.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum
 {
     HOLD_BUCKETS = 1024,
+    REASON_SIZE = 232,
 };
 
 struct held_key
@@ -13,6 +15,8 @@ struct held_key
     int64_t due_us;
     struct delivery *first, *last;
     struct held_key *next; /* in its bucket */
+    int commands;
+    char reason[REASON_SIZE];
 };
 
 struct hold
@@ -69,6 +73,7 @@ static void insert(struct held_key *held, struct delivery *delivery, int64_t due
         held->last = delivery;
     if (held->first == delivery)
         held->due_us = due_us;
+    held->commands++;
 }
 
 bool hold_put(struct hold *hold, struct delivery *delivery, int64_t due_us)
@@ -85,6 +90,30 @@ bool hold_put(struct hold *hold, struct delivery *delivery, int64_t due_us)
     }
     insert(*at, delivery, due_us);
     return true;
+}
+
+void hold_say(struct hold *hold, const struct delivery *delivery, const char *reason)
+{
+    struct held_key *held = *find(hold, delivery->lane_hash);
+
+    if (held && held->first == delivery)
+        snprintf(held->reason, sizeof(held->reason), "%s", reason);
+}
+
+void hold_show(const struct hold *hold, const char *lane, struct held *into)
+{
+    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
+        for (const struct held_key *held = hold->buckets[i]; held; held = held->next)
+        {
+            const struct delivery *first = held->first;
+            struct held_key_copy *copy =
+                held_place(into, first->stuck_since_us > 0 ? first->stuck_since_us : first->held_since_us);
+            if (copy == NULL)
+                continue;
+            held_describe(copy, first, lane, held->reason[0] ? held->reason : "next of its key");
+            copy->next_us = held->due_us;
+            copy->commands = held->commands;
+        }
 }
 
 int64_t hold_next_due(const struct hold *hold)
@@ -118,6 +147,8 @@ static struct delivery *take_first(struct hold *hold, struct held_key **at, int 
         ++*ret_count;
     }
     held->first = last->next;
+    held->commands -= *ret_count;
+    held->reason[0] = '\0'; /* what is left only stood behind it */
     held->due_us = 0;
     last->next = NULL;
     if (held->first == NULL)
@@ -147,6 +178,7 @@ static struct delivery *split_revoked(struct held_key *held, struct delivery *ta
         {
             delivery->next = taken;
             taken = delivery;
+            held->commands--;
             continue;
         }
         delivery->next = NULL;
@@ -156,6 +188,8 @@ static struct delivery *split_revoked(struct held_key *held, struct delivery *ta
             kept = delivery;
         kept_last = delivery;
     }
+    if (held->first != kept)
+        held->reason[0] = '\0';
     held->first = kept;
     held->last = kept_last;
     return taken;

@@ -9,7 +9,7 @@
 #ifndef WORKER_HOLD_H
 #define WORKER_HOLD_H
 
-#include "worker/delivery.h"
+#include "worker/held.h"
 
 struct hold;
 
@@ -24,6 +24,12 @@ bool hold_blocks(const struct hold *hold, const struct delivery *delivery);
 /* Puts the delivery among the ones of its key, in order of arrival. Where it is the first, its key is due at `due_us`
  * (monotonic). */
 bool hold_put(struct hold *hold, struct delivery *delivery, int64_t due_us);
+
+/* Why the key of this delivery, which is its first, is held: for people. The text is copied. */
+void hold_say(struct hold *hold, const struct delivery *delivery, const char *reason);
+
+/* Adds every key to the copy. */
+void hold_show(const struct hold *hold, const char *lane, struct held *into);
 
 /* When the next key is due; INT64_MAX when none is held. */
 int64_t hold_next_due(const struct hold *hold);

@@ -61,7 +61,18 @@ static void add_to_run(struct lane *lane, struct delivery *chain)
     }
 }
 
-/* Held keys whose time has come, in front of what is new. One past its longest wait runs alone (PROTOCOL B2). */
+/* Past its longest wait it runs alone (PROTOCOL B2); held for park_after it is parked (L4), and what stands behind it
+ * follows it there. */
+static enum lane_turn turn_of(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
+{
+    if (delivery->stuck_since_us > 0 && now_us - delivery->stuck_since_us >= lane->settings->worker.park_after_us)
+        return TURN_PARK;
+    if (delivery->wait_us > 0 && now_us - delivery->held_since_us >= delivery->wait_us)
+        return TURN_WAIT;
+    return TURN_COMMON;
+}
+
+/* Held keys whose time has come, in front of what is new. */
 static void take_due(struct lane *lane, int64_t now_us)
 {
     int max = (int)lane->settings->worker.batch_max, count;
@@ -71,7 +82,8 @@ static void take_due(struct lane *lane, int64_t now_us)
         struct delivery *chain = hold_take_due(lane->hold, now_us, max - lane->run_count, &count);
         if (chain == NULL)
             return;
-        if (chain->wait_us == 0 || now_us - chain->held_since_us < chain->wait_us)
+        enum lane_turn turn = turn_of(lane, chain, now_us);
+        if (turn == TURN_COMMON)
         {
             add_to_run(lane, chain);
             continue;
@@ -79,9 +91,9 @@ static void take_due(struct lane *lane, int64_t now_us)
         /* Its followers go back behind it at once: the run is over before they are looked at again. */
         struct delivery *followers = chain->next;
         chain->next = NULL;
-        lane_run(lane, lane->run, lane->run_count, false);
+        lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
         lane->run_count = 0;
-        lane_run(lane, &chain, 1, true);
+        lane_run(lane, &chain, 1, turn);
         for (struct delivery *next; followers; followers = next)
         {
             next = followers->next;
@@ -129,15 +141,6 @@ static void take_new(struct lane *lane)
     }
 }
 
-static void count_held(struct lane *lane)
-{
-    int held = hold_keys(lane->hold);
-
-    if (held != lane->held_before)
-        metrics_add(METRIC_HELD_KEYS, held - lane->held_before);
-    lane->held_before = held;
-}
-
 /* A moment more for a batch to fill, where commands come fast enough for it to pay: small batches cost PostgreSQL so
  * much more a command that at half of the drain rate both cores were full. Slower than that, a command is alone anyhow,
  * and goes at once. */
@@ -156,8 +159,9 @@ static void linger(struct lane *lane)
 /* Waits for something to do. False: the lane is to end. */
 static bool await_work(struct lane *lane, uint64_t *ret_sweep)
 {
-    int64_t due_us = hold_next_due(lane->hold);
+    int64_t due_us = hold_next_due(lane->hold), show_us = lane_show_due(lane);
 
+    due_us = show_us < due_us ? show_us : due_us;
     pthread_mutex_lock(&lane->mutex);
     while (lane->first == NULL && !atomic_load(&lane->stopping) && lane->sweeps_wanted == lane->sweeps_done &&
            monotonic_us() < due_us)
@@ -211,11 +215,11 @@ static void *lane_main(void *owner)
         lane->run_count = 0;
         take_due(lane, monotonic_us());
         take_new(lane);
-        lane_run(lane, lane->run, lane->run_count, false);
-        count_held(lane);
+        lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
+        lane_show(lane, 0, NULL);
     }
     drop_all(lane);
-    count_held(lane);
+    lane_show(lane, 0, NULL);
     return NULL;
 }
 
@@ -228,6 +232,8 @@ static void free_parts(struct lane *lane)
     database_free(lane->database);
     lock_free(lane->lock);
     hold_free(lane->hold);
+    free(lane->shown);
+    free(lane->copied);
     free(lane->run);
     pthread_cond_destroy(&lane->work);
     pthread_cond_destroy(&lane->quiet);
@@ -254,15 +260,18 @@ static bool make_parts(struct lane *lane, const struct pool_options *options)
     lane->database = database_new(settings, lane->name);
     lane->statements = lane->database ? statements_new(lane->database) : NULL;
     lane->hold = hold_new();
+    lane->shown = calloc(1, sizeof(*lane->shown));
+    lane->copied = calloc(1, sizeof(*lane->copied));
     lane->run = calloc((size_t)settings->worker.batch_max, sizeof(*lane->run));
-    if (settings->redis.enabled)
+    bool locks = settings->redis.enabled && settings->protections.redis_lock;
+    if (locks)
         lane->lock = lock_new(&(struct lock_options){ .url = settings->redis.url,
                                                       .prefix = settings->redis.prefix,
                                                       .owner = lane->lock_owner,
                                                       .connect_timeout_us = settings->redis.connect_timeout_us,
                                                       .command_timeout_us = settings->redis.command_timeout_us });
     struct batch_tools tools = { settings, lane->database, lane->statements, lane->lock, options->decode };
-    return lane->database && lane->statements && lane->hold && lane->run && (lane->lock || !settings->redis.enabled) &&
+    return lane->database && lane->statements && lane->hold && lane->shown && lane->copied && lane->run && (lane->lock || !locks) &&
            batch_init(&lane->batch, &tools);
 }
 
@@ -335,6 +344,14 @@ bool lane_is_ready(struct lane *lane, char *why, size_t why_size)
         snprintf(why, why_size, "%s: %s", lane->name, lane->why);
     pthread_mutex_unlock(&lane->mutex);
     return ready;
+}
+
+void lane_held(struct lane *lane, struct held *into)
+{
+    pthread_mutex_lock(&lane->mutex);
+    if (lane->shown->keys > 0)
+        held_merge(into, lane->shown);
+    pthread_mutex_unlock(&lane->mutex);
 }
 
 void lane_ask_stop(struct lane *lane, int64_t deadline_us)

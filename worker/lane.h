@@ -4,7 +4,7 @@
  * Order: deliveries with equal lane_hash are run in the order they were given, whatever fails; a key that waits for a
  * retry holds back its own deliveries only (PROTOCOL B2, B4, B5).
  *
- * Threads    lane_submit, lane_revoke, lane_await_quiet, lane_is_ready: any thread. The rest is the lane's own thread.
+ * Threads    lane_submit, lane_revoke, lane_await_quiet, lane_is_ready, lane_held: any thread. The rest is the lane's own thread.
  * Locks      one mutex, never held while a batch runs or `complete` is called.
  * Ownership  takes deliveries, gives them back answered through `complete`.
  */
@@ -23,6 +23,7 @@ void lane_submit(struct lane *lane, struct delivery *first, struct delivery *las
 void lane_revoke(struct lane *lane, uint64_t epoch);
 bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us);
 bool lane_is_ready(struct lane *lane, char *why, size_t why_size);
+void lane_held(struct lane *lane, struct held *into);
 
 /* Asks the lane to end: a batch that runs may go on until the deadline, what waits is dropped. */
 void lane_ask_stop(struct lane *lane, int64_t deadline_us);

@@ -18,6 +18,15 @@ enum
     LANE_PROBE_US = 1000000, /* resources, or a fault of ours: looked at again once a second */
 };
 
+/* A batch that PostgreSQL does not take: its commands wait without being in the hold. */
+struct lane_stuck
+{
+    struct delivery *const *deliveries;
+    int count; /* 0: none waits */
+    int attempts;
+    int64_t since_us;
+};
+
 struct lane
 {
     const struct settings *settings;
@@ -36,7 +45,8 @@ struct lane
     uint64_t sweeps_wanted, sweeps_done; /* lane_revoke asks, the lane drops what is revoked and says so */
     int64_t stop_deadline_us;
     bool ready;
-    char why[256]; /* not ready because */
+    char why[256];       /* not ready because */
+    struct held *shown; /* the held keys as they were last copied */
 
     atomic_bool stopping; /* writer: lane_ask_stop; readers: the lane, also while it connects */
 
@@ -53,6 +63,11 @@ struct lane
     int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
     uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
     uint64_t random_state;
+    bool held_in_run;         /* something of the present run was held */
+    struct lane_stuck stuck;
+    struct held *copied;    /* the next copy is made here */
+    int64_t copied_us;      /* when the last was */
+    bool shows, shows_late; /* something is shown; it is not the latest */
     struct log_rate stuck_rate, connect_rate, again_rate;
 };
 
@@ -61,14 +76,26 @@ void lane_wait_until(struct lane *lane, int64_t until_us);
 /* A delay that a revocation or the end's deadline cuts short. */
 void lane_pause(struct lane *lane, int64_t delay_us);
 
+/* lane_show.c: what others may see of the lane's held keys, its hold and a stuck batch, which is tried again at next_us
+ * and waits because of `why`; and the metric. Copied at most once a second, and only while something is held. */
+void lane_show(struct lane *lane, int64_t next_us, const char *why);
+/* When the copy is to be made again; INT64_MAX: it is the latest. */
+int64_t lane_show_due(const struct lane *lane);
+
 /* Gives a chain back unanswered. */
 void lane_drop(struct lane *lane, struct delivery *chain);
 
 /* One attempt at a session, and a delay when it failed. */
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop);
 
-/* Runs deliveries until each is answered, held or dropped (PROTOCOL B4): whole, in halves in order, alone. `waiting`:
- * one alone that gets its turn (PROTOCOL B2). */
-void lane_run(struct lane *lane, struct delivery **deliveries, int count, bool waiting);
+enum lane_turn
+{
+    TURN_COMMON, /* among others */
+    TURN_WAIT,   /* alone, and waits for its rows (PROTOCOL B2) */
+    TURN_PARK,   /* alone, held too long: parked (PROTOCOL L4) */
+};
+
+/* Runs deliveries until each is answered, held or dropped (PROTOCOL B4): whole, in halves in order, alone. */
+void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn);
 
 #endif

@@ -3,6 +3,7 @@
 #include "worker/lane_private.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
+#include "worker/quarantine.h"
 #include "worker/settings.h"
 
 enum
@@ -10,6 +11,7 @@ enum
     ALONE_TRIES_MAX = 3,         /* PROTOCOL B4: loaded and decided again before a refusal is recorded */
     LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
     RECONNECT_DELAY_MAX_US = 2000000,
+    CARE_PAUSE_US = 2000,
 };
 
 /* --- waiting --------------------------------------------------------------------------------------------------- */
@@ -81,15 +83,31 @@ static int drop_revoked(struct lane *lane, struct delivery **deliveries, int cou
     return kept;
 }
 
+/* With protections.retry off, which only tests do, what cannot be done now is forgotten, as the old system did. */
+static void forget(struct lane *lane, struct delivery *delivery)
+{
+    delivery->answer = ANSWER_NOTHING;
+    delivery->next = NULL;
+    lane->complete(lane->owner, delivery);
+}
+
 static void hold_delivery(struct lane *lane, struct delivery *delivery, enum retry_kind kind)
 {
     int64_t now_us = monotonic_us();
     int64_t due_us = now_us;
 
+    if (!lane->settings->protections.retry)
+    {
+        forget(lane, delivery);
+        return;
+    }
+    lane->held_in_run = true;
     if (!hold_blocks(lane->hold, delivery))
     {
         delivery->attempts++;
         due_us += retry_delay_us(&lane->settings->retries[kind], delivery->attempts, &lane->random_state);
+        if (delivery->stuck_since_us == 0)
+            delivery->stuck_since_us = now_us; /* what only stands behind it is not stuck itself */
     }
     if (delivery->held_since_us == 0)
         delivery->held_since_us = now_us;
@@ -208,6 +226,12 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
         }
         if (end == BATCH_SPLIT || (end == BATCH_AGAIN && mode.waiting && failure->class == FAILURE_TRANSIENT))
             return BATCH_SPLIT;
+        if (end == BATCH_AGAIN && failure->class == FAILURE_TRANSIENT && !lane->settings->protections.retry)
+        {
+            for (int i = 0; i < *count; i++)
+                forget(lane, deliveries[i]);
+            return BATCH_DONE;
+        }
         tell_trouble(lane, end, *count);
         metrics_add(METRIC_BATCH_RETRIES, 1);
         if (end == BATCH_STUCK)
@@ -227,7 +251,7 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
 }
 
 /* A command that failed alone: its turn is not now, or it is refused for good. */
-static void run_culprit(struct lane *lane, struct delivery *delivery, bool waiting)
+static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
 {
     struct failure failure = *database_failure(lane->database);
     struct delivery *one[1] = { delivery };
@@ -237,13 +261,13 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, bool waiti
     {
         if (failure.class != FAILURE_COMMAND)
         {
-            if (waiting)
+            if (turn == TURN_WAIT)
                 delivery->held_since_us = 0; /* it had its turn; the next one is after another longest wait */
             hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION);
             return;
         }
-        bool last = !failure_may_pass(&failure) || tries > ALONE_TRIES_MAX;
-        struct batch_mode mode = { .waiting = waiting, .verdict = last ? &failure : NULL };
+        bool last = !failure_may_pass(&failure) || tries > ALONE_TRIES_MAX || !lane->settings->protections.retry;
+        struct batch_mode mode = { .waiting = turn == TURN_WAIT, .verdict = last ? &failure : NULL };
         if (run_until_settled(lane, one, &count, mode) == BATCH_DONE)
             return;
         failure = *database_failure(lane->database);
@@ -257,21 +281,111 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, bool waiti
     }
 }
 
-void lane_run(struct lane *lane, struct delivery **deliveries, int count, bool waiting)
+static void run(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn)
 {
-    if (!waiting)
-        count = divert_held(lane, deliveries, count);
-    if (count == 0)
-        return;
-    struct batch_mode mode = { .waiting = waiting };
+    struct batch_mode mode = { .waiting = turn == TURN_WAIT, .park = turn == TURN_PARK };
     if (run_until_settled(lane, deliveries, &count, mode) == BATCH_DONE)
         return;
     if (count == 1)
     {
-        run_culprit(lane, deliveries[0], waiting);
+        run_culprit(lane, deliveries[0], turn);
         return;
     }
     metrics_add(METRIC_BATCH_SPLITS, 1);
-    lane_run(lane, deliveries, count / 2, false);
-    lane_run(lane, deliveries + count / 2, count - count / 2, false);
+    lane_run(lane, deliveries, count / 2, TURN_COMMON);
+    lane_run(lane, deliveries + count / 2, count - count / 2, TURN_COMMON);
+}
+
+/* --- with care (worker/quarantine.h) ----------------------------------------------------------------------------- */
+
+/* One command with care at a time in the process: whose crash it was must be beyond doubt. Held while servers are
+ * talked to; whoever waits for it looks after revocations meanwhile. */
+static pthread_mutex_t care = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_careful(const struct delivery *delivery)
+{
+    return delivery->ownership->careful_until_us > 0 && monotonic_us() < delivery->ownership->careful_until_us;
+}
+
+/* False: dropped meanwhile. */
+static bool note(struct lane *lane, struct delivery **one)
+{
+    int crashes = 0;
+
+    for (int attempt = 0;; attempt++)
+    {
+        if (drop_revoked(lane, one, 1) == 0)
+            return false;
+        if (!database_is_connected(lane->database))
+            lane_connect(lane, attempt, NULL);
+        else if (quarantine_note(lane->database, lane->statements, one[0], &crashes))
+            break;
+        else
+            lane_pause(lane, LANE_PROBE_US);
+    }
+    one[0]->suspect = true;
+    if (crashes < QUARANTINE_CRASHES)
+        return true;
+    one[0]->quarantined = true;
+    metrics_add(METRIC_QUARANTINED, 1);
+    log_error("%s: %s/%d at offset %lld ended the worker %d times in a row: it goes to the dead letters (%s)",
+              lane->name, one[0]->ownership->topic.at, one[0]->ownership->partition, (long long)one[0]->offset, crashes,
+              QUARANTINE_REASON);
+    return true;
+}
+
+static void run_with_care(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
+{
+    struct delivery *one[1] = { delivery };
+    int32_t partition_id = delivery->ownership->partition_id;
+    int64_t offset = delivery->offset;
+
+    while (pthread_mutex_trylock(&care) != 0)
+    {
+        if (drop_revoked(lane, one, 1) == 0)
+            return;
+        lane_pause(lane, CARE_PAUSE_US);
+    }
+    if (note(lane, one))
+    {
+        lane->held_in_run = false;
+        run(lane, one, 1, turn);
+        /* The delivery is another's by now, or held. */
+        if (lane->held_in_run && database_is_connected(lane->database))
+            (void)quarantine_take_back(lane->database, lane->statements, partition_id, offset);
+    }
+    pthread_mutex_unlock(&care);
+}
+
+static bool any_careful(struct delivery *const *deliveries, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (deliveries[i]->ownership->careful_until_us > 0 && is_careful(deliveries[i]))
+            return true;
+    return false;
+}
+
+/* --- the whole --------------------------------------------------------------------------------------------------- */
+
+void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn)
+{
+    if (turn == TURN_COMMON)
+        count = divert_held(lane, deliveries, count);
+    if (count == 0)
+        return;
+    if (!any_careful(deliveries, count))
+    {
+        run(lane, deliveries, count, turn);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+    {
+        /* Behind one that was held just now. */
+        if (turn == TURN_COMMON && divert_held(lane, deliveries + i, 1) == 0)
+            continue;
+        if (is_careful(deliveries[i]))
+            run_with_care(lane, deliveries[i], turn);
+        else
+            run(lane, deliveries + i, 1, turn);
+    }
 }

@@ -37,6 +37,11 @@
     X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.")        \
     X(IN_FLIGHT, GAUGE, "interlock_inflight", "Messages received and not yet published.")                              \
     X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Their bytes.")                                              \
+    X(QUARANTINED, COUNTER, "interlock_quarantined_total",                                                             \
+      "Commands put to the dead letters because the worker ended whenever it tried them.")                             \
+    X(PARKED, COUNTER, "interlock_parked_total", "Commands parked in PostgreSQL until later, again ones included.")    \
+    X(RETURNED, COUNTER, "interlock_parked_returns_total", "Parked commands published again to their topic.")          \
+    X(PARKED_NOW, GAUGE, "interlock_parked_commands", "Commands that are parked, of the whole group.")                 \
     X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.")                                          \
     X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.")                                         \
     X(PAUSED, GAUGE, "interlock_partitions_paused", "Partitions paused for back-pressure.")

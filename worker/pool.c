@@ -86,6 +86,12 @@ bool pool_is_ready(struct pool *pool, char *why, size_t why_size)
     return true;
 }
 
+void pool_held(struct pool *pool, struct held *into)
+{
+    for (int i = 0; i < pool->count; i++)
+        lane_held(pool->lanes[i], into);
+}
+
 void pool_free(struct pool *pool, int64_t deadline_us)
 {
     if (pool == NULL)

@@ -9,6 +9,7 @@
 #define WORKER_POOL_H
 
 #include "worker/delivery.h"
+#include "worker/held.h"
 
 struct settings;
 struct pool;
@@ -39,6 +40,9 @@ bool pool_await_quiet(struct pool *pool, uint64_t epoch, int64_t deadline_us);
 
 /* Whether the lanes can reach PostgreSQL, and why not (static or lane-owned text copied into `why`). */
 bool pool_is_ready(struct pool *pool, char *why, size_t why_size);
+
+/* Adds the keys that the lanes hold back, as they were up to a second ago. Any thread. */
+void pool_held(struct pool *pool, struct held *into);
 
 /* Ends the lanes: in-flight batches finish until the deadline, what waits is answered ANSWER_DROPPED. */
 void pool_free(struct pool *pool, int64_t deadline_us);

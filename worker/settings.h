@@ -65,6 +65,7 @@ struct settings
         int64_t lanes;     /* per cell */
         int64_t batch_max; /* commands */
         int64_t batch_linger_us;
+        int64_t park_after_us;
     } worker;
     struct
     {
@@ -81,7 +82,9 @@ struct settings
     } log;
     struct
     {
-        bool row_locks, inbox, fence, producer_guard; /* protections; only test builds may switch them off */
+        /* only test builds may switch them off */
+        bool row_locks, inbox, fence, producer_guard;
+        bool retry, redis_lock, transaction;
     } protections;
     struct settings_origins *origins; /* where each value came from, for settings_print */
 };

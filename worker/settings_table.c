@@ -225,6 +225,8 @@ const struct settings_key settings_keys[] = {
     RANGE("worker", "batch_max", SETTINGS_INTEGER, worker.batch_max, "1000", 1, 10000, "commands in one transaction"),
     DURATION("worker", "batch_linger", worker.batch_linger_us, "10ms", 0, 50 * MS,
              "wait up to this to fill a batch, while commands come fast"),
+    DURATION("worker", "park_after", worker.park_after_us, "60s", 100 * MS, HOUR,
+             "a command held this long is parked in PostgreSQL, and tried again after as long"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),
@@ -254,6 +256,12 @@ const struct settings_key settings_keys[] = {
            "a worker that lost a partition has no effect"),
     SWITCH("protections", "producer_guard", protections.producer_guard, SETTINGS_PROTECTION,
            "a producer whose transaction may be in doubt is built anew"),
+    SWITCH("protections", "retry", protections.retry, SETTINGS_PROTECTION,
+           "a command whose turn is not now waits for it; else it is dropped"),
+    SWITCH("protections", "redis_lock", protections.redis_lock, SETTINGS_PROTECTION,
+           "aggregates are locked in Redis before PostgreSQL is asked"),
+    SWITCH("protections", "transaction", protections.transaction, SETTINGS_PROTECTION,
+           "a batch is one transaction; else each statement commits by itself"),
     { .name = NULL },
 };
 

@@ -26,7 +26,7 @@ enum statement_kind
     STATEMENT_AT_POSITIONS,
 };
 
-/* The entity's columns of a table alias t, in its order, as statements_read_row reads them. */
+/* The entity's columns of a table alias t, unread ones apart, in its order, as statements_read_row reads them. */
 void statement_write_columns(struct buffer *sql, const struct entity *entity);
 
 /* Writes the text; returns the number of parameters. */

@@ -184,12 +184,16 @@ static bool is_set(const struct column *column, const void *row)
     case COLUMN_INT32:
     case COLUMN_TIME:
         return ((const struct field_int *)field)->set;
+    case COLUMN_NUMBER:
+        return ((const struct field_number *)field)->set;
     case COLUMN_TEXT:
     case COLUMN_JSON:
     case COLUMN_JSONB:
         return ((const struct span *)field)->at != NULL;
     case COLUMN_NAME:
         return *(const int *)field != 0;
+    case COLUMN_VECTOR:
+        return *(const float *const *)field != NULL;
     case COLUMN_BOOL:
     case COLUMN_UUID:
         return true;
@@ -282,6 +286,9 @@ static void read_field(const PGresult *result, int row, int at, const struct col
     case COLUMN_TIME:
         *(struct field_int *)entity_field(column, into) = read_int(result, row, at, column->kind);
         break;
+    case COLUMN_NUMBER:
+        *(struct field_number *)entity_field(column, into) = null ? NUMBER_NULL : number_of(array_read_number(text.at));
+        break;
     case COLUMN_BOOL:
         *(bool *)entity_field(column, into) = !null && *text.at != 0;
         break;
@@ -299,6 +306,8 @@ static void read_field(const PGresult *result, int row, int at, const struct col
     case COLUMN_UUID:
         *(struct id *)entity_field(column, into) = null ? (struct id){ 0, 0 } : array_read_id(text.at);
         break;
+    case COLUMN_VECTOR:
+        break; /* written, never read */
     }
 }
 
@@ -306,7 +315,8 @@ void statements_read_row(const PGresult *result, int row, int from, const struct
                          void *into)
 {
     for (int i = 0; i < entity->column_count; i++)
-        read_field(result, row, from + i, &entity->columns[i], arena, into);
+        if (!(entity->columns[i].flags & COLUMN_UNREAD))
+            read_field(result, row, from++, &entity->columns[i], arena, into);
 }
 
 struct id statements_read_id(const PGresult *result, int row, int column, const struct column *of)

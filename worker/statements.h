@@ -69,8 +69,8 @@ bool statements_send_at_positions(struct statements *statements, const struct en
 bool statements_send_fixed(struct statements *statements, const char *sql, const struct array *const *arrays,
                            int count);
 
-/* Fills row fields from the columns of a result, from result column `from` on, in the entity's column order. Texts are
- * copied into the arena. */
+/* Fills row fields from the columns of a result, from result column `from` on, in the entity's column order, without
+ * COLUMN_UNREAD. Texts are copied into the arena. */
 void statements_read_row(const PGresult *result, int row, int from, const struct entity *entity, struct arena *arena,
                          void *into);
 struct id statements_read_id(const PGresult *result, int row, int column, const struct column *of);

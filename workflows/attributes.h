@@ -26,13 +26,16 @@
     X(TENANT, "tenant", 128, FORM_TEXT, "The customer it belongs to.")                                                 \
     X(EXPECTEDVERSION, "expectedversion", 20, FORM_INTEGER,                                                            \
       "The version the aggregate must have, 0: it must not exist; else rejected as stale_object.")                     \
-    X(NOTBEFORE, "notbefore", 64, FORM_TIME, "Not to be applied before this time.")
+    X(NOTBEFORE, "notbefore", 64, FORM_TIME, "Not to be applied before this time; until then it waits, parked.")       \
+    X(AFTERPARKED, "afterparked", 5, FORM_BOOLEAN,                                                                     \
+      "true: not to be applied before the parked commands of its aggregate that came before it.")
 
 enum attribute_form
 {
     FORM_TEXT,
     FORM_TIME,    /* RFC 3339 */
     FORM_INTEGER, /* at least 0 */
+    FORM_BOOLEAN, /* in a header: the text true or false */
     FORM_VERSION, /* "1.0" */
     FORM_TYPE,    /* a registered type */
 };

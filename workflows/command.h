@@ -26,6 +26,7 @@ struct command
     int64_t expected_version;
     bool has_not_before;
     int64_t not_before_us; /* Unix microseconds */
+    bool after_parked;     /* PROTOCOL L4: waits for what is parked of its aggregate, whatever it waits for */
 
     uint8_t identity[DIGEST_SIZE];    /* sha256(source NUL id), first 128 bits */
     uint8_t body_digest[DIGEST_SIZE]; /* sha256(type NUL canonical data), first 128 bits (PROTOCOL R2) */

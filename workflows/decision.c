@@ -39,6 +39,16 @@ void decision_refuse_transition(struct decision *decision, const struct machine 
     decision_add_text(decision, "to", names_word(machine->states, to));
 }
 
+bool decision_pass_transition(struct decision *decision, const struct machine *machine, int from, int to)
+{
+    enum transition transition = transition_check(machine, from, to);
+    if (transition == TRANSITION_REFUSED)
+        decision_refuse_transition(decision, machine, from, to);
+    else if (transition == TRANSITION_SAME)
+        decision_leave(decision);
+    return transition == TRANSITION_ALLOWED;
+}
+
 /* The object is kept complete: a further member goes in place of the closing brace. */
 static struct buffer *begin_member(struct decision *decision, const char *key)
 {

@@ -21,6 +21,8 @@ void decision_refuse_row(struct decision *decision, enum reason reason, const ch
 void decision_refuse_parameter(struct decision *decision, const char *pointer, const char *message);
 /* {"from":"NEW","to":"CLOSED"} */
 void decision_refuse_transition(struct decision *decision, const struct machine *machine, int from, int to);
+/* Whether the state changes. Else the outcome is made: refused, or unchanged when it is the present one. */
+bool decision_pass_transition(struct decision *decision, const struct machine *machine, int from, int to);
 
 /* Further members of the metadata: "key":1, "key":{"old":0,"new":1}. */
 void decision_add_int(struct decision *decision, const char *key, int64_t value);

@@ -39,12 +39,17 @@ static void add_attribute(const struct attribute_row *row, const struct workflow
     case FORM_TEXT:
         buffer_add_text(into, ",\"type\":\"string\",\"minLength\":1,\"maxLength\":");
         buffer_add_int64(into, row->longest);
+        buffer_add_text(into, ",\"x-maxBytes\":");
+        buffer_add_int64(into, row->longest);
         break;
     case FORM_TIME:
         buffer_add_text(into, ",\"type\":\"string\",\"format\":\"date-time\"");
         break;
     case FORM_INTEGER:
         buffer_add_text(into, ",\"type\":\"integer\",\"minimum\":0");
+        break;
+    case FORM_BOOLEAN:
+        buffer_add_text(into, ",\"type\":\"boolean\"");
         break;
     case FORM_VERSION:
         buffer_add_text(into, ",\"const\":\"1.0\"");

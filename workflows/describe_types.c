@@ -7,7 +7,7 @@ static const char *const kind_names[] = {
     [PARAMETER_BOOLEAN] = "boolean", [PARAMETER_TEXT] = "text",       [PARAMETER_NAME] = "word",
     [PARAMETER_TIME] = "time",       [PARAMETER_UUID] = "uuid",       [PARAMETER_AGGREGATE] = "aggregate",
     [PARAMETER_JSON] = "json",       [PARAMETER_IDS] = "ids",         [PARAMETER_OBJECT] = "object",
-    [PARAMETER_OBJECTS] = "objects",
+    [PARAMETER_OBJECTS] = "objects", [PARAMETER_VECTOR] = "vector",   [PARAMETER_DECIMAL] = "number",
 };
 
 static void add_string(struct buffer *into, const char *text)

@@ -6,10 +6,18 @@ const struct entity *const entities[] = {
     [PLACE_TICKET] = &entity_ticket,
     [PLACE_ESCALATION_MATRIX] = &entity_escalation_matrix,
     [PLACE_TICKET_OF_JOBNEED] = &entity_ticket_of_jobneed,
+    [PLACE_ATTENDANCE] = &entity_attendance,
+    [PLACE_GEOFENCE_ASSIGNMENT] = &entity_geofence_assignment,
+    [PLACE_GEOFENCE] = &entity_geofence,
+    [PLACE_GEOFENCE_VERTEX] = &entity_geofence_vertex,
+    [PLACE_SHIFT] = &entity_shift,
+    [PLACE_BEHAVIOUR_PROFILE] = &entity_behaviour_profile,
     [PLACE_FACE_MODEL] = &entity_face_model,
+    [PLACE_FACE_USER] = &entity_face_user,
     [PLACE_FACE_EMBEDDING] = &entity_face_embedding,
     [PLACE_TICKET_HISTORY] = &entity_ticket_history,
     [PLACE_FACE_VERIFICATION_LOG] = &entity_face_verification_log,
+    [PLACE_BEHAVIOURAL_EVENT] = &entity_behavioural_event,
     [PLACE_FACE_MODEL_COUNTER] = &entity_face_model_counter,
     [PLACE_FACE_EMBEDDING_COUNTER] = &entity_face_embedding_counter,
     [PLACE__COUNT] = NULL,
@@ -34,6 +42,11 @@ static bool field_int_equal(const struct field_int *a, const struct field_int *b
     return a->set == b->set && (!a->set || a->value == b->value);
 }
 
+static bool field_number_equal(const struct field_number *a, const struct field_number *b)
+{
+    return a->set == b->set && (!a->set || a->value == b->value);
+}
+
 bool column_equal(const struct column *column, const void *a, const void *b)
 {
     const void *left = entity_field_const(column, a);
@@ -44,6 +57,8 @@ bool column_equal(const struct column *column, const void *a, const void *b)
     case COLUMN_INT32:
     case COLUMN_TIME:
         return field_int_equal(left, right);
+    case COLUMN_NUMBER:
+        return field_number_equal(left, right);
     case COLUMN_BOOL:
         return *(const bool *)left == *(const bool *)right;
     case COLUMN_TEXT:
@@ -54,7 +69,17 @@ bool column_equal(const struct column *column, const void *a, const void *b)
         return *(const int *)left == *(const int *)right;
     case COLUMN_UUID:
         return id_equal(*(const struct id *)left, *(const struct id *)right);
+    case COLUMN_VECTOR:
+        return *(const float *const *)left == *(const float *const *)right;
     }
+    return false;
+}
+
+bool entity_has(const struct entity *entity, enum column_flag flag)
+{
+    for (int i = 0; i < entity->column_count; i++)
+        if (entity->columns[i].flags & (unsigned)flag)
+            return true;
     return false;
 }
 
@@ -62,7 +87,7 @@ uint64_t entity_difference(const struct entity *entity, const void *before, cons
 {
     uint64_t mask = 0;
     for (int i = entity->key_count; i < entity->column_count; i++)
-        if (!column_equal(&entity->columns[i], before, after))
+        if (!(entity->columns[i].flags & COLUMN_UNREAD) && !column_equal(&entity->columns[i], before, after))
             mask |= (uint64_t)1 << i;
     return mask;
 }

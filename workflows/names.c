@@ -15,6 +15,9 @@ NAMES(jobneed_identifier, JOBNEED_IDENTIFIERS);
 NAMES(jobneed_type, JOBNEED_TYPES);
 NAMES(job_identifier, JOB_IDENTIFIERS);
 NAMES(autoclose_notice, AUTOCLOSE_NOTICES);
+NAMES(save_action, SAVE_ACTIONS);
+NAMES(punch_direction, PUNCH_DIRECTIONS);
+NAMES(json_operation, JSON_OPERATIONS);
 NAMES(face_model, FACE_MODELS);
 NAMES(verification_result, VERIFICATION_RESULTS);
 

@@ -37,6 +37,9 @@
 #define JOB_IDENTIFIERS(X) JOBNEED_IDENTIFIERS(X) X(GEOFENCE)
 #define JOBNEED_TYPES(X) X(SCHEDULE) X(ADHOC)
 #define AUTOCLOSE_NOTICES(X) X(AUTOCLOSENOTIFY) X(RAISETICKETNOTIFY)
+#define SAVE_ACTIONS(X) X(create) X(edit) X(remove)
+#define PUNCH_DIRECTIONS(X) X(in) X(out)
+#define JSON_OPERATIONS(X) X(set) X(increment) X(append) X(remove) X(test)
 #define FACE_MODELS(X) X(FACENET512) X(ARCFACE) X(INSIGHTFACE) X(ENSEMBLE) X(CUSTOM)
 #define VERIFICATION_RESULTS(X) X(SUCCESS) X(FAILED) X(FAILURE) X(ERROR) X(REJECTED)
 
@@ -81,12 +84,45 @@ enum job_identifier /* the jobneeds' set is the beginning of the jobs' */
 #undef X
 };
 
+enum jobneed_type
+{
+    JOBNEED_TYPE_NULL,
+#define X(name) JOBNEED_TYPE_##name,
+    JOBNEED_TYPES(X)
+#undef X
+};
+
 enum autoclose_notice
 {
     NOTICE_NULL,
 #define X(name) NOTICE_##name,
     AUTOCLOSE_NOTICES(X)
 #undef X
+};
+
+enum save_action /* in the order of SAVE_ACTIONS, whose words are lower case */
+{
+    SAVE_NULL,
+    SAVE_CREATE,
+    SAVE_EDIT,
+    SAVE_REMOVE,
+};
+
+enum punch_direction /* in the order of PUNCH_DIRECTIONS, whose words are lower case */
+{
+    DIRECTION_NULL,
+    DIRECTION_IN,
+    DIRECTION_OUT,
+};
+
+enum json_operation /* in the order of JSON_OPERATIONS, whose words are lower case */
+{
+    JSON_OPERATION_NULL,
+    JSON_SET,
+    JSON_INCREMENT,
+    JSON_APPEND,
+    JSON_REMOVE,
+    JSON_TEST,
 };
 
 enum verification_result
@@ -99,7 +135,10 @@ enum verification_result
 
 extern const struct names names_ticket_status, names_ticket_priority, names_ticket_source;
 extern const struct names names_jobneed_status, names_jobneed_identifier, names_jobneed_type, names_job_identifier;
-extern const struct names names_autoclose_notice, names_face_model, names_verification_result;
+extern const struct names names_autoclose_notice, names_save_action, names_punch_direction, names_face_model,
+    names_verification_result;
+
+extern const struct names names_json_operation;
 
 /* The word of an index, a null span for 0, "?" for NAME_UNKNOWN. */
 struct span names_word(const struct names *names, int index);

@@ -32,7 +32,8 @@
     X(ID_REUSED, "id_reused")                                                                                          \
     X(ALREADY_EXISTS, "already_exists")                                                                                \
     X(TOO_LARGE, "too_large")                                                                                          \
-    X(UNKNOWN_TYPE, "unknown_type")
+    X(UNKNOWN_TYPE, "unknown_type")                                                                                    \
+    X(TEST_FAILED, "test_failed")
 
 enum outcome
 {

@@ -1,6 +1,8 @@
 #include "workflows/parameters.h"
 
 #include <assert.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "workflows/calendar.h"
@@ -100,8 +102,11 @@ static bool fail_range(const struct decoding *decoding, const struct place *plac
     {
         buffer_add_text(&text, " of ");
         buffer_add_int64(&text, parameter->minimum);
-        buffer_add_text(&text, " to ");
-        buffer_add_int64(&text, parameter->maximum);
+        if (parameter->maximum != parameter->minimum)
+        {
+            buffer_add_text(&text, " to ");
+            buffer_add_int64(&text, parameter->maximum);
+        }
         buffer_add_text(&text, unit);
     }
     buffer_add_byte(&text, '\0');
@@ -203,6 +208,11 @@ static bool decode_scalar(const struct decoding *decoding, const struct place *p
         if (!text || !aggregate_parse(node->text, field))
             return fail(decoding, place, "expected an aggregate like jobneed/7");
         return true;
+    case PARAMETER_DECIMAL:
+        if (node->kind != NODE_INTEGER && node->kind != NODE_NUMBER)
+            return fail(decoding, place, "expected a number");
+        *(const struct node **)field = node;
+        return true;
     case PARAMETER_JSON:
         *(const struct node **)field = node;
         return true;
@@ -263,6 +273,29 @@ static bool decode_ids(const struct decoding *decoding, const struct place *plac
     return true;
 }
 
+static bool decode_vector(const struct decoding *decoding, const struct place *place, const struct parameter *parameter,
+                          const struct node *node, void *field)
+{
+    if (node->kind != NODE_ARRAY || !is_within(parameter, node->count))
+        return fail_range(decoding, place, parameter, "an array", " numbers");
+    float *numbers = arena_take(decoding->arena, node->count * sizeof *numbers);
+    if (!numbers)
+        return fail(decoding, place, "no memory");
+    size_t count = 0;
+    for (const struct node *child = document_first(decoding->document, node); child;
+         child = document_next(decoding->document, node, child))
+    {
+        struct place element = { place, SPAN_NULL, count };
+        double value = child->kind == NODE_INTEGER ? (double)child->integer : child->number;
+        bool number = child->kind == NODE_INTEGER || child->kind == NODE_NUMBER;
+        if (!number || !(fabs(value) <= (double)FLT_MAX))
+            return fail(decoding, &element, "expected a number that single precision can hold");
+        numbers[count++] = (float)value;
+    }
+    *(struct field_vector *)field = (struct field_vector){ numbers, count };
+    return true;
+}
+
 static bool decode_objects(const struct decoding *decoding, const struct place *place,
                            const struct parameter *parameter, const struct node *node, void *field)
 {
@@ -300,6 +333,8 @@ static bool decode_value(const struct decoding *decoding, const struct place *pl
         return decode_text(decoding, place, parameter, node, field);
     case PARAMETER_IDS:
         return decode_ids(decoding, place, parameter, node, field);
+    case PARAMETER_VECTOR:
+        return decode_vector(decoding, place, parameter, node, field);
     case PARAMETER_OBJECT:
         return decode_object(decoding, place, parameter->members, node, field);
     case PARAMETER_OBJECTS:

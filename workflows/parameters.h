@@ -13,6 +13,7 @@ enum parameter_kind
     PARAMETER_ID,        /* struct field_int, 1 .. 2^63-1 */
     PARAMETER_INTEGER,   /* struct field_int, minimum .. maximum */
     PARAMETER_NUMBER,    /* struct field_number, finite, minimum .. maximum */
+    PARAMETER_DECIMAL,   /* const struct node *, any number, to be read as written */
     PARAMETER_BOOLEAN,   /* struct field_bool */
     PARAMETER_TEXT,      /* struct span, up to `maximum` bytes (and at least `minimum`) */
     PARAMETER_NAME,      /* int, index of `names`; 0 = absent */
@@ -23,13 +24,9 @@ enum parameter_kind
     PARAMETER_IDS,       /* struct field_ids: array of ids, minimum .. maximum elements, distinct */
     PARAMETER_OBJECT,    /* nested struct laid out by `members` at `offset` */
     PARAMETER_OBJECTS,   /* struct field_objects: array of structs laid out by `members`, minimum .. maximum elements */
+    PARAMETER_VECTOR,    /* struct field_vector: array of minimum .. maximum finite numbers of single precision */
 };
 
-struct field_number
-{
-    double value;
-    bool set;
-};
 struct field_bool
 {
     bool value;
@@ -45,6 +42,11 @@ struct field_ids
     const int64_t *at;
     size_t count;
 };
+struct field_vector
+{
+    const float *at;
+    size_t count;
+};
 struct field_objects
 {
     void *at;
@@ -55,6 +57,7 @@ enum parameter_flag
 {
     PARAMETER_REQUIRED = 1,
     PARAMETER_NULLABLE = 2, /* JSON null is accepted and reads as absent */
+    PARAMETER_OPTIONAL = 4, /* may be absent; a null is a value of its own, if the kind has one */
 };
 
 struct parameter

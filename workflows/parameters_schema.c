@@ -41,15 +41,52 @@ struct plain
     const char *tail;
 };
 
+/* Many validators take `format` for a remark; a pattern is always checked. */
+#define TIME_TAIL                                                                                                      \
+    ",\"format\":\"date-time\",\"pattern\":\"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3])" \
+    ":[0-5][0-9]:([0-5][0-9]|60)([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$\""
+#define UUID_TAIL ",\"format\":\"uuid\",\"pattern\":\"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$\""
+
 static const struct plain plain_kinds[] = {
     [PARAMETER_ID] = { "integer", ",\"minimum\":1,\"maximum\":9223372036854775807" },
     [PARAMETER_BOOLEAN] = { "boolean", "" },
-    [PARAMETER_TIME] = { "string", ",\"format\":\"date-time\"" },
-    [PARAMETER_UUID] = { "string", ",\"format\":\"uuid\"" },
-    [PARAMETER_AGGREGATE] = { "string", ",\"pattern\":\"^[a-z-]+/[0-9a-f-]+$\"" },
+    [PARAMETER_TIME] = { "string", TIME_TAIL },
+    [PARAMETER_UUID] = { "string", UUID_TAIL },
 };
 
 static void add_object_body(const struct parameter *table, struct buffer *into);
+
+/* JSON Schema counts characters and the decoder bytes of UTF-8, of which a character has one to four. The schema never
+ * refuses what is accepted; the limit itself is told beside it, by a name that validators leave alone. */
+static void add_text_limits(const struct parameter *parameter, struct buffer *into)
+{
+    if (!parameters_is_bounded(parameter))
+        return;
+    buffer_add_text(into, ",\"minLength\":");
+    buffer_add_int64(into, (parameter->minimum + 3) / 4);
+    buffer_add_text(into, ",\"maxLength\":");
+    buffer_add_int64(into, parameter->maximum);
+    buffer_add_text(into, ",\"x-maxBytes\":");
+    buffer_add_int64(into, parameter->maximum);
+}
+
+/* Every kind of aggregate by the form of its key. */
+static void add_aggregate_pattern(struct buffer *into)
+{
+    buffer_add_text(into, ",\"pattern\":\"");
+    for (int kind = AGGREGATE_NONE + 1; kind < AGGREGATE__COUNT; kind++)
+    {
+        char key[AGGREGATE_KEY_MAX];
+        size_t size = aggregate_print((struct aggregate){ (enum aggregate_kind)kind, id_of(1) }, key);
+        const char *slash = memchr(key, '/', size);
+        buffer_add_text(into, kind == AGGREGATE_NONE + 1 ? "^" : "|^");
+        buffer_add(into, key, (size_t)(slash - key));
+        buffer_add_text(into, aggregate_has_uuid((enum aggregate_kind)kind)
+                                  ? "/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+                                  : "/[1-9][0-9]{0,18}$");
+    }
+    buffer_add_byte(into, '"');
+}
 
 static void add_kind(const struct parameter *parameter, struct buffer *into)
 {
@@ -59,15 +96,14 @@ static void add_kind(const struct parameter *parameter, struct buffer *into)
         add_type(parameter, "integer", into);
         add_bounds(parameter, "minimum", "maximum", into);
         return;
+    case PARAMETER_DECIMAL:
     case PARAMETER_NUMBER:
         add_type(parameter, "number", into);
         add_bounds(parameter, "minimum", "maximum", into);
         return;
     case PARAMETER_TEXT:
-        /* JSON Schema counts characters and the limit is in bytes: the schema allows a little more than is accepted
-         * where a text is not ASCII. */
         add_type(parameter, "string", into);
-        add_bounds(parameter, "minLength", "maxLength", into);
+        add_text_limits(parameter, into);
         return;
     case PARAMETER_NAME:
         add_names(parameter, into);
@@ -77,7 +113,15 @@ static void add_kind(const struct parameter *parameter, struct buffer *into)
         return;
     case PARAMETER_IDS:
         add_type(parameter, "array", into);
-        buffer_add_text(into, ",\"items\":{\"type\":\"integer\",\"minimum\":1},\"uniqueItems\":true");
+        buffer_add_text(
+            into,
+            ",\"items\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9223372036854775807},\"uniqueItems\":true");
+        add_bounds(parameter, "minItems", "maxItems", into);
+        return;
+    case PARAMETER_VECTOR:
+        add_type(parameter, "array", into);
+        buffer_add_text(into, ",\"items\":{\"type\":\"number\",\"minimum\":-3.4028234663852886e38,"
+                              "\"maximum\":3.4028234663852886e38}");
         add_bounds(parameter, "minItems", "maxItems", into);
         return;
     case PARAMETER_OBJECTS:
@@ -90,11 +134,14 @@ static void add_kind(const struct parameter *parameter, struct buffer *into)
         add_type(parameter, "object", into);
         add_object_body(parameter->members, into);
         return;
+    case PARAMETER_AGGREGATE:
+        add_type(parameter, "string", into);
+        add_aggregate_pattern(into);
+        return;
     case PARAMETER_ID:
     case PARAMETER_BOOLEAN:
     case PARAMETER_TIME:
     case PARAMETER_UUID:
-    case PARAMETER_AGGREGATE:
         add_type(parameter, plain_kinds[parameter->kind].type, into);
         buffer_add_text(into, plain_kinds[parameter->kind].tail);
         return;

@@ -13,9 +13,23 @@
     X(job, autoclose)                                                                                                  \
     X(job, autoclose_checkpoints)                                                                                      \
     X(job, update_checkpoint)                                                                                          \
+    X(job, bulk_update_checkpoints)                                                                                    \
+    X(job, assign)                                                                                                     \
+    X(job, set_expiry)                                                                                                 \
+    X(job, mark_mail_sent)                                                                                             \
+    X(job, sync_adhoc)                                                                                                 \
+    X(job, save_checkpoint)                                                                                            \
+    X(job, save_geofence_assignment)                                                                                   \
+    X(attendance, punch)                                                                                               \
+    X(attendance, record_face_result)                                                                                  \
+    X(behaviour, update_profile)                                                                                       \
     X(json, merge)                                                                                                     \
     X(json, append)                                                                                                    \
-    X(face, record_verification)
+    X(json, replace)                                                                                                   \
+    X(json, apply)                                                                                                     \
+    X(face, record_verification)                                                                                       \
+    X(face, add_embedding)                                                                                             \
+    X(face, remove_embedding)
 
 #define X(group, verb) extern const struct workflow workflow_##group##_##verb;
 WORKFLOWS(X)

@@ -96,7 +96,7 @@ struct row *rows_find_or_make(struct rows *rows, const struct entity *entity, st
 
 /* --- key columns ----------------------------------------------------------------------------------------------- */
 
-static struct id key_id(const struct entity *entity, const void *content)
+struct id rows_key_id(const struct entity *entity, const void *content)
 {
     const struct column *key = &entity->columns[0];
     if (key->kind == COLUMN_UUID)
@@ -163,23 +163,23 @@ static bool exists_now(const struct rows *rows, const struct row *row)
     return row && row_exists(row);
 }
 
-static const void *child_content(const struct rows *rows, const struct row *row)
+static const void *child_content(const struct rows *rows, const struct entity *entity, const struct row *row)
 {
-    while (row && !exists_now(rows, row))
+    while (row && (row->entity != entity || !exists_now(rows, row)))
         row = row->sibling;
     return row ? row->current : NULL;
 }
 
 const void *rows_first_child(const struct rows *rows, const struct entity *entity, struct id parent)
 {
-    const struct row *row = rows_find(rows, entity, parent);
-    return row ? child_content(rows, row->children) : NULL;
+    const struct row *row = rows_find(rows, entity_parent(entity), parent);
+    return row ? child_content(rows, entity, row->children) : NULL;
 }
 
 const void *rows_next_child(const struct rows *rows, const struct entity *entity, const void *child)
 {
-    const struct row *row = rows_find(rows, entity, key_id(entity, child));
-    return row ? child_content(rows, row->sibling) : NULL;
+    const struct row *row = rows_find(rows, entity, rows_key_id(entity, child));
+    return row ? child_content(rows, entity, row->sibling) : NULL;
 }
 
 /* --- reading --------------------------------------------------------------------------------------------------- */
@@ -206,7 +206,9 @@ static void journal(struct rows *rows, struct row *row)
     void *before = there ? (char *)edit + aligned(sizeof(*edit)) : NULL;
     if (there)
         memcpy(before, row->current, size);
-    *edit = (struct row_edit){ .row = row, .before = before, .state_before = row->state, .next = rows->edits };
+    *edit = (struct row_edit){
+        .row = row, .before = before, .state_before = row->state, .reborn_before = row->reborn, .next = rows->edits
+    };
     rows->edits = edit;
     row->step = rows->step;
 }
@@ -239,8 +241,10 @@ void *rows_insert(struct rows *rows, const struct entity *entity, struct id id)
         return NULL;
     assert(row->state == ROW_ABSENT || row->state == ROW_DELETED);
     journal(rows, row);
-    /* Deleted and inserted again within one batch is an update of the row that PostgreSQL still has. */
-    return begin_content(row, row->state == ROW_DELETED ? ROW_LOADED : ROW_NEW);
+    /* Deleted and inserted again within one batch: PostgreSQL has the row as it was, with columns that were never read,
+     * so it is deleted and inserted there, too. */
+    row->reborn = row->state == ROW_DELETED;
+    return begin_content(row, row->reborn ? ROW_LOADED : ROW_NEW);
 }
 
 void *rows_insert_child(struct rows *rows, const struct entity *entity, struct id id, struct id parent)
@@ -251,7 +255,7 @@ void *rows_insert_child(struct rows *rows, const struct entity *entity, struct i
         return NULL;
     *(struct field_int *)entity_field(&entity->columns[entity->parent], content) = int_of((int64_t)parent.low);
     struct row *row = rows_find(rows, entity, id);
-    struct row *root = rows_find(rows, entity, parent);
+    struct row *root = rows_find(rows, entity_parent(entity), parent);
     assert(root || arena_failed(rows->arena));
     if (row && root)
         rows_hang_child(row, root);
@@ -365,6 +369,7 @@ void rows_undo(struct rows *rows)
     {
         struct row *row = edit->row;
         row->state = edit->state_before;
+        row->reborn = edit->reborn_before;
         row->current = edit->before ? image_current(row) : NULL;
         if (edit->before)
             memcpy(row->current, edit->before, row->entity->row_size);

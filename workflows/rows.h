@@ -34,6 +34,7 @@ struct row
     struct id id; /* of entities with one key column */
     enum row_state state;
     bool children_wanted;                    /* of a root: load the rows whose parent it is */
+    bool reborn;                             /* ROW_LOADED: deleted, then inserted anew: another row of this id */
     uint32_t step;                           /* the last command that edited it */
     uint8_t place[8];                        /* of a locked row: where its table keeps it; for the engine */
     void *loaded;                            /* as PostgreSQL has it; NULL for new rows */
@@ -52,7 +53,7 @@ struct rows *rows_new(struct arena *arena);
 
 /* A row to lock and load. */
 void rows_want(struct rows *rows, const struct entity *entity, struct id id);
-/* A root row and all its children. */
+/* A root row, named by its own entity, and all its children, of whatever entity. */
 void rows_want_children(struct rows *rows, const struct entity *entity, struct id id);
 /* A row to look at without a lock, by all key columns of the entity, or by the first `key_count` of them (then
  * several rows may answer). `key` is a row struct in which the key columns are set. */
@@ -64,11 +65,13 @@ void rows_want_ids(struct rows *rows, const struct entity *entity, int count);
 
 /* The row's current content for reading, or NULL when there is none (absent or deleted). */
 const void *rows_read(const struct rows *rows, const struct entity *entity, struct id id);
-/* The same for looked-up rows: the first with this key prefix, and the next one behind `row`. */
+/* The same for looked-up rows: the first with this key prefix, and the next one behind `row`. A row looked up by its
+ * id that this batch has locked or made itself is answered as the batch has it now (PROTOCOL B3). */
 const void *rows_look(const struct rows *rows, const struct entity *entity, int key_count, const void *key);
 const void *rows_look_next(const struct rows *rows, const struct entity *entity, int key_count, const void *key,
                            const void *row);
-/* Children of a root in id order that exist now, new ones included: for (c = first; c; c = next). */
+/* Children of a root in id order that exist now, new ones included: for (c = first; c; c = next). `entity` is the
+ * children's. */
 const void *rows_first_child(const struct rows *rows, const struct entity *entity, struct id parent);
 const void *rows_next_child(const struct rows *rows, const struct entity *entity, const void *child);
 
@@ -133,6 +136,7 @@ struct row_edit
     struct row *row;
     const void *before;
     enum row_state state_before;
+    bool reborn_before;
     struct row_edit *next;
 };
 /* Of the step since rows_begin, counters included, appended rows not. */

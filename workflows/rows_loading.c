@@ -29,6 +29,15 @@ void rows_want_ids(struct rows *rows, const struct entity *entity, int count)
 
 /* --- looks ------------------------------------------------------------------------------------------------------ */
 
+/* Equal numbers hash alike: 0 and -0 are equal. */
+static uint64_t number_bits(double value)
+{
+    uint64_t bits;
+    value = value == 0 ? 0 : value;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
 static uint64_t column_hash(uint64_t hash, const struct column *column, const void *content)
 {
     const void *field = entity_field_const(column, content);
@@ -38,6 +47,8 @@ static uint64_t column_hash(uint64_t hash, const struct column *column, const vo
     case COLUMN_INT32:
     case COLUMN_TIME:
         return mix(hash, (uint64_t)((const struct field_int *)field)->value);
+    case COLUMN_NUMBER:
+        return mix(hash, number_bits(((const struct field_number *)field)->value));
     case COLUMN_BOOL:
         return mix(hash, *(const bool *)field);
     case COLUMN_NAME:
@@ -48,6 +59,8 @@ static uint64_t column_hash(uint64_t hash, const struct column *column, const vo
     case COLUMN_JSON:
     case COLUMN_JSONB:
         break;
+    case COLUMN_VECTOR:
+        return hash; /* no key */
     }
     const struct span *text = field;
     for (size_t i = 0; i < text->size; i++)
@@ -141,16 +154,24 @@ static const void *look_content(const struct row *row)
 
 const void *rows_look(const struct rows *rows, const struct entity *entity, int key_count, const void *key)
 {
+    /* What the batch has made of a row by now is later than what the look saw (PROTOCOL B3). */
+    const struct row *own = entity->key_count == 1 ? rows_find(rows, entity, rows_key_id(entity, key)) : NULL;
+    if (own && (own->state == ROW_LOADED || own->state == ROW_NEW))
+        return own->current;
+    if (own && own->state == ROW_DELETED)
+        return NULL;
     return look_content(look_first(rows, entity, key_count, key));
 }
 
+/* From the content back to its row, so that walking a thousand answers does not search for each of them. */
 const void *rows_look_next(const struct rows *rows, const struct entity *entity, int key_count, const void *key,
                            const void *row)
 {
-    const struct row *seen = look_first(rows, entity, key_count, key);
-    while (seen && seen->current != row)
-        seen = seen->sibling;
-    return seen ? look_content(seen->sibling) : NULL;
+    (void)rows;
+    (void)key_count;
+    (void)key;
+    const struct row *owner = image_owner(entity, row);
+    return owner->state == ROW_SEEN ? look_content(owner->sibling) : NULL; /* else the batch's own: see rows_look */
 }
 
 /* --- loaded rows ----------------------------------------------------------------------------------------------- */
@@ -161,7 +182,7 @@ static void hang_loaded(struct rows *rows, struct row *row)
     if (entity->parent == COLUMN_NOT_THERE)
         return;
     const struct field_int *parent_id = entity_field_const(&entity->columns[entity->parent], row->loaded);
-    struct row *parent = parent_id->set ? rows_find(rows, entity, id_of(parent_id->value)) : NULL;
+    struct row *parent = parent_id->set ? rows_find(rows, entity_parent(entity), id_of(parent_id->value)) : NULL;
     if (parent && parent != row)
         rows_hang_child(row, parent);
 }

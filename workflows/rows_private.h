@@ -67,6 +67,13 @@ static inline void *image_current(struct row *row)
     return (char *)row + aligned(sizeof(struct row)) + aligned(row->entity->row_size);
 }
 
+/* The row whose current image this is. */
+static inline const struct row *image_owner(const struct entity *entity, const void *current)
+{
+    const char *loaded = (const char *)current - aligned(entity->row_size);
+    return (const struct row *)(const void *)(loaded - aligned(sizeof(struct row)));
+}
+
 static inline uint64_t mix(uint64_t hash, uint64_t word)
 {
     hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
@@ -83,5 +90,7 @@ struct row *rows_make(struct arena *arena, const struct entity *entity, struct i
 /* The row with this id, made when there is none. */
 struct row *rows_find_or_make(struct rows *rows, const struct entity *entity, struct id id, enum row_state state);
 void rows_hang_child(struct row *row, struct row *parent);
+/* What the key column of a row's content says. */
+struct id rows_key_id(const struct entity *entity, const void *content);
 
 #endif

@@ -17,7 +17,7 @@ def _load(stack, programs, topics, count, mix):
     return int(call(words, env=stack.environment("postgres", {})))
 
 
-def _verify(stack, programs, topics, count, distinct, mix):
+def _verify(stack, programs, topics, count, distinct, mix, with_inbox):
     """The measurement counts only if every command got its one row and the offsets moved over all of them."""
     committed = int(call([programs / "bench_load", "--topic", topics.commands, "--committed", topics.group],
                          env=stack.environment("postgres", {})))
@@ -28,7 +28,7 @@ def _verify(stack, programs, topics, count, distinct, mix):
     if committed < count:
         raise Failed(f"the group has committed {committed} of {count}")
     expected = distinct if mix.get("duplicates") else count - dead
-    if inbox != expected or audit != expected or (dead and not mix.get("undecodable")):
+    if inbox != (expected if with_inbox else 0) or audit != expected or (dead and not mix.get("undecodable")):
         raise Failed(f"{count} messages, {distinct} distinct commands: {inbox} inbox rows, {audit} audit rows, {dead} dead letters")
     return {"audit": audit, "dead": dead, "applied": applied}
 
@@ -43,8 +43,9 @@ def _wal_bytes(stack):
     return int(stack.psql("postgres", "-c", "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").split(".")[0])
 
 
-def drain(stack, interlock, programs, count, delivery="exactly_once", partitions=12, mix=None, settings=None, log=None):
-    """One run. Rates count messages, whatever became of them."""
+def drain(stack, interlock, programs, count, delivery="exactly_once", partitions=12, mix=None, settings=None, log=None,
+          inbox=True):
+    """One run. Rates count messages, whatever became of them. `inbox` false: with settings that write no inbox rows."""
     mix = mix or {}
     database = stack.fresh_database()
     topics = Topics(stack, interlock, database, partitions, delivery)
@@ -70,9 +71,13 @@ def drain(stack, interlock, programs, count, delivery="exactly_once", partitions
         "batch": metrics.get("interlock_batch_commands_total", 0) / batches if batches else 0.0,
         "publication": metrics.get("interlock_events_published_total", 0) /
         max(1.0, metrics.get("interlock_publications_total", 0)),
+        # Of the transactions and the lock scripts, per command: what one command waits for in its lane, when alone.
+        "command_us": 1e6 * (metrics.get("interlock_transaction_seconds_total", 0) +
+                             metrics.get("interlock_lock_wait_seconds_total", 0)) /
+        max(1.0, metrics.get("interlock_batch_commands_total", 0)),
         "hot_updates": _hot_share(stack, database),
         "splits": metrics.get("interlock_batch_splits_total", 0), "retries": metrics.get("interlock_batch_retries_total", 0),
         "degraded": metrics.get("interlock_lock_degraded_total", 0), "busy": metrics.get("interlock_busy_rows_total", 0),
     }
-    result.update(_verify(stack, programs, topics, count, distinct, mix))
+    result.update(_verify(stack, programs, topics, count, distinct, mix, inbox))
     return result

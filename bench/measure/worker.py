@@ -21,7 +21,7 @@ class Topics:
         self.commands, self.audit, self.group = f"{name}.commands", f"{name}.audit", name
         self.settings = {
             "KAFKA_TOPICS": self.commands, "KAFKA_AUDIT_TOPIC": self.audit, "KAFKA_GROUP": self.group,
-            "KAFKA_DELIVERY": delivery, "HTTP_LISTEN": f"127.0.0.1:{stack.port_base + 20}", "LOG_LEVEL": "warning",
+            "KAFKA_DELIVERY": delivery, "HTTP_LISTEN": f"127.0.0.1:{stack.port_base + 8}", "LOG_LEVEL": "warning",
         }
         call([interlock, "topics", "create", "--partitions", partitions], env=self.environment())
 

@@ -142,6 +142,8 @@ TABLES = {
     "jobneed": "SELECT * FROM interlock.jobneed ORDER BY id",
     "job": "SELECT * FROM interlock.job ORDER BY id",
     "face_model": "SELECT * FROM interlock.face_model ORDER BY id",
+    "face_embedding": "SELECT id, user_id, model_id, is_primary, validated FROM interlock.face_embedding ORDER BY id",
+    "face_user": "SELECT * FROM interlock.face_user ORDER BY id",
     "face_embedding_counter": "SELECT * FROM interlock.face_embedding_counter ORDER BY id",
     "face_verification_log": "SELECT * FROM interlock.face_verification_log ORDER BY id",
 }

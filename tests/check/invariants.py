@@ -7,7 +7,7 @@
 """
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import model
 from .envelope import read_all
@@ -97,6 +97,14 @@ def nothing_doubled(evidence, commands):
     yield from Replay(evidence, commands).violations()
 
 
+def with_drawn_id(command, event):
+    """The embedding's id, where the command leaves it to be drawn, is what the event says."""
+    if command.type != "face.add_embedding" or not isinstance(command.data, dict) or command.data.get("embedding_id"):
+        return command
+    drawn = (event.data.get("metadata") or {}).get("embedding_id", 0)
+    return replace(command, data={**command.data, "embedding_id": drawn})
+
+
 class Replay:
     """Applies every event's command to a model of its aggregates, in the order of versions, and compares."""
 
@@ -108,12 +116,13 @@ class Replay:
         self.states = defaultdict(dict)  # aggregate -> version -> state after it
         self.lookups = {"matrix": {(row["site_id"], row["category"], row["client_id"], row["level"]): row
                                    for row in evidence.tables.get("escalation_matrix", [])},
-                        "jobs": {row["id"] for row in evidence.tables.get("job", [])}}
+                        "jobs": {row["id"] for row in evidence.tables.get("job", [])},
+                        "models": {row["id"] for row in evidence.tables.get("face_model", [])}}
 
     def command_of(self, event):
         for command in self.commands.get(event.identity, []):
             if command.type == event.data["command"]["type"]:
-                return command
+                return with_drawn_id(command, event)
         return None
 
     def violations(self):
@@ -128,6 +137,7 @@ class Replay:
                 yield from self.judge_refusal(event)
         yield from self.compare_tickets()
         yield from self.compare_jobneeds()
+        yield from self.compare_faces()
         yield from self.compare_counters()
 
     def replay(self, aggregate, changes):
@@ -221,6 +231,19 @@ class Replay:
                 differing = [pair for pair in zip(children, wanted) if pair[0] != pair[1]][:3]
                 yield (f"jobneed/{number}: {len(children)} checkpoints, the replay makes {len(wanted)}; "
                        f"first differences {differing}")
+
+    def compare_faces(self):
+        versions = {row["id"]: row["version"] for row in self.evidence.tables.get("face_user", [])}
+        embeddings = defaultdict(dict)
+        for row in self.evidence.tables.get("face_embedding", []):
+            embeddings[row["user_id"]][row["id"]] = {name: row[name]
+                                                     for name in ("model_id", "is_primary", "validated")}
+        for number, state in self.final("face-user"):
+            if versions.get(number) != state["version"]:
+                yield f"face-user/{number}.version is {versions.get(number)}; the replay makes it {state['version']}"
+            if embeddings[number] != state["embeddings"]:
+                yield (f"face-user/{number} has the embeddings {embeddings[number]}; "
+                       f"the replay makes them {state['embeddings']}")
 
     def compare_counters(self):
         counts, successes, embeddings, logged = Counter(), Counter(), Counter(), set()

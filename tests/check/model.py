@@ -207,6 +207,54 @@ def job_autoclose(data, state, _lookups):
     return results + ([unchanged(state)] if status in ("COMPLETED", "AUTOCLOSED") and status == state["status"] else [])
 
 
+def job_assign(data, state, _lookups):
+    changes = assignment(data)
+    return written(state, **changes) if changes else [rejected("invalid_data", state)]
+
+
+def job_set_expiry(_data, state, _lookups):
+    # Neither the start nor the expiry is modelled: it may be too early, or the one that is there.
+    results = [applied(state), unchanged(state)]
+    if state["status"] in ("COMPLETED", "AUTOCLOSED"):
+        results = [unchanged(state), rejected("invalid_transition", state)]
+    return results + [rejected("invalid_data", state)]
+
+
+def job_mark_mail_sent(_data, state, _lookups):
+    return [unchanged(state)] if state.get("mail_sent") else [applied(state, mail_sent=True)]
+
+
+SYNCED = ("performed_by", "started_at", "ended_at", "remarks", "alerts", "attachment_count")
+
+
+def job_sync_adhoc(data, state, _lookups):
+    if state["type"] != "ADHOC":
+        return [rejected("invalid_data", state)]
+    if data["status"] != state["status"] and data["status"] not in JOBNEED_MACHINE[state["status"]]:
+        return [rejected("invalid_transition", state)]
+    # Of what is not modelled (times are texts here) either answer may be right.
+    changes = {name: data[name] for name in SYNCED if data.get(name) is not None}
+    results = [applied(state, status=data["status"], **changes)]
+    if data["status"] == state["status"]:
+        results.append(unchanged(state))
+    return results
+
+
+def job_bulk_update_checkpoints(data, state, lookups):
+    new = state
+    for each in data["checkpoints"]:
+        results = job_update_checkpoint(each, new, lookups)
+        if results[0][0] == "rejected":
+            return [rejected(results[0][1], state)]
+        new = results[0][2]
+    changed = dict(new, version=state["version"] + 1)
+    results = [("applied", None, changed)]
+    # Expiry is not modelled: it may be the one change.
+    if new["children"] == state["children"]:
+        results.append(unchanged(state))
+    return results
+
+
 def job_update_checkpoint(data, state, _lookups):
     for place, child in enumerate(state["children"]):
         if child["id"] == data["jobneed_id"]:
@@ -235,6 +283,39 @@ def json_append(data, state, _lookups):
     return written(state, **{data["field"]: document})
 
 
+# ---- faces -------------------------------------------------------------------------------------
+
+def face_add_embedding(data, state, lookups):
+    state = state or {"version": 0, "embeddings": {}}
+    if data["model_id"] not in lookups["models"]:
+        return [rejected("not_found", state)]
+    number = data["embedding_id"]
+    # Another user may have the id: seen from one user either answer is right.
+    taken = rejected("already_exists", state)
+    if number in state["embeddings"]:
+        return [taken]
+    embeddings = copy.deepcopy(state["embeddings"])
+    primary = [each for each in embeddings.values() if each["model_id"] == data["model_id"] and each["is_primary"]]
+    wins = not primary or bool(data.get("is_primary"))
+    for each in primary if wins else []:
+        each["is_primary"] = False
+    embeddings[number] = {"model_id": data["model_id"], "is_primary": wins, "validated": bool(data.get("validated"))}
+    return [applied(state, embeddings=embeddings), taken]
+
+
+def face_remove_embedding(data, state, _lookups):
+    state = state or {"version": 0, "embeddings": {}}
+    embeddings = copy.deepcopy(state["embeddings"])
+    gone = embeddings.pop(data["embedding_id"], None)
+    if gone is None or gone["model_id"] != data["model_id"]:
+        return [rejected("not_found", state)]
+    heirs = sorted(number for number, each in embeddings.items()
+                   if each["model_id"] == data["model_id"] and each["validated"])
+    if gone["is_primary"] and heirs:
+        embeddings[heirs[0]]["is_primary"] = True
+    return [applied(state, embeddings=embeddings)]
+
+
 EFFECTS = {
     "ticket.create": ticket_create,
     "ticket.transition": ticket_transition,
@@ -247,10 +328,17 @@ EFFECTS = {
     "job.autoclose": job_autoclose,
     "job.autoclose_checkpoints": job_autoclose_checkpoints,
     "job.update_checkpoint": job_update_checkpoint,
+    "job.bulk_update_checkpoints": job_bulk_update_checkpoints,
+    "job.assign": job_assign,
+    "job.set_expiry": job_set_expiry,
+    "job.mark_mail_sent": job_mark_mail_sent,
+    "job.sync_adhoc": job_sync_adhoc,
+    "face.add_embedding": face_add_embedding,
+    "face.remove_embedding": face_remove_embedding,
     "json.merge": json_merge,
     "json.append": json_append,
 }
-CREATORS = ("ticket.create", "job.create")
+CREATORS = ("ticket.create", "job.create", "face.add_embedding", "face.remove_embedding")
 
 
 def effect(command, state, lookups):

@@ -57,8 +57,10 @@ static void fill_settings(int lanes, int batch_max)
     struct settings *settings = &world.settings;
 
     memset(settings, 0, sizeof(*settings));
+    settings->protections.retry = true;
     settings->worker.lanes = lanes;
     settings->worker.batch_max = batch_max;
+    settings->worker.park_after_us = INT64_C(3600000000);
     for (int kind = 0; kind < RETRY__COUNT; kind++)
         settings->retries[kind] = (struct retry_policy){ "test", 3, 500, 2.0, 2000, 0.1 };
     for (int class = 0; class < LOCK__COUNT; class ++)
@@ -366,7 +368,7 @@ static void commit(struct batch *batch, struct delivery *const *deliveries, int 
         items[i].command.workflow = workflows[0];
         if (is_held_here(i, deliveries[i]->lane_hash))
             items[i].hold = HOLD_BEHIND;
-        else if (fate->busy > 0 && !mode->waiting && !mode->verdict)
+        else if (fate->busy > 0 && !mode->waiting && !mode->park && !mode->verdict)
         {
             items[i].hold = HOLD_BUSY;
             fate->busy -= fate->busy < FAKE_FOR_EVER;
@@ -414,6 +416,7 @@ enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *del
         fate->runs++;
         fate->alone += count == 1;
         fate->waited += mode.waiting;
+        fate->parked += mode.park;
         fate->verdicts += mode.verdict != NULL;
     }
     enum batch_end end = run(batch, deliveries, count, &mode);

@@ -31,7 +31,7 @@ struct fate
     int refusals;         /* when it runs alone, so many times */
     int record_refusals;  /* its verdict cannot be recorded so many times */
     /* What happened. */
-    int runs, alone, waited, verdicts, held;
+    int runs, alone, waited, parked, verdicts, held;
     bool committed;
 };
 

@@ -152,6 +152,8 @@ def data_of(type_, **changes):
         "json.merge": {"aggregate": "jobneed/1", "field": "other_info", "value": {"a": 1}},
         "json.append": {"aggregate": "jobneed/1", "field": "other_info", "key": "k", "value": 1},
         "face.record_verification": {"verification_id": 1, "model_id": 1, "user_id": 1, "result": "SUCCESS"},
+        "face.add_embedding": {"user_id": 1, "model_id": 1, "vector": [0.5] * 512, "confidence": 0.9},
+        "face.remove_embedding": {"user_id": 1, "model_id": 1, "embedding_id": 1},
     }[type_]
     return {name: value for name, value in {**good, **changes}.items() if value is not ...}
 
@@ -188,6 +190,11 @@ INVALID = [
     ("json.append", {"key": ...}), ("json.append", {"key": 5}), ("json.append", {"max_length": -1}),
     ("json.append", {"value": ...}), ("face.record_verification", {"result": "MAYBE"}),
     ("face.record_verification", {"user_id": ...}),
+    ("face.add_embedding", {"vector": [0.5] * 511}), ("face.add_embedding", {"vector": [0.5] * 511 + ["0.5"]}),
+    ("face.add_embedding", {"vector": [1e39] * 512}), ("face.add_embedding", {"vector": ...}),
+    ("face.add_embedding", {"confidence": 1.5}), ("face.add_embedding", {"validated": 1}),
+    ("face.add_embedding", {"is_primary": "no"}), ("face.remove_embedding", {"embedding_id": None}),
+    ("face.remove_embedding", {"model_id": ...}),
 ]
 
 

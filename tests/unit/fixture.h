@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "workflows/attendance/attendance.h"
 #include "workflows/face/face.h"
 #include "workflows/job/job.h"
 #include "workflows/json/text.h"
@@ -68,6 +69,8 @@ static inline const struct entity *fixture_base(const struct entity *entity)
 {
     if (entity == &entity_ticket_of_jobneed)
         return &entity_ticket;
+    if (entity == &entity_geofence_assignment)
+        return &entity_job;
     return entity == &entity_face_model ? &entity_face_model_counter : entity;
 }
 
@@ -104,11 +107,22 @@ static inline struct span fixture_keep_text(struct fixture *fixture, const struc
     return kept;
 }
 
+static inline void fixture_keep_vector(struct fixture *fixture, const float **vector)
+{
+    if (!*vector)
+        return;
+    float *kept = arena_take(&fixture->lasting, VECTOR_LENGTH * sizeof(float));
+    memcpy(kept, *vector, VECTOR_LENGTH * sizeof(float));
+    *vector = kept;
+}
+
 static inline void fixture_keep(struct fixture *fixture, const struct entity *entity, void *row)
 {
     for (int i = 0; i < entity->column_count; i++)
     {
         const struct column *column = &entity->columns[i];
+        if (column->kind == COLUMN_VECTOR)
+            fixture_keep_vector(fixture, entity_field(column, row));
         if (column->kind != COLUMN_TEXT && column->kind != COLUMN_JSON && column->kind != COLUMN_JSONB)
             continue;
         struct span *text = entity_field(column, row);
@@ -136,8 +150,11 @@ static inline void *fixture_find(const struct fixture *fixture, const struct ent
 static inline void *fixture_find_id(const struct fixture *fixture, const struct entity *entity, struct id id)
 {
     char key[512] = { 0 };
-    assert_true(entity->row_size <= sizeof(key) && entity->columns[0].kind == COLUMN_INT64);
-    *(struct field_int *)entity_field(&entity->columns[0], key) = int_of((int64_t)id.low);
+    assert_true(entity->row_size <= sizeof(key));
+    if (entity->columns[0].kind == COLUMN_UUID)
+        *(struct id *)entity_field(&entity->columns[0], key) = id;
+    else
+        *(struct field_int *)entity_field(&entity->columns[0], key) = int_of((int64_t)id.low);
     return fixture_find(fixture, entity, key);
 }
 
@@ -178,6 +195,7 @@ static inline void fixture_check_jobneed(const struct fixture *fixture, const st
     assert_true(row->id.value > 0 && row->status > 0 && row->identifier > 0 && row->type > 0 && row->starts_at.set);
     assert_true(row->seq.set && row->grace_minutes.set && row->attachment_count.set && row->other_info.at);
     assert_true(!row->expires_at.set || row->expires_at.value >= row->starts_at.value);
+    assert_true(!row->ended_at.set || !row->started_at.set || row->ended_at.value >= row->started_at.value);
     assert_true(!row->parent_id.set || row->parent_id.value != row->id.value);
     fixture_check_assigned(row->assigned_person_id, row->assigned_group_id);
     const struct table *table = &fixture->tables[PLACE_JOBNEED];
@@ -191,12 +209,48 @@ static inline void fixture_check_jobneed(const struct fixture *fixture, const st
     }
 }
 
+static inline void fixture_check_place(struct field_number latitude, struct field_number longitude,
+                                       struct field_int punched)
+{
+    assert_true(latitude.set == longitude.set && (!latitude.set || punched.set));
+    assert_true(!latitude.set || (latitude.value >= -90 && latitude.value <= 90));
+    assert_true(!longitude.set || (longitude.value >= -180 && longitude.value <= 180));
+}
+
+static inline void fixture_check_attendance(const struct attendance_row *row)
+{
+    assert_true(row->version.value >= 0 && row->person_id.set && row->person_id.value > 1 && row->extras.at);
+    assert_true((!row->site_id.set || row->site_id.value > 0) && (!row->shift_id.set || row->shift_id.value > 1));
+    assert_true(row->punch_in.set || row->punch_out.set);
+    assert_true(!row->punch_in.set || !row->punch_out.set || row->punch_out.value >= row->punch_in.value);
+    fixture_check_place(row->start_latitude, row->start_longitude, row->punch_in);
+    fixture_check_place(row->end_latitude, row->end_longitude, row->punch_out);
+}
+
+/* Roots are whatever a test makes of them. What is unique among children shows once a batch is written whole. */
+static inline void fixture_check_job(const struct job_row *row)
+{
+    if (!row->parent_id.set)
+        return;
+    assert_true(row->id.value > 0 && row->parent_id.value != row->id.value && row->identifier > 0);
+    assert_true(row->seq.set && row->grace_minutes.set && row->plan_minutes.set && row->expiry_minutes.set);
+    assert_true(!row->ends_at.set || row->ends_at.value >= row->starts_at.value);
+    assert_true(row->from_minute.set == row->until_minute.set && row->other_info.at);
+    fixture_check_assigned(row->person_id, INT_NULL);
+    assert_true(row->identifier != IDENTIFIER_GEOFENCE ||
+                (row->name.at && row->person_id.set && row->geofence_id.set && row->starts_at.set));
+}
+
 static inline void fixture_check(const struct fixture *fixture, const struct entity *entity, const void *row)
 {
+    if (entity == &entity_job)
+        fixture_check_job(row);
     if (entity == &entity_ticket)
         fixture_check_ticket(fixture, row);
     if (entity == &entity_jobneed)
         fixture_check_jobneed(fixture, row);
+    if (entity == &entity_attendance)
+        fixture_check_attendance(row);
 }
 
 /* Stores a copy, in the place of the row with this key if there is one. */
@@ -266,10 +320,13 @@ static inline void fixture_view(const struct entity *base, const void *row, cons
         [COLUMN_JSON] = sizeof(struct span),
         [COLUMN_JSONB] = sizeof(struct span),
         [COLUMN_UUID] = sizeof(struct id),
+        [COLUMN_NUMBER] = sizeof(struct field_number),
+        [COLUMN_VECTOR] = sizeof(const float *),
     };
     for (int i = 0; i < entity->column_count; i++)
         for (int n = 0; n < base->column_count; n++)
-            if (strcmp(entity->columns[i].name, base->columns[n].name) == 0)
+            if (!(entity->columns[i].flags & COLUMN_UNREAD) &&
+                strcmp(entity->columns[i].name, base->columns[n].name) == 0)
                 memcpy(entity_field(&entity->columns[i], into), entity_field_const(&base->columns[n], row),
                        sizes[entity->columns[i].kind]);
 }
@@ -282,7 +339,7 @@ static inline void fixture_load(struct fixture *fixture, const struct entity *en
     const void *stored = fixture_find_id(fixture, entity, id);
     bool busy = fixture->busy_entity == entity && id_equal(fixture->busy, id);
     if (stored && !busy)
-        memcpy(row->loaded, stored, entity->row_size);
+        fixture_view(entity, stored, entity, row->loaded);
     rows_settle(fixture->rows, row, busy ? ROW_BUSY : stored ? ROW_LOADED : ROW_ABSENT);
 }
 
@@ -299,7 +356,7 @@ static inline void fixture_load_children(struct fixture *fixture, const struct e
             fixture_load(fixture, entity, id);
         row = rows_find(fixture->rows, entity, id);
         if (of->set && of->value == (int64_t)parent.low && row->state == ROW_BUSY)
-            rows_settle(fixture->rows, rows_find(fixture->rows, entity, parent), ROW_BUSY);
+            rows_settle(fixture->rows, rows_find(fixture->rows, entity_parent(entity), parent), ROW_BUSY);
     }
 }
 
@@ -333,7 +390,8 @@ static inline void fixture_load_all(struct fixture *fixture)
         for (struct row *row = rows_first(fixture->rows, entities[e]); row; row = row->next)
             if (row->state == ROW_WANTED)
                 fixture_load(fixture, entities[e], row->id);
-        for (struct row *row = rows_first(fixture->rows, entities[e]); row; row = row->next)
+        for (struct row *row = rows_first(fixture->rows, entity_parent(entities[e]));
+             row && entities[e]->parent != COLUMN_NOT_THERE; row = row->next)
             if (row->children_wanted)
                 fixture_load_children(fixture, entities[e], row->id);
         while (rows_ids_wanted(fixture->rows, entities[e]) > 0)
@@ -397,7 +455,7 @@ static inline void fixture_stamp(struct fixture *fixture, struct answer *answer)
     for (struct row_edit *edit = rows_edits(fixture->rows); edit; edit = edit->next)
     {
         const struct entity *entity = edit->row->entity;
-        if (!entity->root)
+        if (!entity->root || !edit->row->current) /* no root's table, or deleted */
             continue;
         struct field_int *version = fixture_version(entity, edit->row->current);
         int64_t from = edit->before ? fixture_version(entity, edit->before)->value : 0;
@@ -500,6 +558,20 @@ static inline void fixture_add(struct fixture *fixture, const struct entity *ent
         stored->last_used = added->last_used;
 }
 
+/* An update leaves alone what was never read. */
+static inline void fixture_write_row(struct fixture *fixture, const struct entity *entity, const struct row *row)
+{
+    char content[512];
+    assert_true(entity->row_size <= sizeof(content));
+    memcpy(content, row->current, entity->row_size);
+    const void *stored = fixture_find(fixture, entity, row->current);
+    for (int i = 0; i < entity->column_count && stored; i++)
+        if (entity->columns[i].flags & COLUMN_UNREAD)
+            memcpy(entity_field(&entity->columns[i], content), entity_field_const(&entity->columns[i], stored),
+                   sizeof(const float *));
+    fixture_put(fixture, entity, content);
+}
+
 static inline void fixture_write(struct fixture *fixture)
 {
     for (int e = 0; entities[e]; e++)
@@ -507,10 +579,10 @@ static inline void fixture_write(struct fixture *fixture)
         for (struct row *row = rows_first(fixture->rows, entities[e]); row; row = row->next)
         {
             bool changed = row->state == ROW_LOADED && entity_difference(entities[e], row->loaded, row->current);
-            if (row->state == ROW_DELETED)
+            if ((row->state == ROW_DELETED || row->reborn) && row->loaded)
                 fixture_delete(fixture, entities[e], row->id);
-            else if (row->state == ROW_NEW || changed)
-                fixture_put(fixture, entities[e], row->current);
+            if (row->state == ROW_NEW || changed || (row->state == ROW_LOADED && row->reborn))
+                fixture_write_row(fixture, entities[e], row);
             else if (row->state == ROW_ADDED)
                 fixture_add(fixture, entities[e], row);
         }

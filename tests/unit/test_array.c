@@ -135,6 +135,7 @@ struct sample
     struct span text;
     int colour;
     struct id uuid;
+    struct field_number share;
 };
 
 #define COLUMN(member, kind, names)                                                                                    \
@@ -146,6 +147,7 @@ static const struct column columns[] = {
     COLUMN(number, COLUMN_INT64, NULL), COLUMN(small, COLUMN_INT32, NULL),     COLUMN(time, COLUMN_TIME, NULL),
     COLUMN(flag, COLUMN_BOOL, NULL),    COLUMN(text, COLUMN_TEXT, NULL),       COLUMN(text, COLUMN_JSON, NULL),
     COLUMN(text, COLUMN_JSONB, NULL),   COLUMN(colour, COLUMN_NAME, &colours), COLUMN(uuid, COLUMN_UUID, NULL),
+    COLUMN(share, COLUMN_NUMBER, NULL),
 };
 
 /* The length word of the one element of a fresh array. */
@@ -161,7 +163,8 @@ static void every_kind_of_column_has_its_binary_form(void **state)
 {
     (void)state;
     ARRAY array = { BUFFER_EMPTY, 0 };
-    struct sample row = { int_of(7), int_of(-8), int_of(946684800000001), true, SPAN_LITERAL("{}"), 2, { 1, 2 } };
+    struct sample row = { int_of(7), int_of(-8), int_of(946684800000001), true, SPAN_LITERAL("{}"),
+                          2,         { 1, 2 },   number_of(-0.1) };
     const char *value;
 
     assert_int_equal(length_of(&array, &columns[0], &row), 8);
@@ -182,12 +185,16 @@ static void every_kind_of_column_has_its_binary_form(void **state)
     assert_int_equal(length_of(&array, &columns[7], &row), 5);
     assert_memory_equal(array.bytes.at + HEADER + 4, "GREEN", 5);
     assert_int_equal(length_of(&array, &columns[8], &row), 16);
+    assert_int_equal(length_of(&array, &columns[9], &row), 8);
+    assert_true(array_read_number(array.bytes.at + HEADER + 4) == -0.1);
+    assert_int_equal(array.bytes.at[HEADER + 4] & 0xFF, 0xBF); /* sign and exponent come first */
+    assert_int_equal(array_read_int32(array.bytes.at + 8), ARRAY_FLOAT8);
 }
 
 static void what_is_not_set_is_null(void **state)
 {
     (void)state;
-    static const bool can_be_null[] = { true, true, true, false, true, true, true, true, false };
+    static const bool can_be_null[] = { true, true, true, false, true, true, true, true, false, true };
     ARRAY array = { BUFFER_EMPTY, 0 };
     struct sample row = { 0 };
 

@@ -160,6 +160,45 @@ static void a_send_that_fails_closes_the_session_and_forgets_what_was_prepared(v
     assert_true(database_sync(database));
 }
 
+static void without_a_transaction_each_statement_ends_by_itself(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_PREPARES("SELECT 1"),
+        PQ_EXECUTES("s0"),
+        PQ_SYNCS,
+        PQ_SENDS("UPDATE a"),
+        PQ_SYNCS,
+        PQ_SENDS("UPDATE b"),
+        PQ_SYNCS,
+        PQ_SYNCS,
+        PQ_DOES("PREPARE"),
+        PQ_TELLS("1"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_REFUSES("23505", "duplicate key"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_DOES("UPDATE 1"), /* what follows the failure is done all the same */
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_SENDS("DEALLOCATE ALL"),
+        PQ_SYNCS,
+        PQ_SYNCS,
+        PQ_DOES("DEALLOCATE ALL"),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_ENDS(PQTRANS_IDLE),
+        PQ_END,
+    };
+    (void)state;
+    settings.protections.transaction = false;
+    connect_well();
+    pq_play(rows);
+    assert_true(send("SELECT 1"));
+    assert_true(database_send_text(database, "UPDATE a"));
+    assert_true(database_send_text(database, "UPDATE b"));
+    assert_false(database_sync(database));
+    assert_failure(FAILURE_COMMAND, "23505");
+    assert_int_equal(database_failed_at(database), 1);
+}
+
 static void a_prepare_that_fails_is_sent_again_the_next_time(void **state)
 {
     static const struct pq_row rows[] = {
@@ -477,6 +516,7 @@ int main(void)
         DATABASE_TEST(a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there),
         DATABASE_TEST(a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session),
         DATABASE_TEST(a_send_that_fails_closes_the_session_and_forgets_what_was_prepared),
+        DATABASE_TEST(without_a_transaction_each_statement_ends_by_itself),
         DATABASE_TEST(a_prepare_that_fails_is_sent_again_the_next_time),
         DATABASE_TEST(a_session_lost_while_statements_are_forgotten_is_closed),
         DATABASE_TEST(a_server_that_falls_silent_is_left_at_the_deadline),

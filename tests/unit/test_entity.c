@@ -48,11 +48,24 @@ static struct span table_text(const char *table)
     return (struct span){ begin, (size_t)(strstr(begin, "\n)") + 1 - begin) };
 }
 
-/* The definition of a column: from behind its name to the next line that begins a column or a constraint. */
-static struct span column_text(struct span table, const char *name)
+/* The lines of what later migrations add to the table, from behind `from`; a null span when there is no more. */
+static struct span added_text(const char *table, const char *from)
 {
     char head[128];
-    size_t head_size = (size_t)snprintf(head, sizeof(head), "    %s ", name);
+    snprintf(head, sizeof(head), "ALTER TABLE interlock.%s\n", table);
+    const char *begin = strstr(from, head);
+    if (!begin)
+        return SPAN_NULL;
+    begin += strlen(head);
+    return (struct span){ begin, (size_t)(strstr(begin, ";\n") + 2 - begin) };
+}
+
+/* The definition of a column: from behind its name to the next line that begins a column or a constraint. `before`:
+ * what stands before the name. */
+static struct span column_text(struct span table, const char *before, const char *name)
+{
+    char head[128];
+    size_t head_size = (size_t)snprintf(head, sizeof(head), "    %s%s ", before, name);
     for (const char *at = table.at; at < table.at + table.size; at = strchr(at, '\n') + 1)
     {
         if (strncmp(at, head, head_size) != 0)
@@ -65,15 +78,27 @@ static struct span column_text(struct span table, const char *name)
     return SPAN_NULL;
 }
 
+/* The definition of a column of a table, whichever migration made it. */
+static struct span find_column(const char *table, const char *name)
+{
+    struct span text = column_text(table_text(table), "", name);
+    for (struct span added = added_text(table, schema); !text.at && added.at; added = added_text(table, added.at))
+        text = column_text(added, "ADD COLUMN ", name);
+    return text;
+}
+
 static bool contains(struct span text, const char *word)
 {
     return memmem(text.at, text.size, word, strlen(word)) != NULL;
 }
 
 static const char *const sql_types[] = {
-    [COLUMN_INT64] = "bigint", [COLUMN_INT32] = "integer", [COLUMN_BOOL] = "boolean",
-    [COLUMN_TEXT] = "text",    [COLUMN_NAME] = "text",     [COLUMN_TIME] = "timestamptz",
-    [COLUMN_JSON] = "json",    [COLUMN_JSONB] = "jsonb",   [COLUMN_UUID] = "uuid",
+    [COLUMN_INT64] = "bigint",  [COLUMN_INT32] = "integer",
+    [COLUMN_BOOL] = "boolean",  [COLUMN_TEXT] = "text",
+    [COLUMN_NAME] = "text",     [COLUMN_TIME] = "timestamptz",
+    [COLUMN_JSON] = "json",     [COLUMN_JSONB] = "jsonb",
+    [COLUMN_UUID] = "uuid",     [COLUMN_NUMBER] = "double precision",
+    [COLUMN_VECTOR] = "real[]",
 };
 
 static void every_column_in_c_is_in_the_schema_with_its_type(void **state)
@@ -83,7 +108,7 @@ static void every_column_in_c_is_in_the_schema_with_its_type(void **state)
         for (int i = 0; i < entities[e]->column_count; i++)
         {
             const struct column *column = &entities[e]->columns[i];
-            struct span text = column_text(table_text(entities[e]->table), column->name);
+            struct span text = find_column(entities[e]->table, column->name);
             if (!text.at)
                 fail_msg("%s has no column %s", entities[e]->table, column->name);
             while (text.size && *text.at == ' ')
@@ -107,6 +132,13 @@ static void every_column_of_a_table_with_aggregates_is_in_c_but_the_generated(vo
             if (strncmp(at, "    ", 4) == 0 && at[4] >= 'a' && at[4] <= 'z')
                 count++;
         count -= contains(table, "GENERATED ALWAYS AS (");
+        for (struct span added = added_text(entities[e]->table, schema); added.at;
+             added = added_text(entities[e]->table, added.at))
+            for (const char *at = added.at; at < added.at + added.size; at = strchr(at, '\n') + 1)
+            {
+                struct span line = { at, (size_t)(strchr(at, '\n') - at) };
+                count += strncmp(at, "    ADD COLUMN ", 15) == 0 && !contains(line, "GENERATED ALWAYS AS (");
+            }
         assert_int_equal(count, entities[e]->column_count);
     }
 }
@@ -121,7 +153,7 @@ static void every_word_set_is_the_check_of_its_column(void **state)
             assert_true((column->kind == COLUMN_NAME) == (column->names != NULL));
             if (!column->names)
                 continue;
-            struct span text = column_text(table_text(entities[e]->table), column->name);
+            struct span text = find_column(entities[e]->table, column->name);
             const char *list = memmem(text.at, text.size, " IN (", 5);
             assert_non_null(list);
             struct span words = { list, text.size - (size_t)(list - text.at) };
@@ -174,7 +206,13 @@ static void entities_stand_at_their_places_with_their_keys_first(void **state)
         for (int i = 0; i < entity->column_count; i++)
             assert_true(entity->columns[i].offset < entity->row_size);
         assert_true(entity->root == (entity->version != COLUMN_NOT_THERE));
-        assert_true(entity->root == (entity->aggregate != AGGREGATE_NONE));
+        assert_true((entity->root || entity->parent_entity) == (entity->aggregate != AGGREGATE_NONE));
+        if (entity->parent_entity) /* roots are locked first, and are of the same aggregate */
+        {
+            assert_true(entity->parent_entity->root && entity->parent_entity->place < entity->place);
+            assert_int_equal(entity->parent_entity->aggregate, entity->aggregate);
+            assert_true(entity->parent > 0 && entity->columns[entity->parent].kind == COLUMN_INT64);
+        }
         check_index(entity, entity->version, "version", COLUMN_INT64);
         check_index(entity, entity->modified_at, "modified_at", COLUMN_TIME);
         check_index(entity, entity->modified_by, "modified_by", COLUMN_TEXT);
@@ -182,12 +220,29 @@ static void entities_stand_at_their_places_with_their_keys_first(void **state)
         check_index(entity, entity->status, "status", COLUMN_NAME);
         check_index(entity, entity->person, "assigned_person_id", COLUMN_INT64);
         check_index(entity, entity->group, "assigned_group_id", COLUMN_INT64);
-        check_index(entity, entity->parent, "parent_id", COLUMN_INT64);
+        if (!entity->parent_entity)
+            check_index(entity, entity->parent, "parent_id", COLUMN_INT64);
     }
     assert_null(entities[PLACE__COUNT]);
     /* what is referred to is written first */
     assert_true(PLACE_JOB < PLACE_JOBNEED && PLACE_JOBNEED < PLACE_TICKET && PLACE_TICKET < PLACE_TICKET_HISTORY);
     assert_true(PLACE_FACE_VERIFICATION_LOG < PLACE_FACE_MODEL_COUNTER); /* counters last: PROTOCOL B8 */
+}
+
+/* An unread column cannot be compared, a unique one is a flag: what the engine does with them rests on that. */
+static void flags_stand_where_they_mean_something(void **state)
+{
+    (void)state;
+    for (int e = 0; entities[e]; e++)
+        for (int i = 0; i < entities[e]->column_count; i++)
+        {
+            const struct column *column = &entities[e]->columns[i];
+            assert_true(!(column->flags & COLUMN_UNIQUE) || column->kind == COLUMN_BOOL);
+            assert_true(column->kind != COLUMN_VECTOR || column->flags & COLUMN_UNREAD);
+            assert_true(!(column->flags & COLUMN_UNREAD) || i >= entities[e]->key_count);
+        }
+    assert_true(entity_has(&entity_face_embedding, COLUMN_UNIQUE));
+    assert_false(entity_has(&entity_ticket, COLUMN_UNIQUE));
 }
 
 static void the_difference_of_two_rows_is_the_mask_of_their_columns(void **state)
@@ -218,6 +273,11 @@ static void the_difference_of_two_rows_is_the_mask_of_their_columns(void **state
     b = a;
     b.level.value = 78; /* the value of a null is nothing */
     assert_int_equal(entity_difference(&entity_ticket, &a, &b), 0);
+    static const float numbers[VECTOR_LENGTH];
+    struct face_embedding_row seen = { .id = int_of(1) }, next = { .id = int_of(1), .vector = numbers };
+    assert_int_equal(entity_difference(&entity_face_embedding, &seen, &next), 0); /* nobody knows what it was */
+    next.is_primary = true;
+    assert_int_equal(__builtin_popcountll(entity_difference(&entity_face_embedding, &seen, &next)), 1);
 }
 
 static void words_are_found_whole_only(void **state)
@@ -242,6 +302,7 @@ int main(void)
         cmocka_unit_test(every_word_set_is_the_check_of_its_column),
         cmocka_unit_test(every_function_that_draws_ids_is_in_the_schema),
         cmocka_unit_test(entities_stand_at_their_places_with_their_keys_first),
+        cmocka_unit_test(flags_stand_where_they_mean_something),
         cmocka_unit_test(the_difference_of_two_rows_is_the_mask_of_their_columns),
         cmocka_unit_test(words_are_found_whole_only),
     };

@@ -201,7 +201,16 @@ static void a_merge_of_what_is_there_already_is_unchanged(void **state)
 static void jobs_have_the_field_too_and_child_rows_and_others_have_not(void **state)
 {
     struct fixture *fixture = *state;
-    struct job_row job = { .id = int_of(7), .version = int_of(4), .other_info = SPAN_LITERAL("{}"), .identifier = 1 };
+    struct job_row job = {
+        .id = int_of(7),
+        .version = int_of(4),
+        .seq = int_of(0),
+        .grace_minutes = int_of(0),
+        .plan_minutes = int_of(0),
+        .expiry_minutes = int_of(0),
+        .other_info = SPAN_LITERAL("{}"),
+        .identifier = IDENTIFIER_TASK,
+    };
     fixture_put(fixture, &entity_job, &job);
     job.id = int_of(8);
     job.parent_id = int_of(7);

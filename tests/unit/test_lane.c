@@ -76,6 +76,23 @@ static void a_held_key_holds_back_its_own_deliveries_and_no_other(void **state)
     fake_assert_order();
 }
 
+static void with_retry_off_a_busy_command_is_forgotten(void **state)
+{
+    struct delivery *given[3];
+    const struct delivery *back[3];
+    (void)state;
+    fake_settings()->protections.retry = false;
+    begin_lane(1);
+    make(given, 3, 3);
+    fake_fate(given[1])->busy = 1;
+    submit(given, 3);
+    fake_await_completed(3);
+    assert_int_equal(fake_completed(back, 3), 3);
+    assert_int_equal(fake_committed(back, 3), 2);
+    assert_int_equal(given[1]->answer, ANSWER_NOTHING);
+    assert_int_equal(fake_fate(given[1])->runs, 1);
+}
+
 static void what_comes_after_a_held_one_waits_behind_it(void **state)
 {
     struct delivery *held, *later[3], *other;
@@ -141,6 +158,26 @@ static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
     assert_int_equal(fake_fate(given[0])->waited, 3);
     assert_true(monotonic_us() - begun_us >= 3 * fake_settings()->locks[0].wait_us);
     assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    fake_assert_order();
+}
+
+/* PROTOCOL L4: turns of its own that were in vain do not set the time back. */
+static void a_command_held_too_long_is_parked_alone(void **state)
+{
+    struct delivery *given[6];
+    (void)state;
+    begin_lane(10);
+    fake_settings()->worker.park_after_us = 60000;
+    make(given, 6, 2);
+    fake_fate(given[0])->busy = fake_fate(given[0])->waits_in_vain = FAKE_FOR_EVER;
+    int64_t begun_us = monotonic_us();
+    submit(given, 6);
+    fake_await_completed(6);
+    assert_true(monotonic_us() - begun_us >= fake_settings()->worker.park_after_us);
+    assert_int_equal(fake_fate(given[0])->parked, 1);
+    assert_true(fake_fate(given[0])->waited > 1);
+    for (int i = 1; i < 6; i++)
+        assert_int_equal(fake_fate(given[i])->parked, 0);
     fake_assert_order();
 }
 
@@ -483,10 +520,12 @@ int main(void)
         LANE_TEST(deliveries_come_back_answered_in_the_order_they_were_given),
         LANE_TEST(a_batch_takes_all_that_waits_up_to_the_limit),
         LANE_TEST(a_held_key_holds_back_its_own_deliveries_and_no_other),
+        LANE_TEST(with_retry_off_a_busy_command_is_forgotten),
         LANE_TEST(what_comes_after_a_held_one_waits_behind_it),
         LANE_TEST(a_command_past_its_longest_wait_has_a_turn_alone),
         LANE_TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
         LANE_TEST(many_turns_leave_room_for_what_is_new),
+        LANE_TEST(a_command_held_too_long_is_parked_alone),
         LANE_TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
         LANE_TEST(a_failed_batch_runs_again_in_halves_in_order_then_alone),
         LANE_TEST(two_culprits_of_one_batch_are_both_found),

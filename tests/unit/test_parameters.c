@@ -402,9 +402,54 @@ static void the_schema_says_what_the_decoder_does(void **state)
     buffer_done(&buffer);
 }
 
+/* --- vectors ---------------------------------------------------------------------------------------------------- */
+
+static const struct parameter vector_table[] = {
+    { "vector", PARAMETER_VECTOR, 0, PARAMETER_REQUIRED, 3, 3, NULL, NULL, 0, NULL },
+    { .name = NULL },
+};
+
+static void a_vector_is_so_many_numbers_of_single_precision(void **state)
+{
+    static const struct
+    {
+        const char *text, *refusal;
+    } cases[] = {
+        { "{\"vector\":[1,-2.5,1e-60]}", NULL },
+        { "{\"vector\":[1,2]}", "{\"parameter\":\"/vector\",\"message\":\"expected an array of 3 numbers\"}" },
+        { "{\"vector\":[1,2,3,4]}", "{\"parameter\":\"/vector\",\"message\":\"expected an array of 3 numbers\"}" },
+        { "{\"vector\":\"123\"}", "{\"parameter\":\"/vector\",\"message\":\"expected an array of 3 numbers\"}" },
+        { "{\"vector\":[1,true,3]}",
+          "{\"parameter\":\"/vector/1\",\"message\":\"expected a number that single precision can hold\"}" },
+        { "{\"vector\":[1,2,1e39]}",
+          "{\"parameter\":\"/vector/2\",\"message\":\"expected a number that single precision can hold\"}" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    {
+        struct document document;
+        struct document_failure failure;
+        struct field_vector vector = { NULL, 0 };
+        struct span refusal = SPAN_NULL;
+        assert_true(document_parse(&arena, span_of(cases[i].text), &document, &failure));
+        bool decoded = parameters_decode(vector_table, &document, &document.nodes[0], &arena, &vector, &refusal);
+        assert_int_equal(decoded, cases[i].refusal == NULL);
+        if (!decoded)
+            assert_true(span_is(refusal, cases[i].refusal));
+        else
+            assert_true(vector.count == 3 && vector.at[0] == 1 && vector.at[1] == -2.5F && vector.at[2] == 0);
+    }
+    struct buffer schema = BUFFER_EMPTY;
+    parameters_print_schema(vector_table, &schema);
+    static const char bounds[] = "\"minItems\":3,\"maxItems\":3";
+    assert_non_null(memmem(schema.at, schema.size, bounds, sizeof(bounds) - 1));
+    buffer_done(&schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_vector_is_so_many_numbers_of_single_precision),
         cmocka_unit_test(every_kind_is_decoded_into_its_field),
         cmocka_unit_test(what_is_absent_stays_unset),
         cmocka_unit_test(members_may_come_in_any_order),

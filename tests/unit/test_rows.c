@@ -233,7 +233,7 @@ static void inserted_then_deleted_is_never_written(void **state)
     assert_int_equal(rows_find(rows, &entity_jobneed, id_of(1))->state, ROW_NEW);
 }
 
-static void deleted_then_inserted_is_an_update(void **state)
+static void deleted_then_inserted_is_another_row_of_the_same_id(void **state)
 {
     struct rows *rows = ((struct world *)*state)->rows;
     struct row *row = load(rows, 1, 0);
@@ -248,12 +248,85 @@ static void deleted_then_inserted_is_an_update(void **state)
     assert_int_equal(again->id.value, 1);
     assert_false(again->seq.set);
     assert_int_equal(row->state, ROW_LOADED);
+    assert_true(row->reborn);
     rows_undo(rows);
     assert_int_equal(row->state, ROW_DELETED);
     rows_begin(rows);
     assert_non_null(rows_insert(rows, &entity_jobneed, id_of(1)));
     rows_keep(rows);
     assert_int_equal(row->state, ROW_LOADED);
+    assert_true(row->reborn && row->loaded);
+}
+
+static void deleted_and_inserted_in_a_step_that_is_undone_it_is_the_row_it_was(void **state)
+{
+    struct rows *rows = ((struct world *)*state)->rows;
+    struct row *row = load(rows, 1, 0);
+    rows_begin(rows);
+    rows_delete(rows, &entity_jobneed, id_of(1));
+    assert_non_null(rows_insert(rows, &entity_jobneed, id_of(1)));
+    assert_true(row->reborn);
+    rows_undo(rows);
+    assert_int_equal(row->state, ROW_LOADED);
+    assert_false(row->reborn);
+}
+
+static void children_of_another_table_hang_under_their_root(void **state)
+{
+    struct rows *rows = ((struct world *)*state)->rows;
+    static const int64_t order[] = { 12, 10, 11 };
+    rows_want_children(rows, &entity_face_user, id_of(10)); /* the ids of the two tables have nothing in common */
+    rows_settle(rows, rows_find(rows, &entity_face_user, id_of(10)), ROW_ABSENT);
+    for (int i = 0; i < 3; i++)
+    {
+        struct row *row = rows_load(rows, &entity_face_embedding, id_of(order[i]));
+        *(struct face_embedding_row *)row->loaded =
+            (struct face_embedding_row){ .id = int_of(order[i]), .user_id = int_of(10) };
+        rows_settle(rows, row, ROW_LOADED);
+    }
+    rows_begin(rows);
+    assert_non_null(rows_insert(rows, &entity_face_user, id_of(10)));
+    assert_non_null(rows_insert_child(rows, &entity_face_embedding, id_of(5), id_of(10)));
+    rows_delete(rows, &entity_face_embedding, id_of(11));
+    static const int64_t left[] = { 5, 10, 12 };
+    int count = 0;
+    for (const struct face_embedding_row *child = rows_first_child(rows, &entity_face_embedding, id_of(10)); child;
+         child = rows_next_child(rows, &entity_face_embedding, child))
+        assert_int_equal(child->id.value, left[count++]);
+    assert_int_equal(count, 3);
+    assert_null(rows_first_child(rows, &entity_face_user, id_of(10)));
+    assert_null(rows_first_child(rows, &entity_face_embedding, id_of(11)));
+    rows_undo(rows);
+    assert_null(rows_read(rows, &entity_face_embedding, id_of(5)));
+    assert_non_null(rows_read(rows, &entity_face_embedding, id_of(11)));
+}
+
+/* PROTOCOL B3: the look was made before the first command was decided. */
+static void a_look_by_id_sees_what_the_batch_made_of_the_row(void **state)
+{
+    struct rows *rows = ((struct world *)*state)->rows;
+    const struct jobneed_row old = { .id = int_of(1) }, fresh = { .id = int_of(2) };
+    rows_want_look(rows, &entity_jobneed, 1, &old);
+    rows_want_look(rows, &entity_jobneed, 1, &fresh);
+    struct row *seen = rows_answer(rows, rows_looks(rows));
+    *(struct jobneed_row *)seen->loaded = old;
+    rows_settle(rows, seen, ROW_SEEN);
+    assert_ptr_equal(rows_look(rows, &entity_jobneed, 1, &old), seen->current);
+    load(rows, 1, 0);
+    rows_begin(rows);
+    ((struct jobneed_row *)rows_edit(rows, &entity_jobneed, id_of(1)))->seq = int_of(7);
+    assert_non_null(rows_insert_child(rows, &entity_jobneed, id_of(2), id_of(1)));
+    assert_non_null(rows_insert_child(rows, &entity_jobneed, id_of(3), id_of(1)));
+    const struct jobneed_row *row = rows_look(rows, &entity_jobneed, 1, &old);
+    assert_int_equal(row->seq.value, 7);
+    assert_null(rows_look_next(rows, &entity_jobneed, 1, &old, row));
+    row = rows_look(rows, &entity_jobneed, 1, &fresh);
+    assert_int_equal(row->id.value, 2);
+    assert_null(rows_look_next(rows, &entity_jobneed, 1, &fresh, row)); /* its sibling is no answer */
+    rows_delete(rows, &entity_jobneed, id_of(1));
+    assert_null(rows_look(rows, &entity_jobneed, 1, &old));
+    rows_undo(rows);
+    assert_null(rows_look(rows, &entity_jobneed, 1, &fresh));
 }
 
 static void drawn_ids_pass_over_rows_that_the_batch_made(void **state)
@@ -439,7 +512,10 @@ int main(void)
         TEST(undo_brings_back_rows_appended_rows_counters_and_ids),
         TEST(the_first_appended_row_can_be_undone),
         TEST(inserted_then_deleted_is_never_written),
-        TEST(deleted_then_inserted_is_an_update),
+        TEST(deleted_then_inserted_is_another_row_of_the_same_id),
+        TEST(deleted_and_inserted_in_a_step_that_is_undone_it_is_the_row_it_was),
+        TEST(children_of_another_table_hang_under_their_root),
+        TEST(a_look_by_id_sees_what_the_batch_made_of_the_row),
         TEST(drawn_ids_pass_over_rows_that_the_batch_made),
         TEST(looks_are_asked_once_and_answered_by_their_key),
         TEST(a_row_in_other_hands_is_met_not_taken_for_absent),

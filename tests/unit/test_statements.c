@@ -81,6 +81,31 @@ static const struct column counter_columns[] = {
 static const struct entity counter = COUNTER(.upsert = false);
 static const struct entity upserted_counter = COUNTER(.upsert = true);
 
+/* A child with a table of its own, and a column that is written only. */
+struct part
+{
+    struct field_int id, thing_id;
+    const float *vector;
+    bool flag;
+};
+
+static const struct column part_columns[] = {
+    { "id", COLUMN_INT64, offsetof(struct part, id), COLUMN_FIXED, NULL },
+    { "thing_id", COLUMN_INT64, offsetof(struct part, thing_id), 0, NULL },
+    { "vector", COLUMN_VECTOR, offsetof(struct part, vector), COLUMN_FIXED | COLUMN_UNREAD, NULL },
+    { "flag", COLUMN_BOOL, offsetof(struct part, flag), COLUMN_UNIQUE, NULL },
+};
+
+static const struct entity part = {
+    .table = "part",
+    .row_size = sizeof(struct part),
+    .columns = part_columns,
+    .column_count = ENTITY_COLUMN_COUNT(part_columns),
+    .key_count = 1,
+    .parent = 1,
+    .parent_entity = &thing,
+};
+
 #define ALL_COLUMNS                                                                                                    \
     "t.id, t.parent_id, t.seq, t.at, t.flag, t.colour, t.mood::text, t.name, t.info::text, t.extra::text"
 
@@ -98,6 +123,7 @@ static int set_up(void **state)
     (void)state;
     settings.database.url = url;
     settings.database.connect_timeout_us = settings.database.statement_timeout_us = 1000000;
+    settings.protections.transaction = true;
     database = database_new(&settings, "test");
     statements = database ? statements_new(database) : NULL;
     pq_play(rows);
@@ -184,6 +210,16 @@ static void children_are_taken_by_their_parents(void **state)
     expect("SELECT " ALL_COLUMNS
            ", t.ctid FROM interlock.thing t WHERE t.parent_id = ANY ($1::int8[]) ORDER BY t.id FOR NO KEY UPDATE");
     assert_true(statements_send_children_lock(statements, &thing, ids, 2, ROW_LOCK_WAIT));
+}
+
+static void what_is_unread_is_not_loaded(void **state)
+{
+    (void)state;
+    expect("SELECT t.id, t.thing_id, t.flag, t.ctid FROM interlock.part t WHERE t.thing_id = ANY ($1::int8[]) "
+           "FOR NO KEY UPDATE SKIP LOCKED");
+    assert_true(statements_send_children_lock(statements, &part, ids, 2, ROW_LOCK_SKIP));
+    expect("SELECT t.id, t.thing_id FROM interlock.part t WHERE t.thing_id = ANY ($1::int8[])");
+    assert_true(statements_send_children_exist(statements, &part, ids, 2));
 }
 
 static void a_uuid_is_asked_for_as_a_uuid(void **state)
@@ -293,6 +329,28 @@ static void an_insert_of_everything_names_every_column_and_its_cast(void **state
     assert_true(statements_send_insert(statements, &thing, rows, 1));
 }
 
+static void vectors_go_in_one_flat_array_and_are_cut_out_of_it(void **state)
+{
+    static float numbers[2][VECTOR_LENGTH];
+    struct part a = { int_of(1), int_of(5), numbers[0], false }, b = { int_of(2), int_of(5), numbers[1], true };
+    const void *const rows[] = { &a, &b };
+    const float last = 0.1F;
+    (void)state;
+    numbers[1][VECTOR_LENGTH - 1] = last;
+    expect("INSERT INTO interlock.part (id, thing_id, vector, flag) SELECT unnest($1::int8[]), unnest($2::int8[]), "
+           "($3::float4[])[generate_series(1, cardinality($3::float4[]), 512) : "
+           "generate_series(512, cardinality($3::float4[]), 512)], unnest($4::bool[])");
+    assert_true(statements_send_insert(statements, &part, rows, 2));
+    assert_int_equal(array_read_int32(pq_parameter(2).at + 8), ARRAY_FLOAT4);
+    assert_int_equal(length(2), 2 * VECTOR_LENGTH);
+    int32_t bits = (int32_t)element(2, 2 * VECTOR_LENGTH - 1, 4);
+    assert_memory_equal(&bits, &last, sizeof(bits));
+    a.vector = b.vector = NULL;
+    expect("INSERT INTO interlock.part (id, thing_id, flag) SELECT unnest($1::int8[]), unnest($2::int8[]), "
+           "unnest($3::bool[])");
+    assert_true(statements_send_insert(statements, &part, rows, 2));
+}
+
 static void rows_are_deleted_by_their_key(void **state)
 {
     (void)state;
@@ -375,6 +433,7 @@ int main(void)
         TEST(rows_are_taken_as_the_lock_says),
         TEST(what_exists_is_asked_without_a_lock),
         TEST(children_are_taken_by_their_parents),
+        TEST(what_is_unread_is_not_loaded),
         TEST(a_uuid_is_asked_for_as_a_uuid),
         TEST(looks_answer_with_their_place),
         TEST(ids_are_drawn_by_their_function),
@@ -382,6 +441,7 @@ int main(void)
         TEST(an_update_of_rows_that_are_not_locked_finds_them_by_id),
         TEST(an_insert_leaves_out_what_is_null_in_every_row),
         TEST(an_insert_of_everything_names_every_column_and_its_cast),
+        TEST(vectors_go_in_one_flat_array_and_are_cut_out_of_it),
         TEST(rows_are_deleted_by_their_key),
         TEST(counters_are_added_to_in_the_order_of_their_ids),
         TEST(a_text_is_made_and_prepared_once),

@@ -55,7 +55,8 @@ static void check_settings(struct check *check, const struct settings *settings,
 {
     check_add(check, CHECK_OK, "settings", "%s", file ? file : "no file: defaults and environment");
     if (!settings->protections.row_locks || !settings->protections.inbox || !settings->protections.fence ||
-        !settings->protections.producer_guard)
+        !settings->protections.producer_guard || !settings->protections.retry || !settings->protections.redis_lock ||
+        !settings->protections.transaction)
         check_add(check, CHECK_FIX, "protections",
                   "one is switched off: this breaks promises on purpose; set all to true");
     if (!settings->redis.enabled)

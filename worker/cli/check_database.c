@@ -9,7 +9,7 @@
 enum
 {
     VERSION_MINIMUM = 140000,
-    SESSIONS_BESIDES_LANES = 3, /* of a process: slot, takeovers, publisher's bookkeeping */
+    SESSIONS_BESIDES_LANES = 4, /* of a process: slot, takeovers, publisher's bookkeeping, returner */
 };
 
 /* What the worker does to each table; roles.sql grants it. */
@@ -20,6 +20,9 @@ static const struct
 } grants[] = {
     { "interlock.inbox", "SELECT" },
     { "interlock.inbox", "INSERT" },
+    { "interlock.inbox", "UPDATE" },
+    { "interlock.parked_command", "INSERT" },
+    { "interlock.parked_command", "UPDATE" },
     { "interlock.audit_event", "SELECT" },
     { "interlock.audit_event", "INSERT" },
     { "interlock.audit_also", "INSERT" },
@@ -29,6 +32,8 @@ static const struct
     { "interlock.partition_owner", "INSERT" },
     { "interlock.partition_owner", "UPDATE" },
     { "interlock.partition_rewind", "INSERT" },
+    { "interlock.crash_suspect", "INSERT" },
+    { "interlock.crash_suspect", "UPDATE" },
     { "interlock.ticket", "INSERT" },
     { "interlock.ticket", "UPDATE" },
     { "interlock.ticket_history", "INSERT" },
@@ -37,6 +42,11 @@ static const struct
     { "interlock.jobneed", "INSERT" },
     { "interlock.jobneed", "UPDATE" },
     { "interlock.face_model", "UPDATE" },
+    { "interlock.face_user", "INSERT" },
+    { "interlock.face_user", "UPDATE" },
+    { "interlock.face_embedding", "INSERT" },
+    { "interlock.face_embedding", "UPDATE" },
+    { "interlock.face_embedding", "DELETE" },
     { "interlock.face_embedding_counter", "UPDATE" },
     { "interlock.face_verification_log", "INSERT" },
 };

@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
     { "audit", verb_audit, true, "list | show | verify what became of commands" },
     { "check", verb_check, true, "settings, services, schema, topics: each line ok, or what to do" },
     { "describe", verb_describe, true, "types | settings | topics, --json-schema, --asyncapi" },
+    { "sweep", verb_sweep, true, "jobs | tickets: publish the commands that have become due by time" },
     { "status", verb_status, true, "what a running pool is doing" },
     { "health", verb_health, true, "whether a running pool is alive and ready" },
     { "version", verb_version, false, "of this program and the libraries it runs with" },

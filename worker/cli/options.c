@@ -27,6 +27,15 @@ int verb_fail(const struct invocation *invocation, const char *format, ...)
     return 1;
 }
 
+const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX])
+{
+    if (named)
+        return named;
+    size_t size = strcspn(invocation->settings->kafka.topics, ", ");
+    snprintf(into, TOPIC_NAME_MAX, "%.*s", (int)size, invocation->settings->kafka.topics);
+    return into;
+}
+
 int verb_print(const struct invocation *invocation, const struct buffer *buffer)
 {
     if (buffer_failed(buffer))

@@ -11,7 +11,6 @@
 enum
 {
     LINE_MAX_SIZE = 1024 * 1024, /* a line longer than this is not looked at: commands are up to 64 KiB */
-    TOPIC_MAX = 250,
 };
 
 static const int64_t deliver_us = 30000000;
@@ -110,16 +109,6 @@ static bool publish_lines(struct publishing *publishing, FILE *from)
     return good;
 }
 
-/* The first of the command topics, unless one was named. */
-static const char *topic_of(const struct invocation *invocation, const char *named, char into[TOPIC_MAX])
-{
-    if (named)
-        return named;
-    size_t size = strcspn(invocation->settings->kafka.topics, ", ");
-    snprintf(into, TOPIC_MAX, "%.*s", (int)size, invocation->settings->kafka.topics);
-    return into;
-}
-
 static int tell_result(const struct invocation *invocation, struct publishing *publishing, const char *topic)
 {
     struct command_writer_counts counts = command_writer_finish(publishing->writer, deliver_us);
@@ -144,7 +133,7 @@ int verb_publish(struct invocation *invocation)
     const struct verb_option options[] = { { "--topic", &named, NULL }, { NULL, NULL, NULL } };
     struct publishing publishing = { .name = "standard input" };
     struct buffer fault = BUFFER_EMPTY;
-    char topic_text[TOPIC_MAX];
+    char topic_text[TOPIC_NAME_MAX];
     FILE *from = stdin;
 
     if (!verb_parse_options(invocation, options, usage))
@@ -158,7 +147,7 @@ int verb_publish(struct invocation *invocation)
         if (from == NULL)
             return verb_fail(invocation, "%s: %s", publishing.name, strerror(errno));
     }
-    const char *topic = topic_of(invocation, named, topic_text);
+    const char *topic = verb_command_topic(invocation, named, topic_text);
     int code;
     arena_init(&publishing.arena);
     publishing.writer = command_writer_new(invocation->settings, topic, &fault);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "consumers/cell.h"
+#include "consumers/returner.h"
 #include "worker/cli/verbs.h"
 #include "worker/http.h"
 #include "worker/log.h"
@@ -32,6 +33,7 @@ struct pool_run
     const struct settings *settings;
     struct slot *slot;
     struct cell *cells[CELLS_MAX];
+    struct returner *returner;
     atomic_int cell_count; /* writer: main, when all cells are there; reader: HTTP */
     int signals;           /* signalfd */
     struct http *http;
@@ -111,7 +113,13 @@ static void print_status(void *owner, struct buffer *json)
             buffer_add_byte(json, ',');
         cell_status(run->cells[i], json);
     }
-    buffer_add_text(json, "]}");
+    buffer_add_byte(json, ']');
+    if (count > 0)
+    {
+        buffer_add_text(json, ",\"parked\":");
+        returner_print(run->returner, json);
+    }
+    buffer_add_byte(json, '}');
     buffer_done(&why);
 }
 
@@ -202,7 +210,13 @@ static bool start_cells(struct pool_run *run)
         if (run->quiet)
             cell_quiet(run->cells[i]);
     }
-    /* Release: the HTTP thread sees whole cells. */
+    run->returner = returner_start(run->settings, &why);
+    if (run->returner == NULL)
+    {
+        log_error("run: parked commands cannot be brought back: %s", why);
+        return false;
+    }
+    /* Release: the HTTP thread sees whole cells, and the returner. */
     atomic_store_explicit(&run->cell_count, count, memory_order_release);
     return true;
 }
@@ -272,6 +286,7 @@ static void end_cells(struct pool_run *run)
 {
     if (run->stop_deadline_us == 0)
         begin_stop(run);
+    returner_stop(run->returner);
     for (int i = 0; i < CELLS_MAX && run->cells[i]; i++)
     {
         cell_stop(run->cells[i], run->stop_deadline_us);

@@ -27,6 +27,7 @@ int verb_publish(struct invocation *invocation);
 int verb_audit(struct invocation *invocation);
 int verb_check(struct invocation *invocation);
 int verb_describe(struct invocation *invocation);
+int verb_sweep(struct invocation *invocation);
 int verb_status(struct invocation *invocation);
 int verb_health(struct invocation *invocation);
 int verb_version(struct invocation *invocation);
@@ -54,6 +55,14 @@ int verb_usage_error(const char *usage, const char *format, ...) __attribute__((
 
 /* Prints "interlock VERB: message" on standard error; returns the exit code 1. */
 int verb_fail(const struct invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+enum
+{
+    TOPIC_NAME_MAX = 250, /* with its NUL: Kafka's own limit is 249 */
+};
+
+/* The command topic that a verb publishes to: `named`, or the first one of the settings, copied into `into`. */
+const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX]);
 
 /* Writes the buffer to standard output; returns 0, or 1 when it was out of memory or could not be written. */
 int verb_print(const struct invocation *invocation, const struct buffer *buffer);

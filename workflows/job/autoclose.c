@@ -3,7 +3,7 @@
 
 struct autoclose
 {
-    struct field_int jobneed_id;
+    struct field_int jobneed_id; /* first, for jobneed_identify */
     int notify;
 };
 
@@ -13,14 +13,6 @@ static const struct parameter parameters[] = {
               .description = "Whether mail is to be sent, or a ticket is raised; null: neither."),
     { .name = NULL },
 };
-
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = jobneed_aggregate(((const struct autoclose *)data)->jobneed_id.value);
-    return true;
-}
 
 static void needs(const struct command *command, struct rows *rows)
 {
@@ -112,7 +104,7 @@ const struct workflow workflow_job_autoclose = {
     .parameters_size = sizeof(struct autoclose),
     .operation = OPERATION_AUTOCLOSE,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
-    .identify = identify,
+    .identify = jobneed_identify,
     .needs = needs,
     .decide = decide,
 };

@@ -2,21 +2,13 @@
 
 struct autoclose
 {
-    struct field_int jobneed_id;
+    struct field_int jobneed_id; /* first, for jobneed_identify */
 };
 
 static const struct parameter parameters[] = {
     PARAMETER(autoclose, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
     { .name = NULL },
 };
-
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = jobneed_aggregate(((const struct autoclose *)data)->jobneed_id.value);
-    return true;
-}
 
 static void needs(const struct command *command, struct rows *rows)
 {
@@ -49,7 +41,7 @@ const struct workflow workflow_job_autoclose_checkpoints = {
     .parameters_size = sizeof(struct autoclose),
     .operation = OPERATION_AUTOCLOSE,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
-    .identify = identify,
+    .identify = jobneed_identify,
     .needs = needs,
     .decide = decide,
 };

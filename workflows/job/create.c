@@ -147,7 +147,9 @@ static bool insert_checkpoints(struct rows *rows, struct decision *decision, con
 
 static bool check(const struct create *create, const struct rows *rows, struct decision *decision)
 {
-    if (create->job_id.set && !rows_look(rows, &entity_job, 1, &(struct job_row){ .id = create->job_id }))
+    /* An earlier command of the batch may have made the job: then PostgreSQL does not have it yet. */
+    if (create->job_id.set && !rows_look(rows, &entity_job, 1, &(struct job_row){ .id = create->job_id }) &&
+        !rows_read(rows, &entity_job, id_of(create->job_id.value)))
     {
         decision_refuse_row(decision, REASON_NOT_FOUND, "job_id", create->job_id.value);
         return false;

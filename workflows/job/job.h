@@ -11,8 +11,8 @@
 
 struct job_row
 {
-    struct field_int id, version, parent_id, asset_id, question_set_id, client_id, geofence_id, created_at, modified_at,
-        grace_minutes, plan_minutes, expiry_minutes;
+    struct field_int id, version, parent_id, asset_id, question_set_id, client_id, geofence_id, person_id, starts_at,
+        ends_at, created_at, modified_at, seq, grace_minutes, plan_minutes, expiry_minutes, from_minute, until_minute;
     int identifier;
     struct span name, modified_by, other_info;
 };
@@ -27,10 +27,19 @@ struct jobneed_row
     struct span modified_by, remarks, other_info;
 };
 
+static inline struct aggregate job_aggregate(int64_t id)
+{
+    return (struct aggregate){ AGGREGATE_JOB, id_of(id) };
+}
+
 static inline struct aggregate jobneed_aggregate(int64_t id)
 {
     return (struct aggregate){ AGGREGATE_JOBNEED, id_of(id) };
 }
+
+/* For workflows whose data begin with the jobneed_id of a root: the aggregate, and that row alone. */
+bool jobneed_identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr);
+void jobneed_want_root(const struct command *command, struct rows *rows);
 
 /* The root jobneed, or NULL with the refusal made: not_found, or invalid_data for a checkpoint. `pointer` is the
  * parameter that names it. */

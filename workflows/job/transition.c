@@ -3,7 +3,7 @@
 
 struct change
 {
-    struct field_int jobneed_id;
+    struct field_int jobneed_id; /* first, for jobneed_identify */
     int status;
     struct span remarks;
 };
@@ -16,36 +16,14 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = jobneed_aggregate(((const struct change *)data)->jobneed_id.value);
-    return true;
-}
-
-static void needs(const struct command *command, struct rows *rows)
-{
-    rows_want(rows, &entity_jobneed, command->aggregate.id);
-}
-
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct change *change = command->parameters;
     const struct jobneed_row *present = jobneed_read_root(rows, decision, change->jobneed_id.value, "/jobneed_id");
     if (!present)
         return;
-    switch (transition_check(&machine_jobneed, present->status, change->status))
-    {
-    case TRANSITION_REFUSED:
-        decision_refuse_transition(decision, &machine_jobneed, present->status, change->status);
+    if (!decision_pass_transition(decision, &machine_jobneed, present->status, change->status))
         return;
-    case TRANSITION_SAME:
-        decision_leave(decision);
-        return;
-    case TRANSITION_ALLOWED:
-        break;
-    }
     struct jobneed_row *jobneed = rows_edit(rows, &entity_jobneed, command->aggregate.id);
     jobneed->status = change->status;
     if (change->remarks.at)
@@ -60,7 +38,7 @@ const struct workflow workflow_job_transition = {
     .parameters_size = sizeof(struct change),
     .operation = OPERATION_STATUS_CHANGE,
     .lock_class = LOCK_JOB_WORKFLOW,
-    .identify = identify,
-    .needs = needs,
+    .identify = jobneed_identify,
+    .needs = jobneed_want_root,
     .decide = decide,
 };

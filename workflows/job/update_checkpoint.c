@@ -1,22 +1,14 @@
-#include "workflows/job/job.h"
-#include "workflows/limits.h"
+#include "workflows/job/checkpoint.h"
 
 struct update
 {
-    struct field_int jobneed_id, parent_id, seq, expires_at;
-    int status;
-    struct span remarks;
+    struct checkpoint_change change; /* first: the shared rows of the table count from here */
+    struct field_int parent_id;
 };
 
 static const struct parameter parameters[] = {
-    PARAMETER(update, jobneed_id, ID, REQUIRED, .description = "The checkpoint."),
+    CHECKPOINT_CHANGE_PARAMETERS,
     PARAMETER(update, parent_id, ID, REQUIRED, .description = "The root jobneed it belongs to."),
-    PARAMETER(update, status, NAME, NULLABLE, .names = &names_jobneed_status, .description = "The status to go to."),
-    PARAMETER(update, seq, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
-              .description = "Its place in the tour."),
-    PARAMETER(update, expires_at, TIME, NULLABLE, .description = "When it is too late; not before its start."),
-    PARAMETER(update, remarks, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,
-              .description = "Take the place of its remarks."),
     { .name = NULL },
 };
 
@@ -33,71 +25,29 @@ static void needs(const struct command *command, struct rows *rows)
 {
     const struct update *update = command->parameters;
     rows_want(rows, &entity_jobneed, command->aggregate.id);
-    rows_want(rows, &entity_jobneed, id_of(update->jobneed_id.value));
-}
-
-/* The checkpoint as it is; NULL with the refusal made. */
-static const struct jobneed_row *read_child(const struct update *update, const struct rows *rows,
-                                            struct decision *decision)
-{
-    if (!jobneed_read_root(rows, decision, update->parent_id.value, "/parent_id"))
-        return NULL;
-    const struct jobneed_row *child = rows_read(rows, &entity_jobneed, id_of(update->jobneed_id.value));
-    if (!child || !child->parent_id.set || child->parent_id.value != update->parent_id.value)
-    {
-        decision_refuse_row(decision, REASON_NOT_FOUND, "jobneed_id", update->jobneed_id.value);
-        return NULL;
-    }
-    if (update->status && transition_check(&machine_jobneed, child->status, update->status) == TRANSITION_REFUSED)
-    {
-        decision_refuse_transition(decision, &machine_jobneed, child->status, update->status);
-        return NULL;
-    }
-    if (update->expires_at.set && update->expires_at.value < child->starts_at.value)
-    {
-        decision_refuse_parameter(decision, "/expires_at", "is before the checkpoint's start");
-        return NULL;
-    }
-    return child;
-}
-
-static bool differs(struct field_int given, struct field_int present)
-{
-    return given.set && !(present.set && present.value == given.value);
-}
-
-static bool changes(const struct update *update, const struct jobneed_row *child)
-{
-    return (update->status && update->status != child->status) || differs(update->seq, child->seq) ||
-           differs(update->expires_at, child->expires_at) ||
-           (update->remarks.at && !span_equal(update->remarks, child->remarks));
+    rows_want(rows, &entity_jobneed, id_of(update->change.jobneed_id.value));
 }
 
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct update *update = command->parameters;
-    const struct jobneed_row *present = read_child(update, rows, decision);
+    const struct checkpoint_change *change = &update->change;
+    int64_t parent_id = update->parent_id.value;
+    if (!jobneed_read_root(rows, decision, parent_id, "/parent_id"))
+        return;
+    const struct jobneed_row *present = checkpoint_check(change, CHECKPOINT_ALONE, parent_id, rows, decision);
     if (!present)
         return;
-    if (!changes(update, present))
+    if (!checkpoint_differs(change, present))
     {
         decision_leave(decision);
         return;
     }
-    decision_add_int(decision, "jobneed_id", update->jobneed_id.value);
-    if (update->status && update->status != present->status)
-        decision_add_name_change(decision, "status", &names_jobneed_status, present->status, update->status);
-    struct jobneed_row *child = rows_edit(rows, &entity_jobneed, id_of(update->jobneed_id.value));
-    if (update->status)
-        child->status = update->status;
-    if (update->seq.set)
-        child->seq = update->seq;
-    if (update->expires_at.set)
-        child->expires_at = update->expires_at;
-    if (update->remarks.at)
-        child->remarks = update->remarks;
-    /* The parent says when and by whom its checkpoints changed. */
-    rows_edit(rows, &entity_jobneed, id_of(update->parent_id.value));
+    decision_add_int(decision, "jobneed_id", change->jobneed_id.value);
+    if (change->status && change->status != present->status)
+        decision_add_name_change(decision, "status", &names_jobneed_status, present->status, change->status);
+    checkpoint_change(change, rows);
+    rows_edit(rows, &entity_jobneed, id_of(parent_id));
     decision_apply(decision);
 }
 

@@ -1,13 +1,28 @@
 #include "workflows/json/field.h"
 
+#include "workflows/attendance/attendance.h"
+#include "workflows/behaviour/behaviour.h"
 #include "workflows/job/job.h"
 #include "workflows/json/text.h"
 #include "workflows/limits.h"
 
+#define OBJECT(kind, row, column)                                                                                      \
+    {                                                                                                                  \
+        AGGREGATE_##kind, #column, &entity_##row, offsetof(struct row##_row, column), false                            \
+    }
+#define ARRAY(kind, row, column)                                                                                       \
+    {                                                                                                                  \
+        AGGREGATE_##kind, #column, &entity_##row, offsetof(struct row##_row, column), true                             \
+    }
+
 /* One line a field. */
 static const struct json_field fields[] = {
-    { AGGREGATE_JOBNEED, "other_info", &entity_jobneed, offsetof(struct jobneed_row, other_info) },
-    { AGGREGATE_JOB, "other_info", &entity_job, offsetof(struct job_row, other_info) },
+    OBJECT(JOBNEED, jobneed, other_info),
+    OBJECT(JOB, job, other_info),
+    OBJECT(ATTENDANCE, attendance, extras),
+    ARRAY(BEHAVIOUR, behaviour_profile, anomaly_history),
+    OBJECT(BEHAVIOUR, behaviour_profile, arrivals),
+    OBJECT(BEHAVIOUR, behaviour_profile, frequent_locations),
 };
 
 const struct json_field *json_field_find(enum aggregate_kind kind, struct span name)
@@ -65,8 +80,21 @@ const struct span *json_field_read(const struct json_field *field, const struct 
     return (const struct span *)((const char *)row + field->offset);
 }
 
+const char *json_field_accept(const struct json_field *field, const struct node *value)
+{
+    if (field->array)
+        return value->kind == NODE_ARRAY ? NULL : "expected an array";
+    return value->kind == NODE_OBJECT ? NULL : "expected an object";
+}
+
 void json_field_set(const struct json_field *field, struct rows *rows, struct decision *decision, struct span text)
 {
+    if (json_text_depth(text) > JSON_DEPTH_MAX)
+    {
+        decision_refuse(decision, REASON_TOO_LARGE);
+        decision_add_int(decision, "depth_limit", JSON_DEPTH_MAX);
+        return;
+    }
     if (json_text_size(decision->arena, text) > JSON_FIELD_MAX)
     {
         decision_refuse(decision, REASON_TOO_LARGE);
@@ -77,4 +105,13 @@ void json_field_set(const struct json_field *field, struct rows *rows, struct de
     *(struct span *)(row + field->offset) = text;
     decision_add_text(decision, "field", span_of(field->name));
     decision_apply(decision);
+}
+
+void json_field_change(const struct json_field *field, struct rows *rows, struct decision *decision,
+                       struct span present, struct span text)
+{
+    if (json_text_equal(decision->arena, present, text))
+        decision_leave(decision);
+    else
+        json_field_set(field, rows, decision, text);
 }

@@ -59,12 +59,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse_parameter(decision, "/field", "does not hold an object");
         return;
     }
-    if (json_text_equal(decision->arena, *present, merged))
-    {
-        decision_leave(decision);
-        return;
-    }
-    json_field_set(field, rows, decision, merged);
+    json_field_change(field, rows, decision, *present, merged);
 }
 
 const struct workflow workflow_json_merge = {

@@ -422,3 +422,25 @@ size_t json_text_size(struct arena *arena, struct span text)
     arena_rewind(arena, mark);
     return size;
 }
+
+size_t json_text_depth(struct span text)
+{
+    size_t open = 0, deepest = 0;
+    for (struct scan scan = scan_of(text); scan.at < scan.end;)
+    {
+        char byte = *scan.at;
+        if (byte == '"')
+        {
+            if (!skip_string(&scan))
+                break;
+            continue;
+        }
+        scan.at++;
+        if (byte == '{' || byte == '[')
+            open++;
+        else if ((byte == '}' || byte == ']') && open > 0)
+            open--;
+        deepest = open > deepest ? open : deepest;
+    }
+    return deepest;
+}

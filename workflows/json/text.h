@@ -43,4 +43,7 @@ bool json_text_equal(struct arena *arena, struct span a, struct span b);
 /* Bytes of the canonical form; SIZE_MAX when it is no JSON. */
 size_t json_text_size(struct arena *arena, struct span text);
 
+/* How many objects and arrays lie in one another at the deepest place: 0 for a scalar. */
+size_t json_text_depth(struct span text);
+
 #endif

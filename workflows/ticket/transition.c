@@ -38,17 +38,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse(decision, REASON_NOT_FOUND);
         return;
     }
-    switch (transition_check(&machine_ticket, present->status, change->status))
-    {
-    case TRANSITION_REFUSED:
-        decision_refuse_transition(decision, &machine_ticket, present->status, change->status);
+    if (!decision_pass_transition(decision, &machine_ticket, present->status, change->status))
         return;
-    case TRANSITION_SAME:
-        decision_leave(decision);
-        return;
-    case TRANSITION_ALLOWED:
-        break;
-    }
     struct span details = ticket_print_comments(decision->arena, change->comments);
     struct ticket_row *ticket =
         ticket_change(command, rows, decision, change->ticket_id.value, "STATUS_CHANGE", details);

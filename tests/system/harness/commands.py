@@ -36,6 +36,14 @@ def aggregate_of(type_, data):
         return data["aggregate"]
     if type_ == "face.record_verification":
         return f"face-model/{data['model_id']}"
+    if type_.startswith("face."):
+        return f"face-user/{data['user_id']}"
+    if type_.startswith("job.save_"):
+        return f"job/{data['parent_id']}"
+    if type_.startswith("attendance."):
+        return f"attendance/{data['attendance_uuid']}"
+    if type_.startswith("behaviour."):
+        return f"behaviour/{data['user_id']}"
     if data.get("parent_id") is not None:
         return f"jobneed/{data['parent_id']}"
     return f"jobneed/{data['jobneed_id']}" if "jobneed_id" in data else None

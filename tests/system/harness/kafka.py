@@ -84,6 +84,17 @@ class Kafka:
                 raise
         until(f"{topic} is made anew", created, 30, pause=0.1)
 
+    def expel(self, group, instance, topic):
+        """Takes the place of a static member; a moment later nobody has it. The member is told when it asks next."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "group.instance.id": instance,
+                             "session.timeout.ms": 1000, "heartbeat.interval.ms": 300,
+                             "partition.assignment.strategy": "range"})
+        try:
+            consumer.subscribe([topic])
+            until(f"{instance} is somebody else", lambda: consumer.poll(0) or consumer.assignment(), 40)
+        finally:
+            consumer.close()
+
     def group_members(self, group):
         return len(self.admin.describe_consumer_groups([group], request_timeout=10)[group].result(30).members)
 

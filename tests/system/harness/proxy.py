@@ -163,3 +163,51 @@ class LateEndTxn:
     def on_answer(self, key):
         if self.seen_again and key in self.HALVES:
             self.answered.add(key)
+
+
+class Silence:
+    """From `begin` on nothing that the client asks reaches the broker, so it learns nothing of what goes on there."""
+
+    def __init__(self):
+        self.began = threading.Event()
+
+    def begin(self):
+        self.began.set()
+
+    def on_request(self, _connection, _key, _frame):
+        return not self.began.is_set()
+
+    def on_answer(self, key):
+        pass
+
+
+class LateProduce:
+    """Holds events back from `arm` on; `release` delivers them, however much later, and whoever sent them."""
+
+    def __init__(self):
+        self.armed = False
+        self.lock = threading.Lock()
+        self.held = []
+        self.answers = 0
+
+    def arm(self):
+        self.armed = True
+
+    def on_request(self, connection, key, frame):
+        with self.lock:
+            if key != PRODUCE or not self.armed:
+                return True
+            self.held.append((connection, frame))
+            return False
+
+    def release(self):
+        """Returns how many requests they are; `answers` counts them when the broker has answered."""
+        with self.lock:
+            self.answers, held, self.held = 0, self.held, []
+        for connection, frame in held:
+            connection.to_broker(frame)
+        return len(held)
+
+    def on_answer(self, key):
+        with self.lock:
+            self.answers += key == PRODUCE

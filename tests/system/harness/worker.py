@@ -94,6 +94,7 @@ class Worker:
         if self.runs():
             self.signal(signal.SIGKILL)
             self.process.wait(20)
+        self.stopped = False
 
     def stop(self):
         """SIGSTOP: it does not end, it sleeps."""

@@ -1,0 +1,1 @@
+DROP TABLE interlock.attendance, interlock.geofence_vertex, interlock.geofence, interlock.shift;

@@ -1,0 +1,1 @@
+DROP TABLE interlock.behavioural_event, interlock.behaviour_profile;

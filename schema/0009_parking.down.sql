@@ -1,0 +1,1 @@
+DROP TABLE interlock.parked_command;

@@ -1,0 +1,2 @@
+DROP TABLE interlock.crash_suspect;
+ALTER TABLE interlock.partition_owner DROP COLUMN crashes, DROP COLUMN crash_offset;

@@ -1,0 +1,9 @@
+"""A second implementation of domain.md, plain and slow, written from that page: one sequence of commands, its rows, and
+what every command is answered.
+
+Where the page leaves something open the model says what was decided, with the word "decided" in a comment.
+"""
+
+from .world import World
+
+__all__ = ["World"]

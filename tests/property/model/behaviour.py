@@ -1,0 +1,104 @@
+"""Behaviour profiles."""
+
+import json
+import re
+import statistics
+from decimal import Decimal
+
+from . import rules
+from .world import Changed, Effect
+
+DAY = 86_400_000_000
+RISK_OF_NEW, RISK_OF_OLD = 0.3, 0.7
+
+
+def new_profile(number, **columns):
+    return {"id": number, "version": 0, "event_count": 0, "fraud_risk_score": 0.0, "regularity": 0.5,
+            "arrival_average": None, "anomaly_history": [], "arrivals": {}, "frequent_locations": {}, **columns}
+
+
+def minute_of_day(moment):
+    return moment % DAY // 60_000_000
+
+
+def printed_time(moment):
+    return (rules.EPOCH + rules.timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def shortest(value):
+    """How long JSON is without what could be left out, nearly: digits behind zeros count here."""
+    return len(json.dumps(value, default=float, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+class UpdateProfile(Effect):
+    creates = True
+
+    def aggregate(self, data):
+        return ("behaviour", data["user_id"])
+
+    def operation(self, _data, before):
+        return "HISTORY_APPEND" if before else "CREATION"
+
+    def cross_check(self, data):
+        return {"/anomaly"} if data.get("anomaly") is not None and shortest(data["anomaly"]) > 1024 else set()
+
+    def run(self, world, data, command):
+        number = data["user_id"]
+        profile = world.get("behaviour_profile", number) or world.put("behaviour_profile", number, new_profile(number))
+        fraud = float(data["fraud_probability"])
+        if fraud > 0:
+            profile["fraud_risk_score"] = min(1.0, RISK_OF_NEW * fraud + RISK_OF_OLD * profile["fraud_risk_score"])
+        moment = rules.parse_time(data["punch_in"]) if data.get("punch_in") is not None else None
+        if moment is not None:
+            self.arrive(profile, data["attendance_uuid"].lower(), moment)
+        location = data.get("location")
+        if location is not None:
+            profile["frequent_locations"] = self.visit(profile["frequent_locations"], location)
+        if data.get("anomaly") is not None:
+            history = profile["anomaly_history"] if isinstance(profile["anomaly_history"], list) else []
+            profile["anomaly_history"] = (history + [data["anomaly"]])[-50:]
+        profile["event_count"] += 1
+        self.add_event(world, profile, data, moment)
+        world.touch(profile)
+        return Changed(metadata={"seq": profile["event_count"]})
+
+    @staticmethod
+    def arrive(profile, record, moment):
+        """The arrivals of the 30 days that end with the newest one; the newest hundred."""
+        known = {key: rules.parse_time(value) for key, value in profile["arrivals"].items()
+                 if rules.uuid(key) and key == key.lower()}
+        known = {key: value for key, value in known.items() if value is not None}
+        known[record] = moment
+        newest = max(known.values())
+        known = {key: value for key, value in known.items() if value >= newest - 30 * DAY}
+        kept = sorted(known, key=lambda key: (-known[key], key))[:100]
+        if len(kept) >= 3:
+            spread = statistics.pstdev([minute_of_day(known[key]) for key in kept])
+            profile["regularity"] = min(1.0, max(0.0, 1 - spread / 120))
+        profile["arrivals"] = {key: printed_time(known[key]) for key in kept}
+        minute = minute_of_day(moment)
+        mean = profile["arrival_average"]
+        profile["arrival_average"] = float(minute) if mean is None else 0.9 * mean + 0.1 * minute
+
+    @staticmethod
+    def visit(locations, location):
+        """The ten most frequent. Decided: of equals the one counted now, then by key."""
+        key = ",".join(re.sub(r"^-(0\.0+)$", r"\1", f"{float(location[name]):.6f}") for name in ("latitude", "longitude"))
+        counts = {name: min(int(count), rules.INT32) for name, count in locations.items()
+                  if rules.is_number(count) and count == int(count) and count >= 1 and count <= rules.INT64}
+        counts[key] = min(counts.get(key, 0) + 1, rules.INT32)
+        kept = sorted(counts, key=lambda name: (-counts[name], name != key, name.encode()))[:10]
+        return {name: counts[name] for name in kept}
+
+    @staticmethod
+    def add_event(world, profile, data, moment):
+        location = data.get("location") or {}
+        world.put("behavioural_event", (profile["id"], profile["event_count"]), {
+            "user_id": profile["id"], "seq": profile["event_count"], "recorded_at": world.now, "punch_in": moment,
+            "fraud_probability": float(data["fraud_probability"]), "face_verified": data["face"]["verified"],
+            "face_confidence": float(data["face"]["confidence"]), "anomaly": data.get("anomaly"),
+            "attendance_id": data["attendance_uuid"].lower(),
+            **{name: float(Decimal(location[name])) if location else None for name in ("latitude", "longitude")}})
+
+
+EFFECTS = {"behaviour.update_profile": UpdateProfile()}

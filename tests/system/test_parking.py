@@ -1,0 +1,254 @@
+"""PROTOCOL L4: commands that wait in PostgreSQL and come back through their topic."""
+
+import datetime
+import json
+import random
+import uuid
+
+import pytest
+
+from harness.commands import append, command, create_ticket, escalate, transition
+from harness.waiting import holds_for, until
+
+
+def in_seconds(seconds):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).isoformat()
+
+
+def parked(world, where="true"):
+    return world.database.value(f"SELECT count(*) FROM interlock.parked_command WHERE {where}")
+
+
+def due(world, *messages):
+    """Makes early commands due, as time would."""
+    world.database.execute("UPDATE interlock.parked_command SET due_at = now() WHERE command_id = ANY(%s)",
+                           [each.identity[1] for each in messages])
+
+
+def history(world, number):
+    return [row[0] for row in world.database.rows("SELECT details FROM interlock.ticket_history WHERE ticket_id = %s "
+                                                  "AND action = 'note' ORDER BY seq", number)]
+
+
+def settled(world, timeout=60):
+    until("nothing is parked", lambda: parked(world) == 0, timeout)
+    world.drain(timeout)
+
+
+def passed_over(world):
+    """The aggregates whose commands may be answered out of the order of their positions."""
+    return world.violations(ordered=False)
+
+
+@pytest.mark.seconds(60)
+def test_an_early_command_waits_and_is_applied_when_it_is_due(world):
+    world.worker()
+    world.ask(create_ticket(1))
+    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+    early = escalate(1, notbefore=when.isoformat())
+    world.publish(early)
+    until("it is parked", lambda: parked(world, "reason = 'notbefore'") == 1, 10)
+    world.ask(append(1, {"n": 1}))                                  # a later one passes
+    assert world.events_of(early) == []
+    event, = world.await_events([early], 15) and world.events_of(early)
+    late = datetime.datetime.fromisoformat(event.body["time"].replace("Z", "+00:00")) - when
+    assert datetime.timedelta(0) <= late < datetime.timedelta(seconds=1), late
+    settled(world)
+    assert world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 1
+    assert world.database.value("SELECT count(*) FROM interlock.inbox WHERE parked") == 0
+    assert passed_over(world) == []
+
+
+def test_a_time_that_has_passed_is_no_reason_to_wait(world):
+    world.worker()
+    assert world.ask(create_ticket(1), escalate(1, notbefore=in_seconds(-1)))[1].outcome == "applied"
+    assert world.database.value("SELECT count(*) FROM interlock.parked_command") == 0
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, "true"])
+def test_afterparked_is_true_or_false(world, wrong):
+    world.worker()
+    event = world.ask(command("ticket.create", {"ticket_id": 1, "priority": "LOW"}, afterparked=wrong))
+    assert (event.outcome, event.reason) == ("rejected", "invalid_data")
+    assert event.data["metadata"]["parameter"] == "/afterparked"
+
+
+@pytest.mark.seconds(60)
+def test_later_commands_wait_behind_an_early_one_only_if_they_say_so(world):
+    world.worker()
+    world.ask(create_ticket(1), create_ticket(2))
+    early = append(1, "early", notbefore=in_seconds(5))
+    behind = [append(1, f"behind {number}", afterparked=True) for number in range(5)]
+    passing = append(1, "passing")
+    other = append(2, "other", afterparked=True)                    # nothing of its aggregate is parked
+    world.publish(early, *behind, passing, other)
+    world.await_events([passing, other])
+    until("six are parked", lambda: parked(world) == 6, 10)
+    more = append(1, "behind 5", afterparked=True)
+    world.publish(more)
+    until("seven are parked", lambda: parked(world) == 7, 10)
+    # Brought back before its time, it is nothing.
+    due(world, early)
+    until("it was brought back", lambda: parked(world, "reason = 'notbefore' AND returns > 0") == 1, 10)
+    assert world.events_of(early) == []
+    world.await_events([early, *behind, more], 30)
+    settled(world)
+    assert history(world, 1) == ["passing", "early"] + [f"behind {number}" for number in range(6)]
+
+
+@pytest.mark.seconds(60)
+def test_what_waits_comes_back_in_order(world):
+    world.worker()
+    world.ask(create_ticket(1))
+    early = append(1, "first", notbefore=in_seconds(4))
+    behind = [append(1, number, afterparked=True) for number in range(50)]
+    world.publish(early, *behind)
+    until("all are parked", lambda: parked(world) == 51, 10)
+    world.await_events([early, *behind], 30)
+    settled(world)
+    assert history(world, 1) == ["first"] + list(range(50))
+    assert passed_over(world) == []
+
+
+@pytest.mark.seconds(60)
+def test_a_parked_command_that_comes_again_changes_and_publishes_nothing(world):
+    worker = world.worker()
+    world.ask(create_ticket(1))
+    early = escalate(1, notbefore=in_seconds(3600))
+    world.publish(early)
+    until("it is parked", lambda: parked(world) == 1, 10)
+    forged = early.at(None)
+    forged.headers.append(("interlock.return", str(uuid.uuid4()).encode()))
+    world.publish(early, early.at(3), forged)
+    # Its own position again, by a rewind.
+    worker.end()
+    world.kafka.move_offsets(world.group, world.topic, {number: 0 for number in range(world.partitions)})
+    worker.start().wait_ready()
+    world.drain()
+    assert world.events_of(early) == [] and parked(world) == 1
+    assert world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 0
+
+
+@pytest.mark.seconds(60)
+def test_a_return_that_comes_twice_is_applied_once_and_answered_after_a_rewind(world):
+    worker = world.worker()
+    world.ask(create_ticket(1))
+    early = escalate(1, notbefore=in_seconds(2))
+    world.publish(early)
+    until("it is parked", lambda: parked(world) == 1, 10)
+    token = world.database.value("SELECT token FROM interlock.parked_command")
+    again = early.at(None)
+    again.headers.append(("interlock.return", str(token).encode()))
+    world.publish(again, again)                                     # before its time: nothing
+    world.await_events([early], 15)
+    world.publish(again, again)                                     # after its time: duplicates
+    settled(world)
+    worker.end()
+    world.kafka.move_offsets(world.group, world.topic, {number: 0 for number in range(world.partitions)})
+    worker.start().wait_ready()
+    world.drain()
+    assert len(world.events_of(early)) == 1
+    assert world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 1
+    assert passed_over(world) == []
+
+
+@pytest.mark.seconds(60)
+def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(world):
+    worker = world.worker(worker_park_after="1s", retries_lock_acquisition_longest="200ms")
+    world.ask(create_ticket(1), create_ticket(2))
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        first = [append(1, number) for number in range(20)]
+        world.publish(*first, append(2, "free"))
+        until("the key is parked", lambda: parked(world, "reason = 'held'") == 1 and parked(world) == 20, 20)
+        world.drain(20)                                             # the partition moved on
+        later = [append(1, number) for number in range(20, 30)]
+        world.publish(*later)
+        until("they follow", lambda: parked(world) == 30, 10)
+        status = json.loads(world.verb("status", "--output", "json",
+                                       http_listen=f"127.0.0.1:{worker.port()}").stdout)
+        until("status shows them", lambda: json.loads(worker.get("/status")[1])["parked"]["commands"] == 30, 10)
+        assert set(status["parked"]) == {"commands", "early", "held", "behind", "next_due", "oldest"}
+        until("it was parked again", lambda: parked(world, "parkings > 1") >= 1, 20)
+    world.await_events([*first, *later], 40)
+    settled(world)
+    assert history(world, 1) == list(range(30))
+    assert passed_over(world) == []
+
+
+@pytest.mark.seconds(200)
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_workers_are_killed_while_commands_park_and_return(world, delivery):
+    """At whatever step: 15 rounds, two workers, early commands and what waits behind them, each applied once, in order."""
+    generator = random.Random(4)
+    workers = [world.worker(kafka_delivery=delivery), world.worker(kafka_delivery=delivery)]
+    world.ask(*[create_ticket(number) for number in range(1, 11)])
+    sent = {number: [] for number in range(1, 11)}
+    passing = []
+    for turn in range(15):
+        messages = []
+        for number in sent:
+            messages.append(append(number, ["early", turn], notbefore=in_seconds(generator.uniform(0.1, 1.5)),
+                                   afterparked=True))
+            sent[number].append(messages[-1])
+            messages += [append(number, ["behind", turn, step], afterparked=True) for step in range(3)]
+            sent[number] += messages[-3:]
+            passing.append(escalate(number))
+            messages.append(passing[-1])
+        world.publish(*messages)
+        seen = world.database.count("audit_event")
+        until("they move", lambda: world.database.count("audit_event") > seen + generator.randrange(30), 30, pause=0.002)
+        victim = generator.choice(workers)
+        victim.kill()
+        victim.start()
+    for worker in workers:
+        worker.wait_ready()
+    everything = [message for messages in sent.values() for message in messages] + passing
+    world.await_events(everything, 90)
+    settled(world, 90)
+    if delivery == "exactly_once":
+        assert all(len(events) == 1 for events in world.events_by_identity().values())
+        assert passed_over(world) == []
+    for number, messages in sent.items():
+        assert world.database.value("SELECT level FROM interlock.ticket WHERE id = %s", number) == 15
+        noted = history(world, number)
+        assert len(noted) == len(messages)
+        assert noted == [expected for turn in range(15)
+                         for expected in [["early", turn], *[["behind", turn, step] for step in range(3)]]]
+
+
+@pytest.mark.seconds(60)
+def test_a_parked_command_is_refused_by_what_holds_when_it_returns(world):
+    world.worker()
+    world.ask(create_ticket(1))
+    early = transition(1, "CLOSED", notbefore=in_seconds(1.5))
+    stale = escalate(1, notbefore=in_seconds(1.5), expectedversion=1)
+    world.publish(early, stale)
+    until("both are parked", lambda: parked(world) == 2, 10)
+    world.ask(transition(1, "OPEN"))
+    events = world.await_events([early, stale], 20)
+    assert [event.reason for event in events] == ["invalid_transition", "stale_object"]
+    settled(world)
+
+
+@pytest.mark.seconds(60)
+def test_the_matrix_is_asked_when_a_parked_escalation_returns(world):
+    world.worker()
+    world.database.execute("INSERT INTO interlock.escalation_matrix (site_id, category, client_id, level, "
+                           "assigned_person_id) VALUES (3, 'lift', 4, 1, 77)")
+    world.ask(create_ticket(1, site_id=3, category="lift", client_id=4))
+    early = escalate(1, notbefore=in_seconds(1))
+    world.publish(early)
+    until("it is parked", lambda: parked(world) == 1, 10)
+    world.await_events([early], 15)
+    assert world.database.value("SELECT assigned_person_id FROM interlock.ticket WHERE id = 1") == 77
+
+
+def test_without_a_time_nothing_is_parked_and_parked_ones_hold_up_nobody_else(world):
+    worker = world.worker()
+    world.ask(*[create_ticket(number) for number in range(1, 21)])
+    world.publish(*[escalate(number, notbefore=in_seconds(3600)) for number in range(1, 11)])
+    until("ten are parked", lambda: parked(world) == 10, 10)
+    events = world.ask(*[escalate(number) for number in range(1, 21)])
+    assert all(event.outcome == "applied" for event in events)
+    holds_for("ten stay parked", lambda: parked(world) == 10, 1)
+    assert worker.metric("interlock_parked_total") == 10

@@ -1,0 +1,302 @@
+/* fake: world */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/fakes/world.h"
+
+/* PROTOCOL L4, batch by batch: what is parked, what may come back, and what that leaves behind. */
+
+#define FAR_AWAY "\"notbefore\":\"2999-01-01T00:00:00Z\","
+#define LONG_AGO "\"notbefore\":\"1999-01-01T00:00:00Z\","
+#define BEHIND "\"afterparked\":true,"
+
+static struct delivery *escalation(int ticket, const char *id, const char *more)
+{
+    char key[32], data[64];
+    snprintf(key, sizeof(key), "ticket/%d", ticket);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    return world_command(key, id, "ticket.escalate", more, data);
+}
+
+/* The message as the returner publishes it: at a new offset, with the token that PostgreSQL keeps. */
+static struct delivery *returned(const struct delivery *first, const char *id)
+{
+    struct delivery *again = world_duplicate(first);
+    const char *token = world_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
+    again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
+    assert_true(again->has_return_token);
+    return again;
+}
+
+/* As the time would: the command's own time cannot be changed, so its message is another with the same identity. */
+static struct delivery *returned_when_due(int ticket, const char *id, const char *more)
+{
+    struct delivery *again = escalation(ticket, id, more);
+    const char *token = world_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
+    again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
+    return again;
+}
+
+static void assert_level(const char *level, int ticket)
+{
+    assert_sql(level, "SELECT level FROM interlock.ticket WHERE id = %d", ticket);
+}
+
+static void an_early_command_is_parked_without_an_event(void **state)
+{
+    struct delivery *create = world_create(7), *early = escalation(7, "e-1", FAR_AWAY);
+    (void)state;
+    struct delivery *both[] = { create, early };
+    world_run(both, 2);
+    assert_int_equal(early->answer, ANSWER_NOTHING);
+    assert_level("0", 7);
+    assert_sql("t", "SELECT parked FROM interlock.inbox WHERE kafka_offset = %lld", (long long)early->offset);
+    assert_sql("notbefore ticket/7 f f", "SELECT concat_ws(' ', reason, aggregate, blocks, waits) "
+                                         "FROM interlock.parked_command");
+    assert_sql("0", "SELECT count(*) FROM interlock.audit_event WHERE command_id = 'e-1'");
+    assert_sql(early->value.at, "SELECT convert_from(value, 'UTF8') FROM interlock.parked_command");
+}
+
+static void a_time_that_has_passed_parks_nothing(void **state)
+{
+    struct delivery *both[] = { world_create(7), escalation(7, "e-1", LONG_AGO) };
+    (void)state;
+    world_run(both, 2);
+    assert_outcome(both[1], "applied");
+    assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
+}
+
+static void a_refused_command_is_answered_at_once(void **state)
+{
+    struct delivery *wrong =
+        world_command("ticket/7", "w-1", "ticket.escalate", FAR_AWAY, "{\"ticket_id\":7,\"level\":-1}");
+    (void)state;
+    world_run_one(wrong);
+    assert_outcome(wrong, "rejected:invalid_data");
+    assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
+}
+
+static void a_later_command_passes_unless_it_asks_to_wait(void **state)
+{
+    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", ""),
+                               escalation(7, "e-3", BEHIND), escalation(7, "e-4", "") };
+    (void)state;
+    world_run(all, 5); /* in the same batch */
+    assert_outcome(all[2], "applied");
+    assert_int_equal(all[3]->answer, ANSWER_NOTHING);
+    assert_outcome(all[4], "applied");
+    struct delivery *more[] = { escalation(7, "e-5", BEHIND), escalation(7, "e-6", ""), escalation(8, "e-7", BEHIND) };
+    world_run(more, 3); /* and in a later one */
+    assert_int_equal(more[0]->answer, ANSWER_NOTHING);
+    assert_outcome(more[1], "applied");
+    assert_outcome(more[2], "rejected:not_found");
+    assert_level("3", 7);
+    assert_sql("e-1 e-3 e-5", "SELECT string_agg(command_id, ' ' ORDER BY place) FROM interlock.parked_command");
+    assert_sql("f f f", "SELECT string_agg(left(blocks::text, 1), ' ') FROM interlock.parked_command");
+}
+
+static void its_own_position_and_a_duplicate_change_and_publish_nothing(void **state)
+{
+    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    (void)state;
+    world_run(both, 2);
+    struct delivery *others[] = { world_again(both[1]), world_duplicate(both[1]) };
+    world_run(others, 2);
+    struct delivery *other_body =
+        world_command("ticket/7", "e-1", "ticket.escalate", "", "{\"ticket_id\":7,\"level\":9}");
+    struct delivery *forged = world_duplicate(both[1]);
+    forged->has_return_token = true;
+    forged->return_token = (struct id){ 1, 2 };
+    struct delivery *more[] = { other_body, forged };
+    world_run(more, 2);
+    for (int i = 0; i < 2; i++)
+    {
+        assert_int_equal(others[i]->answer, ANSWER_NOTHING);
+        assert_int_equal(more[i]->answer, ANSWER_NOTHING);
+    }
+    assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
+    assert_level("0", 7);
+}
+
+static void a_return_before_its_time_is_nothing(void **state)
+{
+    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    (void)state;
+    world_run(both, 2);
+    struct delivery *back = returned(both[1], "e-1");
+    world_run_one(back);
+    assert_int_equal(back->answer, ANSWER_NOTHING);
+    assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
+    assert_level("0", 7);
+}
+
+static void a_return_that_is_due_is_applied_under_its_new_position(void **state)
+{
+    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    (void)state;
+    world_run(both, 2);
+    struct delivery *back = returned_when_due(7, "e-1", LONG_AGO);
+    struct delivery *twice = returned_when_due(7, "e-1", LONG_AGO);
+    world_run_one(back);
+    assert_outcome(back, "applied");
+    assert_level("1", 7);
+    assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
+    assert_sql("f", "SELECT parked FROM interlock.inbox WHERE kafka_offset = %lld", (long long)back->offset);
+    world_run_one(twice);
+    assert_int_equal(twice->answer, ANSWER_NOTHING);
+    struct delivery *first_again = world_again(both[1]), *back_again = world_again(back);
+    world_run_one(first_again);
+    assert_int_equal(first_again->answer, ANSWER_NOTHING);
+    world_run_one(back_again);
+    assert_int_equal(back_again->answer, ANSWER_EVENT);
+    assert_int_equal(back_again->event_size, back->event_size);
+    assert_memory_equal(back_again->event, back->event, back->event_size);
+    assert_level("1", 7);
+}
+
+static void two_returns_of_one_command_in_a_batch_apply_it_once(void **state)
+{
+    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    (void)state;
+    world_run(both, 2);
+    struct delivery *back[] = { returned_when_due(7, "e-1", LONG_AGO), returned_when_due(7, "e-1", LONG_AGO) };
+    world_run_in_pool(back, 2);
+    assert_outcome(back[0], "applied");
+    assert_int_equal(back[1]->answer, ANSWER_NOTHING);
+    assert_level("1", 7);
+}
+
+static void one_that_waits_comes_back_only_behind_what_it_waits_for(void **state)
+{
+    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", BEHIND),
+                               escalation(7, "e-3", BEHIND) };
+    (void)state;
+    world_run(all, 4);
+    struct delivery *alone = returned(all[2], "e-2");
+    world_run_one(alone);
+    assert_int_equal(alone->answer, ANSWER_NOTHING);
+    assert_level("0", 7);
+    /* All in one batch, in order: each lets the next one go. */
+    struct delivery *back[] = { returned_when_due(7, "e-1", LONG_AGO), returned(all[2], "e-2"),
+                                returned(all[3], "e-3") };
+    world_run(back, 3);
+    for (int i = 0; i < 3; i++)
+        assert_outcome(back[i], "applied");
+    assert_event(back[2], "data.version.to", "4");
+    assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
+    assert_sql("0", "SELECT count(*) FROM interlock.inbox WHERE parked");
+}
+
+static void in_the_wrong_order_the_later_ones_come_again(void **state)
+{
+    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", BEHIND) };
+    (void)state;
+    world_run(all, 3);
+    struct delivery *back[] = { returned(all[2], "e-2"), returned_when_due(7, "e-1", LONG_AGO) };
+    world_run(back, 2);
+    assert_int_equal(back[0]->answer, ANSWER_NOTHING);
+    assert_outcome(back[1], "applied");
+    struct delivery *again = returned(all[2], "e-2");
+    world_run_one(again);
+    assert_outcome(again, "applied");
+}
+
+static void a_held_command_is_parked_and_passed_by_nobody(void **state)
+{
+    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    (void)state;
+    world_run_one(create);
+    PGconn *other = world_session();
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = 7 FOR UPDATE");
+    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    assert_int_equal(held->answer, ANSWER_NOTHING);
+    PQfinish(other);
+    struct delivery *behind = escalation(7, "e-2", ""), *elsewhere = escalation(8, "e-3", "");
+    struct delivery *later[] = { behind, elsewhere };
+    world_run(later, 2);
+    assert_int_equal(behind->answer, ANSWER_NOTHING);
+    assert_outcome(elsewhere, "rejected:not_found");
+    assert_sql("held t, behind t", "SELECT string_agg(reason || ' ' || left(blocks::text, 1), ', ' ORDER BY place) "
+                                   "FROM interlock.parked_command");
+    struct delivery *back[] = { returned(held, "e-1"), returned(behind, "e-2") };
+    world_run(back, 2);
+    assert_outcome(back[0], "applied");
+    assert_outcome(back[1], "applied");
+    assert_level("2", 7);
+}
+
+static void one_that_is_parked_again_keeps_its_place(void **state)
+{
+    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    (void)state;
+    world_run_one(create);
+    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    struct delivery *behind = escalation(7, "e-2", "");
+    world_run_one(behind);
+    struct delivery *back = returned(held, "e-1");
+    assert_int_equal(world_run_as(&back, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    assert_int_equal(back->answer, ANSWER_NOTHING);
+    assert_sql("e-1 2, e-2 1", "SELECT string_agg(command_id || ' ' || parkings, ', ' ORDER BY place) "
+                               "FROM interlock.parked_command");
+    assert_sql("t", "SELECT due_at > now() FROM interlock.parked_command WHERE command_id = 'e-1'");
+}
+
+static void a_return_that_is_refused_for_good_leaves_no_parked_row(void **state)
+{
+    struct delivery *both[] = { world_create(7), world_command("ticket/7", "t-1", "ticket.transition", FAR_AWAY,
+                                                               "{\"ticket_id\":7,\"status\":\"CLOSED\"}") };
+    (void)state;
+    world_run(both, 2);
+    struct delivery *back =
+        world_command("ticket/7", "t-1", "ticket.transition", LONG_AGO, "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
+    const char *token = world_ask("SELECT token FROM interlock.parked_command");
+    back->has_return_token = parameters_parse_uuid(span_of(token), &back->return_token);
+    world_run_one(back);
+    assert_outcome(back, "rejected:invalid_transition");
+    assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
+}
+
+static void a_command_that_creates_under_a_drawn_id_waits_for_its_time_only(void **state)
+{
+    struct delivery *early = world_command("x", "c-1", "ticket.create", FAR_AWAY BEHIND, "{\"priority\":\"LOW\"}");
+    (void)state;
+    world_run_one(early);
+    assert_int_equal(early->answer, ANSWER_NOTHING);
+    assert_sql("t", "SELECT aggregate IS NULL FROM interlock.parked_command");
+    struct delivery *back = world_command("x", "c-1", "ticket.create", LONG_AGO BEHIND, "{\"priority\":\"LOW\"}");
+    const char *token = world_ask("SELECT token FROM interlock.parked_command");
+    back->has_return_token = parameters_parse_uuid(span_of(token), &back->return_token);
+    world_run_one(back);
+    assert_outcome(back, "applied");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(an_early_command_is_parked_without_an_event),
+        WORLD_TEST(a_time_that_has_passed_parks_nothing),
+        WORLD_TEST(a_refused_command_is_answered_at_once),
+        WORLD_TEST(a_later_command_passes_unless_it_asks_to_wait),
+        WORLD_TEST(its_own_position_and_a_duplicate_change_and_publish_nothing),
+        WORLD_TEST(a_return_before_its_time_is_nothing),
+        WORLD_TEST(a_return_that_is_due_is_applied_under_its_new_position),
+        WORLD_TEST(two_returns_of_one_command_in_a_batch_apply_it_once),
+        WORLD_TEST(one_that_waits_comes_back_only_behind_what_it_waits_for),
+        WORLD_TEST(in_the_wrong_order_the_later_ones_come_again),
+        WORLD_TEST(a_held_command_is_parked_and_passed_by_nobody),
+        WORLD_TEST(one_that_is_parked_again_keeps_its_place),
+        WORLD_TEST(a_return_that_is_refused_for_good_leaves_no_parked_row),
+        WORLD_TEST(a_command_that_creates_under_a_drawn_id_waits_for_its_time_only),
+    };
+
+    if (!world_is_there())
+        return 0;
+    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+}

@@ -1,0 +1,48 @@
+#include "workflows/assignment.h"
+#include "workflows/job/job.h"
+
+struct assign
+{
+    struct field_int jobneed_id, assigned_person_id, assigned_group_id; /* the id first, for jobneed_identify */
+};
+
+static const struct parameter parameters[] = {
+    PARAMETER(assign, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
+    PARAMETER(assign, assigned_person_id, ID, NULLABLE, .description = "The person; absent: kept, null or 1: nobody."),
+    PARAMETER(assign, assigned_group_id, ID, NULLABLE, .description = "The group; absent: kept, null or 1: nobody."),
+    { .name = NULL },
+};
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct assign *assign = command->parameters;
+    const struct jobneed_row *present = jobneed_read_root(rows, decision, assign->jobneed_id.value, "/jobneed_id");
+    if (!present)
+        return;
+    struct assignment assignment = assignment_read(command, assign->assigned_person_id, assign->assigned_group_id);
+    if (!assignment.person_given && !assignment.group_given)
+    {
+        decision_refuse_parameter(decision, "", "expected at least one of assigned_person_id, assigned_group_id");
+        return;
+    }
+    if (!assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
+    {
+        decision_leave(decision);
+        return;
+    }
+    struct jobneed_row *jobneed = rows_edit(rows, &entity_jobneed, command->aggregate.id);
+    assignment_set(&assignment, &jobneed->assigned_person_id, &jobneed->assigned_group_id);
+    decision_apply(decision);
+}
+
+const struct workflow workflow_job_assign = {
+    .type = "job.assign",
+    .description = "Assigns a root jobneed to a person, a group, both, or nobody.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct assign),
+    .operation = OPERATION_ASSIGNMENT_CHANGE,
+    .lock_class = LOCK_JOB_WORKFLOW,
+    .identify = jobneed_identify,
+    .needs = jobneed_want_root,
+    .decide = decide,
+};

@@ -1,0 +1,73 @@
+/* A tour's expiry is known only after its checkpoints were planned. It says when the sweep may close the jobneed, so
+ * one that is COMPLETED or AUTOCLOSED, which are final, takes none: invalid_transition, naming the status. To the
+ * expiry it already has, in whatever status: unchanged.
+ */
+#include "workflows/job/job.h"
+
+struct expiry
+{
+    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int expires_at;
+};
+
+static const struct parameter parameters[] = {
+    PARAMETER(expiry, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
+    PARAMETER(expiry, expires_at, TIME, REQUIRED, .description = "When it is too late; not before its start."),
+    { .name = NULL },
+};
+
+/* {"old":null,"new":"2026-11-24T10:00:00.000000Z"} */
+static void add_change(struct decision *decision, struct field_int old, struct field_int new)
+{
+    struct buffer text = BUFFER_EMPTY;
+    buffer_add_text(&text, old.set ? "{\"old\":\"" : "{\"old\":null");
+    if (old.set)
+    {
+        buffer_add_time(&text, old.value);
+        buffer_add_byte(&text, '"');
+    }
+    buffer_add_text(&text, ",\"new\":\"");
+    buffer_add_time(&text, new.value);
+    buffer_add_text(&text, "\"}");
+    if (buffer_failed(&text))
+        decision->arena->failed = true; /* the batch is given up, as for any memory that could not be had */
+    else
+        decision_add_raw(decision, "expires_at", buffer_span(&text));
+    buffer_done(&text);
+}
+
+static void decide(const struct command *command, struct rows *rows, struct decision *decision)
+{
+    const struct expiry *expiry = command->parameters;
+    const struct jobneed_row *present = jobneed_read_root(rows, decision, expiry->jobneed_id.value, "/jobneed_id");
+    if (!present)
+        return;
+    if (expiry->expires_at.value < present->starts_at.value)
+        decision_refuse_parameter(decision, "/expires_at", "is before the jobneed's start");
+    else if (present->expires_at.set && present->expires_at.value == expiry->expires_at.value)
+        decision_leave(decision);
+    else if (present->status == JOBNEED_COMPLETED || present->status == JOBNEED_AUTOCLOSED)
+    {
+        decision_refuse(decision, REASON_INVALID_TRANSITION);
+        decision_add_text(decision, "status", names_word(&names_jobneed_status, present->status));
+    }
+    else
+    {
+        add_change(decision, present->expires_at, expiry->expires_at);
+        struct jobneed_row *jobneed = rows_edit(rows, &entity_jobneed, command->aggregate.id);
+        jobneed->expires_at = expiry->expires_at;
+        decision_apply(decision);
+    }
+}
+
+const struct workflow workflow_job_set_expiry = {
+    .type = "job.set_expiry",
+    .description = "Sets when a root jobneed that is not finished expires.",
+    .parameters = parameters,
+    .parameters_size = sizeof(struct expiry),
+    .operation = OPERATION_CHECKPOINT_UPDATE,
+    .lock_class = LOCK_JOB_WORKFLOW,
+    .identify = jobneed_identify,
+    .needs = jobneed_want_root,
+    .decide = decide,
+};
