@@ -29,11 +29,12 @@ static const char park_sql[] =
     "unnest($5::timestamptz[]), unnest($6::bool[]), unnest($7::bool[]), unnest($8::text[]), unnest($9::text[]), "
     "unnest($10::text[]), unnest($11::text[]), unnest($12::text[]), unnest($13::bytea[]), unnest($14::bytea[]), "
     "unnest($15::bytea[])";
-/* It keeps its place, its token and its bytes. */
+/* It keeps its place, its token and its bytes. Tried again after 4, 8, ... seconds, at most after park_after. */
 static const char park_again_sql[] =
-    "UPDATE interlock.parked_command p SET due_at = k.due, blocks = true, reason = 'held', returned_at = NULL, "
-    "returns = 0, parkings = p.parkings + 1 "
-    "FROM (SELECT unnest($1::uuid[]) AS identity, unnest($2::timestamptz[]) AS due) k WHERE p.identity = k.identity";
+    "UPDATE interlock.parked_command p SET due_at = k.now + least(k.longest * interval '1 microsecond', "
+    "2 ^ least(p.parkings + 1, 12) * interval '1 second'), blocks = true, reason = 'held', returned_at = NULL, "
+    "returns = 0, parkings = p.parkings + 1 FROM (SELECT unnest($1::uuid[]) AS identity, "
+    "unnest($2::timestamptz[]) AS now, unnest($3::int8[]) AS longest) k WHERE p.identity = k.identity";
 static const char return_inbox_sql[] =
     "UPDATE interlock.inbox i SET kafka_offset = k.kafka_offset, fence = k.fence, partition_id = k.partition_id, "
     "parked = false FROM (SELECT unnest($1::uuid[]) AS identity, unnest($2::int8[]) AS kafka_offset, "
@@ -43,6 +44,7 @@ static const char unpark_sql[] = "DELETE FROM interlock.parked_command WHERE ide
 enum
 {
     PARK_ARRAYS = 15,
+    PARK_FIRST_US = 2000000, /* before a held command is tried for the first time again */
 };
 
 /* --- looking ----------------------------------------------------------------------------------------------------- */
@@ -297,12 +299,16 @@ static bool send_park_inbox(struct batch *batch, int *next)
     return send_arrays(batch, next, park_inbox_sql, &arrays, 5);
 }
 
-/* A held one looks again after as long as it was held; one behind is due when the ones before it are gone. */
+/* A held one is tried again soon, and then ever later; one behind is due when the ones before it are gone. */
 static int64_t due_us(const struct batch *batch, const struct item *item)
 {
+    int64_t longest_us = batch->tools.settings->worker.park_after_us;
+
     if (item->park == PARK_EARLY)
         return item->command.not_before_us;
-    return batch->clock_us + (item->park == PARK_HELD ? batch->tools.settings->worker.park_after_us : 0);
+    if (item->park == PARK_BEHIND)
+        return batch->clock_us;
+    return batch->clock_us + (longest_us < PARK_FIRST_US ? longest_us : PARK_FIRST_US);
 }
 
 static void add_parked(struct batch *batch, struct park_arrays *arrays, const struct item *item)
@@ -344,19 +350,20 @@ static bool send_park(struct batch *batch, int *next)
 
 static bool send_park_again(struct batch *batch, int *next)
 {
-    static const enum array_type types[] = { ARRAY_UUID, ARRAY_TIMESTAMPTZ };
+    static const enum array_type types[] = { ARRAY_UUID, ARRAY_TIMESTAMPTZ, ARRAY_INT8 };
     struct park_arrays arrays;
 
-    begin_arrays(&arrays, types, 2);
+    begin_arrays(&arrays, types, 3);
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
         if (item->park == PARK_NOT || !item->parked.returns)
             continue;
         array_add_bytes(&arrays.of[0], item->command.identity, DIGEST_SIZE);
-        array_add_time(&arrays.of[1], due_us(batch, item));
+        array_add_time(&arrays.of[1], batch->clock_us);
+        array_add_int64(&arrays.of[2], batch->tools.settings->worker.park_after_us);
     }
-    return send_arrays(batch, next, park_again_sql, &arrays, 2);
+    return send_arrays(batch, next, park_again_sql, &arrays, 3);
 }
 
 /* The inbox row names the position under which the command was decided: a redelivery of it is answered by the record

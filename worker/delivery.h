@@ -25,7 +25,9 @@ struct ownership
     uint64_t epoch;           /* assignment epoch of the cell */
     int64_t careful_until_us; /* monotonic; before it commands run alone and are noted first (worker/quarantine.h) */
     atomic_bool *revoked;     /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
-    void *slot;               /* the cell's own */
+    atomic_bool
+        *full;  /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */
+    void *slot; /* the cell's own */
 };
 
 enum answer

@@ -10,6 +10,7 @@
 
 enum
 {
+    FULL_US = 1000000,   /* held this long in a partition that is full: parked */
     LINGER_FOR = 8,      /* commands that must be expected within worker.batch_linger for the wait to pay */
     LINGER_ENOUGH = 128, /* as many go at once */
 };
@@ -61,11 +62,17 @@ static void add_to_run(struct lane *lane, struct delivery *chain)
     }
 }
 
-/* Past its longest wait it runs alone (PROTOCOL B2); held for park_after it is parked (L4), and what stands behind it
- * follows it there. */
+static bool is_full(const struct delivery *delivery)
+{
+    return delivery->ownership->full && atomic_load_explicit(delivery->ownership->full, memory_order_relaxed);
+}
+
+/* Past its longest wait it runs alone (PROTOCOL B2); held for park_after, or while its partition is full of what waits
+ * behind it, it is parked (L3, L4), and what stands behind it follows it there. */
 static enum lane_turn turn_of(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
 {
-    if (delivery->stuck_since_us > 0 && now_us - delivery->stuck_since_us >= lane->settings->worker.park_after_us)
+    int64_t longest_us = is_full(delivery) ? FULL_US : lane->settings->worker.park_after_us;
+    if (delivery->stuck_since_us > 0 && now_us - delivery->stuck_since_us >= longest_us)
         return TURN_PARK;
     if (delivery->wait_us > 0 && now_us - delivery->held_since_us >= delivery->wait_us)
         return TURN_WAIT;
@@ -271,8 +278,8 @@ static bool make_parts(struct lane *lane, const struct pool_options *options)
                                                       .connect_timeout_us = settings->redis.connect_timeout_us,
                                                       .command_timeout_us = settings->redis.command_timeout_us });
     struct batch_tools tools = { settings, lane->database, lane->statements, lane->lock, options->decode };
-    return lane->database && lane->statements && lane->hold && lane->shown && lane->copied && lane->run && (lane->lock || !locks) &&
-           batch_init(&lane->batch, &tools);
+    return lane->database && lane->statements && lane->hold && lane->shown && lane->copied && lane->run &&
+           (lane->lock || !locks) && batch_init(&lane->batch, &tools);
 }
 
 struct lane *lane_new(const struct pool_options *options, int number)

@@ -226,7 +226,7 @@ const struct settings_key settings_keys[] = {
     DURATION("worker", "batch_linger", worker.batch_linger_us, "10ms", 0, 50 * MS,
              "wait up to this to fill a batch, while commands come fast"),
     DURATION("worker", "park_after", worker.park_after_us, "60s", 100 * MS, HOUR,
-             "a command held this long is parked in PostgreSQL, and tried again after as long"),
+             "a command held this long is parked in PostgreSQL; tried again at least as often"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),

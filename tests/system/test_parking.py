@@ -175,6 +175,23 @@ def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(worl
     assert passed_over(world) == []
 
 
+@pytest.mark.seconds(90)
+def test_a_partition_that_is_full_of_what_waits_parks_it_and_moves_on(world):
+    """PROTOCOL L3: long before park_after."""
+    world.worker(worker_park_after="1h", consumers_in_flight_commands="600")
+    world.ask(create_ticket(1), create_ticket(2))
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        waiting = [append(1, number).at(0) for number in range(700)]
+        behind = [append(2, number).at(0) for number in range(20)]
+        world.publish(*waiting, *behind)
+        world.await_events(behind, 60)
+        until("all that waits is parked", lambda: parked(world) == 700, 60)
+        world.drain()
+    world.await_events(waiting, 60)
+    settled(world)
+    assert history(world, 1) == list(range(700))
+
+
 @pytest.mark.seconds(200)
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_workers_are_killed_while_commands_park_and_return(world, delivery):
