@@ -565,9 +565,15 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
     return pool_is_ready(cell->pool, why, why_size);
 }
 
+void cell_held(struct cell *cell, struct held *into)
+{
+    pool_held(cell->pool, into);
+}
+
 void cell_status(struct cell *cell, struct buffer *json)
 {
     char why[320] = "";
+    struct held held;
     bool ready = cell_ready(cell, why, sizeof(why));
 
     buffer_add_text(json, "{\"cell\":");
@@ -580,5 +586,9 @@ void cell_status(struct cell *cell, struct buffer *json)
     }
     buffer_add_text(json, ",\"partitions\":");
     assignment_print(cell->assignment, json);
+    held_clear(&held);
+    pool_held(cell->pool, &held);
+    buffer_add_text(json, ",\"held\":");
+    held_print(&held, monotonic_us(), json);
     buffer_add_byte(json, '}');
 }

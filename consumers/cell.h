@@ -13,6 +13,7 @@
 
 #include "workflows/buffer.h"
 
+struct held;
 struct settings;
 struct slot;
 struct cell;
@@ -36,6 +37,9 @@ bool cell_health(const struct cell *cell);
 
 /* Partitions are owned, PostgreSQL and Kafka answer; else `why` says what it waits for. */
 bool cell_ready(struct cell *cell, char *why, size_t why_size);
+
+/* Adds the keys that its lanes hold back (worker/held.h). */
+void cell_held(struct cell *cell, struct held *into);
 
 /* A JSON object. */
 void cell_status(struct cell *cell, struct buffer *json);

@@ -48,22 +48,22 @@ const struct entity *batch_root_entity(enum aggregate_kind kind)
     return NULL;
 }
 
+/* The failure table of DESIGN.md 7, with the SQLSTATEs of worker/failure.c: what a failed call means for a batch as a
+ * whole. Whose fault a transient failure or a command's own is, is found out by halves (batch_write.c, PROTOCOL B4). */
+static const enum batch_end ends[] = {
+    [FAILURE_NONE] = BATCH_AGAIN, /* memory */
+    [FAILURE_TRANSIENT] = BATCH_AGAIN,
+    [FAILURE_SESSION] = BATCH_SESSION,
+    [FAILURE_RESOURCES] = BATCH_STUCK,
+    [FAILURE_COMMAND] = BATCH_AGAIN,
+    [FAILURE_OURS] = BATCH_STUCK,
+    [FAILURE_CORRUPTION] = BATCH_STUCK,
+};
+_Static_assert(sizeof(ends) / sizeof(*ends) == FAILURE__COUNT, "an end for every class");
+
 enum batch_end batch_end_of(const struct failure *failure)
 {
-    switch (failure->class)
-    {
-    case FAILURE_SESSION:
-        return BATCH_SESSION;
-    case FAILURE_RESOURCES:
-    case FAILURE_OURS:
-    case FAILURE_CORRUPTION:
-        return BATCH_STUCK;
-    case FAILURE_NONE: /* memory */
-    case FAILURE_TRANSIENT:
-    case FAILURE_COMMAND:
-        break;
-    }
-    return BATCH_AGAIN;
+    return ends[failure->class];
 }
 
 /* --- decode ---------------------------------------------------------------------------------------------------- */

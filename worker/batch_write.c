@@ -381,11 +381,14 @@ enum batch_end batch_write(struct batch *batch)
         return BATCH_AGAIN;
     if (!send_pipeline(batch, &ranges))
         return batch_end_of(database_failure(batch->tools.database));
+    bool commits = batch->tools.settings->protections.transaction;
+    if (!commits && ranges.commit == 0)
+        return BATCH_DONE; /* all of it is held, and there is no COMMIT to wait for */
     FAULT_POINT(BEFORE_COMMIT);
     if (!database_sync(batch->tools.database))
         return end_of_failure(batch, &ranges);
     FAULT_POINT(AFTER_COMMIT);
-    if (!batch->tools.settings->protections.transaction)
+    if (!commits)
         return BATCH_DONE;
     /* COMMIT of a failed transaction answers without an error, with the tag ROLLBACK (notes/reliability.md 4.1). */
     if (!database_is_tagged(batch->tools.database, ranges.commit, "COMMIT"))

@@ -349,8 +349,7 @@ bool database_connect(struct database *database, const atomic_bool *stop)
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
 
-/* What stands between two Syncs is one transaction, with or without BEGIN. With protections.transaction off, which only
- * tests do, each statement gets a Sync of its own and so commits by itself. */
+/* A Sync ends a transaction. With protections.transaction off, which only tests do, each statement has its own. */
 static bool end_send(struct database *database)
 {
     database->sent_count++;
@@ -469,7 +468,6 @@ static bool read_answer(struct database *database, int64_t deadline_us, int inde
 static bool read_end(struct database *database, int64_t deadline_us)
 {
     PGresult *sync = NULL;
-
     if (!next_result(database, deadline_us, &sync))
         return false;
     bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;

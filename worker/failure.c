@@ -40,6 +40,7 @@ enum failure_class failure_classify(const char *sqlstate)
 const char *failure_class_name(enum failure_class class)
 {
     static const char *const names[] = { "none", "transient", "session", "resources", "command", "ours", "corruption" };
+    _Static_assert(sizeof(names) / sizeof(names[0]) == FAILURE__COUNT, "a name for every class");
     return names[class];
 }
 

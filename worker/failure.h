@@ -16,6 +16,7 @@ enum failure_class
     FAILURE_COMMAND,    /* 22, 23, P0001: one command's own fault */
     FAILURE_OURS,       /* 42, 28, 3D, 3F, 0A, ...: stop taking work, not ready, say why */
     FAILURE_CORRUPTION, /* XX: stop */
+    FAILURE__COUNT,
 };
 
 struct failure

@@ -25,6 +25,7 @@ struct lane_stuck
     int count; /* 0: none waits */
     int attempts;
     int64_t since_us;
+    bool refused; /* a new session alone does not make the lane ready */
 };
 
 struct lane
@@ -58,7 +59,7 @@ struct lane
     struct hold *hold;
     struct delivery **run; /* the deliveries of the present run, batch_max of them */
     int run_count;
-    int held_before; /* what METRIC_HELD_KEYS has of us */
+    int64_t held_before; /* what METRIC_HELD_KEYS has of us */
     uint64_t tickets;
     int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
     uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
@@ -68,7 +69,7 @@ struct lane
     struct held *copied;    /* the next copy is made here */
     int64_t copied_us;      /* when the last was */
     bool shows, shows_late; /* something is shown; it is not the latest */
-    struct log_rate stuck_rate, connect_rate, again_rate;
+    struct log_rate stuck_rate, connect_rate, again_rate, parked_rate;
 };
 
 /* On the lane's condition, under its mutex; INT64_MAX: without an end. */

@@ -91,7 +91,8 @@ static void forget(struct lane *lane, struct delivery *delivery)
     lane->complete(lane->owner, delivery);
 }
 
-static void hold_delivery(struct lane *lane, struct delivery *delivery, enum retry_kind kind)
+/* `why` is for people, and of the first of a key: the others stand behind it. */
+static void hold_delivery(struct lane *lane, struct delivery *delivery, enum retry_kind kind, const char *why)
 {
     int64_t now_us = monotonic_us();
     int64_t due_us = now_us;
@@ -113,18 +114,50 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
         delivery->held_since_us = now_us;
     while (!hold_put(lane->hold, delivery, due_us))
         lane_pause(lane, LANE_PROBE_US); /* out of memory: nothing may be dropped, so it waits for some */
+    hold_say(lane->hold, delivery, why);
+}
+
+/* Whose the row is PostgreSQL does not say to one who skips it; a lock that Redis refused is known by its name. */
+static void say_why_busy(const struct batch *batch, const struct item *item, char *into, size_t into_size)
+{
+    char name[AGGREGATE_KEY_MAX];
+    size_t size = 0;
+    bool refused = false;
+
+    /* Not named yet: the id is drawn with the row. */
+    if (item->command.aggregate.kind != AGGREGATE_NONE)
+        size = aggregate_print(item->command.aggregate, name);
+    for (int i = 0; i < batch->lock_count && !refused; i++)
+        refused = batch->locks[i].refused && span_equal(batch->locks[i].name, (struct span){ name, size });
+    if (refused)
+        snprintf(into, into_size, "busy: the Redis lock of %.*s is held by another", (int)size, name);
+    else
+        snprintf(into, into_size, "busy: %.*s%sa row of it, is locked by another session", (int)size, name,
+                 size > 0 ? ", or " : "");
+}
+
+static void tell_parked(struct lane *lane, const struct delivery *delivery)
+{
+    if (log_allowed(&lane->parked_rate, LOG_EVERY_US))
+        log_warning("%s: %s/%d at offset %lld is parked: held for %lld s, %d attempts; it comes back through its topic",
+                    lane->name, delivery->ownership->topic.at, delivery->ownership->partition,
+                    (long long)delivery->offset, (long long)(monotonic_us() - delivery->stuck_since_us) / 1000000,
+                    delivery->attempts);
 }
 
 /* After a commit: what is answered goes back as one chain, what is held waits with its key. */
 static void settle(struct lane *lane)
 {
     struct delivery *first = NULL, **end = &first;
+    char why[192];
 
     for (int i = 0; i < lane->batch.count; i++)
     {
         struct item *item = &lane->batch.items[i];
         if (item->hold == HOLD_NOT)
         {
+            if (item->park == PARK_HELD)
+                tell_parked(lane, item->delivery);
             *end = item->delivery;
             end = &item->delivery->next;
             continue;
@@ -132,7 +165,10 @@ static void settle(struct lane *lane)
         /* What only stands behind another one waits for no row, so it needs no turn of its own either. */
         if (item->command.workflow && item->hold == HOLD_BUSY)
             item->delivery->wait_us = lane->settings->locks[item->command.workflow->lock_class].wait_us;
-        hold_delivery(lane, item->delivery, RETRY_LOCK_ACQUISITION);
+        if (item->hold == HOLD_BUSY)
+            say_why_busy(&lane->batch, item, why, sizeof(why));
+        hold_delivery(lane, item->delivery, RETRY_LOCK_ACQUISITION,
+                      item->hold == HOLD_BUSY ? why : "behind a command that is held");
     }
     *end = NULL;
     if (first)
@@ -150,7 +186,8 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
             metrics_add(METRIC_RECONNECTS, 1);
             log_info("%s: connected to PostgreSQL at %s", lane->name, database_where(lane->database));
         }
-        set_ready(lane, true, "");
+        if (!lane->stuck.refused)
+            set_ready(lane, true, "");
         return true;
     }
     const struct failure *failure = database_failure(lane->database);
@@ -161,7 +198,9 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
     if (log_allowed(&lane->connect_rate, LOG_EVERY_US))
         log_warning("%s: waiting for PostgreSQL, database.url: %s", lane->name, why);
     int64_t delay_us = 50000 << (attempt < 6 ? attempt : 6);
-    lane_pause(lane, delay_us < RECONNECT_DELAY_MAX_US ? delay_us : RECONNECT_DELAY_MAX_US);
+    delay_us = delay_us < RECONNECT_DELAY_MAX_US ? delay_us : RECONNECT_DELAY_MAX_US;
+    lane_show(lane, monotonic_us() + delay_us, why);
+    lane_pause(lane, delay_us);
     return false;
 }
 
@@ -176,19 +215,24 @@ static int divert_held(struct lane *lane, struct delivery **deliveries, int coun
         return count;
     for (int i = 0; i < count; i++)
         if (hold_blocks(lane->hold, deliveries[i]))
-            hold_delivery(lane, deliveries[i], RETRY_LOCK_ACQUISITION);
+            hold_delivery(lane, deliveries[i], RETRY_LOCK_ACQUISITION, "");
         else
             deliveries[kept++] = deliveries[i];
     return kept;
 }
 
-static void tell_trouble(struct lane *lane, enum batch_end end, int count)
+static void say_failure(const struct failure *failure, char *into, size_t into_size)
 {
-    const struct failure *failure = database_failure(lane->database);
+    snprintf(into, into_size, "%s, SQLSTATE %s: %s", failure_class_name(failure->class),
+             failure->sqlstate[0] ? failure->sqlstate : "none", failure->message);
+}
+
+static void tell_trouble(struct lane *lane, enum batch_end end, int count, int64_t delay_us)
+{
     char why[256];
 
-    snprintf(why, sizeof(why), "%s, SQLSTATE %s: %s", failure_class_name(failure->class),
-             failure->sqlstate[0] ? failure->sqlstate : "none", failure->message);
+    say_failure(database_failure(lane->database), why, sizeof(why));
+    lane_show(lane, monotonic_us() + delay_us, why);
     if (end == BATCH_STUCK)
     {
         set_ready(lane, false, why);
@@ -202,17 +246,33 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count)
         log_info("%s: batch of %d runs again (%s)", lane->name, count, why);
 }
 
+static void note_stuck(struct lane *lane, struct delivery *const *deliveries, int count)
+{
+    struct lane_stuck *stuck = &lane->stuck;
+
+    stuck->deliveries = deliveries;
+    stuck->count = count;
+    stuck->attempts++;
+    if (stuck->since_us == 0)
+        stuck->since_us = monotonic_us();
+}
+
 /* One batch until it is committed, dropped, or has to be split. Returns BATCH_DONE when nothing is left to do. */
 static enum batch_end run_until_settled(struct lane *lane, struct delivery **deliveries, int *count,
                                         struct batch_mode mode)
 {
+    const struct retry_policy *policy = &lane->settings->retries[RETRY_DATABASE_OPERATION];
+
+    lane->stuck = (struct lane_stuck){ 0 };
     for (int attempt = 0, connects = 0, lost = 0;;)
     {
+        lane->stuck.count = 0;
         *count = drop_revoked(lane, deliveries, *count);
         if (*count == 0)
             return BATCH_DONE;
         if (!database_is_connected(lane->database))
         {
+            note_stuck(lane, deliveries, *count);
             lane_connect(lane, connects++, NULL);
             continue;
         }
@@ -232,20 +292,27 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
                 forget(lane, deliveries[i]);
             return BATCH_DONE;
         }
-        tell_trouble(lane, end, *count);
-        metrics_add(METRIC_BATCH_RETRIES, 1);
-        if (end == BATCH_STUCK)
-            lane_pause(lane, LANE_PROBE_US);
-        else if (end == BATCH_AGAIN)
-            lane_pause(lane, retry_delay_us(&lane->settings->retries[RETRY_DATABASE_OPERATION], ++attempt,
-                                            &lane->random_state));
-        else
+        int64_t delay_us = LANE_PROBE_US;
+        if (end == BATCH_AGAIN)
+            delay_us = retry_delay_us(policy, ++attempt, &lane->random_state);
+        else if (end == BATCH_SESSION)
         {
             /* A batch that costs its session every time must not drive PostgreSQL from one recovery into the next. */
             connects = 1;
-            if (lost++ > 0)
-                lane_pause(lane, retry_delay_us(&lane->settings->retries[RETRY_DATABASE_OPERATION], lost,
-                                                &lane->random_state));
+            delay_us = lost++ > 0 ? retry_delay_us(policy, lost, &lane->random_state) : 0;
+        }
+        note_stuck(lane, deliveries, *count);
+        tell_trouble(lane, end, *count, delay_us);
+        metrics_add(METRIC_BATCH_RETRIES, 1);
+        if (delay_us > 0)
+            lane_pause(lane, delay_us);
+        if (failure->class == FAILURE_OURS)
+        {
+            /* A plan from before a migration, or statements that somebody deallocated, are refused for as long as the
+             * session lasts. */
+            lane->stuck.refused = true;
+            database_close(lane->database);
+            connects = 0;
         }
     }
 }
@@ -256,14 +323,16 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_
     struct failure failure = *database_failure(lane->database);
     struct delivery *one[1] = { delivery };
     int count = 1;
+    char why[256];
 
     for (int tries = 1;; tries++)
     {
+        say_failure(&failure, why, sizeof(why));
         if (failure.class != FAILURE_COMMAND)
         {
             if (turn == TURN_WAIT)
                 delivery->held_since_us = 0; /* it had its turn; the next one is after another longest wait */
-            hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION);
+            hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION, why);
             return;
         }
         bool last = !failure_may_pass(&failure) || tries > ALONE_TRIES_MAX || !lane->settings->protections.retry;
@@ -274,8 +343,8 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_
         if (last)
         {
             /* Even the record was refused: never drop; hold and say so through the metrics and the log. */
-            tell_trouble(lane, BATCH_STUCK, 1);
-            hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION);
+            tell_trouble(lane, BATCH_STUCK, 1, 0);
+            hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION, why);
             return;
         }
     }

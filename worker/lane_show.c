@@ -7,38 +7,90 @@
 
 static const int64_t SHOW_EVERY_US = 1000000;
 
-static int compare_hashes(const void *a, const void *b)
+/* By key, and within a key in order of arrival. */
+static int compare_deliveries(const void *a, const void *b)
 {
-    const uint64_t *one = a, *other = b;
-    return (*one > *other) - (*one < *other);
+    const struct delivery *one = *(const struct delivery *const *)a, *other = *(const struct delivery *const *)b;
+
+    if (one->lane_hash != other->lane_hash)
+        return one->lane_hash > other->lane_hash ? 1 : -1;
+    return (one->ticket > other->ticket) - (one->ticket < other->ticket);
 }
 
-/* How many deliveries the first of each key of the stuck batch stands for is not told: only that they wait. */
+/* The commands of a stuck batch wait as much as those of the hold do: each key by its first. */
 static void add_stuck_keys(struct lane *lane, int64_t next_us, const char *why)
 {
     const struct lane_stuck *stuck = &lane->stuck;
-    uint64_t *hashes = malloc((size_t)stuck->count * sizeof(*hashes));
+    const struct delivery **sorted = malloc((size_t)stuck->count * sizeof(*sorted));
 
+    if (sorted == NULL)
+        return; /* it is only not shown */
     for (int i = 0; i < stuck->count; i++)
+        sorted[i] = stuck->deliveries[i];
+    qsort(sorted, (size_t)stuck->count, sizeof(*sorted), compare_deliveries);
+    for (int i = 0, commands; i < stuck->count; i += commands)
     {
-        const struct delivery *delivery = stuck->deliveries[i];
-        bool known = false;
-        /* Few are shown, so few have to be looked through; the rest is sorted out by the count below. */
-        for (int s = 0; s < i && s < HELD_SHOWN && !known; s++)
-            known = stuck->deliveries[s]->lane_hash == delivery->lane_hash;
-        if (hashes)
-            hashes[i] = delivery->lane_hash;
-        if (known)
-            continue;
+        const struct delivery *first = sorted[i];
+        for (commands = 1; i + commands < stuck->count && sorted[i + commands]->lane_hash == first->lane_hash;)
+            commands++;
         struct held_key_copy *copy =
-            held_place(lane->copied, delivery->stuck_since_us > 0 ? delivery->stuck_since_us : stuck->since_us);
+            held_place(lane->copied, first->stuck_since_us > 0 ? first->stuck_since_us : stuck->since_us);
         if (copy == NULL)
             continue;
-        held_describe(copy, delivery, lane->name, why);
-        copy->attempts = delivery->attempts + stuck->attempts;
+        held_describe(copy, first, lane->name, why);
+        copy->attempts = first->attempts + stuck->attempts;
         copy->next_us = next_us;
-        copy->commands = 1;
+        copy->commands = commands;
     }
-    (void)compare_hashes;
-    free(hashes);
+    free(sorted);
+}
+
+static void count_keys(struct lane *lane, int64_t keys)
+{
+    if (keys != lane->held_before)
+        metrics_add(METRIC_HELD_KEYS, keys - lane->held_before);
+    lane->held_before = keys;
+}
+
+/* The mutex is held for the exchange of two pointers. */
+static void publish(struct lane *lane)
+{
+    struct held *copied = lane->copied;
+
+    pthread_mutex_lock(&lane->mutex);
+    lane->copied = lane->shown;
+    lane->shown = copied;
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+void lane_show(struct lane *lane, int64_t next_us, const char *why)
+{
+    bool any = hold_keys(lane->hold) > 0 || lane->stuck.count > 0;
+
+    if (lane->stuck.count == 0)
+        count_keys(lane, hold_keys(lane->hold));
+    if (!any && !lane->shows)
+        return;
+    int64_t now_us = monotonic_us();
+    /* That nothing waits any more is told at once. */
+    lane->shows_late = any && now_us - lane->copied_us < SHOW_EVERY_US;
+    if (lane->shows_late)
+        return;
+    held_clear(lane->copied);
+    if (hold_keys(lane->hold) > 0)
+        hold_show(lane->hold, lane->name, lane->copied);
+    if (lane->stuck.count > 0)
+    {
+        add_stuck_keys(lane, next_us, why);
+        count_keys(lane, lane->copied->keys);
+    }
+    lane->shows = any;
+    if (any)
+        lane->copied_us = now_us;
+    publish(lane);
+}
+
+int64_t lane_show_due(const struct lane *lane)
+{
+    return lane->shows_late ? lane->copied_us + SHOW_EVERY_US : INT64_MAX;
 }

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "worker/monotonic.h"
 #include "workflows/workflow.h"
 
 enum
@@ -16,6 +17,7 @@ enum kind
     COUNTER,
     GAUGE,
     COUNTER_US,
+    AGE,
 };
 
 static const struct
@@ -154,17 +156,36 @@ static void print_latency(struct buffer *into)
     buffer_add_text(into, "\n");
 }
 
+static bool is_counter(enum kind kind)
+{
+    return kind == COUNTER || kind == COUNTER_US;
+}
+
+static void print_value(struct buffer *into, enum kind kind, int64_t value)
+{
+    switch (kind)
+    {
+    case COUNTER:
+    case GAUGE:
+        buffer_add_int64(into, value);
+        return;
+    case COUNTER_US:
+        add_seconds(into, value);
+        return;
+    case AGE:
+        add_seconds(into, value > 0 ? monotonic_us() - value : 0);
+        return;
+    }
+}
+
 void metrics_print(struct buffer *into)
 {
     for (int i = 0; i < METRIC__COUNT; i++)
     {
-        add_head(into, table[i].name, table[i].kind == GAUGE ? "gauge" : "counter", table[i].help);
+        add_head(into, table[i].name, is_counter(table[i].kind) ? "counter" : "gauge", table[i].help);
         buffer_add_text(into, table[i].name);
         buffer_add_text(into, " ");
-        if (table[i].kind == COUNTER_US)
-            add_seconds(into, metrics_get((enum metric)i));
-        else
-            buffer_add_int64(into, metrics_get((enum metric)i));
+        print_value(into, table[i].kind, metrics_get((enum metric)i));
         buffer_add_text(into, "\n");
     }
     print_commands(into);

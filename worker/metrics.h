@@ -10,7 +10,8 @@
 
 #include "workflows/buffer.h"
 
-/* X(symbol, kind, name, help); kind: COUNTER, GAUGE, COUNTER_US (summed microseconds, shown as seconds) */
+/* X(symbol, kind, name, help); kind: COUNTER, GAUGE, COUNTER_US (summed microseconds, shown as seconds), AGE (a moment of
+ * the monotonic clock in microseconds, shown as the seconds since; 0: none) */
 #define METRICS(X)                                                                                                     \
     X(RECEIVED, COUNTER, "interlock_messages_received_total", "Messages read from the command topics.")                \
     X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.")             \
@@ -43,6 +44,7 @@
     X(RETURNED, COUNTER, "interlock_parked_returns_total", "Parked commands published again to their topic.")          \
     X(PARKED_NOW, GAUGE, "interlock_parked_commands", "Commands that are parked, of the whole group.")                 \
     X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.")                                          \
+    X(HELD_OLDEST, AGE, "interlock_held_oldest_seconds", "How long the key that waits longest is held.")               \
     X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.")                                         \
     X(PAUSED, GAUGE, "interlock_partitions_paused", "Partitions paused for back-pressure.")
 

@@ -7,6 +7,8 @@ An aggregate that is not there has the state None.
 
 import copy
 
+from . import places
+
 TICKET_MACHINE = {
     "NEW": {"OPEN", "CANCELLED"},
     "OPEN": {"RESOLVED", "ONHOLD", "CANCELLED"},
@@ -283,6 +285,18 @@ def json_append(data, state, _lookups):
     return written(state, **{data["field"]: document})
 
 
+def json_replace(data, state, _lookups):
+    return written(state, **{data["field"]: data["value"]})
+
+
+def json_apply(data, state, _lookups):
+    try:
+        document = places.apply(state[data["field"]], data["operations"])
+    except places.Refused as refused:
+        return [rejected(refused.reason, state)]
+    return written(state, **{data["field"]: document})
+
+
 # ---- faces -------------------------------------------------------------------------------------
 
 def face_add_embedding(data, state, lookups):
@@ -337,6 +351,8 @@ EFFECTS = {
     "face.remove_embedding": face_remove_embedding,
     "json.merge": json_merge,
     "json.append": json_append,
+    "json.replace": json_replace,
+    "json.apply": json_apply,
 }
 CREATORS = ("ticket.create", "job.create", "face.add_embedding", "face.remove_embedding")
 

@@ -15,7 +15,9 @@ def twice(self, command, event, now):
 
 
 def touch_without_author(self, row, root=True):
-    return {**touch(self, row, root), "modified_by": None} and row.update(modified_by=None) or row
+    touch(self, row, root)
+    row["modified_by"] = None
+    return row
 
 
 def any_heir(world, data):

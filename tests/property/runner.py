@@ -1,5 +1,5 @@
-"""Runs sequences through the program, many at once, and compares one by one. What fails is run again in parts, all parts
-at once, until no part that is left out makes it pass."""
+"""Runs sequences through the program, many at once, and compares one by one. What fails is run again in parts, all
+parts at once, until no part that is left out makes it pass."""
 
 import itertools
 import json
@@ -16,7 +16,8 @@ from . import tables
 from .compare import Mismatch, compare_rows, run_model
 from .model import World
 from .model.world import parse
-from .sequences import SOURCE, SPAN, Sequence, fill, uuid_of
+from .sequences import SOURCE, Sequence
+from .templates import SPAN, fill, uuid_of
 
 FIRST_ID = 1_000_000_000          # far above what the program draws
 SHRINKING_ROUNDS = 12
@@ -47,7 +48,8 @@ class Failure:
     def text(self):
         sequence = self.shrunk or self.sequence
         lines = [f"seed {sequence.seed}, sequence {sequence.number} ({sequence.scope}): {self.why}",
-                 f"shrunk from {len(self.sequence.commands)} to {len(sequence.commands)} commands: {self.shrunk_why or self.why}",
+                 f"shrunk from {len(self.sequence.commands)} to {len(sequence.commands)} commands: "
+                 f"{self.shrunk_why or self.why}",
                  "rows before: " + json.dumps(sequence.rows, ensure_ascii=False)]
         lines += [json.dumps(each, ensure_ascii=False)[:2000] for each in sequence.commands]
         return "\n".join(lines)
@@ -175,8 +177,8 @@ class Runner:
 
     @staticmethod
     def base_of(row):
-        numbers = [int(value[24:], 16) if name == "id" and isinstance(value, str) else value for name, value in row.items()
-                   if name in ("id", "parent_id", "ticket_id", "jobneed_id", "user_id")]
+        numbers = [int(value[24:], 16) if name == "id" and isinstance(value, str) else value
+                   for name, value in row.items() if name in ("id", "parent_id", "ticket_id", "jobneed_id", "user_id")]
         numbers = [number for number in numbers if isinstance(number, int) and number >= FIRST_ID]
         return numbers[0] // SPAN * SPAN if numbers else None
 

@@ -1,37 +1,20 @@
-"""Random sequences of commands. A sequence depends on its seed and number alone, and is written with places for ids, so
-that it can be run again, or a part of it, under ids that nobody has used.
-
-In a template "§7" is the id base + 7, "§u7" the uuid of that number, "§n:1e2" the number as it is spelt.
-"""
+"""Random sequences of commands. A sequence depends on its seed and number alone."""
 
 import copy
-import json
 import random
-import re
 from dataclasses import dataclass, field
 
-from . import writers
 from .model import World
 from .model.world import Command, parse
+from .seeds import SEED_TIME, rows
 from .tables import seed_row
+from .templates import fill
+from .writer import SCOPES, Writer
+from .writers import WRITERS
 
-SPAN = 1000                   # ids of one sequence
 LONGEST = 40
 SOURCE = "/property"
 ACTORS = (None, "user/9", "user/10", "scheduler")
-
-
-def uuid_of(number):
-    return f"00000000-0000-4000-8000-{number:012x}"
-
-
-def fill(template, base):
-    """The JSON text of a template under a base of ids."""
-    text = json.dumps(template, ensure_ascii=False)
-    text = re.sub(r'"§n:([^"]+)"', r"\1", text)
-    text = re.sub(r"§u(\d+)", lambda match: uuid_of(base + int(match.group(1))), text)
-    text = re.sub(r'"§(\d+)"', lambda match: str(base + int(match.group(1))), text)
-    return re.sub(r"§(\d+)", lambda match: str(base + int(match.group(1))), text)
 
 
 @dataclass
@@ -71,9 +54,9 @@ class Generator:
 
     def make(self):
         rng = self.random
-        scope = rng.choices(list(writers.SCOPES), [scope.weight for scope in writers.SCOPES.values()])[0]
-        writer = writers.Writer(rng, scope)
-        sequence = Sequence(self.seed, self.number, scope, writer.key() if writer.single else "§0", writer.rows())
+        scope = rng.choices(list(SCOPES), [scope.weight for scope in SCOPES.values()])[0]
+        writer = Writer(rng, scope)
+        sequence = Sequence(self.seed, self.number, scope, writer.key() if writer.single else "§0", rows(writer))
         self.world = writer.world = World([(table, seed_row(table, row))
                                            for table, row in parse(fill(sequence.rows, 0))])
         for _ in range(rng.randint(3, LONGEST)):
@@ -84,12 +67,13 @@ class Generator:
     def follow(self, made):
         self.drawn += 20
         command = Command(made["id"], SOURCE, made["type"], parse(fill(made["data"], 0)), made["attributes"])
-        self.world.apply(command, FakeEvent(self.drawn), writers.SEED_TIME)
+        self.world.apply(command, FakeEvent(self.drawn), SEED_TIME)
 
     def command(self, writer, before):
         if before and self.chance(0.07):
             return copy.deepcopy(self.random.choice(before))          # delivered again
-        type_, data = writer.command()
+        type_, data = WRITERS[self.random.choice(SCOPES[writer.scope].writers)](writer)
+        writer.last = (type_, str(data.get("jobneed_id") or data.get("parent_id") or data.get("aggregate")))
         made = {"id": f"c{len(before)}", "type": type_, "data": data, "attributes": {}}
         made["attributes"] = self.attributes(writer, made)
         if self.chance(0.08):
@@ -114,7 +98,10 @@ class Generator:
 
 # What is wrong nearly everywhere, and an id nowhere: ids of other sequences must not be met.
 STRANGE = (None, True, False, -1, 0, 2 ** 63, 1.5, -0.5, "", "x", "NEW", "2026-11-24", "2026-02-30T00:00:00Z",
-           "2026-11-24T09:00:00Z", [], {}, ["a"], [None], {"a": 0}, "é" * 70, "y" * 20000, "§n:1e300", "§n:7.0")
+           "2026-11-24T09:00:00Z", "2026-11-24t09:00:00.25z", "2026-11-24 09:00:00Z", "2026-11-24T09:00:00+24:00",
+           "2026-11-24T09:00:60Z", "2026-12-31T23:59:60Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z",
+           "2026-11-24T09:00:00.Z", "2026-11-24T09:00Z", [], {}, ["a"], [None], {"a": 0}, "é" * 70,
+           "y" * 20000, "§n:1e300", "§n:7.0")
 
 
 def places_of(value, path=()):

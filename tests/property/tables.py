@@ -1,16 +1,17 @@
 """The rows of many sequences: put there before the first command, and read when all are answered."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import psycopg2
 import psycopg2.extras
 
-from .model import rules
 from .model.jobneeds import new_jobneed
 from .model.plans import new_job
+from .model.rules import EPOCH
 from .model.tickets import new_ticket
+from .templates import fill, plain
 
 NEW = {"ticket": new_ticket, "jobneed": new_jobneed, "job": new_job}
 TIMES = ("created_at", "modified_at", "starts_at", "expires_at", "started_at", "ended_at", "occurred_at", "punch_in",
@@ -36,26 +37,28 @@ RANGES = {
     "face_verification_log": "id BETWEEN %(low)s AND %(high)s",
 }
 KEYS = {"ticket_history": ("ticket_id", "seq"), "behavioural_event": ("user_id", "seq")}
-SELECT = {"face_embedding": "id, user_id, model_id, created_at, modified_at, confidence, is_primary, validated, modified_by, "
-                            "vector[1]::float8 AS first, vector[512]::float8 AS last, cardinality(vector) AS length",
+SELECT = {"face_embedding": "id, user_id, model_id, created_at, modified_at, confidence, is_primary, validated, "
+                            "modified_by, vector[1]::float8 AS first, vector[512]::float8 AS last, "
+                            "cardinality(vector) AS length",
           "face_model": "id, verification_count, successful_verifications, last_used"}
 
 
 def micros(moment):
-    return (moment - rules.EPOCH) // rules.timedelta(microseconds=1) if isinstance(moment, datetime) else moment
+    return (moment - EPOCH) // timedelta(microseconds=1) if isinstance(moment, datetime) else moment
 
 
 def seed_row(table, row):
     """A template's row with all columns that the model knows."""
     number = row["id"]
-    columns = {name: float(value) if isinstance(value, Decimal) else value for name, value in row.items() if name != "id"}
+    columns = {name: float(value) if isinstance(value, Decimal) else value
+               for name, value in row.items() if name != "id"}
     return NEW[table](number, **columns) if table in NEW else {"id": number, **columns}
 
 
 def to_column(name, value):
     if name in DOCUMENTS:
-        return json.dumps(value)
-    return rules.EPOCH + rules.timedelta(microseconds=value) if name in TIMES and value is not None else value
+        return fill(plain(value), 0)
+    return EPOCH + timedelta(microseconds=value) if name in TIMES and value is not None else value
 
 
 def insert(url, rows):
@@ -69,7 +72,7 @@ def insert(url, rows):
             names = list(by_table[table][0])
             for row in by_table[table]:
                 names += [name for name in row if name not in names]
-            values = [[to_column(name, row.get(name, 0 if name == "history_count" else None)) for name in names]
+            values = [[to_column(name, row.get(name)) for name in names]
                       for row in by_table[table]]
             psycopg2.extras.execute_values(
                 cursor, f"INSERT INTO interlock.{table} ({', '.join(names)}) VALUES %s", values, page_size=1000)

@@ -1,133 +1,15 @@
-"""What sensible and half-sensible commands look like, by aggregate. Everything is drawn from small pools, so that
-commands meet."""
+"""What sensible and half-sensible commands look like, by aggregate."""
 
-from dataclasses import dataclass
+from decimal import Decimal
 
-from .model import rules, tickets
-from .model.effects import EFFECTS
-from .model.world import ROOTS, parse
+from .model import jobneeds, rules, tickets
+from .model.documents import MISSING, TABLES, Nowhere, look, pointer_steps
+from .templates import plain, ref, uuid_of
+from .writer import (CATEGORY, CHILDREN, CLIENT, EMBEDDINGS, FENCES, JOBNEEDS, JOBS, MODELS, PERSONS, PLAN_CHILDREN,
+                     RECORDS, TICKETS, USERS, VERIFICATIONS, json_object, json_value)
 
-TICKETS, JOBNEEDS, CHILDREN, JOBS, PLAN_CHILDREN = (1, 6), (11, 14), (20, 44), (61, 64), (70, 84)
-USERS, MODELS, EMBEDDINGS, VERIFICATIONS = (101, 104), (111, 113), (120, 134), (140, 170)
-PERSONS, SHIFTS, FENCES, RECORDS = (201, 204), (221, 226), (231, 235), (301, 304)
-ASSIGNED = (85, 91)           # geofence assignments that no command names
-UNKNOWN = 999
-SEED_TIME = 1_793_000_000_000_000
-TABLES = {TICKETS: "ticket", JOBNEEDS: "jobneed"}
-CATEGORY, CLIENT = "lift", 5
-TEXTS = ("", "late", "on \"it\"", "tab\tand\nline", "Grüße, 世界 🚪", "\u0007", "back\\slash/", "x" * 300)
-
-
-@dataclass
-class Scope:
-    weight: float
-    writers: tuple
-
-
-SCOPES = {
-    "ticket": Scope(3, ("ticket",)),
-    "jobneed": Scope(4, ("jobneed", "jobneed", "document")),
-    "plan": Scope(1.5, ("plan", "plan", "document")),
-    "attendance": Scope(2, ("attendance", "attendance", "attendance", "document")),
-    "behaviour": Scope(1.5, ("behaviour", "behaviour", "behaviour", "document")),
-    "face": Scope(1.5, ("face",)),
-    "mixed": Scope(3, ("ticket", "jobneed", "plan", "attendance", "behaviour", "face", "document")),
-}
-
-
-def ref(number):
-    return f"§{number}"
-
-
-class Writer:
-    def __init__(self, rng, scope):
-        self.rng, self.scope = rng, scope
-        self.single = scope in ("ticket", "jobneed", "behaviour", "attendance") and rng.random() < 0.5
-        self.last = self.world = None
-
-    # ---- drawing ----
-
-    def chance(self, probability):
-        return self.rng.random() < probability
-
-    def of(self, pool):
-        """An id of the pool; now and then one that is nowhere."""
-        if self.single and pool in (TICKETS, JOBNEEDS, USERS, RECORDS):
-            return pool[0]
-        there = [row["id"] for row in self.there(TABLES.get(pool)) if row["id"] in range(*pool)]
-        if there and self.chance(0.6):
-            return self.rng.choice(there)
-        return UNKNOWN if self.chance(0.02) else self.rng.randrange(*pool)
-
-    def there(self, table, **columns):
-        """The rows that there are by now, of ids that the sequence has places for."""
-        return [row for row in self.world.where(table, **columns) if row["id"] < UNKNOWN] if self.world and table else []
-
-    def status_after(self, machine, statuses, table, number):
-        """Mostly one that the machine allows."""
-        row = self.world.get(table, int(number.strip("§")))
-        allowed = machine.get(row["status"]) if row else None
-        return self.rng.choice(allowed if allowed and self.chance(0.6) else statuses)
-
-    def maybe(self, data, probability, **members):
-        """Members that may be given: a value, or how to draw it."""
-        for name, value in members.items():
-            if self.chance(probability):
-                data[name] = value() if callable(value) else value
-        return data
-
-    def person(self):
-        return self.rng.choice((None, 1, ref(201), ref(202), 7, 8))
-
-    def text(self):
-        return self.rng.choice(TEXTS)
-
-    def time(self, first=8, last=20):
-        return (f"2026-11-{self.rng.randint(1, 28):02d}T{self.rng.randint(first, last):02d}:{self.rng.randint(0, 59):02d}:"
-                f"{self.rng.randint(0, 59):02d}{self.rng.choice(('', '.5', '.123456', '.1234567'))}"
-                f"{self.rng.choice(('Z', 'Z', '+05:30', '-08:00', '+00:00'))}")
-
-    def assigned(self, data, probability=0.5):
-        return self.maybe(data, probability, assigned_person_id=self.person, assigned_group_id=self.person)
-
-    def version(self, made):
-        """The one that the command's aggregate has."""
-        from .sequences import fill
-        kind, key = EFFECTS[made["type"]].aggregate(parse(fill(made["data"], 0)))
-        row = self.world.get(ROOTS[kind], key) if ROOTS[kind] and key is not None else None
-        return row["version"] if row else 0
-
-    def names_a_child(self):
-        """A checkpoint named as if it were a root has no version that means anything."""
-        return self.last in CHILDREN_NAMED
-
-    # ---- commands and rows ----
-
-    def key(self):
-        return {"ticket": "ticket/§1", "jobneed": "jobneed/§11", "behaviour": "behaviour/§101",
-                "attendance": "attendance/§u301"}[self.scope]
-
-    def command(self):
-        from .writers_more import WRITERS
-        type_, data = WRITERS[self.rng.choice(SCOPES[self.scope].writers)](self)
-        self.last = (type_, str(data.get("jobneed_id") or data.get("parent_id") or data.get("aggregate")))
-        return type_, data
-
-    def rows(self):
-        from .writers_more import rows
-        return rows(self)
-
-
-class ChildrenNamed:
-    def __contains__(self, last):
-        numbers = "".join(each for each in last[1] if each.isdigit())
-        if last[0] in ("job.update_checkpoint", "job.bulk_update_checkpoints") or not numbers:
-            return False
-        number = int(numbers)
-        return CHILDREN[0] <= number < CHILDREN[1] or PLAN_CHILDREN[0] <= number < PLAN_CHILDREN[1]
-
-
-CHILDREN_NAMED = ChildrenNamed()
+LONG = "z" * 20000  # a few of them fill a JSON field
+LATE = "2026-12-24T00:00:00Z"
 
 
 # ---- tickets ------------------------------------------------------------------------------------------------
@@ -143,7 +25,8 @@ def ticket_create(writer, number):
     data = {"priority": writer.rng.choice(rules.PRIORITIES)}
     if writer.chance(0.9):
         data["ticket_id"] = number
-    writer.maybe(data, 0.7, category=CATEGORY, site_id=ref(211), client_id=CLIENT)
+    writer.maybe(data, 0.7, category=writer.rng.choice((CATEGORY,) * 9 + ("é" * 65,)), site_id=ref(211),
+                 client_id=CLIENT)
     writer.maybe(data, 0.4, asset_id=writer.rng.randint(1, 9), comments=writer.text,
                  source=writer.rng.choice(rules.SOURCES))
     return writer.assigned(data, 0.4)
@@ -185,26 +68,309 @@ TICKET_DATA = {"create": ticket_create, "transition": ticket_transition, "escala
                "append_history": ticket_append, "bulk_update": ticket_bulk}
 
 
-# ---- JSON values --------------------------------------------------------------------------------------------
+# ---- jobneeds -----------------------------------------------------------------------------------------------
 
-NUMBERS = (0, 1, -1, 7, 2 ** 53 + 1, -2 ** 63, 2 ** 63 - 1, "§n:0.1", "§n:1e2", "§n:1.50", "§n:-0.0",
-           "§n:123456789.123456789", "§n:1e-18", "§n:12345678901234567890", "§n:2.5E+3")
+def status(writer, number):
+    return writer.status_after(jobneeds.MACHINE, rules.JOBNEED_STATUSES, "jobneed", number)
 
 
-def json_value(writer, depth=0):
+def root(writer):
+    """A root jobneed, now and then a checkpoint in its place."""
+    if writer.chance(0.03) and not writer.single:
+        return ref(writer.rng.randrange(*CHILDREN))
+    return ref(writer.of(JOBNEEDS))
+
+
+def jobneed(writer):
+    kind = writer.rng.choice(("create", "create", "transition", "transition", "transition", "assign", "autoclose",
+                              "autoclose", "autoclose_checkpoints", "update_checkpoint", "update_checkpoint",
+                              "update_checkpoint", "bulk_update_checkpoints", "set_expiry", "mark_mail_sent",
+                              "sync_adhoc"))
+    return f"job.{kind}", JOBNEED_DATA[kind](writer)
+
+
+def job_create(writer):
     rng = writer.rng
-    what = rng.random()
-    if what < 0.35 or depth > 2:
-        return rng.choice(NUMBERS)
-    if what < 0.5:
-        return rng.choice((True, False, None))
-    if what < 0.7:
-        return writer.text()
-    if what < 0.85:
-        return [json_value(writer, depth + 1) for _ in range(rng.randint(0, 3))]
-    return json_object(writer, depth + 1)
+    data = {"identifier": rng.choice(rules.TOURS + rules.TOURS + rules.IDENTIFIERS), "type": rng.choice(rules.TYPES),
+            "starts_at": writer.time()}
+    child = writer.chance(0.3)
+    if child:
+        data["parent_id"] = root(writer)
+    if writer.chance(0.9):
+        data["jobneed_id"] = ref(rng.randrange(*CHILDREN)) if child else ref(writer.of(JOBNEEDS))
+    if not child and writer.chance(0.6):
+        data["checkpoints"] = [checkpoint(writer) for _ in range(rng.randint(0, 4))]
+    writer.maybe(data, 0.3, expires_at=writer.time, grace_minutes=rng.randint(0, 30), site_id=ref(211),
+                 client_id=CLIENT, other_info=lambda: json_object(writer))
+    if writer.chance(0.2) and writer.scope in ("plan", "mixed"):
+        data["job_id"] = ref(writer.of(JOBS))
+    return writer.assigned(data, 0.3)
 
 
-def json_object(writer, depth=0):
-    keys = [key for key in ("n", "log", "a", "b/c", "d~e", "", "visits") if writer.chance(0.3)]
-    return {key: json_value(writer, depth) for key in keys}
+def checkpoint(writer):
+    data = {"asset_id": writer.rng.randint(1, 6), "question_set_id": writer.rng.randint(1, 3),
+            "seq": writer.rng.randint(0, 9)}
+    return writer.maybe(data, 0.85, jobneed_id=ref(writer.rng.randrange(*CHILDREN)))
+
+
+def child_of(writer, parent, table, pool):
+    """One that the parent has, or any."""
+    there = [row["id"] for row in writer.there(table, parent_id=int(parent.strip("§"))) if row["id"] in range(*pool)]
+    return ref(writer.rng.choice(there) if there and writer.chance(0.85) else writer.rng.randrange(*pool))
+
+
+def change(writer, parent):
+    number = child_of(writer, parent, "jobneed", CHILDREN)
+    return writer.maybe({"jobneed_id": number}, 0.4, status=lambda: status(writer, number), remarks=writer.text,
+                        seq=writer.rng.randint(0, 9), expires_at=lambda: writer.rng.choice((writer.time(), LATE)))
+
+
+def bulk_change(writer):
+    parent = root(writer)
+    changes = [change(writer, parent) for _ in range(writer.rng.randint(1, 4))]
+    if writer.chance(0.9):
+        changes = list({each["jobneed_id"]: each for each in changes}.values())
+    return {"parent_id": parent, "checkpoints": changes}
+
+
+def one_change(writer):
+    parent = root(writer)
+    return {"parent_id": parent, **change(writer, parent)}
+
+
+def moved(writer):
+    number = root(writer)
+    return writer.maybe({"jobneed_id": number, "status": status(writer, number)}, 0.3, remarks=writer.text)
+
+
+def adhoc(writer):
+    number = root(writer)
+    data = {"jobneed_id": number, "performed_by": ref(201), "started_at": writer.time(8, 9),
+            "ended_at": writer.time(17, 20), "status": status(writer, number)}
+    if writer.chance(0.8):
+        data["ended_at"] = LATE
+    return writer.maybe(data, 0.4, remarks=writer.text, alerts=writer.chance(0.5), modified_at=writer.time,
+                        attachment_count=writer.rng.randint(0, 3), modified_by="phone/7")
+
+
+JOBNEED_DATA = {
+    "create": job_create,
+    "transition": moved,
+    "assign": lambda writer: writer.assigned({"jobneed_id": root(writer)}, 0.7),
+    "autoclose": lambda writer: writer.maybe({"jobneed_id": root(writer)}, 0.8,
+                                             notify=writer.rng.choice(rules.NOTICES + (None,))),
+    "autoclose_checkpoints": lambda writer: {"jobneed_id": root(writer)},
+    "update_checkpoint": one_change,
+    "bulk_update_checkpoints": bulk_change,
+    "set_expiry": lambda writer: {"jobneed_id": root(writer), "expires_at": writer.rng.choice(
+        (writer.time(), LATE, "2026-12-24T05:30:00+05:30"))},
+    "mark_mail_sent": lambda writer: {"jobneed_id": root(writer)},
+    "sync_adhoc": adhoc,
+}
+
+
+# ---- plans --------------------------------------------------------------------------------------------------
+
+def saving(writer, data, needed):
+    """The action, its job, and what a new one needs."""
+    data["action"] = writer.rng.choice(("create", "create", "edit", "edit", "remove"))
+    if data["action"] != "create":
+        data["job_id"] = child_of(writer, data["parent_id"], "job", PLAN_CHILDREN)
+    elif writer.chance(0.9):
+        data["job_id"] = ref(writer.rng.randrange(*PLAN_CHILDREN))
+    for name, value in needed.items():
+        if data["action"] == "create" and writer.chance(0.97) or writer.chance(0.3):
+            data[name] = value
+    return data
+
+
+def plan(writer):
+    if writer.chance(0.5):
+        return fence(writer)
+    rng = writer.rng
+    data = saving(writer, {"parent_id": ref(writer.of(JOBS))}, {"asset_id": rng.randint(1, 3),
+                                                                "question_set_id": rng.randint(1, 3)})
+    return "job.save_checkpoint", writer.maybe(
+        data, 0.3, seq=rng.randint(0, 9), grace_minutes=rng.randint(0, 9), plan_minutes=rng.randint(0, 9),
+        expiry_minutes=rng.randint(0, 9), name=rng.choice(("gate", "roof")))
+
+
+def fence(writer):
+    """Of persons who do not punch: whether a face result sees an assignment that a command before it has made depends
+    on the batch, as two aggregates have no order."""
+    rng = writer.rng
+    data = saving(writer, {"parent_id": ref(writer.of(JOBS))}, {
+        "name": rng.choice(("gate", "roof")), "person_id": rng.choice((1, ref(204), ref(205), ref(206))),
+        "geofence_id": ref(rng.randrange(*FENCES)), "starts_at": "2026-11-01T00:00:00Z"})
+    writer.maybe(data, 0.25, ends_at=writer.time, asset_id=rng.randint(1, 2), question_set_id=rng.randint(1, 2),
+                 client_id=rng.choice((CLIENT, 6)))
+    if writer.chance(0.3):
+        writer.maybe(data, 0.9, from_minute=rng.randint(0, 1439), until_minute=rng.randint(0, 1439))
+    return "job.save_geofence_assignment", data
+
+
+# ---- attendance ---------------------------------------------------------------------------------------------
+
+# In the circle or the polygon, or far from both: nothing on a rim, where two ways to compute may differ.
+SPOTS = ((12.9716, 77.5946), (12.9717, 77.5947), (12.99, 77.5946), (13.05, 77.65), (-33.9, 18.4), (0, 0))
+
+
+def attendance(writer):
+    rng = writer.rng
+    record, person = writer.of(RECORDS), ref(PERSONS[0])
+    if not writer.single:
+        person = ref(201 + record % 3) if writer.chance(0.9) else ref(rng.randrange(*PERSONS))
+    data = {"attendance_uuid": f"§u{record}", "person_id": 1 if writer.chance(0.02) else person}
+    if writer.chance(0.4):
+        data.update(verified=writer.chance(0.7), distance=rng.choice((0, 0.25, 0.4375, 1.5, 12)))
+        return "attendance.record_face_result", data
+    data.update(direction=rng.choice(("in", "in", "out")))
+    data["at"] = {"in": writer.time(5, 11), "out": "2026-11-28T23:10:00Z"}[data["direction"]]
+    if writer.chance(0.4):
+        data["at"] = rng.choice(("2026-11-20T00:10:00Z", "2026-11-20T08:55:00Z", "2026-11-20T23:50:00Z"))
+    if writer.chance(0.7):
+        data["latitude"], data["longitude"] = rng.choice(SPOTS)
+    writer.maybe(data, 0.7, site_id=ref(rng.choice((211, 212))))
+    writer.maybe(data, 0.3, shift_id=rng.choice((1, ref(221), ref(225))))
+    return "attendance.punch", data
+
+
+# ---- behaviour ----------------------------------------------------------------------------------------------
+
+def behaviour(writer):
+    rng = writer.rng
+    data = {"user_id": ref(writer.of(USERS)), "attendance_uuid": f"§u{rng.randint(310, 330)}",
+            "fraud_probability": rng.choice((0, 0, 0.1, 0.37, 1, 0.999)),
+            "face": {"verified": writer.chance(0.8), "confidence": rng.choice((0, 0.5, 0.93, 1))}}
+    writer.maybe(data, 0.7, punch_in=lambda: rng.choice((writer.time(), writer.time(8, 8), "2026-10-28T08:00:00Z",
+                                                         "2026-12-24T23:59:59.999999Z")))
+    writer.maybe(data, 0.5, anomaly=lambda: json_value(writer), location=lambda: {
+        "latitude": rng.choice((12.9715987, 12.9716, -0.0000001, 90, 1.5) + tuple(range(8))),
+        "longitude": rng.choice((77.5945627, -180, 0))})
+    return "behaviour.update_profile", data
+
+
+# ---- faces --------------------------------------------------------------------------------------------------
+
+def face(writer):
+    rng = writer.rng
+    user, model, embedding = (ref(writer.of(pool)) for pool in (USERS, MODELS, EMBEDDINGS))
+    kind = rng.choice(("add", "add", "remove", "verify", "verify"))
+    there = writer.there("face_embedding")
+    if kind != "add" and there and writer.chance(0.75):
+        row = rng.choice(there)
+        embedding, user, model = (ref(row[name]) for name in ("id", "user_id", "model_id"))
+    if kind == "remove":
+        return "face.remove_embedding", {"user_id": user, "model_id": model, "embedding_id": embedding}
+    if kind == "verify":
+        data = {"verification_id": ref(rng.randrange(*VERIFICATIONS)), "model_id": model, "user_id": user,
+                "result": rng.choice(("SUCCESS",) + rules.RESULTS)}
+        return "face.record_verification", writer.maybe(data, 0.5, embedding_id=embedding)
+    vector = [rng.choice((0, 1, 0.1, -3.25, 1e-30, "§n:1e38"))] * 511 + [rng.choice((0, 0.5, -0.1))]
+    data = {"user_id": user, "model_id": model, "vector": vector, "confidence": rng.choice((0, 0.5, 0.99, 1))}
+    writer.maybe(data, 0.85, embedding_id=embedding)
+    return "face.add_embedding", writer.maybe(data, 0.5, validated=writer.chance(0.7), is_primary=writer.chance(0.4))
+
+
+# ---- JSON fields --------------------------------------------------------------------------------------------
+
+FIELDS = {"jobneed": (("jobneed/{}", JOBNEEDS, "other_info"),), "plan": (("job/{}", JOBS, "other_info"),),
+          "attendance": (("attendance/{}", RECORDS, "extras"),),
+          "behaviour": tuple(("behaviour/{}", USERS, name) for name in ("anomaly_history", "arrivals",
+                                                                        "frequent_locations"))}
+PATHS = ("", "/n", "/n", "/log", "/log/-", "/log/0", "/log/1", "/log/01", "/a/b/c", "/b~1c", "/d~0e", "/",
+         "/visits/7/n",
+         "/visits/7", "/0", "/-", "/1", "/2/n", "n", "/x~2")
+
+
+def document(writer):
+    rng = writer.rng
+    places = FIELDS.get(writer.scope) or sum(FIELDS.values(), ())
+    name, pool, field = rng.choice(places)
+    number = writer.of(pool)
+    if name == "jobneed/{}" and not writer.single and writer.chance(0.03):
+        number = rng.randrange(*CHILDREN)
+    if name == "job/{}" and writer.chance(0.03):
+        number = rng.randrange(*PLAN_CHILDREN)
+    data = {"aggregate": name.format(f"§u{number}" if pool == RECORDS else f"§{number}"),
+            "field": rng.choice(("remarks", "version")) if writer.chance(0.02) else field}
+    if writer.chance(0.01):
+        data["aggregate"] = rng.choice(("ticket/§1", "face-user/§101"))
+    kind = rng.choice(("merge", "replace", "append", "apply", "apply", "apply"))
+    if kind == "append":
+        data.update(key=rng.choice(("log", "log", "n", "é")), value=json_value(writer))
+        if writer.chance(0.06):
+            data["value"] = rng.choice((LONG, [LONG, LONG, LONG]))
+        writer.maybe(data, 0.4, max_length=rng.randint(1, 3))
+    elif kind == "apply":
+        data["operations"] = [operation(writer, present(writer, name, number, field))
+                              for _ in range(rng.randint(1, 4))]
+    else:
+        data["value"] = whole(writer, field)
+    return f"json.{kind}", data
+
+
+def whole(writer, field):
+    if writer.chance(0.1):
+        return json_value(writer)
+    if field == "anomaly_history" and writer.chance(0.1):
+        return [LONG, LONG, LONG]
+    if field == "anomaly_history":
+        return [json_value(writer) for _ in range(writer.rng.randint(0, 60))]
+    if field == "arrivals":
+        return {f"§u{writer.rng.randint(310, 330)}": writer.rng.choice((writer.time(), "yesterday", None))
+                for _ in range(writer.rng.randint(0, 5))}
+    if field == "frequent_locations":
+        counts = (1, 2, 3, 0, -1, "§n:1.5", "2", "§n:3.0")
+        return {f"{writer.rng.randint(0, 12)}.000000,0.000000": writer.rng.choice(counts)
+                for _ in range(writer.rng.randint(0, 12))}
+    return json_object(writer)
+
+
+def present(writer, name, number, field):
+    """What the field holds by now."""
+    table = TABLES[name.partition("/")[0]]
+    row = writer.world.get(table, uuid_of(number) if table == "attendance" else number) or {}
+    return row.get(field, {})
+
+
+def a_path(writer, there):
+    """One that leads somewhere, or any."""
+    steps = list(there) if isinstance(there, dict) else range(len(there))
+    if not steps or writer.chance(0.5):
+        return writer.rng.choice(PATHS)
+    return "/" + str(writer.rng.choice(steps)).replace("~", "~0").replace("/", "~1")
+
+
+def twin(value):
+    """What looks like it: equal, or nearly."""
+    if isinstance(value, bool):
+        return int(value)
+    if value in (0, 1) and isinstance(value, int):
+        return value == 1
+    if isinstance(value, Decimal) and "." in str(value) and "E" not in str(value):
+        return f"§n:{value}0"
+    return plain(value)
+
+
+def operation(writer, there):
+    rng = writer.rng
+    made = {"op": rng.choice(("set", "set", "increment", "increment", "append", "append", "remove", "test")),
+            "path": a_path(writer, there)}
+    if made["op"] in ("set", "append", "test") and writer.chance(0.98):
+        made["value"] = json_value(writer)
+    if made["op"] == "test" and writer.chance(0.7):
+        try:
+            found = look(there, pointer_steps(made["path"]) or [])
+            if found is not MISSING:
+                made["value"] = twin(found) if writer.chance(0.4) else plain(found)
+        except Nowhere:
+            pass
+    if made["op"] == "increment":
+        steps = (1, -1, "§n:0.1", "§n:1e2", 2 ** 62, "§n:1e-18", "§n:1e-19", 2 ** 63)
+        writer.maybe(made, 0.5, by=rng.choice(steps))
+    return made
+
+
+WRITERS = {"ticket": ticket, "jobneed": jobneed, "plan": plan, "attendance": attendance,
+           "behaviour": behaviour, "face": face, "document": document}

@@ -46,6 +46,7 @@ END $$
 """
 
 HELD_SECONDS = 0.7  # a hold that is not for good: longer than any retry's delay
+MEANWHILE_SECONDS = 5
 
 
 class Result:
@@ -146,11 +147,16 @@ class Arena:
         with Held(self.world, scenario.hold, bases) as release:
             ends = self.send(self.misrouted(mixed))
             if scenario.hold:
-                self.watch_held(scenario, bases, ends)
+                seen = self.watch_held(scenario, bases, ends)
                 if not (scenario.hold.for_good and for_good):
                     release()
             self.await_end(ends)
-        return self.count(scenario, bases, mixed)
+        found = self.facts({**scenario.measure, **scenario.audited}, bases)
+        if "changed" in scenario.expected:
+            found["changed"] = self.applied(mixed)
+        if "meanwhile" in scenario.expected:
+            found["meanwhile"] = seen
+        return self.result(scenario, bases, found)
 
     @staticmethod
     def misrouted(messages):
@@ -164,14 +170,19 @@ class Arena:
         return sent
 
     def watch_held(self, scenario, bases, ends):
-        if scenario.hold.meanwhile:
-            for b in bases:
-                until("the others go on meanwhile",
-                      lambda b=b: self.value(scenario.hold.meanwhile, b) or self.reached(ends), 20)
+        """Returns how many copies saw what they are to see while something is held."""
+        def seen():
+            return [b for b in bases if scenario.hold.meanwhile and self.value(scenario.hold.meanwhile, b)]
         try:
             until("the holder's time", lambda: self.reached(ends), HELD_SECONDS)
         except NotReached:
             pass
+        if scenario.hold.meanwhile:
+            try:
+                until("the others go on meanwhile", lambda: len(seen()) == len(bases), MEANWHILE_SECONDS)
+            except NotReached:
+                pass
+        return len(seen())
 
     # ---- the old pattern ----
 
@@ -202,12 +213,6 @@ class Arena:
                     row = cursor.fetchone()
                     found[fact] += int(row[0] or 0) if row else 0
         return found
-
-    def count(self, scenario, bases, messages):
-        found = self.facts({**scenario.measure, **scenario.audited}, bases)
-        if "changed" in scenario.expected:
-            found["changed"] = self.applied(messages)
-        return self.result(scenario, bases, found)
 
     @staticmethod
     def result(scenario, bases, found):

@@ -38,6 +38,9 @@ class Table:
         fact, (found, wanted) = max(result.differences().items(), key=lambda each: abs(each[1][0] - each[1][1]))
         return f"{fact} {found} of {wanted}"
 
+    def whole(self):
+        return all(self.cell(scenario, column) for scenario in SCENARIOS for column in ("old", "with", *COLUMNS))
+
     def rows(self):
         head = ["scenario", "expected", "old pattern", "Interlock", *COLUMNS]
         rows = [head]
@@ -55,7 +58,7 @@ class Table:
 
     def write(self):
         """Into the page, between its marks; the words around them are people's."""
-        text = PAGE.read_text(encoding="utf-8")
+        text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"# The races\n\n{BEGIN}\n{END}\n"
         before, rest = text.split(BEGIN, 1)
         after = rest.split(END, 1)[1]
         partial = PAGE.with_suffix(".partial")

@@ -106,7 +106,8 @@ def test_the_json_fields_may_be_replaced_and_are_gone_on_with(shared, user, fiel
     told = shared.ask(command("json.replace", {"aggregate": f"behaviour/{user}", "field": field, "value": value}))
     assert outcome(told) == ("applied", None)
     assert profile(shared, user, field) == (value,)
-    shared.ask(observe(user, 0, anomaly="odd", punch_in="2026-11-24T10:00:00Z", location={"latitude": 1, "longitude": 2}))
+    shared.ask(observe(user, 0, anomaly="odd", punch_in="2026-11-24T10:00:00Z",
+                       location={"latitude": 1, "longitude": 2}))
     found = profile(shared, user, field)[0]
     assert found == {"anomaly_history": [{"kind": "late"}, "odd"],
                      "arrivals": {**(value if field == "arrivals" else {}),
@@ -114,8 +115,9 @@ def test_the_json_fields_may_be_replaced_and_are_gone_on_with(shared, user, fiel
                      "frequent_locations": {"1.000000,2.000000": 42}}[field]
 
 
-@pytest.mark.parametrize("column, value", [("fraud_risk_score", 1.01), ("fraud_risk_score", "NaN"), ("regularity", -0.1),
-                                           ("arrival_average", 1440), ("arrival_average", "Infinity")])
+@pytest.mark.parametrize("column, value", [("fraud_risk_score", 1.01), ("fraud_risk_score", "NaN"),
+                                           ("regularity", -0.1), ("arrival_average", 1440),
+                                           ("arrival_average", "Infinity")])
 def test_the_schema_refuses_what_cannot_be(shared, user, column, value):
     shared.ask(observe(user, 0))
     with pytest.raises(Exception, match="check constraint"):

@@ -168,7 +168,7 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
 @pytest.mark.parametrize("role, statement", [
     *[("interlock_worker", each) for each in (
         "UPDATE interlock.audit_event SET outcome = 'applied'", "DELETE FROM interlock.audit_event",
-        "TRUNCATE interlock.audit_event", "DELETE FROM interlock.inbox", "UPDATE interlock.inbox SET fence = 0",
+        "TRUNCATE interlock.audit_event", "DELETE FROM interlock.inbox", "UPDATE interlock.inbox SET identity = body_digest",
         "DELETE FROM interlock.ticket", "UPDATE interlock.ticket SET id = 1", "DELETE FROM interlock.ticket_history",
         "UPDATE interlock.ticket_history SET seq = 1", "UPDATE interlock.partition_owner SET topic = 'x'",
         "UPDATE interlock.partition_rewind SET below = 0", "CREATE TABLE interlock.mine ()",

@@ -386,12 +386,15 @@ static void without_redis_the_batch_goes_on(void **state)
 
 /* --- with the protection off ----------------------------------------------------------------------------------- */
 
+static bool escalated_elsewhere;
+
 static void escalate_elsewhere(void)
 {
     PGconn *other = world_session();
     world_ask_on(other, "SET lock_timeout = '100ms'");
     PGresult *result = PQexec(other, "UPDATE interlock.ticket SET level = level + 1 WHERE id = 1");
-    PQclear(result); /* refused while the row is locked */
+    escalated_elsewhere = PQresultStatus(result) == PGRES_COMMAND_OK; /* refused while the row is locked */
+    PQclear(result);
     PQfinish(other);
 }
 
@@ -401,6 +404,7 @@ static void a_change_between_reading_and_writing_is_shut_out_by_the_row_lock(voi
     create_tickets(1);
     world_interrupt("a-1", escalate_elsewhere);
     world_run_one(world_escalate(1, "a-1"));
+    assert_false(escalated_elsewhere);
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* the other one was told to wait */
 }
 
@@ -411,7 +415,34 @@ static void with_row_locks_off_such_a_change_is_lost(void **state)
     world.settings.protections.row_locks = false;
     world_interrupt("a-1", escalate_elsewhere);
     world_run_one(world_escalate(1, "a-1"));
+    assert_true(escalated_elsewhere);
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* two were done */
+}
+
+static void without_a_transaction_row_locks_end_too_early_and_it_is_lost_as_well(void **state)
+{
+    (void)state;
+    create_tickets(1);
+    world.settings.protections.transaction = false;
+    world_interrupt("a-1", escalate_elsewhere);
+    world_run_one(world_escalate(1, "a-1"));
+    assert_true(escalated_elsewhere);
+    assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* two were done */
+}
+
+static void without_a_transaction_a_batch_of_held_commands_writes_nothing(void **state)
+{
+    struct delivery *held;
+    PGconn *other = world_session();
+    (void)state;
+    create_tickets(1);
+    PQclear(PQexec(other, "BEGIN; SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"));
+    world.settings.protections.transaction = false;
+    held = world_escalate(1, "a-1");
+    world_run_one(held);
+    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY);
+    PQfinish(other);
+    assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 1");
 }
 
 int main(void)
@@ -434,6 +465,8 @@ int main(void)
         WORLD_TEST(without_redis_the_batch_goes_on),
         WORLD_TEST(a_change_between_reading_and_writing_is_shut_out_by_the_row_lock),
         WORLD_TEST(with_row_locks_off_such_a_change_is_lost),
+        WORLD_TEST(without_a_transaction_row_locks_end_too_early_and_it_is_lost_as_well),
+        WORLD_TEST(without_a_transaction_a_batch_of_held_commands_writes_nothing),
     };
     if (!world_is_there())
         return 0;

@@ -291,8 +291,8 @@ static void a_checkpoint_or_nothing_is_no_root_of_theirs(void **state)
     put_tour(fixture, 1, 1);
     static const char *const types[] = { "job.sync_adhoc", "job.set_expiry", "job.mark_mail_sent", "job.assign" };
     static const char *const data[] = {
-        ",\"performed_by\":7,\"started_at\":\"2026-11-24T09:00:00Z\",\"ended_at\":\"2026-11-24T09:00:00Z\","
-        "\"status\":\"INPROGRESS\"",
+        (",\"performed_by\":7,\"started_at\":\"2026-11-24T09:00:00Z\",\"ended_at\":\"2026-11-24T09:00:00Z\","
+         "\"status\":\"INPROGRESS\""),
         ",\"expires_at\":\"2026-11-24T10:00:00Z\"",
         "",
         ",\"assigned_person_id\":7",

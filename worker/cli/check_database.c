@@ -8,7 +8,7 @@
 
 enum
 {
-    VERSION_MINIMUM = 140000,
+    VERSION_MINIMUM = 150000,   /* NULLS NOT DISTINCT in schema/0006 */
     SESSIONS_BESIDES_LANES = 4, /* of a process: slot, takeovers, publisher's bookkeeping, returner */
 };
 
@@ -16,13 +16,14 @@ enum
 static const struct
 {
     const char *relation;
-    const char *rights; /* as has_table_privilege and has_any_column_privilege know them */
+    const char *rights; /* as has_table_privilege and, but for DELETE, has_any_column_privilege know them */
 } grants[] = {
     { "interlock.inbox", "SELECT" },
     { "interlock.inbox", "INSERT" },
     { "interlock.inbox", "UPDATE" },
     { "interlock.parked_command", "INSERT" },
     { "interlock.parked_command", "UPDATE" },
+    { "interlock.parked_command", "DELETE" },
     { "interlock.audit_event", "SELECT" },
     { "interlock.audit_event", "INSERT" },
     { "interlock.audit_also", "INSERT" },
@@ -38,7 +39,9 @@ static const struct
     { "interlock.ticket", "UPDATE" },
     { "interlock.ticket_history", "INSERT" },
     { "interlock.escalation_matrix", "SELECT" },
+    { "interlock.job", "INSERT" },
     { "interlock.job", "UPDATE" },
+    { "interlock.job", "DELETE" },
     { "interlock.jobneed", "INSERT" },
     { "interlock.jobneed", "UPDATE" },
     { "interlock.face_model", "UPDATE" },
@@ -69,7 +72,7 @@ static void check_version(struct check *check, PGconn *connection)
 {
     int version = PQserverVersion(connection);
     check_add(check, version >= VERSION_MINIMUM ? CHECK_OK : CHECK_FIX, "postgresql", "version %d.%d%s",
-              version / 10000, version % 10000, version >= VERSION_MINIMUM ? "" : ": 14 or later is needed");
+              version / 10000, version % 10000, version >= VERSION_MINIMUM ? "" : ": 15 or later is needed");
 }
 
 static void check_encoding(struct check *check, PGconn *connection)
@@ -117,12 +120,15 @@ static void check_role(struct check *check, PGconn *connection)
 
 static void check_grants(struct check *check, PGconn *connection)
 {
+    /* A row is deleted whole: there is no such right on a column. */
+    static const char sql[] = "SELECT CASE WHEN $2 = 'DELETE' THEN has_table_privilege($1, $2) "
+                              "ELSE has_any_column_privilege($1, $2) END";
     struct buffer missing = BUFFER_EMPTY;
     char text[8];
     for (size_t i = 0; i < sizeof(grants) / sizeof(*grants); i++)
     {
         const char *const values[] = { grants[i].relation, grants[i].rights };
-        if (!ask(check, connection, "grants", "SELECT has_any_column_privilege($1, $2)", 2, values, text, sizeof(text)))
+        if (!ask(check, connection, "grants", sql, 2, values, text, sizeof(text)))
             break;
         if (strcmp(text, "t") == 0)
             continue;

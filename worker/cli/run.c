@@ -11,8 +11,10 @@
 #include "consumers/cell.h"
 #include "consumers/returner.h"
 #include "worker/cli/verbs.h"
+#include "worker/held.h"
 #include "worker/http.h"
 #include "worker/log.h"
+#include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/slot.h"
 
@@ -27,6 +29,8 @@ static const int64_t ROUND_US = 1000000;       /* of the main loop, without anyt
 static const int64_t STOP_ROUND_US = 20000;    /* while cells end */
 static const int64_t STOP_SLACK_US = 20000000; /* past the drain's deadline: then it is ended by force */
 static const int64_t LOG_EVERY_US = 30000000;
+static const int64_t HELD_LONG_US = 10000000;      /* a key held longer is told */
+static const int64_t HELD_LOG_EVERY_US = 60000000; /* so often, while one is */
 
 struct pool_run
 {
@@ -39,7 +43,7 @@ struct pool_run
     struct http *http;
     bool quiet;
     int64_t stop_deadline_us; /* 0: not stopping */
-    int64_t next_complaint_us;
+    int64_t next_complaint_us, next_held_us;
 };
 
 static const char usage[] =
@@ -231,6 +235,29 @@ static void complain(struct pool_run *run)
     log_warning("run: waiting for %s: %s", slot_where(run->slot), slot_problem(run->slot));
 }
 
+/* What waits for long must not wait in silence: the metric, and a line once a minute. */
+static void watch_held(struct pool_run *run)
+{
+    int64_t now_us = monotonic_us();
+    int count = atomic_load(&run->cell_count);
+    struct held held;
+
+    held_clear(&held);
+    for (int i = 0; i < count && metrics_get(METRIC_HELD_KEYS) > 0; i++)
+        cell_held(run->cells[i], &held);
+    metrics_set(METRIC_HELD_OLDEST, held.oldest_us);
+    if (held.shown == 0 || now_us - held.oldest_us < HELD_LONG_US || now_us < run->next_held_us)
+        return;
+    run->next_held_us = now_us + HELD_LOG_EVERY_US;
+    const struct held_key_copy *first = &held.longest[0];
+    int64_t next_us = first->next_us > now_us ? first->next_us - now_us : 0;
+    log_warning("run: held keys: %lld; the longest for %lld s: %s, %s/%d at offset %lld, %d attempts, next try in %lld ms, "
+                "%d commands wait: %s",
+                (long long)held.keys, (long long)(now_us - first->since_us) / 1000000, first->key, first->topic,
+                first->partition, (long long)first->offset, first->attempts, (long long)next_us / 1000, first->commands,
+                first->reason);
+}
+
 /* False: it cannot go on. */
 static bool take_slot_event(struct pool_run *run, enum slot_event event)
 {
@@ -276,6 +303,7 @@ static int serve(struct pool_run *run)
         if (!take_slot_event(run, slot_keep(run->slot, run->signals, stopping ? STOP_ROUND_US : ROUND_US)))
             return 1;
         take_signals(run);
+        watch_held(run);
         if (stopping && monotonic_us() > run->stop_deadline_us + STOP_SLACK_US)
             force_end("what is in flight did not end in time");
     }

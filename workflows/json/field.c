@@ -17,12 +17,9 @@
 
 /* One line a field. */
 static const struct json_field fields[] = {
-    OBJECT(JOBNEED, jobneed, other_info),
-    OBJECT(JOB, job, other_info),
-    OBJECT(ATTENDANCE, attendance, extras),
-    ARRAY(BEHAVIOUR, behaviour_profile, anomaly_history),
-    OBJECT(BEHAVIOUR, behaviour_profile, arrivals),
-    OBJECT(BEHAVIOUR, behaviour_profile, frequent_locations),
+    OBJECT(JOBNEED, jobneed, other_info),           OBJECT(JOB, job, other_info),
+    OBJECT(ATTENDANCE, attendance, extras),         ARRAY(BEHAVIOUR, behaviour_profile, anomaly_history),
+    OBJECT(BEHAVIOUR, behaviour_profile, arrivals), OBJECT(BEHAVIOUR, behaviour_profile, frequent_locations),
 };
 
 const struct json_field *json_field_find(enum aggregate_kind kind, struct span name)

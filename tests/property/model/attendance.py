@@ -4,7 +4,7 @@ import math
 from decimal import Decimal
 
 from . import rules
-from .world import Changed, Effect, Refused, Unchanged, differs, nobody
+from .world import FIELD_SIZE, Changed, Effect, Refused, Unchanged, differs, nobody, size_of
 
 MINUTE, DAY = 60_000_000, 86_400_000_000
 EARTH_M = 6371008.8
@@ -62,8 +62,8 @@ class Punch(Effect):
         if data.get("latitude") is not None:
             told.update({f"{where}_{name}": value for name, value in self.place(data).items()})
         if side == "in":
-            told.update({name: value for name, value in (("site_id", data.get("site_id")),
-                                                         ("shift_id", nobody(data.get("shift_id")))) if value is not None})
+            visit = {"site_id": data.get("site_id"), "shift_id": nobody(data.get("shift_id"))}
+            told.update({name: value for name, value in visit.items() if value is not None})
         if differs(record, told):
             raise Refused("already_exists")
         raise Unchanged()
@@ -168,6 +168,8 @@ class RecordFaceResult(Effect):
         # Decided: a result that finds a side is written, though it says what is there (after json.* took it away).
         if side is None and not differs(record, changes):
             raise Unchanged(side=None)
+        if size_of(extras) > FIELD_SIZE:
+            raise Refused("too_large")
         record.update(changes)
         world.touch(record)
         return Changed(metadata={"side": side})

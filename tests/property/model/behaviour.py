@@ -1,12 +1,12 @@
 """Behaviour profiles."""
 
-import json
 import re
 import statistics
+from datetime import timedelta
 from decimal import Decimal
 
 from . import rules
-from .world import Changed, Effect
+from .world import FIELD_SIZE, Changed, Effect, Refused, size_of
 
 DAY = 86_400_000_000
 RISK_OF_NEW, RISK_OF_OLD = 0.3, 0.7
@@ -22,12 +22,7 @@ def minute_of_day(moment):
 
 
 def printed_time(moment):
-    return (rules.EPOCH + rules.timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def shortest(value):
-    """How long JSON is without what could be left out, nearly: digits behind zeros count here."""
-    return len(json.dumps(value, default=float, separators=(",", ":"), ensure_ascii=False).encode())
+    return (rules.EPOCH + timedelta(microseconds=moment)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class UpdateProfile(Effect):
@@ -40,10 +35,13 @@ class UpdateProfile(Effect):
         return "HISTORY_APPEND" if before else "CREATION"
 
     def cross_check(self, data):
-        return {"/anomaly"} if data.get("anomaly") is not None and shortest(data["anomaly"]) > 1024 else set()
+        return {"/anomaly"} if data.get("anomaly") is not None and size_of(data["anomaly"]) > 1024 else set()
 
     def run(self, world, data, command):
         number = data["user_id"]
+        if data.get("anomaly") is not None and (present := world.get("behaviour_profile", number)):
+            if size_of((present["anomaly_history"] + [data["anomaly"]])[-50:]) > FIELD_SIZE:
+                raise Refused("too_large")
         profile = world.get("behaviour_profile", number) or world.put("behaviour_profile", number, new_profile(number))
         fraud = float(data["fraud_probability"])
         if fraud > 0:
@@ -55,8 +53,7 @@ class UpdateProfile(Effect):
         if location is not None:
             profile["frequent_locations"] = self.visit(profile["frequent_locations"], location)
         if data.get("anomaly") is not None:
-            history = profile["anomaly_history"] if isinstance(profile["anomaly_history"], list) else []
-            profile["anomaly_history"] = (history + [data["anomaly"]])[-50:]
+            profile["anomaly_history"] = (profile["anomaly_history"] + [data["anomaly"]])[-50:]
         profile["event_count"] += 1
         self.add_event(world, profile, data, moment)
         world.touch(profile)
@@ -83,7 +80,8 @@ class UpdateProfile(Effect):
     @staticmethod
     def visit(locations, location):
         """The ten most frequent. Decided: of equals the one counted now, then by key."""
-        key = ",".join(re.sub(r"^-(0\.0+)$", r"\1", f"{float(location[name]):.6f}") for name in ("latitude", "longitude"))
+        key = ",".join(re.sub(r"^-(0\.0+)$", r"\1", f"{float(location[name]):.6f}")
+                       for name in ("latitude", "longitude"))
         counts = {name: min(int(count), rules.INT32) for name, count in locations.items()
                   if rules.is_number(count) and count == int(count) and count >= 1 and count <= rules.INT64}
         counts[key] = min(counts.get(key, 0) + 1, rules.INT32)

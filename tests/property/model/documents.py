@@ -5,7 +5,7 @@ import re
 from decimal import Context, Decimal, Inexact, localcontext
 
 from . import rules
-from .world import Changed, Effect, Refused, Unchanged, same
+from .world import FIELD_SIZE, Changed, Effect, Refused, Unchanged, same, size_of
 
 FIELDS = {("jobneed", "other_info"): dict, ("job", "other_info"): dict, ("attendance", "extras"): dict,
           ("behaviour", "anomaly_history"): list, ("behaviour", "arrivals"): dict,
@@ -49,6 +49,8 @@ class DocumentEffect(Effect):
         after = self.change(copy.deepcopy(present), data)
         if same(present, after) and self.may_stay:
             raise Unchanged()
+        if size_of(after) > FIELD_SIZE:
+            raise Refused("too_large")
         row[data["field"]] = after
         world.touch(row)
         return Changed(metadata={"field": data["field"]})

@@ -70,14 +70,20 @@ def parse_time(value):
     if not match:
         return None
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    east, minutes = match.group(8) or "+", int(match.group(10) or 0)
     try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
-    except ValueError:
+        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=timezone.utc)
+        offset = timedelta(hours=int(match.group(9) or 0), minutes=minutes)
+        moment -= offset if east == "+" else -offset
+    except (ValueError, OverflowError):
+        return None
+    if minutes > 59 or int(match.group(9) or 0) > 23 or second > 60:
         return None
     micros = int(((match.group(7) or "") + "000000")[:6])
-    if match.group(8):
-        offset = timedelta(hours=int(match.group(9)), minutes=int(match.group(10)))
-        moment -= offset if match.group(8) == "+" else -offset
+    if second == 60:  # a leap second: the last of a day, which Unix time counts as the first of the next
+        if (moment.hour, moment.minute) != (23, 59):
+            return None
+        micros = 1_000_000
     return (moment - EPOCH) // timedelta(microseconds=1) + micros
 
 
@@ -85,8 +91,11 @@ def time(value):
     return parse_time(value) is not None
 
 
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+
+
 def uuid(value):
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value) is not None
+    return isinstance(value, str) and UUID.fullmatch(value) is not None
 
 
 def aggregate(value):
@@ -191,8 +200,9 @@ COMMANDS = {
     "ticket.append_history": {"ticket_id": need(an_id), "entry": need(Object({
         "people_id": may(an_id), "when": may(time), "who": may(text(WORD)), "action": need(text(WORD, 1)),
         "details": may(anything), "previous_state": may(anything)}))},
-    "ticket.bulk_update": {"ticket_ids": need(Array(an_id, 1, 500, distinct=True)), "status": may(word(TICKET_STATUSES)),
-                           "priority": may(word(PRIORITIES)), "comments": may(text()), **ASSIGNMENT},
+    "ticket.bulk_update": {"ticket_ids": need(Array(an_id, 1, 500, distinct=True)),
+                           "status": may(word(TICKET_STATUSES)), "priority": may(word(PRIORITIES)),
+                           "comments": may(text()), **ASSIGNMENT},
     "job.create": {"jobneed_id": may(an_id), "job_id": may(an_id), "parent_id": may(an_id),
                    "identifier": need(word(IDENTIFIERS)), "type": need(word(TYPES)), "starts_at": need(time),
                    "expires_at": may(time), "grace_minutes": MINUTES, "site_id": may(an_id), "client_id": may(an_id),

@@ -1,4 +1,5 @@
-"""What every command goes through, whatever it does: seen before, readable, the row and its version, then its effect."""
+"""What every command goes through, whatever it does: seen before, readable, the row and its version, then its effect.
+"""
 
 import copy
 import json
@@ -57,6 +58,14 @@ class Answer:
 def parse(text):
     """JSON as it is written: a number with a point is the decimal that it says."""
     return json.loads(text, parse_float=Decimal)
+
+
+FIELD_SIZE = 64 * 1024
+
+
+def size_of(value):
+    """How long JSON is in its shortest form, nearly: a number counts as it was written here."""
+    return len(json.dumps(value, default=float, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def same(left, right):

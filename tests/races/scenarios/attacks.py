@@ -52,10 +52,13 @@ ATTACKS = [
         "50 autocloses of one job", PART, representative=True,
         setup=lambda b: running_tour(b, 5),
         storm=lambda b: [autoclose(b) for _ in range(50)],
-        expected={"changed": 1, "autoclosed": 1, "tickets": 1, "AUTOCLOSED events": 1},
+        expected={"changed": 1, "autoclosed": 1, "tickets": 1, "AUTOCLOSED events": 1, "raised by it": 1},
         measure={"autoclosed": in_status("AUTOCLOSED"), "tickets": TICKETS_OF_JOB},
         audited={"AUTOCLOSED events": "SELECT count(*) FROM interlock.audit_event WHERE aggregate = 'jobneed/' || %(b)s "
-                                      "AND status_new = 'AUTOCLOSED' AND status_old IS DISTINCT FROM status_new"},
+                                      "AND status_new = 'AUTOCLOSED' AND status_old IS DISTINCT FROM status_new",
+                 "raised by it": "SELECT count(*) FROM interlock.audit_also a JOIN interlock.audit_event e "
+                                 "USING (partition_id, kafka_offset, fence) WHERE e.aggregate = 'jobneed/' || %(b)s "
+                                 "AND starts_with(a.aggregate, 'ticket/')"},
         old=Old(50, each(OLD_CLOSE, OLD_TICKET))),
     Scenario(
         "100 checkpoints closed 10 times", PART,
@@ -68,8 +71,9 @@ ATTACKS = [
         "100 escalations of 10 tickets", PART, representative=True,
         setup=lambda b: [create_ticket(b + number) for number in range(10)],
         storm=lambda b: [escalate(b + n % 10) for n in range(100)],
-        expected={"changed": 100, "levels": 100},
-        measure={"levels": LEVELS},
+        expected={"changed": 100, "levels": 100, "lowest": 10},
+        measure={"levels": LEVELS,
+                 "lowest": "SELECT min(level) FROM interlock.ticket WHERE id BETWEEN %(b)s AND %(b)s + 9"},
         old=Old(100, lambda n: [on(LEVEL, n % 10)])),
     Scenario(
         "200 appends to one ticket", PART,

@@ -172,7 +172,7 @@ ATTENDANCE = [
         "lock basics, another aggregate", PART,
         setup=lambda b: [create_ticket(b), create_ticket(b + 1)],
         storm=lambda b: [escalate(b + n % 2) for n in range(10)],
-        expected={"changed": 10, "levels": 10},
+        expected={"changed": 10, "levels": 10, "meanwhile": 1},
         measure={"levels": LEVELS},
         hold=Hold(row=TICKET_ROW, meanwhile="SELECT level = 5 FROM interlock.ticket WHERE id = %(b)s + 1"),
         old=Old(10, lambda n: [OLD_BUSY_LEVEL])),

@@ -20,6 +20,12 @@ OLD_CANCEL = Step("SELECT status FROM interlock.ticket WHERE id = %(b)s", cancel
                   ("UPDATE interlock.ticket SET status = 'CANCELLED' WHERE id = %(b)s",))
 
 
+# Between the look and the write it read the history, as it did for every change of a ticket.
+OLD_OPEN = Step("SELECT status FROM interlock.ticket WHERE id = %(b)s", when("NEW"),
+                ("UPDATE interlock.ticket SET status = 'OPEN' WHERE id = %(b)s",),
+                after=("SELECT * FROM interlock.ticket_history WHERE ticket_id = %(b)s ORDER BY seq",))
+
+
 def bulk(b, step):
     return command("ticket.bulk_update", {"ticket_ids": [b + number for number in range(10)], "comments": f"c{step}"})
 
@@ -70,7 +76,7 @@ TICKETS = [
         storm=cancelling_storm,
         expected={"cancelled": 1, "closed": 0},
         measure={"cancelled": in_status("CANCELLED", "ticket"), "closed": in_status("CLOSED", "ticket")},
-        old=Old(10, lambda n: [OLD_CANCEL if n % 2 else old_transition("NEW", "OPEN")])),
+        old=Old(10, lambda n: [OLD_CANCEL if n % 2 else OLD_OPEN])),
     Scenario(
         "history appends", PART,
         setup=lambda b: [create_ticket(b)],
