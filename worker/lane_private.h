@@ -46,7 +46,7 @@ struct lane
     uint64_t sweeps_wanted, sweeps_done; /* lane_revoke asks, the lane drops what is revoked and says so */
     int64_t stop_deadline_us;
     bool ready;
-    char why[256];       /* not ready because */
+    char why[256];      /* not ready because */
     struct held *shown; /* the held keys as they were last copied */
 
     atomic_bool stopping; /* writer: lane_ask_stop; readers: the lane, also while it connects */
@@ -64,7 +64,7 @@ struct lane
     int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
     uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
     uint64_t random_state;
-    bool held_in_run;         /* something of the present run was held */
+    bool held_in_run; /* something of the present run was held */
     struct lane_stuck stuck;
     struct held *copied;    /* the next copy is made here */
     int64_t copied_us;      /* when the last was */

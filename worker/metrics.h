@@ -10,8 +10,8 @@
 
 #include "workflows/buffer.h"
 
-/* X(symbol, kind, name, help); kind: COUNTER, GAUGE, COUNTER_US (summed microseconds, shown as seconds), AGE (a moment of
- * the monotonic clock in microseconds, shown as the seconds since; 0: none) */
+/* X(symbol, kind, name, help); kind: COUNTER, GAUGE, COUNTER_US (summed microseconds, shown as seconds), AGE (a moment
+ * of the monotonic clock in microseconds, shown as the seconds since; 0: none) */
 #define METRICS(X)                                                                                                     \
     X(RECEIVED, COUNTER, "interlock_messages_received_total", "Messages read from the command topics.")                \
     X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.")             \

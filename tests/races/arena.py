@@ -1,11 +1,10 @@
 """Where scenarios run: worlds, pairs of workers under a setting of the layers, and the counting of what came out."""
 
 import itertools
-import json
 
 import psycopg2
 
-from harness.commands import Message, partition_of
+from harness.commands import Message
 from harness.database import session
 from harness.waiting import NotReached, until
 from old_pattern import OldSystem

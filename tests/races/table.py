@@ -28,6 +28,9 @@ class Table:
     def note(self, scenario, column, result):
         self.cells[scenario.name, column] = result
 
+    def differences(self, scenario, column):
+        return self.cells[scenario.name, column].differences()
+
     def cell(self, scenario, column):
         result = self.cells.get((scenario.name, column))
         if result is None:

@@ -26,6 +26,7 @@ static int set_up(void **state)
     (void)state;
     memset(&world, 0, sizeof(world));
     world.hold = hold_new();
+    world.mine.topic = world.taken.topic = (struct span){ "topic", 5 };
     world.mine.revoked = &world.not_revoked;
     world.taken.revoked = &world.revoked;
     atomic_store(&world.revoked, true);
@@ -205,6 +206,41 @@ static void an_empty_hold_has_nothing_due(void **state)
     assert_null(hold_take_revoked(world.hold));
 }
 
+static void every_key_is_shown_by_its_first_delivery(void **state)
+{
+    struct held held;
+    int count;
+    (void)state;
+    held_clear(&held);
+    for (int i = 1; i <= 3; i++)
+        put(5, i, 70);
+    put(6, 4, 90);
+    world.deliveries[1].stuck_since_us = 20;
+    world.deliveries[1].attempts = 9;
+    world.deliveries[1].offset = 111;
+    world.deliveries[2].held_since_us = 25;
+    world.deliveries[4].held_since_us = 30;
+    hold_say(world.hold, &world.deliveries[1], "busy");
+    hold_say(world.hold, &world.deliveries[2], "not the first: not told");
+    hold_show(world.hold, "lane-0.0", &held);
+    assert_int_equal(held.keys, 2);
+    assert_int_equal(held.oldest_us, 20);
+    assert_int_equal(held.longest[0].commands, 3);
+    assert_int_equal(held.longest[0].next_us, 70);
+    assert_int_equal(held.longest[0].attempts, 9);
+    assert_int_equal(held.longest[0].offset, 111);
+    assert_string_equal(held.longest[0].reason, "busy");
+    assert_int_equal(held.longest[1].since_us, 30);
+
+    /* The one behind it was not held for that reason. */
+    assert_non_null(hold_take_due(world.hold, 70, 1, &count));
+    held_clear(&held);
+    hold_show(world.hold, "lane-0.0", &held);
+    assert_int_equal(held.longest[0].since_us, 25);
+    assert_int_equal(held.longest[0].commands, 2);
+    assert_string_equal(held.longest[0].reason, "next of its key");
+}
+
 /* A model: a sorted list per key. Every key's deliveries must come out in order, each once, whatever is put back. */
 static void any_mixture_of_puts_and_takes_keeps_every_key_in_order(void **state)
 {
@@ -256,6 +292,7 @@ int main(void)
         TEST(keys_of_one_bucket_are_told_apart),
         TEST(revoked_deliveries_are_taken_and_the_others_stay_in_order),
         TEST(an_empty_hold_has_nothing_due),
+        TEST(every_key_is_shown_by_its_first_delivery),
         TEST(any_mixture_of_puts_and_takes_keeps_every_key_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

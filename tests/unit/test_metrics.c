@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "worker/metrics.h"
+#include "worker/monotonic.h"
 #include "workflows/workflow.h"
 
 static char *print(void)
@@ -55,6 +56,20 @@ static void microseconds_are_shown_as_seconds(void **state)
     char *text = print();
     contains(text, "interlock_transaction_seconds_total 12.000345");
     free(text);
+}
+
+static void an_age_grows_by_itself_and_ends_at_zero(void **state)
+{
+    (void)state;
+    char *text = print();
+    contains(text, "# TYPE interlock_held_oldest_seconds gauge");
+    contains(text, "interlock_held_oldest_seconds 0.000000");
+    free(text);
+    metrics_set(METRIC_HELD_OLDEST, monotonic_us() - 30 * (int64_t)1000000);
+    text = print();
+    assert_non_null(strstr(text, "\ninterlock_held_oldest_seconds 30."));
+    free(text);
+    metrics_set(METRIC_HELD_OLDEST, 0);
 }
 
 static void commands_are_counted_by_type_and_outcome(void **state)
@@ -136,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_add_up_and_gauges_are_set),
         cmocka_unit_test(microseconds_are_shown_as_seconds),
+        cmocka_unit_test(an_age_grows_by_itself_and_ends_at_zero),
         cmocka_unit_test(commands_are_counted_by_type_and_outcome),
         cmocka_unit_test(latency_is_a_cumulative_histogram),
         cmocka_unit_test(every_line_is_a_comment_or_a_sample),

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -44,6 +45,9 @@ struct pool_run
     bool quiet;
     int64_t stop_deadline_us; /* 0: not stopping */
     int64_t next_complaint_us, next_held_us;
+
+    pthread_mutex_t mutex;
+    char slot_why[256]; /* under the mutex, for HTTP: why there is no slot */
 };
 
 static const char usage[] =
@@ -81,6 +85,10 @@ static bool is_ready(void *owner, struct buffer *why)
     if (count == 0 || !slot_is_held(run->slot))
     {
         buffer_add_text(why, "waiting for PostgreSQL: a slot of the consumer group");
+        pthread_mutex_lock(&run->mutex);
+        buffer_add_text(why, run->slot_why[0] ? ": " : "");
+        buffer_add_text(why, run->slot_why);
+        pthread_mutex_unlock(&run->mutex);
         return false;
     }
     for (int i = 0; i < count; i++)
@@ -251,16 +259,26 @@ static void watch_held(struct pool_run *run)
     run->next_held_us = now_us + HELD_LOG_EVERY_US;
     const struct held_key_copy *first = &held.longest[0];
     int64_t next_us = first->next_us > now_us ? first->next_us - now_us : 0;
-    log_warning("run: held keys: %lld; the longest for %lld s: %s, %s/%d at offset %lld, %d attempts, next try in %lld ms, "
-                "%d commands wait: %s",
-                (long long)held.keys, (long long)(now_us - first->since_us) / 1000000, first->key, first->topic,
-                first->partition, (long long)first->offset, first->attempts, (long long)next_us / 1000, first->commands,
-                first->reason);
+    log_warning(
+        "run: held keys: %lld; the longest for %lld s: %s, %s/%d at offset %lld, %d attempts, next try in %lld ms, "
+        "%d commands wait: %s",
+        (long long)held.keys, (long long)(now_us - first->since_us) / 1000000, first->key, first->topic,
+        first->partition, (long long)first->offset, first->attempts, (long long)next_us / 1000, first->commands,
+        first->reason);
+}
+
+static void note_slot(struct pool_run *run, const char *why)
+{
+    pthread_mutex_lock(&run->mutex);
+    snprintf(run->slot_why, sizeof(run->slot_why), "%s", why);
+    pthread_mutex_unlock(&run->mutex);
 }
 
 /* False: it cannot go on. */
 static bool take_slot_event(struct pool_run *run, enum slot_event event)
 {
+    if (event != SLOT_SAME)
+        note_slot(run, event == SLOT_TAKEN ? "" : slot_problem(run->slot));
     switch (event)
     {
     case SLOT_SAME:
@@ -324,7 +342,7 @@ static void end_cells(struct pool_run *run)
 
 int verb_run(struct invocation *invocation)
 {
-    struct pool_run run = { .settings = invocation->settings };
+    struct pool_run run = { .settings = invocation->settings, .mutex = PTHREAD_MUTEX_INITIALIZER };
     const struct verb_option none[] = { { NULL, NULL, NULL } };
 
     if (!verb_parse_options(invocation, none, usage))

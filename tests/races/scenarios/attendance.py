@@ -1,10 +1,9 @@
 """Attendance, faces, and what the lock itself promises."""
 
-import json
 
 from harness.commands import command, create_ticket, escalate
 
-from .description import (LEVEL, LEVELS, SPAN, Hold, Old, Scenario, Step, attendance_uuid, document, each, if_none, keys_of,
+from .description import (LEVEL, LEVELS, Hold, Old, Scenario, Step, attendance_uuid, document, each, if_none, keys_of,
                           nothing, plus_one)
 
 PART = "attendance"

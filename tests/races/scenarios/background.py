@@ -3,7 +3,7 @@
 from harness.commands import append, command, create_job, create_ticket, escalate, job_transition
 
 from .description import (ENTRIES, HISTORY, LEVEL, LEVELS, TICKETS_OF_JOB, Old, Scenario, Step, applied, children_in_status,
-                          document, each, if_none, in_status, keys_of, nothing, on, when)
+                          document, each, if_none, in_status, keys_of, on, when)
 
 PART = "background tasks"
 

@@ -48,6 +48,7 @@ class World:
             worker.kill()
         for tail in self.tails:
             tail.close()
+        self._publisher = None  # a client with its threads: hundreds of them would slow down the tests behind this one
         self.closed = True
         return [f"{worker.log.name}: {line}" for worker in self.workers for line in worker.complaints()]
 
@@ -55,6 +56,7 @@ class World:
         """Takes the topics away: a broker with a thousand partitions stops slowly. The database may stay."""
         for future in self.kafka.admin.delete_topics([self.topic, self.audit_topic, self.dlq_topic]).values():
             future.result(30)
+        self.kafka.admin, self.tails, self.audit, self.letters = None, [], None, None
 
     # ---- the program ----
 
