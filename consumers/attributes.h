@@ -25,7 +25,7 @@ enum value_kind
     VALUE_TEXT,
     VALUE_INTEGER,
     VALUE_BOOLEAN, /* `integer` is 1 or 0 */
-    VALUE_OTHER, /* there, and of no kind that any attribute has */
+    VALUE_OTHER,   /* there, and of no kind that any attribute has */
 };
 
 struct value

@@ -105,11 +105,17 @@ static PGresult *run(struct ownership_books *books, const char *sql, int count, 
                      const struct session_stop *stop)
 {
     PGresult *result = session_run(books->session, sql, count, values, STATEMENT_US, stop);
+    const char *sqlstate = "";
+    char why[320];
 
-    if (result && !session_is_refused(books->session, result, NULL))
+    if (result && !session_is_refused(books->session, result, &sqlstate))
         return result;
     PQclear(result);
-    again(books, session_problem(books->session));
+    /* 42703, 42P01: a column or table that is not there yet. */
+    bool behind = strcmp(sqlstate, "42703") == 0 || strcmp(sqlstate, "42P01") == 0;
+    snprintf(why, sizeof(why), "%.200s%s", session_problem(books->session),
+             behind ? ": the schema is behind this program, run `interlock migrate up`" : "");
+    again(books, why);
     return NULL;
 }
 

@@ -52,12 +52,8 @@ const struct entity *batch_root_entity(enum aggregate_kind kind)
  * whole. Whose fault a transient failure or a command's own is, is found out by halves (batch_write.c, PROTOCOL B4). */
 static const enum batch_end ends[] = {
     [FAILURE_NONE] = BATCH_AGAIN, /* memory */
-    [FAILURE_TRANSIENT] = BATCH_AGAIN,
-    [FAILURE_SESSION] = BATCH_SESSION,
-    [FAILURE_RESOURCES] = BATCH_STUCK,
-    [FAILURE_COMMAND] = BATCH_AGAIN,
-    [FAILURE_OURS] = BATCH_STUCK,
-    [FAILURE_CORRUPTION] = BATCH_STUCK,
+    [FAILURE_TRANSIENT] = BATCH_AGAIN, [FAILURE_SESSION] = BATCH_SESSION, [FAILURE_RESOURCES] = BATCH_STUCK,
+    [FAILURE_COMMAND] = BATCH_AGAIN,   [FAILURE_OURS] = BATCH_STUCK,      [FAILURE_CORRUPTION] = BATCH_STUCK,
 };
 _Static_assert(sizeof(ends) / sizeof(*ends) == FAILURE__COUNT, "an end for every class");
 

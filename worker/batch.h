@@ -73,7 +73,7 @@ struct item
     bool writes_inbox, writes_record;
     enum park_reason park;
     struct parked parked; /* what is known of what is parked of its aggregate, and of itself */
-    bool recorded; /* ITEM_SEEN, ITEM_DEAD or id_reused again: `record` was loaded, to be printed again */
+    bool recorded;        /* ITEM_SEEN, ITEM_DEAD or id_reused again: `record` was loaded, to be printed again */
     bool recorded_dead;
     bool published; /* the recorded answer is on the topic already */
     struct audit_record record;
@@ -164,8 +164,8 @@ bool batch_load(struct batch *batch);
 /* batch_seen.c: PROTOCOL R2. */
 bool batch_look_recorded(struct batch *batch);
 bool batch_answer_seen(struct batch *batch, struct item *item);
-/* batch_park.c: PROTOCOL L4. What is parked of the batch's aggregates; whether an item is to be parked now, which then is
- * its answer; what an item that came back leaves to the ones behind it; the statements of pipeline 2, counted in
+/* batch_park.c: PROTOCOL L4. What is parked of the batch's aggregates; whether an item is to be parked now, which then
+ * is its answer; what an item that came back leaves to the ones behind it; the statements of pipeline 2, counted in
  * *next. */
 bool batch_look_parked(struct batch *batch);
 bool batch_park(struct batch *batch, struct item *item);
