@@ -36,7 +36,7 @@ static const char claim_sql[] =
     "AND c.due_at <= now() AND (c.returned_at IS NULL "
     "OR c.returned_at < now() - least(2 ^ least(c.returns, 4), 10) * interval '1 second') "
     "AND NOT EXISTS (SELECT 1 FROM interlock.parked_command e WHERE e.aggregate = c.aggregate AND e.place < c.place "
-    "AND (e.blocks OR c.waits) AND e.due_at > now()) "
+    "AND (c.waits OR (e.blocks AND e.partition_id = c.partition_id)) AND e.due_at > now()) "
     "ORDER BY c.place LIMIT 500 FOR UPDATE OF c SKIP LOCKED), "
     "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = p.returns + 1 "
     "FROM due, interlock.partition_owner o WHERE p.identity = due.identity AND o.id = p.partition_id "

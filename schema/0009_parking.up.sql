@@ -28,7 +28,7 @@ CREATE TABLE interlock.parked_command (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
 COMMENT ON COLUMN interlock.parked_command.place IS 'the order within its aggregate; kept when it is parked again';
-COMMENT ON COLUMN interlock.parked_command.blocks IS 'later commands of the aggregate are parked behind it';
+COMMENT ON COLUMN interlock.parked_command.blocks IS 'later commands of the aggregate, of the same partition, are parked behind it';
 COMMENT ON COLUMN interlock.parked_command.waits IS 'it waits for every earlier one of its aggregate (afterparked)';
 COMMENT ON COLUMN interlock.parked_command.headers IS 'the Kafka headers, as consumers/parcels keeps them';
 

@@ -3,6 +3,10 @@
  * `parked`. It comes back through its topic (consumers/returner) and is decided here, as new under its new position,
  * when it has the right token and nothing that it waits for is left; the parked row goes in the same transaction.
  *
+ * Order is promised within a partition, so what blocks blocks there; afterparked waits for what any partition parked of
+ * its aggregate. (With one queue over all partitions, 800 commands of one aggregate, interleaved over six, came back
+ * one by one: each had to arrive behind one that another partition brings.)
+ *
  *   early   notbefore has not come          later ones of its aggregate pass, but those that say afterparked
  *   held    in a lane for worker.park_after later ones are parked behind it
  *   behind  one of these                    as the one it is behind
@@ -12,11 +16,13 @@
 #include "worker/settings.h"
 
 static const char heads_sql[] =
-    "SELECT aggregate, bool_or(blocks) FROM interlock.parked_command WHERE aggregate = ANY ($1::text[]) GROUP BY 1";
+    "SELECT aggregate, bool_or(blocks), partition_id FROM interlock.parked_command WHERE aggregate = ANY ($1::text[]) "
+    "GROUP BY aggregate, partition_id";
 /* Locked: a second arrival of the same return, in whatever lane, waits for what becomes of the first. */
 static const char returns_sql[] =
     "SELECT p.identity, p.token, p.place, p.waits, p.blocks, (SELECT count(*) FROM interlock.parked_command e "
-    "WHERE e.aggregate = p.aggregate AND e.place < p.place AND (e.blocks OR p.waits)) "
+    "WHERE e.aggregate = p.aggregate AND e.place < p.place AND (p.waits OR (e.blocks AND e.partition_id = "
+    "p.partition_id))) "
     "FROM interlock.parked_command p WHERE p.identity = ANY ($1::uuid[]) FOR UPDATE OF p SKIP LOCKED";
 
 static const char park_inbox_sql[] =
@@ -93,12 +99,17 @@ static void read_heads(struct batch *batch, const PGresult *result)
     for (int r = 0; r < PQntuples(result); r++)
     {
         struct span aggregate = { PQgetvalue(result, r, 0), (size_t)PQgetlength(result, r, 0) };
+        bool blocks = *PQgetvalue(result, r, 1) != 0;
+        int32_t partition_id = array_read_int32(PQgetvalue(result, r, 2));
         for (int i = 0; i < batch->count; i++)
-            if (batch->items[i].parked.aggregate.at && span_equal(batch->items[i].parked.aggregate, aggregate))
-            {
-                batch->items[i].parked.head = true;
-                batch->items[i].parked.head_blocks = *PQgetvalue(result, r, 1) != 0;
-            }
+        {
+            struct item *item = &batch->items[i];
+            if (!item->parked.aggregate.at || !span_equal(item->parked.aggregate, aggregate))
+                continue;
+            item->parked.head = true;
+            item->parked.head_blocks =
+                item->parked.head_blocks || (blocks && item->delivery->ownership->partition_id == partition_id);
+        }
     }
 }
 
@@ -180,6 +191,11 @@ static bool same_aggregate(const struct item *a, const struct item *b)
     return left.kind != AGGREGATE_NONE && left.kind == right.kind && id_equal(left.id, right.id);
 }
 
+static bool same_partition(const struct item *a, const struct item *b)
+{
+    return a->delivery->ownership->partition_id == b->delivery->ownership->partition_id;
+}
+
 /* The later ones of this batch, of which PostgreSQL does not know yet. */
 static void tell_later_ones(struct batch *batch, const struct item *item)
 {
@@ -187,7 +203,8 @@ static void tell_later_ones(struct batch *batch, const struct item *item)
         if (same_aggregate(later, item))
         {
             later->parked.head = true;
-            later->parked.head_blocks = later->parked.head_blocks || item->parked.blocks;
+            later->parked.head_blocks =
+                later->parked.head_blocks || (item->parked.blocks && same_partition(later, item));
         }
 }
 
@@ -230,7 +247,7 @@ void batch_pass_parked(struct batch *batch, const struct item *item)
         return;
     for (struct item *later = batch->items + batch->count - 1; later > item; later--)
         if (later->parked.returns && same_aggregate(later, item) && later->parked.place > item->parked.place &&
-            (item->parked.blocks || later->parked.waits))
+            (later->parked.waits || (item->parked.blocks && same_partition(later, item))))
             later->parked.earlier--;
 }
 

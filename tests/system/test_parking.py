@@ -160,7 +160,7 @@ def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(worl
         first = [append(1, number) for number in range(20)]
         world.publish(*first, append(2, "free"))
         until("the key is parked", lambda: parked(world, "reason = 'held'") == 1 and parked(world) == 20, 20)
-        world.drain(20)                                             # the partition moved on
+        until("the partition moved on", lambda: world.lag() == 0, 20)
         later = [append(1, number) for number in range(20, 30)]
         world.publish(*later)
         until("they follow", lambda: parked(world) == 30, 10)
@@ -186,7 +186,7 @@ def test_a_partition_that_is_full_of_what_waits_parks_it_and_moves_on(world):
         world.publish(*waiting, *behind)
         world.await_events(behind, 60)
         until("all that waits is parked", lambda: parked(world) == 700, 60)
-        world.drain()
+        until("the partition moved on", lambda: world.lag() == 0, 20)
     world.await_events(waiting, 60)
     settled(world)
     assert history(world, 1) == list(range(700))

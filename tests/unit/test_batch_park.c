@@ -232,6 +232,32 @@ static void a_held_command_is_parked_and_passed_by_nobody(void **state)
     assert_level("2", 7);
 }
 
+static void what_is_held_blocks_in_its_own_partition(void **state)
+{
+    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    (void)state;
+    world_run_one(create);
+    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    struct delivery *elsewhere = world_message(1, "x",
+                                               "{\"specversion\":\"1.0\",\"id\":\"e-2\",\"source\":\"/"
+                                               "test\",\"type\":\"ticket.escalate\",\"data\":{\"ticket_id\":7}}");
+    struct delivery *asks = world_message(1, "x",
+                                          "{\"specversion\":\"1.0\",\"id\":\"e-3\",\"source\":\"/"
+                                          "test\",\"type\":\"ticket.escalate\",\"afterparked\":true,"
+                                          "\"data\":{\"ticket_id\":7}}");
+    struct delivery *both[] = { elsewhere, asks };
+    world_run(both, 2);
+    assert_outcome(elsewhere, "applied");
+    assert_int_equal(asks->answer, ANSWER_NOTHING);
+    struct delivery *too_soon = returned(asks, "e-3");
+    world_run_one(too_soon);
+    assert_int_equal(too_soon->answer, ANSWER_NOTHING); /* afterparked waits for any partition's */
+    struct delivery *back[] = { returned(held, "e-1"), returned(asks, "e-3") };
+    world_run(back, 2);
+    assert_outcome(back[0], "applied");
+    assert_outcome(back[1], "applied");
+}
+
 static void one_that_is_parked_again_keeps_its_place(void **state)
 {
     struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
@@ -291,6 +317,7 @@ int main(void)
         WORLD_TEST(one_that_waits_comes_back_only_behind_what_it_waits_for),
         WORLD_TEST(in_the_wrong_order_the_later_ones_come_again),
         WORLD_TEST(a_held_command_is_parked_and_passed_by_nobody),
+        WORLD_TEST(what_is_held_blocks_in_its_own_partition),
         WORLD_TEST(one_that_is_parked_again_keeps_its_place),
         WORLD_TEST(a_return_that_is_refused_for_good_leaves_no_parked_row),
         WORLD_TEST(a_command_that_creates_under_a_drawn_id_waits_for_its_time_only),

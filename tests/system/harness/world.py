@@ -3,6 +3,8 @@
 import os
 import re
 
+import psycopg2
+
 from check.evidence import gather, to_event
 from check.invariants import Options, check
 
@@ -137,8 +139,18 @@ class World:
         return sum(end - max(committed.get(number, 0), 0) for number, end in ends.items())
 
     def drain(self, timeout=60):
-        """Waits until the group's offsets stand at the end of the topic."""
-        until(f"the group {self.group} has reached the end of its topic", lambda: self.lag() == 0, timeout, pause=0.1)
+        """Waits until the group's offsets stand at the end of the topic, and what was parked because it was held has
+        come back; early commands (notbefore) are left to wait."""
+        until(f"the group {self.group} has reached the end of its topic", self.is_drained, timeout, pause=0.1)
+
+    def is_drained(self):
+        return self.lag() == 0 and self.held_in_parking() == 0 and self.lag() == 0
+
+    def held_in_parking(self):
+        try:
+            return self.database.value("SELECT count(*) FROM interlock.parked_command WHERE blocks")
+        except psycopg2.OperationalError:
+            return -1  # it is just being restarted
 
     # ---- judging ----
 
