@@ -23,6 +23,7 @@ static const int64_t DESTROY_US = 2000000;
 enum
 {
     POLL_MS = 100,
+    COUNT_REST = 50, /* times as long as the count took */
     TIME_TEXT_MAX = 40,
 };
 
@@ -205,7 +206,8 @@ static int64_t number_at(const PGresult *rows, int column)
 
 static void count_parked(struct returner *returner)
 {
-    PGresult *rows = monotonic_us() < returner->next_count_us ? NULL : ask(returner, count_sql);
+    int64_t begun_us = monotonic_us();
+    PGresult *rows = begun_us < returner->next_count_us ? NULL : ask(returner, count_sql);
 
     if (rows == NULL)
         return;
@@ -220,7 +222,9 @@ static void count_parked(struct returner *returner)
     pthread_mutex_lock(&returner->mutex);
     returner->summary = summary;
     pthread_mutex_unlock(&returner->mutex);
-    returner->next_count_us = monotonic_us() + COUNT_EVERY_US;
+    /* Where much is parked, counting it must stay a small part of the time. */
+    int64_t ended_us = monotonic_us(), rest_us = COUNT_REST * (ended_us - begun_us);
+    returner->next_count_us = ended_us + (rest_us > COUNT_EVERY_US ? rest_us : COUNT_EVERY_US);
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------- */

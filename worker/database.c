@@ -477,6 +477,7 @@ static bool read_end(struct database *database, int64_t deadline_us)
 
 static bool read_answers(struct database *database, int64_t deadline_us)
 {
+    FAULT_POINT(PIPELINE_SENT);
     for (int i = 0; i < database->sent_count; i++)
     {
         if (database->sent[i].with_prepare)
@@ -513,10 +514,7 @@ bool database_sync(struct database *database)
     int64_t deadline_us = monotonic_us() + 2 * database->settings->database.statement_timeout_us + 5000000;
     if (!PQpipelineSync(database->connection))
         return fail_connection(database);
-    if (!flush_all(database, deadline_us))
-        return false;
-    FAULT_POINT(PIPELINE_SENT);
-    if (!read_answers(database, deadline_us))
+    if (!flush_all(database, deadline_us) || !read_answers(database, deadline_us))
         return false;
     database->synced = true;
     if (database->failure.class == FAILURE_NONE)

@@ -218,7 +218,7 @@ def test_what_is_held_long_is_parked_loudly_and_never_dropped(world, cause):
     with provoke(world):
         culprit = escalate_now(world)
         until("it is parked", lambda: world.database.count("parked_command") == 1, 20)
-        world.drain()                                                # its partition moved on
+        until("its partition moved on", lambda: world.lag() == 0, 60)
         assert worker.metric("interlock_parked_total") >= 1
         assert "is parked: held for" in worker.text()
         until("status says so", lambda: status(worker)["parked"]["held"] == 1, 10)
