@@ -3,8 +3,9 @@
  *   decode    the messages become commands; each says which rows it needs
  *   lock      Redis, one script (PROTOCOL L2)
  *   load      pipeline 1: BEGIN, fence, inbox, rows, clock (PROTOCOL B1)
- *   decide    every command in C, one after another on the same rows (PROTOCOL B3)
- *   write     pipeline 2: rows, history, inbox, audit, COMMIT
+ *   look      only where it is needed: recorded answers (R2), parked commands (L4)
+ *   decide    every command in C, one after another on the same rows (PROTOCOL B3), or parked
+ *   write     pipeline 2: rows, history, inbox, parked commands, audit, COMMIT
  *   release   Redis, one script, not waited for. Never before the commit
  *   answer    each delivery gets its event, its dead letter, or nothing
  */
