@@ -8,15 +8,8 @@ import uuid
 import pytest
 
 from harness.commands import append, command, create_ticket, escalate, transition
+from harness.parking import in_seconds, parked, settled
 from harness.waiting import holds_for, until
-
-
-def in_seconds(seconds):
-    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).isoformat()
-
-
-def parked(world, where="true"):
-    return world.database.value(f"SELECT count(*) FROM interlock.parked_command WHERE {where}")
 
 
 def due(world, *messages):
@@ -28,11 +21,6 @@ def due(world, *messages):
 def history(world, number):
     return [row[0] for row in world.database.rows("SELECT details FROM interlock.ticket_history WHERE ticket_id = %s "
                                                   "AND action = 'note' ORDER BY seq", number)]
-
-
-def settled(world, timeout=60):
-    until("nothing is parked", lambda: parked(world) == 0, timeout)
-    world.drain(timeout)
 
 
 def passed_over(world):

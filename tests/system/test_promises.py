@@ -310,7 +310,7 @@ def test_p6_neighbours_of_bad_commands_keep_their_speed(world):
     world.check()
 
 
-# ---- P7: outages cost time only: test_faults.py -------------------------------------------------------------
+# ---- P7: outages cost time only: tests/faults -------------------------------------------------------------
 
 @pytest.mark.seconds(60)
 def test_p7_a_failure_of_the_database_is_never_a_command_s_failure(world):

@@ -70,9 +70,9 @@ class Worker:
         until("the worker is ready", self.ready, timeout)
         return self
 
-    def metrics(self):
+    def metrics(self, timeout=3):
         """Name (with labels) -> value."""
-        status, body = self.get("/metrics")
+        status, body = self.get("/metrics", timeout)
         assert status == 200, f"/metrics answered {status}: {body[:200]}"
         numbers = {}
         for line in body.splitlines():

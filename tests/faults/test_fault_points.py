@@ -9,8 +9,8 @@ import pytest
 from harness.commands import append, create_ticket, escalate
 from harness.stack import ROOT
 from harness.waiting import until
-from test_faults import Load, judge, progress
-from test_parking import in_seconds, settled
+from harness.load import Load, judge, progress
+from harness.parking import in_seconds, settled
 
 NAMES = re.findall(r'X\([A-Z_]+, "([a-z_]+)"\)', Path(ROOT / "worker/fault_point.h").read_text(encoding="utf-8"))
 ENDS = ("in_revoke", "in_close")          # reached by a worker that ends
@@ -28,6 +28,7 @@ def test_a_point_that_cannot_be_read_ends_the_program(world):
     assert "FAULT_POINTS: cannot read after_commit=boom" in worker.text()
 
 
+@pytest.mark.fault(1)
 @pytest.mark.seconds(120)
 @pytest.mark.parametrize("time", [1, 4])
 @pytest.mark.parametrize("point", MAIN)
@@ -42,6 +43,7 @@ def test_the_worker_dies(world, point, time):
     judge(world, load)
 
 
+@pytest.mark.fault(1)
 @pytest.mark.seconds(120)
 @pytest.mark.parametrize("point", ENDS)
 def test_the_worker_dies_while_it_ends(world, point):
@@ -57,6 +59,7 @@ def test_the_worker_dies_while_it_ends(world, point):
     judge(world, load)
 
 
+@pytest.mark.fault(1)
 @pytest.mark.seconds(120)
 @pytest.mark.parametrize("point,time", [("after_claim", 1), ("after_return", 1), ("after_return", 8), ("before_commit", 1),
                                         ("after_commit", 1), ("pipeline_sent", 1), ("pipeline_sent", 2)])
@@ -84,6 +87,7 @@ def test_the_worker_dies_while_commands_return(world, point, time):
     assert noted == ["early", *range(20)]
 
 
+@pytest.mark.fault(1)
 @pytest.mark.seconds(150)
 @pytest.mark.parametrize("point", ["after_lock", "after_load", "pipeline_sent", "after_commit", "after_begin_txn",
                                    "before_commit_txn", "after_commit_txn"])

@@ -1,0 +1,71 @@
+"""What a run of the faults measured, as a table for people: `python3 tests/faults/report.py FIGURES`."""
+
+import json
+import statistics
+import sys
+
+from rows import ROWS
+
+BROKEN = ("holes", "doubles", "torn", "reorders", "stale")
+SUMS = ("commands", "duplicates", "rebuilds", "fenced", "parked", "resumed", "reconnects", *BROKEN)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def total(runs, name):
+    return sum(each.get(name, 0) for each in runs)
+
+
+def seconds(milliseconds):
+    return f"{milliseconds / 1000:.1f}"
+
+
+def recovery(runs):
+    """Median and worst of all, in seconds."""
+    every = [each for run in runs for each in run.get("recovery_ms", [])]
+    return (seconds(statistics.median(every)), seconds(max(every))) if every else ("", "")
+
+
+def line(cells):
+    return "| " + " | ".join(str(each) for each in cells) + " |"
+
+
+def table(figures):
+    """One line a row of faults."""
+    runs = [each for each in figures if "row" in each]
+    yield line(["fault", "runs", "commands", "lost, doubled, torn, reordered, stale", "recovery s, median", "worst",
+                "duplicates", "rebuilds", "parked", "resumed"])
+    yield "|---" * 10 + "|"
+    for number, row in sorted(ROWS.items()):
+        mine = [each for each in runs if each["row"] == number]
+        if mine:
+            broken = "/".join(str(total(mine, name)) for name in BROKEN)
+            yield line([f"{number} {row.fault}", len(mine), total(mine, "commands"), broken, *recovery(mine),
+                        *[total(mine, name) for name in ("duplicates", "rebuilds", "parked", "resumed")]])
+    commands, bad = total(runs, "commands"), total(runs, "holes") + total(runs, "doubles") + total(runs, "reorders")
+    yield ""
+    yield (f"{len(runs)} runs, {commands} commands, seeds {', '.join(sorted({str(each['seed']) for each in runs}))}: "
+           f"{'/'.join(str(total(runs, name)) for name in BROKEN)} lost/doubled/torn/reordered/stale" +
+           (f"; 95 % upper bound of each {3 / commands:.1e} a command" if commands and not bad else ""))
+
+
+def defences(figures):
+    """One line a protection; the last run of each counts."""
+    last = {(each["defence"], each["fault"]): each for each in figures if "defence" in each}
+    if last:
+        yield line(["defence", "fault", "without", "with"])
+        yield "|---" * 4 + "|"
+        for each in sorted(last.values(), key=lambda each: (each["defence"], each["fault"])):
+            yield line([each["defence"], each["fault"], each["without"], each["with"]])
+
+
+def main():
+    figures = read(sys.argv[1])
+    print("\n".join([*table(figures), "", *defences(figures)]))
+
+
+if __name__ == "__main__":
+    main()

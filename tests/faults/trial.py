@@ -1,0 +1,162 @@
+"""One run of a fault: a world under load, the fault, and the same judgement afterwards. Everything random in it comes
+from one seed (FAULTS_SEED) and the test's name, so that a run can be had again; what it measured is a line of
+figures.jsonl, from which report.py makes the table."""
+
+import contextlib
+import json
+import os
+import random
+import threading
+import time
+from pathlib import Path
+
+from harness.commands import append, partition_of
+from harness.load import TICKETS, Load, progress
+from harness.stack import ROOT
+
+COUNTED = {
+    "duplicates": "interlock_dedupe_hits_total",
+    "rebuilds": "interlock_producer_rebuilds_total",
+    "fenced": "interlock_fence_rejections_total",
+    "parked": "interlock_parked_total",
+    "resumed": "interlock_parked_returns_total",
+    "reconnects": "interlock_database_reconnects_total",
+}
+SAMPLE_SECONDS = 0.3
+
+
+def seed():
+    return os.environ.get("FAULTS_SEED", "1")
+
+
+class Watcher:
+    """Samples what each worker uses, and its counters, which a killed one takes with it."""
+
+    def __init__(self, world):
+        self.world, self.ending = world, threading.Event()
+        self.counters = {}  # (worker, its start) -> name -> the last value
+        self.peak = {"rss_kib": 0, "descriptors": 0, "threads": 0}
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.ending.wait(SAMPLE_SECONDS):
+            for place, worker in enumerate(self.world.workers):
+                with contextlib.suppress(OSError, AssertionError, ValueError, AttributeError):
+                    if worker.runs():
+                        self.sample(place, worker)
+
+    def sample(self, place, worker):
+        process = Path(f"/proc/{worker.pid}")
+        self.note("rss_kib", worker.rss_kib())
+        self.note("descriptors", len(os.listdir(process / "fd")))
+        self.note("threads", len(os.listdir(process / "task")))
+        if not worker.stopped:
+            metrics = worker.metrics(timeout=1)
+            self.counters[(place, worker.pid)] = {
+                name: sum(value for key, value in metrics.items() if key.split("{")[0] == metric)
+                for name, metric in COUNTED.items()}
+
+    def note(self, name, value):
+        self.peak[name] = max(self.peak[name], value)
+
+    def stop(self):
+        self.ending.set()
+        self.thread.join(10)
+
+    def counted(self, name):
+        return int(sum(each.get(name, 0) for each in self.counters.values()))
+
+
+class Trial:
+    def __init__(self, world, row, name):
+        self.world, self.row, self.name = world, row, name
+        self.random = random.Random(f"{seed()} {name}")
+        self.watcher = Watcher(world)
+        self.recoveries = []  # milliseconds
+        self.extra = {}
+        self.loads = []
+
+    # ---- what runs ----
+
+    def workers(self, count, **settings):
+        return [self.world.worker(**settings) for _ in range(count)]
+
+    def load(self, **options):
+        """Commands in the background, as a context."""
+        load = Load(self.world, seed=self.random.random(), **options)
+        self.loads.append(load)
+        return load
+
+    def progress(self, more, timeout=60):
+        progress(self.world, more, timeout)
+
+    # ---- the fault ----
+
+    def recovered(self, timeout=60, since=None):
+        """Called when the fault is over: one command for every partition, and how long until each of them has its event.
+        `since`: time.monotonic() of the moment from which it counts, where that is earlier."""
+        began = since if since is not None else time.monotonic()
+        tickets = {partition_of(f"ticket/{number}", self.world.partitions): number for number in range(1, TICKETS + 1)}
+        probes = [append(number, {"probe": place}) for place, number in tickets.items()]
+        for each in probes:
+            self.loads[-1].distinct[each.identity] = each
+        self.world.publish(*probes)
+        self.world.await_events(probes, timeout)
+        self.recoveries.append(round(1000 * (time.monotonic() - began)))
+        return self.recoveries[-1]
+
+    def note(self, **figures):
+        """Figures of this fault alone."""
+        self.extra.update(figures)
+
+    # ---- the judgement ----
+
+    def judge(self, ordered=True, letters=0, within=90):
+        """Nothing lost, doubled, torn, reordered or written by a fenced owner; at rest again within so many seconds;
+        within its bounds. `ordered` false: commands came under wrong keys or through wrong partitions."""
+        began = time.monotonic()
+        world = self.world
+        world.drain(within)
+        drained = round(1000 * (time.monotonic() - began))
+        violations = world.violations(ordered=ordered)
+        self.record(violations, drained)
+        assert not violations, f"{len(violations)} violations:\n" + "\n".join(str(each) for each in violations[:20])
+        assert len(world.letters.all()) == letters
+        sent = set().union(*[load.distinct for load in self.loads]) if self.loads else None
+        if sent is not None:
+            assert world.database.count("inbox") == len(sent) + (TICKETS + 2) * len(self.loads)
+
+    def record(self, violations, drained):
+        self.watcher.stop()
+        kinds = {"I1": "holes", "I2": "doubles", "I3": "torn", "I4": "reorders", "I5": "stale"}
+        counts = dict.fromkeys(kinds.values(), 0)
+        for each in violations:
+            if each.invariant in kinds:
+                counts[kinds[each.invariant]] += 1
+        write({"row": self.row, "test": self.name, "seed": seed(), "commands": self.world.database.count("inbox"),
+               **counts, "recovery_ms": self.recoveries, "drained_ms": drained,
+               **{name: self.watcher.counted(name) for name in COUNTED}, **self.watcher.peak, **self.extra})
+
+
+def write(figures):
+    path = Path(os.environ.get("FAULTS_FIGURES", ROOT / "build/faults.jsonl"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as out:
+        out.write(json.dumps(figures) + "\n")
+
+
+def defence(name, fault, without, with_it):
+    """A protection that was switched off, and what that run showed; and the same with it. Of ARCHITECTURE.md's table."""
+    write({"defence": name, "fault": fault, "without": without, "with": with_it})
+
+
+@contextlib.contextmanager
+def running(trial):
+    """Ends the watcher whatever happens; tells the seed where it is looked for."""
+    try:
+        yield trial
+    finally:
+        trial.watcher.stop()
+        print(f"--- FAULTS_SEED={seed()} makes this run again")
+
