@@ -110,6 +110,10 @@ class Trial:
         """Figures of this fault alone."""
         self.extra.update(figures)
 
+    def defence(self, name, fault, without, with_it):
+        """A protection that was switched off and what that run showed, and the same with it: ARCHITECTURE.md's table."""
+        write({"defence": name, "fault": fault, "without": without, "with": with_it, "seed": seed()})
+
     # ---- the judgement ----
 
     def judge(self, ordered=True, letters=0, within=90):
@@ -144,11 +148,6 @@ def write(figures):
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as out:
         out.write(json.dumps(figures) + "\n")
-
-
-def defence(name, fault, without, with_it):
-    """A protection that was switched off, and what that run showed; and the same with it. Of ARCHITECTURE.md's table."""
-    write({"defence": name, "fault": fault, "without": without, "with": with_it})
 
 
 @contextlib.contextmanager
