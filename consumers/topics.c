@@ -181,6 +181,36 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
     return read;
 }
 
+static bool see_log_starts(rd_kafka_t *client, const struct topic_state *topic, topics_start_fn *see, void *owner,
+                           struct buffer *reterr)
+{
+    for (int32_t partition = 0; partition < topic->partitions; partition++)
+    {
+        int64_t start = 0, end = 0;
+        rd_kafka_resp_err_t error =
+            rd_kafka_query_watermark_offsets(client, topic->name, partition, &start, &end, ANSWER_MS);
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return fail(reterr, topic->name, rd_kafka_err2str(error));
+        see(owner, topic->name, partition, start);
+    }
+    return true;
+}
+
+bool topics_log_starts(const struct settings *settings, topics_start_fn *see, void *owner, struct buffer *reterr)
+{
+    struct topics_report report = { .count = 0 };
+    rd_kafka_t *client = name_topics(settings, &report, reterr) ? make_client(settings, reterr) : NULL;
+    if (client == NULL)
+        return false;
+    bool read = read_metadata(client, settings, &report, reterr);
+    for (int i = 0; read && i < report.count; i++)
+        if (strcmp(report.at[i].role, "commands") == 0)
+            read = report.at[i].exists ? see_log_starts(client, &report.at[i], see, owner, reterr)
+                                       : fail(reterr, report.at[i].name, "the topic is not there");
+    clients_destroy(client, DESTROY_US);
+    return read;
+}
+
 /* --- what is wrong ---------------------------------------------------------------------------------------------- */
 
 bool topics_find_fault(const struct topic_state *topic, struct buffer *into)

@@ -7,6 +7,8 @@
 #ifndef CONSUMERS_TOPICS_H
 #define CONSUMERS_TOPICS_H
 
+#include <stdint.h>
+
 #include "workflows/buffer.h"
 
 struct settings;
@@ -44,5 +46,11 @@ bool topics_find_fault(const struct topic_state *topic, struct buffer *into);
  * its command topic. An audit topic wants few: a Kafka transaction writes a marker into each one that it touched. */
 bool topics_create(const struct settings *settings, const struct topics_report *report, int partitions,
                    int audit_partitions, struct buffer *reterr);
+
+/* The first offset that a partition of a command topic still has. */
+typedef void topics_start_fn(void *owner, const char *topic, int32_t partition, int64_t log_start);
+
+/* Of every partition of every command topic, as the brokers answer now. */
+bool topics_log_starts(const struct settings *settings, topics_start_fn *see, void *owner, struct buffer *reterr);
 
 #endif

@@ -8,6 +8,7 @@
 --   interlock_owner    runs the migrations; no worker connects as this role
 --   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing that is recorded
 --   interlock_reader   `interlock audit`, reports: reads
+--   interlock_pruner   `interlock prune`: deletes inbox and dead letter rows, nothing else
 \set ON_ERROR_STOP on
 BEGIN;
 SET LOCAL search_path = pg_catalog;
@@ -15,13 +16,13 @@ SET LOCAL search_path = pg_catalog;
 DO $$
 DECLARE wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['interlock_owner', 'interlock_worker', 'interlock_reader'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['interlock_owner', 'interlock_worker', 'interlock_reader', 'interlock_pruner'] LOOP
         IF to_regrole(wanted) IS NULL THEN
             EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', wanted);
         END IF;
     END LOOP;
     -- Others may live in this database: their rights are left alone. The owner makes the schema again after `down`.
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO interlock_owner, interlock_worker, interlock_reader',
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO interlock_owner, interlock_worker, interlock_reader, interlock_pruner',
                    current_database());
     EXECUTE format('GRANT CREATE ON DATABASE %I TO interlock_owner', current_database());
 END $$;
@@ -38,10 +39,10 @@ ALTER ROLE interlock_reader SET default_transaction_read_only = 'on';
 ALTER ROLE interlock_reader SET search_path = pg_catalog, interlock;
 
 -- From here on the schema must exist. Everything is taken away first, so that this file says all there is.
-REVOKE ALL ON SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
-REVOKE ALL ON ALL TABLES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader;
+REVOKE ALL ON SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
+REVOKE ALL ON ALL TABLES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
 
 -- The owner owns, whoever ran the first migration.
 DO $$
@@ -111,13 +112,17 @@ GRANT INSERT ON interlock.face_user TO interlock_worker;
 GRANT INSERT, DELETE ON interlock.face_embedding TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.draw_face_embedding_ids(integer) TO interlock_worker;
 
--- Checkpoints and geofence assignments of a plan are made and removed by commands; roots by the planning side. What is
--- removed and made again under one id within a batch is one update, of created_at too.
-GRANT INSERT, DELETE, UPDATE (created_at) ON interlock.job TO interlock_worker;
+-- Checkpoints and geofence assignments of a plan are made and removed by commands; roots by the planning side.
+GRANT INSERT, DELETE ON interlock.job TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.draw_job_ids(integer) TO interlock_worker;
 
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA interlock TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.draw_ticket_ids(integer), interlock.draw_jobneed_ids(integer) TO interlock_worker;
+
+-- What prune looks at, and what it may take away.
+GRANT USAGE ON SCHEMA interlock TO interlock_pruner;
+GRANT SELECT ON interlock.partition_owner, interlock.inbox, interlock.dead_letter TO interlock_pruner;
+GRANT DELETE ON interlock.inbox, interlock.dead_letter TO interlock_pruner;
 
 -- The list of migrations is the owner's.
 REVOKE ALL ON interlock.schema_migration_log FROM interlock_worker;

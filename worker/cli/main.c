@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
     { "check", verb_check, true, "settings, services, schema, topics: each line ok, or what to do" },
     { "describe", verb_describe, true, "types | settings | topics, --json-schema, --asyncapi" },
     { "sweep", verb_sweep, true, "jobs | tickets: publish the commands that have become due by time" },
+    { "prune", verb_prune, true, "forget inbox rows whose commands Kafka no longer has" },
     { "status", verb_status, true, "what a running pool is doing" },
     { "health", verb_health, true, "whether a running pool is alive and ready" },
     { "version", verb_version, false, "of this program and the libraries it runs with" },

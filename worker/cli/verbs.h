@@ -28,6 +28,7 @@ int verb_audit(struct invocation *invocation);
 int verb_check(struct invocation *invocation);
 int verb_describe(struct invocation *invocation);
 int verb_sweep(struct invocation *invocation);
+int verb_prune(struct invocation *invocation);
 int verb_status(struct invocation *invocation);
 int verb_health(struct invocation *invocation);
 int verb_version(struct invocation *invocation);

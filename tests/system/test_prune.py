@@ -1,0 +1,158 @@
+"""PROTOCOL R8: prune takes away only what can never be seen again: below what was published, below the log's start, older
+than the retention, and not parked."""
+
+import json
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from harness.commands import append, create_ticket, escalate
+from harness.database import Database
+from harness.parking import in_seconds, parked
+from harness.stack import ROOT
+from harness.waiting import until
+
+TICKETS = 40
+REASON = ("--execute", "--reason", "a test")
+
+
+def prune(world, *words, older_than="720h"):
+    done = world.verb("prune", "--older-than", older_than, "--output", "json", *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def cut_log(world, partitions=None, by=0):
+    """Retention takes away what the partitions have, but for the last `by` records."""
+    ends = world.kafka.ends(world.topic)
+    ask = [TopicPartition(world.topic, number, max(end - by, 0)) for number, end in ends.items()
+           if partitions is None or number in partitions]
+    for future in world.kafka.admin.delete_records(ask, request_timeout=20).values():
+        future.result(30)
+
+
+def age(world, hours=1000):
+    """As if the rows had been written long ago."""
+    world.database.execute("UPDATE interlock.inbox SET recorded_at = recorded_at - %s * interval '1 hour'", hours)
+    world.database.execute("UPDATE interlock.dead_letter SET first_failed_at = first_failed_at - %s * interval '1 hour'",
+                           hours)
+
+
+@pytest.fixture
+def aged(world):
+    """40 commands and two dead letters, published, old, and no longer in Kafka."""
+    world.worker()
+    world.ask(*[create_ticket(number) for number in range(1, TICKETS + 1)])
+    bad = append(1, "")
+    world.publish(*[type(bad)(b"{", f"ticket/{number}") for number in (1, 2)])
+    world.drain()
+    until("what is published is known", lambda: world.database.value(
+        "SELECT sum(published) FROM interlock.partition_owner") == TICKETS + 2)
+    age(world)
+    cut_log(world)
+    return world
+
+
+def test_what_can_never_come_again_is_forgotten_and_its_audit_stays(aged):
+    assert prune(aged) == {"executed": False, "inbox": TICKETS, "dead_letter": 2}
+    assert aged.database.count("inbox") == TICKETS, "a dry run took rows away"
+    assert prune(aged, *REASON) == {"executed": True, "inbox": TICKETS, "dead_letter": 2}
+    assert (aged.database.count("inbox"), aged.database.count("dead_letter")) == (0, 0)
+    assert aged.database.count("audit_event") == TICKETS
+    assert prune(aged, *REASON) == {"executed": True, "inbox": 0, "dead_letter": 0}
+    assert aged.ask(escalate(1)).outcome == "applied"
+
+
+def test_a_duplicate_after_the_retention_is_a_new_command(world):
+    """What README says is not promised."""
+    world.worker()
+    world.ask(create_ticket(1))
+    again = escalate(1)
+    world.ask(again)
+    world.drain()
+    age(world)
+    cut_log(world)
+    assert prune(world, *REASON)["inbox"] == 2
+    world.publish(again)
+    until("it is applied again", lambda: world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 2)
+
+
+def test_what_is_young_stays(aged):
+    assert prune(aged, older_than="1001h")["inbox"] == 0
+
+
+def test_what_kafka_still_has_stays(world):
+    """And why: taken away by hand, a rewound group applies it twice."""
+    worker = world.worker()
+    world.ask(create_ticket(1), escalate(1))
+    world.drain()
+    age(world)
+    assert prune(world, *REASON)["inbox"] == 0
+    worker.end()
+    world.database.execute("DELETE FROM interlock.inbox")
+    world.kafka.move_offsets(world.group, world.topic, dict.fromkeys(range(world.partitions), 0))
+    worker.start().wait_ready()
+    until("it is applied twice", lambda: world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 2)
+
+
+def test_only_partitions_that_lost_their_records_are_pruned(world):
+    world.worker()
+    world.ask(*[create_ticket(number) for number in range(1, TICKETS + 1)])
+    world.drain()
+    until("what is published is known", lambda: world.database.value(
+        "SELECT sum(published) FROM interlock.partition_owner") == TICKETS)
+    age(world)
+    cut_log(world, partitions=[2], by=1)
+    there = world.kafka.ends(world.topic)[2]
+    assert prune(world, *REASON)["inbox"] == there - 1
+    assert world.database.count("inbox") == TICKETS - (there - 1)
+
+
+def test_what_is_not_known_to_be_published_stays(aged):
+    aged.database.execute("UPDATE interlock.partition_owner SET published = 0")
+    assert prune(aged)["inbox"] == 0
+
+
+def test_what_is_parked_stays(world):
+    world.worker()
+    world.ask(create_ticket(1))
+    early = append(1, "early", notbefore=in_seconds(3600))
+    world.publish(early)
+    until("it is parked", lambda: parked(world) == 1)
+    world.drain()
+    until("what is published is known", lambda: world.database.value(
+        "SELECT sum(published) FROM interlock.partition_owner") == 2)
+    age(world)
+    cut_log(world)
+    assert prune(world, *REASON)["inbox"] == 1
+    assert world.database.value("SELECT parked FROM interlock.inbox")
+
+
+def test_a_worker_goes_on_while_rows_are_pruned(aged):
+    messages = [escalate(1 + step % TICKETS) for step in range(400)]
+    aged.publish(*messages)
+    prune(aged, *REASON)
+    aged.await_events(messages)
+    assert aged.database.value("SELECT sum(level) FROM interlock.ticket") == 400
+
+
+def test_the_pruner_s_role_suffices_and_can_do_nothing_else(aged):
+    roles = (ROOT / "schema/roles.sql").read_text(encoding="utf-8").replace("\\set ON_ERROR_STOP on\n", "")
+    aged.database.execute(roles)
+    url = aged.database.url.replace("://interlock@", "://interlock_pruner@")
+    done = aged.verb("prune", "--older-than", "720h", *REASON, DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert f"{TICKETS} rows of inbox deleted" in done.stdout
+    for statement in ("DELETE FROM interlock.audit_event", "UPDATE interlock.inbox SET parked = true",
+                      "SELECT * FROM interlock.ticket"):
+        with pytest.raises(Exception, match="permission denied"):
+            Database(url).execute(statement)
+
+
+@pytest.mark.parametrize("words, says", [
+    ((), "--older-than is missing"), (("--older-than", "soon"), "--older-than soon"),
+    (("--older-than", "720h", "--execute"), "wants a --reason"), (("--older-than", "1h", "inbox"), "unknown argument inbox"),
+])
+def test_a_wrong_call_is_told(world, words, says):
+    done = world.verb("prune", *words)
+    assert done.returncode == 1 and says in done.stderr

@@ -1,0 +1,96 @@
+/* interlock prune: forgets inbox and dead letter rows whose messages Kafka no longer has (PROTOCOL R8, worker/prune.h).
+ * A dry run until --execute. */
+#include <stdio.h>
+
+#include "consumers/topics.h"
+#include "worker/cli/verbs.h"
+#include "worker/log.h"
+#include "worker/prune.h"
+#include "worker/query.h"
+
+static const char usage[] = "usage: interlock prune --older-than 720h [--execute --reason TEXT] [--output json]\n"
+                            "\n"
+                            "Counts the inbox and dead letter rows of commands that were published and that Kafka no "
+                            "longer has; with --execute\n"
+                            "they are deleted. Audit rows stay. A command that is sent again after its row is gone is "
+                            "a new command: the age must\n"
+                            "be longer than any publisher's memory, and than the retention of the command topics.\n"
+                            "\n"
+                            "  --older-than T   rows written at least so long ago; h, min, s\n"
+                            "  --execute        delete; without it they are counted\n"
+                            "  --reason TEXT    why, for the log\n";
+
+static void see_start(void *owner, const char *topic, int32_t partition, int64_t log_start)
+{
+    prune_log_starts_add(owner, topic, partition, log_start);
+}
+
+static void print_count(struct buffer *out, const struct prune_table *table, int64_t gone, bool executes, bool json,
+                        bool first)
+{
+    if (json)
+    {
+        buffer_add_text(out, first ? "\"" : ",\"");
+        buffer_add_text(out, table->name);
+        buffer_add_text(out, "\":");
+        buffer_add_int64(out, gone);
+        return;
+    }
+    buffer_add_int64(out, gone);
+    buffer_add_text(out, " rows of ");
+    buffer_add_text(out, table->name);
+    buffer_add_text(out, executes ? " deleted\n" : " would be deleted; nothing was: add --execute\n");
+}
+
+static bool prune(struct invocation *invocation, int64_t older_than_us, bool executes, struct buffer *out,
+                  struct buffer *fault)
+{
+    struct prune_log_starts starts = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY };
+    QUERY_CONNECTION connection = query_connect(invocation->settings, "interlock prune", fault);
+    bool good = connection && topics_log_starts(invocation->settings, see_start, &starts, fault);
+    prune_log_starts_end(&starts);
+    if (invocation->json)
+        buffer_add_text(out, executes ? "{\"executed\":true," : "{\"executed\":false,");
+    for (const struct prune_table *table = prune_tables; good && table->name; table++)
+    {
+        int64_t gone = prune_run(connection, table, &starts, older_than_us, executes, fault);
+        good = gone >= 0;
+        if (good)
+            print_count(out, table, gone, executes, invocation->json, table == prune_tables);
+    }
+    if (invocation->json)
+        buffer_add_text(out, "}\n");
+    prune_log_starts_done(&starts);
+    return good;
+}
+
+int verb_prune(struct invocation *invocation)
+{
+    const char *older_than = NULL, *reason = NULL;
+    bool executes = false;
+    int64_t older_than_us = 0;
+    const struct verb_option options[] = {
+        { "--older-than", &older_than, NULL },
+        { "--reason", &reason, NULL },
+        { "--execute", NULL, &executes },
+        { NULL, NULL, NULL },
+    };
+    if (!verb_parse_options(invocation, options, usage))
+        return 1;
+    if (invocation->argc > 1)
+        return verb_usage_error(usage, "prune: unknown argument %s", invocation->argv[1]);
+    if (!older_than || !settings_parse_duration(older_than, &older_than_us) || older_than_us <= 0)
+        return verb_usage_error(usage, "prune: --older-than %s: give an age such as 720h",
+                                older_than ? older_than : "is missing");
+    if (executes && !reason)
+        return verb_usage_error(usage, "prune: --execute wants a --reason, for the log");
+    if (executes)
+        log_info("prune: rows older than %s: %s", older_than, reason);
+    struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    bool good = prune(invocation, older_than_us, executes, &out, &fault);
+    int code = good ? verb_print(invocation, &out)
+                    : verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+    buffer_done(&out);
+    buffer_done(&fault);
+    return code;
+}
