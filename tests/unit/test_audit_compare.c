@@ -79,6 +79,7 @@ static void a_row_below_published_without_an_event_is_a_hole(void **state)
     audit_compare_free(compare);
 }
 
+/* PROTOCOL R7: a hole is below published, and younger than the oldest record. */
 static void a_row_at_published_or_above_is_not_a_hole_yet(void **state)
 {
     struct audit_compare *compare = audit_compare_new();

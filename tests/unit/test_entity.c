@@ -193,6 +193,7 @@ static void check_index(const struct entity *entity, int index, const char *name
     assert_int_equal(entity->columns[index].kind, kind);
 }
 
+/* With it PROTOCOL B6: every aggregate is a root row with a version. */
 static void entities_stand_at_their_places_with_their_keys_first(void **state)
 {
     (void)state;

@@ -189,6 +189,7 @@ static uint64_t hash(const struct message *message)
     return envelope_lane_hash(&source);
 }
 
+/* PROTOCOL L1: the lane is the hash of the key; without one of the subject; without one of the identity. */
 static void equal_keys_have_one_lane_whatever_the_value(void **state)
 {
     (void)state;

@@ -40,6 +40,7 @@ static void it_is_a_version_5_uuid_whatever_goes_in(void **state)
     }
 }
 
+/* PROTOCOL R3: uuid5 over identity and position. */
 static void every_part_of_the_position_counts(void **state)
 {
     (void)state;

@@ -56,6 +56,7 @@ static void every_other_result_counts_but_not_as_a_success(void **state)
     assert_int_equal(fixture->tables[PLACE_FACE_EMBEDDING_COUNTER].count, 0);
 }
 
+/* PROTOCOL B8: what commutes is added up and written once. */
 static void additions_of_a_batch_are_summed(void **state)
 {
     struct fixture *fixture = *state;

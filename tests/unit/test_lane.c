@@ -52,7 +52,8 @@ static void a_batch_takes_all_that_waits_up_to_the_limit(void **state)
     assert_int_equal(runs[3].count, 2);
 }
 
-/* --- holding --------------------------------------------------------------------------------------------------- */
+/* PROTOCOL B2: one busy row does not stop the others. --- holding
+ * --------------------------------------------------------------------------------------------------- */
 
 static void a_held_key_holds_back_its_own_deliveries_and_no_other(void **state)
 {
@@ -234,7 +235,8 @@ static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **stat
     fake_assert_order();
 }
 
-/* --- splitting ------------------------------------------------------------------------------------------------- */
+/* PROTOCOL B4: halves in the order of offsets, then alone. --- splitting
+ * ------------------------------------------------------------------------------------------------- */
 
 static void a_failed_batch_runs_again_in_halves_in_order_then_alone(void **state)
 {
@@ -348,6 +350,7 @@ static void the_later_ones_of_a_culprits_key_wait_for_its_record(void **state)
     fake_assert_order();
 }
 
+/* PROTOCOL B5: nothing is ever dropped. */
 static void a_verdict_that_cannot_be_recorded_is_held_and_never_dropped(void **state)
 {
     struct delivery *given[2];
@@ -467,84 +470,6 @@ static void a_fault_of_ours_drops_nothing_and_says_what_it_is(void **state)
     fake_assert_order();
 }
 
-/* --- what others see ------------------------------------------------------------------------------------------- */
-
-/* Polls, for there is nothing to wait on. */
-static struct held await_held(int64_t keys)
-{
-    static struct held held;
-    int64_t deadline_us = monotonic_us() + MINUTE_US / 2;
-    do
-    {
-        assert_true(monotonic_us() < deadline_us);
-        sched_yield();
-        held_clear(&held);
-        lane_held(lane, &held);
-    } while (held.keys != keys);
-    return held;
-}
-
-static void held_keys_are_shown_and_gone_afterwards(void **state)
-{
-    struct delivery *given[9];
-    (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
-    fake_settings()->locks[0].wait_us = 20 * (int64_t)SECOND_US;
-    begin_lane(10);
-    make(given, 9, 3);
-    fake_fate(given[0])->busy = 60;
-    fake_fate(given[1])->busy = 60;
-    submit(given, 9);
-    struct held held = await_held(2);
-    assert_true(held.oldest_us > 0 && held.oldest_us <= monotonic_us());
-    assert_int_equal(held.longest[0].commands, 3);
-    assert_true(held.longest[0].attempts > 0);
-    assert_non_null(strstr(held.longest[0].reason, "busy"));
-    assert_string_equal(held.longest[0].lane, "lane-0.0");
-    assert_int_equal(metrics_get(METRIC_HELD_KEYS), 2);
-    fake_await_completed(9);
-    await_held(0);
-    assert_int_equal(metrics_get(METRIC_HELD_KEYS), 0);
-}
-
-/* Held within a second of the copy before, and due only much later: the copy is made again all the same. */
-static void a_key_held_just_after_another_is_shown_soon(void **state)
-{
-    (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] =
-        (struct retry_policy){ "slow", 3, 20 * (int64_t)SECOND_US, 1.0, 20 * (int64_t)SECOND_US, 0 };
-    begin_lane(10);
-    for (uint64_t key = 1; key <= 2; key++)
-    {
-        struct delivery *delivery = fake_delivery(key);
-        fake_fate(delivery)->busy = FAKE_FOR_EVER;
-        submit(&delivery, 1);
-        fake_await_runs((int)key);
-    }
-    int64_t begun_us = monotonic_us();
-    await_held(2);
-    assert_true(monotonic_us() - begun_us < 5 * SECOND_US);
-}
-
-static void the_keys_of_a_batch_that_is_stuck_are_shown_too(void **state)
-{
-    static const enum batch_end ends[] = { BATCH_STUCK, BATCH_STUCK };
-    struct delivery *given[6];
-    (void)state;
-    begin_lane(10);
-    fake_await_connects(1);
-    fake_script(ends, 2, "53100");
-    make(given, 6, 3);
-    submit(given, 6);
-    struct held held = await_held(3);
-    assert_int_equal(held.longest[0].commands, 2);
-    assert_int_equal(held.longest[0].attempts, 1);
-    assert_non_null(strstr(held.longest[0].reason, "resources, SQLSTATE 53100"));
-    assert_true(held.longest[0].next_us <= monotonic_us() + SECOND_US);
-    fake_await_completed(6);
-    await_held(0);
-}
-
 /* --- everything at once ---------------------------------------------------------------------------------------- */
 
 static void order_survives_any_mixture_of_trouble(void **state)
@@ -618,9 +543,6 @@ int main(void)
         LANE_TEST(sessions_lost_one_after_another_are_opened_more_slowly),
         LANE_TEST(without_postgresql_the_lane_is_not_ready_and_says_why),
         LANE_TEST(a_fault_of_ours_drops_nothing_and_says_what_it_is),
-        LANE_TEST(held_keys_are_shown_and_gone_afterwards),
-        LANE_TEST(a_key_held_just_after_another_is_shown_soon),
-        LANE_TEST(the_keys_of_a_batch_that_is_stuck_are_shown_too),
         LANE_TEST(order_survives_any_mixture_of_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

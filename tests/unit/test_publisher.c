@@ -354,6 +354,7 @@ static void an_answer_is_published_with_the_offset_behind_it(void **state)
     assert_int_equal(atomic_load(&world.tenures[0]->in_flight_bytes), 0);
 }
 
+/* PROTOCOL K2: the prefix and its offsets, nothing else. */
 static void an_answer_waits_for_those_that_were_received_before(void **state)
 {
     struct delivery *first = receive(0, 10), *second = receive(0, 11);

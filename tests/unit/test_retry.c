@@ -46,6 +46,7 @@ static void every_policy_has_the_numbers_of_the_table(void **state)
     }
 }
 
+/* PROTOCOL B5: attempts choose the delay and nothing else. */
 static void past_the_count_the_longest_delay_repeats_for_ever(void **state)
 {
     (void)state;

@@ -35,6 +35,7 @@ static void answers_in_order_come_out_at_once(void **state)
     watermark_done(&watermark);
 }
 
+/* PROTOCOL K1: contiguous is what was received one after another, gaps of offsets or not. */
 static void an_answer_waits_for_those_before_it(void **state)
 {
     struct watermark watermark = WATERMARK_EMPTY;
