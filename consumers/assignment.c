@@ -1,13 +1,12 @@
-#include "consumers/assignment.h"
+#include "consumers/assignment_private.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "consumers/publisher.h"
-#include "consumers/topic_index.h"
 #include "worker/fault_point.h"
 #include "worker/log.h"
+#include "worker/memory.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/pool.h"
@@ -20,40 +19,6 @@ static const int64_t ASSIGN_GAP_US =
     100000; /* between two changes of what is fetched: each drops what was fetched ahead */
 static const int64_t PARTIAL_US = 3000000; /* how long taken partitions wait for the others of their assignment */
 static const int64_t SHARE_MIN = 64;       /* commands of one partition, however many partitions there are */
-
-/* One assigned partition. Its tenure may end and begin again. */
-struct place
-{
-    char topic[250];
-    int32_t partition;
-    struct tenure *tenure; /* NULL while it waits for `retake_us` */
-    int64_t retake_us;
-    bool forget;
-    bool fetching; /* assigned to librdkafka with an offset */
-};
-
-struct assignment
-{
-    const struct settings *settings;
-    int cell;
-    struct pool *pool;
-    struct publisher *publisher;
-    uint64_t epoch; /* of the last ASSIGN; 0: none yet */
-    bool assigned;
-    int64_t assigned_us; /* when */
-    bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
-    bool all_paused;
-    bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
-    bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
-    int64_t assign_us; /* when librdkafka was last told what to fetch */
-    uint64_t random_state;
-
-    pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */
-    struct place *places;
-    int count;
-
-    struct topic_index index; /* of places */
-};
 
 struct assignment *assignment_new(const struct settings *settings, int cell, struct pool *pool,
                                   struct publisher *publisher)
@@ -128,7 +93,7 @@ static struct tenure *begin_tenure(struct assignment *assignment, struct place *
     struct tenure *tenure = tenure_new(place->topic, place->partition, assignment->epoch);
 
     if (tenure == NULL)
-        abort(); /* a kilobyte: a process that cannot have it cannot go on */
+        memory_out("the tenure of a partition");
     tenure->forget_committed = place->forget;
     pthread_mutex_lock(&assignment->mutex);
     place->tenure = tenure;
@@ -143,7 +108,7 @@ static void make_places(struct assignment *assignment, const rd_kafka_topic_part
     struct place *places = calloc((size_t)partitions->cnt + 1, sizeof(*places));
 
     if (places == NULL)
-        abort();
+        memory_out("an assignment");
     for (int i = 0; i < partitions->cnt; i++)
     {
         snprintf(places[i].topic, sizeof(places[i].topic), "%s", partitions->elems[i].topic);
@@ -175,7 +140,7 @@ static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,
     rd_kafka_topic_partition_list_destroy(none);
     struct tenure **tenures = calloc((size_t)assignment->count + 1, sizeof(struct tenure *));
     if (tenures == NULL)
-        abort();
+        memory_out("an assignment");
     for (int i = 0; i < assignment->count; i++)
         tenures[i] = begin_tenure(assignment, &assignment->places[i]);
     publisher_take_over(assignment->publisher, tenures, assignment->count, group);
@@ -199,19 +164,23 @@ static void revoke_tenures(struct assignment *assignment, int64_t give_up_us)
     }
 }
 
-static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us, bool lost)
+static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us, bool lost,
+                  int64_t *ret_left)
 {
     int64_t begun_us = monotonic_us();
     int count = assignment->count;
 
     if (!assignment->assigned)
         return true;
+    if (FAULT_POINT_FAILS(IN_REVOKE))
+        deadline_us = 0; /* no time is left */
     revoke_tenures(assignment, lost ? 0 : deadline_us);
     assignment_resume_all(assignment, consumer); /* a pause would outlive the assignment in librdkafka */
     pool_revoke(assignment->pool, assignment->epoch);
-    FAULT_POINT(IN_REVOKE);
     bool quiet = lost || pool_await_quiet(assignment->pool, assignment->epoch, deadline_us);
-    bool finished = publisher_finish(assignment->publisher, lost ? 0 : deadline_us);
+    bool finished = publisher_finish(assignment->publisher, deadline_us);
+    if (ret_left)
+        *ret_left = assignment_tell_left(assignment);
     clear_places(assignment);
     metrics_add(METRIC_PARTITIONS, -count);
     metrics_add(METRIC_REBALANCE_DRAIN, monotonic_us() - begun_us);
@@ -222,9 +191,11 @@ static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t d
     return finished;
 }
 
-bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us)
+bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us, bool lost,
+                      int64_t *ret_left)
 {
-    bool finished = leave(assignment, consumer, deadline_us, false);
+    *ret_left = 0;
+    bool finished = leave(assignment, consumer, deadline_us, lost, ret_left);
     assign(assignment, consumer, NULL);
     assignment->left = true;
     return finished;
@@ -241,7 +212,8 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
     if (what != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
         log_warning("cell %d: rebalance: %s", assignment->cell, rd_kafka_err2str(what));
     bool lost = what != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS || rd_kafka_assignment_lost(consumer);
-    leave(assignment, consumer, monotonic_us() + assignment->settings->consumers.drain_timeout_us, lost);
+    leave(assignment, consumer, lost ? 0 : monotonic_us() + assignment->settings->consumers.drain_timeout_us, lost,
+          NULL);
     assign(assignment, consumer, NULL);
 }
 
@@ -338,6 +310,8 @@ void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, 
         return;
     log_warning("cell %d: %s/%d, fence %lld: %s; taking over again", assignment->cell, place->topic, place->partition,
                 (long long)tenure->ownership.fence, why);
+    if (forget)
+        metrics_add(METRIC_OUT_OF_RANGE, 1);
     end_place(assignment, consumer, place, forget);
 }
 
@@ -444,6 +418,19 @@ struct pressure assignment_pressure(const struct assignment *assignment)
     return pressure;
 }
 
+struct tenure *assignment_largest(const struct assignment *assignment)
+{
+    struct tenure *largest = NULL;
+
+    for (int i = 0; i < assignment->count; i++)
+    {
+        struct tenure *tenure = assignment->places[i].tenure;
+        if (tenure && (largest == NULL || tenure->in_flight_bytes > largest->in_flight_bytes))
+            largest = tenure;
+    }
+    return largest;
+}
+
 /* `part` in halves of the partition's share of the cell's caps. */
 static bool is_above(const struct assignment *assignment, const struct tenure *tenure, int halves)
 {
@@ -503,76 +490,4 @@ void assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int w
     if (ends->cnt > 0)
         rd_kafka_offsets_for_times(consumer, ends, wait_ms);
     rd_kafka_topic_partition_list_destroy(ends);
-}
-
-/* --- for people ------------------------------------------------------------------------------------------------- */
-
-bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size)
-{
-    int waiting = 0;
-
-    pthread_mutex_lock(&assignment->mutex);
-    bool assigned = assignment->assigned;
-    for (int i = 0; i < assignment->count; i++)
-    {
-        const struct tenure *tenure = assignment->places[i].tenure;
-        waiting += tenure == NULL || atomic_load_explicit(&tenure->state, memory_order_acquire) != TENURE_TAKEN;
-    }
-    pthread_mutex_unlock(&assignment->mutex);
-    if (!assigned)
-        snprintf(why, why_size, "waiting for the consumer group to assign partitions");
-    else if (waiting > 0)
-        snprintf(why, why_size, "%d partitions are being taken over", waiting);
-    return assigned && waiting == 0;
-}
-
-static void print_place(const struct place *place, int64_t now_us, struct buffer *json)
-{
-    const struct tenure *tenure = place->tenure;
-
-    buffer_add_text(json, "{\"topic\":");
-    buffer_add_json_string(json, span_of(place->topic));
-    buffer_add_text(json, ",\"partition\":");
-    buffer_add_int64(json, place->partition);
-    bool taken = tenure && atomic_load_explicit(&tenure->state, memory_order_acquire) == TENURE_TAKEN;
-    buffer_add_text(json, taken ? ",\"taken\":true" : ",\"taken\":false");
-    if (taken)
-    {
-        const struct
-        {
-            const char *name;
-            int64_t value;
-        } numbers[] = {
-            { ",\"fence\":", tenure->ownership.fence },
-            { ",\"epoch\":", (int64_t)tenure->ownership.epoch },
-            { ",\"watermark\":", atomic_load_explicit(&tenure->committed, memory_order_relaxed) },
-            { ",\"in_flight\":", atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) },
-            { ",\"in_flight_bytes\":", atomic_load_explicit(&tenure->in_flight_bytes, memory_order_relaxed) },
-            { ",\"still_for_us\":", now_us - atomic_load_explicit(&tenure->moved_us, memory_order_relaxed) },
-        };
-        for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-        {
-            buffer_add_text(json, numbers[i].name);
-            buffer_add_int64(json, numbers[i].value);
-        }
-        bool paused = atomic_load_explicit(&tenure->paused, memory_order_relaxed);
-        buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
-    }
-    buffer_add_byte(json, '}');
-}
-
-void assignment_print(struct assignment *assignment, struct buffer *json)
-{
-    int64_t now_us = monotonic_us();
-
-    buffer_add_byte(json, '[');
-    pthread_mutex_lock(&assignment->mutex);
-    for (int i = 0; i < assignment->count; i++)
-    {
-        if (i > 0)
-            buffer_add_byte(json, ',');
-        print_place(&assignment->places[i], now_us, json);
-    }
-    pthread_mutex_unlock(&assignment->mutex);
-    buffer_add_byte(json, ']');
 }

@@ -9,7 +9,8 @@
  * Eager only (range): the member rejoins when the callback has ended, so metadata taken in ASSIGN is right until REVOKE
  * (notes/reliability.md 1.6).
  *
- * Threads    the poll thread; rd_kafka_consumer_poll calls assignment_on_rebalance on it. assignment_print: any.
+ * Threads    the poll thread; rd_kafka_consumer_poll calls assignment_on_rebalance on it. assignment_print,
+ *            assignment_tell_left: any.
  * Locks      one, around the list of tenures, because the status page reads it.
  * Ownership  holds one reference on each tenure while it is assigned.
  * Failure    a partition that cannot be kept is taken over again after a pause with jitter (PROTOCOL O4, O5).
@@ -46,9 +47,14 @@ struct tenure *assignment_find(struct assignment *assignment, const rd_kafka_mes
 void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, struct tenure *tenure, bool forget,
                            const char *why);
 
-/* Leaves everything as REVOKE does, without a callback: for the end of the cell. False: the publisher is not done yet.
- */
-bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us);
+/* Leaves everything as REVOKE does, without a callback: for the end of the cell, or of its consumer. `lost`: the group
+ * has given the place to another one, nothing can be published any more. False: the publisher is not done yet.
+ * *ret_left: how many messages were received and not published; the log has them by partition. */
+bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t deadline_us, bool lost,
+                      int64_t *ret_left);
+
+/* The same without leaving, for an end by force. */
+int64_t assignment_tell_left(struct assignment *assignment);
 
 /* Back-pressure (PROTOCOL L3). Sums up what is in flight. */
 struct pressure
@@ -56,6 +62,8 @@ struct pressure
     int64_t commands, bytes;
 };
 struct pressure assignment_pressure(const struct assignment *assignment);
+/* The one that has most bytes in flight; NULL: none. */
+struct tenure *assignment_largest(const struct assignment *assignment);
 /* Pauses partitions that are at their share and do not move, resumes those that have drained to half of it. */
 void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us);
 /* Pauses everything until resumed: the cell was full for too long, or is quiet. */

@@ -1,6 +1,8 @@
 #include "consumers/audit_scan.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "consumers/clients.h"
 #include "worker/monotonic.h"
@@ -9,6 +11,11 @@
 
 static const int64_t DESTROY_US = 3000000;
 static const int64_t SILENCE_US = 30000000; /* no message, no end of a partition: the broker is not there */
+/* An open transaction hides what others committed behind its beginning. Those of live workers end at once; a dead one's
+ * lasts consumers.transaction_timeout, and the broker looks for such ones every 10 s. A takeover does not wait for that
+ * here: it asks again, and publishes what else there is meanwhile. */
+static const int64_t OPEN_US = 500000;
+static const int64_t OPEN_SLACK_US = 20000000;
 
 enum
 {
@@ -78,14 +85,40 @@ struct scan
     void *owner;
     bool *ended; /* by partition */
     int partition_count, left;
+    int64_t *ends;         /* by partition, of everything, open transactions too; -1 not known yet */
+    int64_t *oldest;       /* by partition, the time of the first record; -1 none came */
+    int64_t open_us;       /* how long it waits for open transactions, 0: not at all */
+    int64_t open_since_us; /* from when an end was one's beginning; 0: none is */
 };
 
-static void end_partition(struct scan *scan, int32_t partition)
+/* Whether what is behind `offset` was not there when the reader came first to such an end. */
+static bool is_past_everything(struct scan *scan, int32_t partition, int64_t offset)
 {
-    if (partition < 0 || partition >= scan->partition_count || scan->ended[partition])
+    int64_t low, high;
+
+    if (scan->open_us == 0)
+        return true;
+    /* As the last fetch told it. */
+    if (scan->ends[partition] < 0 &&
+        rd_kafka_get_watermark_offsets(scan->client, scan->topic, partition, &low, &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        scan->ends[partition] = high;
+    bool past = scan->ends[partition] >= 0 && offset >= scan->ends[partition];
+    if (!past && scan->open_since_us == 0)
+        scan->open_since_us = monotonic_us();
+    return past;
+}
+
+static void end_partition(struct scan *scan, int32_t partition, int64_t offset)
+{
+    if (partition < 0 || partition >= scan->partition_count || scan->ended[partition] ||
+        !is_past_everything(scan, partition, offset))
         return;
     scan->ended[partition] = true;
     scan->left--;
+    scan->open_since_us = 0;
+    for (int i = 0; i < scan->partition_count; i++)
+        if (scan->ends[i] >= 0 && !scan->ended[i])
+            scan->open_since_us = monotonic_us();
 }
 
 /* True: go on. */
@@ -101,7 +134,15 @@ static bool see_message(struct scan *scan, rd_kafka_message_t *message)
         .value = message->payload ? (struct span){ message->payload, message->len } : SPAN_NULL,
         .message = message,
     };
-    return scan->see(scan->owner, &scanned);
+    if (!scan->see(scan->owner, &scanned))
+        return false;
+    if (message->partition >= scan->partition_count)
+        return true;
+    if (scan->oldest[message->partition] < 0)
+        scan->oldest[message->partition] = scanned.timestamp_us;
+    if (scan->ends[message->partition] >= 0)
+        end_partition(scan, message->partition, message->offset + 1);
+    return true;
 }
 
 static bool read_all(struct scan *scan, struct buffer *reterr)
@@ -112,10 +153,13 @@ static bool read_all(struct scan *scan, struct buffer *reterr)
     {
         if (scan->stop && atomic_load_explicit(scan->stop, memory_order_relaxed))
             return fail(reterr, scan->topic, "stopped");
+        if (scan->open_since_us && monotonic_us() - scan->open_since_us > scan->open_us)
+            return fail(reterr, scan->topic,
+                        "a transaction on it stays open, which hides what is behind it; try again");
         rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->client, POLL_MS);
         if (message == NULL)
         {
-            if (monotonic_us() - silent_since_us > SILENCE_US)
+            if (scan->open_since_us == 0 && monotonic_us() - silent_since_us > SILENCE_US)
                 return fail(reterr, scan->topic, "no answer from the broker");
             continue;
         }
@@ -124,7 +168,7 @@ static bool read_all(struct scan *scan, struct buffer *reterr)
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             more = see_message(scan, message);
         else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-            end_partition(scan, message->partition);
+            end_partition(scan, message->partition, message->offset);
         else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
             more = fail(reterr, scan->topic, "the log moved on while it was read; try again");
         rd_kafka_message_destroy(message);
@@ -134,36 +178,100 @@ static bool read_all(struct scan *scan, struct buffer *reterr)
     return true;
 }
 
-bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, const atomic_bool *stop,
-                audit_scan_fn *see, void *owner, struct buffer *reterr)
+static int64_t now_us(void)
 {
-    rd_kafka_t *client = make_client(settings, reterr);
-    if (client == NULL)
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Of a partition that still begins with its first record nothing is gone; of another one, what was before its oldest
+ * record. The latest of these times is that of the topic. */
+static bool find_since(const struct scan *scan, int64_t began_us, int64_t *ret_since_us, struct buffer *reterr)
+{
+    *ret_since_us = 0;
+    for (int32_t i = 0; i < scan->partition_count; i++)
+    {
+        int64_t low, high;
+        rd_kafka_resp_err_t error =
+            rd_kafka_query_watermark_offsets(scan->client, scan->topic, i, &low, &high, ANSWER_MS);
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return fail(reterr, scan->topic, rd_kafka_err2str(error));
+        int64_t since_us = low == 0 ? 0 : scan->oldest[i] < 0 ? began_us : scan->oldest[i];
+        *ret_since_us = since_us > *ret_since_us ? since_us : *ret_since_us;
+    }
+    return true;
+}
+
+static bool assign_and_read(struct scan *scan, const rd_kafka_topic_partition_list_t *starts, struct buffer *reterr)
+{
+    scan->partition_count = scan->left = starts->cnt;
+    rd_kafka_resp_err_t error = rd_kafka_assign(scan->client, starts);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return fail(reterr, scan->topic, rd_kafka_err2str(error));
+    bool read = read_all(scan, reterr);
+    rd_kafka_assign(scan->client, NULL);
+    return read;
+}
+
+static int64_t *unknown_for_each(int count)
+{
+    int64_t *each = malloc(((size_t)count + 1) * sizeof(*each));
+
+    for (int i = 0; each && i < count; i++)
+        each[i] = -1;
+    return each;
+}
+
+/* ret_since_us may be NULL. */
+static bool run(const struct settings *settings, struct scan *scan, int64_t since_us, int64_t *ret_since_us,
+                struct buffer *reterr)
+{
+    int64_t began_us = now_us();
+    scan->client = make_client(settings, reterr);
+    if (scan->client == NULL)
         return false;
-    rd_kafka_poll_set_consumer(client);
-    rd_kafka_topic_partition_list_t *starts = find_starts(client, topic, since_us, reterr);
-    bool read = false;
+    rd_kafka_poll_set_consumer(scan->client);
+    rd_kafka_topic_partition_list_t *starts = find_starts(scan->client, scan->topic, since_us, reterr);
+    bool read = starts != NULL;
     if (starts)
     {
-        struct scan scan = { .client = client,
-                             .topic = topic,
-                             .stop = stop,
-                             .see = see,
-                             .owner = owner,
-                             .ended = calloc((size_t)starts->cnt + 1, sizeof(bool)),
-                             .partition_count = starts->cnt,
-                             .left = starts->cnt };
-        rd_kafka_resp_err_t error = rd_kafka_assign(client, starts);
-        if (error != RD_KAFKA_RESP_ERR_NO_ERROR || scan.ended == NULL)
-            fail(reterr, topic, rd_kafka_err2str(error));
-        else
-            read = read_all(&scan, reterr);
-        free(scan.ended);
-        rd_kafka_assign(client, NULL);
+        scan->ended = calloc((size_t)starts->cnt + 1, sizeof(*scan->ended));
+        scan->ends = unknown_for_each(starts->cnt);
+        scan->oldest = unknown_for_each(starts->cnt);
+        if (scan->ended == NULL || scan->ends == NULL || scan->oldest == NULL)
+            read = fail(reterr, scan->topic, "out of memory");
+        read = read && assign_and_read(scan, starts, reterr) &&
+               (ret_since_us == NULL || find_since(scan, began_us, ret_since_us, reterr));
+        free(scan->ended);
+        free(scan->ends);
+        free(scan->oldest);
         rd_kafka_topic_partition_list_destroy(starts);
     }
-    clients_destroy(client, DESTROY_US);
+    clients_destroy(scan->client, DESTROY_US);
     return read;
+}
+
+bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, bool miss_nothing,
+                const atomic_bool *stop, audit_scan_fn *see, void *owner, struct buffer *reterr)
+{
+    struct scan scan = {
+        .topic = topic, .stop = stop, .see = see, .owner = owner, .open_us = miss_nothing ? OPEN_US : 0
+    };
+
+    return run(settings, &scan, since_us, NULL, reterr);
+}
+
+bool audit_scan_all(const struct settings *settings, const char *topic, audit_scan_fn *see, void *owner,
+                    int64_t *ret_since_us, struct buffer *reterr)
+{
+    struct scan scan = { .topic = topic,
+                         .see = see,
+                         .owner = owner,
+                         .open_us = settings->consumers.transaction_timeout_us + OPEN_SLACK_US };
+
+    return run(settings, &scan, 0, ret_since_us, reterr);
 }
 
 bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret)
@@ -176,6 +284,20 @@ bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret)
         memcmp(scanned->value.at, prefix, start) != 0 || scanned->value.at[start + 36] != '"')
         return false;
     return parameters_parse_uuid((struct span){ scanned->value.at + start, 36 }, ret);
+}
+
+bool audit_scan_is_of(const struct audit_scanned *scanned, int64_t changed_at_us)
+{
+    static const char name[] = ",\"time\":\""; /* within a text the quotes would be escaped */
+    struct span left = scanned->value;
+    int64_t time_us;
+
+    const char *at = left.at ? memmem(left.at, left.size, name, sizeof(name) - 1) : NULL;
+    if (at == NULL)
+        return false;
+    at += sizeof(name) - 1;
+    const char *end = memchr(at, '"', (size_t)(left.at + left.size - at));
+    return end && parameters_parse_time((struct span){ at, (size_t)(end - at) }, &time_us) && time_us == changed_at_us;
 }
 
 struct span audit_scan_header(const struct audit_scanned *scanned, const char *name)

@@ -27,12 +27,24 @@ struct audit_scanned
 /* False ends the scan early, which is no failure. */
 typedef bool audit_scan_fn(void *owner, const struct audit_scanned *scanned);
 
-/* `since_us`: Unix microseconds of the records' timestamps; 0: from the beginning. `stop` (may be NULL) ends it. */
-bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, const atomic_bool *stop,
-                audit_scan_fn *see, void *owner, struct buffer *reterr);
+/* `since_us`: Unix microseconds of the records' timestamps; 0: from the beginning. `stop` (may be NULL) ends it.
+ * `miss_nothing`: an open transaction hides from a read_committed reader what others committed behind its beginning,
+ * and who publishes what he did not see here would publish it twice; so one that does not end soon is a failure. */
+bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, bool miss_nothing,
+                const atomic_bool *stop, audit_scan_fn *see, void *owner, struct buffer *reterr);
+
+/* The whole topic, and it waits, bounded, for open transactions.
+ * *ret_since_us: everything that was published since then is still on the topic; 0: all there ever was. Partitions lose
+ * their oldest records each in its own time. */
+bool audit_scan_all(const struct settings *settings, const char *topic, audit_scan_fn *see, void *owner,
+                    int64_t *ret_since_us, struct buffer *reterr);
 
 /* The id of the CloudEvent in the value. */
 bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret);
+
+/* Whether an event of ours stands for what was committed at this time: of one that PostgreSQL has lost the id comes
+ * again, the time does not. */
+bool audit_scan_is_of(const struct audit_scanned *scanned, int64_t changed_at_us);
 
 /* The last header of a name, null when there is none. */
 struct span audit_scan_header(const struct audit_scanned *scanned, const char *name);

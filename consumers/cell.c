@@ -1,17 +1,12 @@
-#include "consumers/cell.h"
+#include "consumers/cell_private.h"
 
-#include <librdkafka/rdkafka.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "consumers/assignment.h"
-#include "consumers/complaint.h"
 #include "consumers/consumer.h"
-#include "consumers/parcels.h"
-#include "consumers/publisher.h"
 #include "worker/fault_point.h"
+#include "worker/held.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -29,48 +24,11 @@ enum
     NUDGE_MS = 100,
 };
 
-static const int64_t FULL_US = 500000;     /* longer than that full: partitions are paused and polling goes on */
-static const int64_t ROOM_US = 20000;      /* one wait for room */
-static const int64_t RETRY_US = 500000;    /* between two attempts to begin */
-static const int64_t ERROR_US = 10000000;  /* an error of librdkafka that did not come again within this is over */
-static const int64_t HEALTH_US = 30000000; /* the poll thread is stuck when it was not seen for longer */
-
-struct cell
-{
-    const struct settings *settings;
-    int number;
-    struct slot *slot;
-    struct parcels *parcels;
-    struct pool *pool;
-    struct publisher *publisher;
-    struct assignment *assignment;
-    char lock_owner[300];
-    pthread_t thread;
-    bool started;
-
-    /* Writer: main. Reader: poll thread. */
-    atomic_bool quiet, stopping;
-    atomic_int_fast64_t stop_deadline_us;
-    /* Writer: poll thread. Readers: main and HTTP. */
-    atomic_bool stopped;
-    atomic_int_fast64_t seen_us;
-
-    pthread_mutex_t mutex;   /* guards what follows */
-    pthread_cond_t cond;     /* room, or a takeover ended, or stop */
-    bool waiting;            /* the poll thread, on cond */
-    rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
-
-    struct complaint complaint;
-
-    /* Poll thread. */
-    rd_kafka_t *consumer;
-    int slot_number;         /* that the consumer was made for */
-    bool replace;            /* the consumer must be made anew */
-    struct pressure counted; /* as the metrics have it */
-    int64_t full_since_us;   /* 0: there is room */
-    int64_t read_bytes;      /* since the last nudge */
-    int64_t error_us;        /* when librdkafka last complained */
-};
+static const int64_t FULL_US = 500000;    /* longer than that full: partitions are paused and polling goes on */
+static const int64_t ROOM_US = 20000;     /* one wait for room */
+static const int64_t RETRY_US = 500000;   /* between two attempts to begin */
+static const int64_t FENCED_US = 2000000; /* for the publisher to notice that it publishes for nobody any more */
+static const int64_t ERROR_US = 10000000; /* an error of librdkafka that did not come again within this is over */
 
 /* --- talking to other threads ----------------------------------------------------------------------------------- */
 
@@ -96,11 +54,6 @@ static void wait_for_wake(struct cell *cell, int64_t wait_us)
     pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
     cell->waiting = false;
     pthread_mutex_unlock(&cell->mutex);
-}
-
-static bool is_stopping(const struct cell *cell)
-{
-    return atomic_load_explicit(&cell->stopping, memory_order_acquire);
 }
 
 static void show_life(struct cell *cell, int64_t now_us)
@@ -153,20 +106,20 @@ static bool open_consumer(struct cell *cell)
         return false;
     }
     use_consumer(cell, consumer);
-    cell->replace = false;
+    cell->replace = cell->fenced = false;
     complaint_end(&cell->complaint);
     return true;
 }
 
-static void close_consumer(struct cell *cell, bool publisher_is_done)
+static void close_consumer(struct cell *cell, bool publisher_is_done, int64_t deadline_us)
 {
     rd_kafka_t *consumer = cell->consumer;
 
-    consumer_leave(consumer);
+    consumer_leave(consumer, deadline_us);
     use_consumer(cell, NULL);
     FAULT_POINT(IN_CLOSE);
     /* A publisher that is stuck in a call of this handle must find it there when it comes back. */
-    if (!publisher_is_done || !consumer_close(consumer))
+    if (!publisher_is_done || !consumer_close(consumer, deadline_us))
         log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
 }
 
@@ -180,6 +133,7 @@ struct round
     struct tenure *tenure; /* of the run, with a reference: a rebalance may come in the middle of a round */
     int64_t count, bytes;  /* of the run */
     int received;
+    int64_t taken; /* bytes of the whole round */
     int64_t now_us;
 };
 
@@ -229,6 +183,9 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
         begin_run(round, tenure);
     round->count++;
     round->bytes += (int64_t)parcel_size(delivery);
+    if ((int64_t)parcel_size(delivery) > cell->largest_bytes)
+        cell->largest_bytes = (int64_t)parcel_size(delivery);
+    round->taken += (int64_t)parcel_size(delivery);
     round->received++;
     delivery->ownership = &tenure->ownership;
     delivery->sequence = tenure->next_sequence++;
@@ -258,7 +215,7 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
     case RD_KAFKA_RESP_ERR__FATAL:
         rd_kafka_fatal_error(cell->consumer, text, sizeof(text));
         log_error("cell %d: consumer: %s; it is made anew", cell->number, text);
-        cell->replace = true;
+        cell->replace = cell->fenced = true;
         return;
     default:
         complaint_make(&cell->complaint, "consumer", rd_kafka_message_errstr(message));
@@ -270,7 +227,8 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
 static void submit(struct cell *cell, struct round *round)
 {
     end_run(round);
-    FAULT_POINT(AFTER_POLL);
+    if (FAULT_POINT_FAILS(AFTER_POLL))
+        rd_kafka_test_fatal_error(cell->consumer, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "a fault point");
     if (round->first)
         pool_submit(cell->pool, round->first);
     if (round->received > 0)
@@ -294,7 +252,7 @@ static rd_kafka_message_t *wait_message(struct cell *cell)
     bool may_pause = cell->read_bytes >= NUDGE_BYTES;
     rd_kafka_message_t *message = rd_kafka_consumer_poll(cell->consumer, may_pause ? NUDGE_POLL_MS : POLL_MS);
 
-    if (message || !may_pause || is_stopping(cell))
+    if (message || !may_pause || cell_is_stopping(cell))
         return message;
     cell->read_bytes = 0;
     assignment_nudge(cell->assignment, cell->consumer, NUDGE_MS);
@@ -305,21 +263,20 @@ static rd_kafka_message_t *wait_message(struct cell *cell)
 static void read_round(struct cell *cell, int64_t limit)
 {
     struct round round = { .now_us = monotonic_us() };
-    int64_t bytes_left = cell->settings->consumers.in_flight_bytes;
+    int64_t bytes_max = cell->settings->consumers.in_flight_bytes - cell->counted.bytes;
     rd_kafka_message_t *message = wait_message(cell);
 
     if (message)
         round.now_us = monotonic_us();
     for (; message; message = rd_kafka_consumer_poll(cell->consumer, 0))
     {
-        bytes_left -= (int64_t)(message->len + message->key_len);
         cell->read_bytes += (int64_t)(message->len + message->key_len);
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             take_message(cell, &round, message);
         else
             take_error(cell, &round, message);
         rd_kafka_message_destroy(message);
-        if (round.received >= limit || bytes_left <= 0 || cell->replace || is_stopping(cell))
+        if (round.received >= limit || round.taken >= bytes_max || cell->replace || cell_is_stopping(cell))
             break;
     }
     submit(cell, &round);
@@ -357,11 +314,25 @@ static bool make_room(struct cell *cell, struct pressure pressure, int64_t now_u
     return false;
 }
 
+/* Received is no more than may be; but the events made of it may be many times that, and wait for as long as Kafka does
+ * not take them. What is in flight of the largest partition is given up, and read again. */
+static void shed(struct cell *cell)
+{
+    struct tenure *tenure = assignment_largest(cell->assignment);
+
+    if (tenure == NULL)
+        return;
+    uint64_t epoch = tenure->ownership.epoch;
+    assignment_end_tenure(cell->assignment, cell->consumer, tenure, false,
+                          "its events and commands need more memory than allowed");
+    pool_revoke(cell->pool, epoch);
+}
+
 /* --- the life of the poll thread -------------------------------------------------------------------------------- */
 
 static void serve(struct cell *cell)
 {
-    while (!is_stopping(cell) && !cell->replace)
+    while (!cell_is_stopping(cell) && !cell->replace)
     {
         int64_t now_us = monotonic_us();
         struct pressure pressure = assignment_pressure(cell->assignment);
@@ -370,6 +341,11 @@ static void serve(struct cell *cell)
         if (now_us - cell->error_us > ERROR_US)
             complaint_end(&cell->complaint);
         count_pressure(cell, pressure);
+        if (pressure.bytes <= cell->settings->consumers.in_flight_bytes)
+            cell->largest_bytes = 0;
+        /* To read a single message again would not make it smaller. */
+        if (pressure.bytes - cell->largest_bytes > CELL_BYTES_TIMES * cell->settings->consumers.in_flight_bytes)
+            shed(cell);
         assignment_step(cell->assignment, cell->consumer, now_us);
         assignment_balance(cell->assignment, cell->consumer, now_us);
         if (make_room(cell, pressure, now_us))
@@ -393,27 +369,36 @@ static void drain(struct cell *cell, int64_t deadline_us)
     {
         show_life(cell, monotonic_us());
         wait_for_wake(cell, ROOM_US);
-        deadline_us = is_stopping(cell) ? atomic_load(&cell->stop_deadline_us) : deadline_us;
+        deadline_us = cell_is_stopping(cell) ? atomic_load(&cell->stop_deadline_us) : deadline_us;
     }
 }
 
 static void leave(struct cell *cell)
 {
-    int64_t deadline_us = monotonic_us() + cell->settings->consumers.drain_timeout_us;
+    int64_t deadline_us = monotonic_us() + cell->settings->consumers.drain_timeout_us, left;
+    struct held held;
 
-    if (is_stopping(cell))
+    if (cell_is_stopping(cell))
         deadline_us = atomic_load(&cell->stop_deadline_us);
-    drain(cell, deadline_us);
-    bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us);
+    if (cell->fenced && monotonic_us() + FENCED_US < deadline_us)
+        deadline_us = monotonic_us() + FENCED_US;
+    if (!cell->fenced)
+        drain(cell, deadline_us);
+    held_clear(&held);
+    pool_held(cell->pool, &held);
+    bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us, cell->fenced, &left);
+    if (left > 0)
+        cell_tell_held(cell->number, &held);
+    atomic_store_explicit(&cell->left, left, memory_order_relaxed);
     count_pressure(cell, (struct pressure){ 0, 0 });
-    close_consumer(cell, done);
+    close_consumer(cell, done, deadline_us);
 }
 
 static void *cell_main(void *owner)
 {
     struct cell *cell = owner;
 
-    while (!is_stopping(cell))
+    while (!cell_is_stopping(cell))
     {
         show_life(cell, monotonic_us());
         if (!open_consumer(cell))
@@ -543,52 +528,4 @@ void cell_free(struct cell *cell)
     pthread_cond_destroy(&cell->cond);
     pthread_mutex_destroy(&cell->mutex);
     free(cell);
-}
-
-bool cell_health(const struct cell *cell)
-{
-    int64_t allowed_us = cell->settings->consumers.drain_timeout_us + HEALTH_US;
-    return monotonic_us() - atomic_load_explicit(&cell->seen_us, memory_order_relaxed) < allowed_us;
-}
-
-bool cell_ready(struct cell *cell, char *why, size_t why_size)
-{
-    if (complaint_copy(&cell->complaint, why, why_size) || publisher_problem(cell->publisher, why, why_size))
-        return false;
-    if (!assignment_is_ready(cell->assignment, why, why_size))
-        return false;
-    if (atomic_load_explicit(&cell->quiet, memory_order_relaxed) || is_stopping(cell))
-    {
-        snprintf(why, why_size, "it takes no more commands");
-        return false;
-    }
-    return pool_is_ready(cell->pool, why, why_size);
-}
-
-void cell_held(struct cell *cell, struct held *into)
-{
-    pool_held(cell->pool, into);
-}
-
-void cell_status(struct cell *cell, struct buffer *json)
-{
-    char why[320] = "";
-    struct held held;
-    bool ready = cell_ready(cell, why, sizeof(why));
-
-    buffer_add_text(json, "{\"cell\":");
-    buffer_add_int64(json, cell->number);
-    buffer_add_text(json, ready ? ",\"ready\":true" : ",\"ready\":false");
-    if (!ready)
-    {
-        buffer_add_text(json, ",\"waits_for\":");
-        buffer_add_json_string(json, span_of(why));
-    }
-    buffer_add_text(json, ",\"partitions\":");
-    assignment_print(cell->assignment, json);
-    held_clear(&held);
-    pool_held(cell->pool, &held);
-    buffer_add_text(json, ",\"held\":");
-    held_print(&held, monotonic_us(), json);
-    buffer_add_byte(json, '}');
 }

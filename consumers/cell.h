@@ -13,6 +13,13 @@
 
 #include "workflows/buffer.h"
 
+enum
+{
+    /* times consumers.in_flight_bytes: what is received stops at once that, the events made of it at twice; past this
+     * what is in flight of the largest partition is given up, to be read again */
+    CELL_BYTES_TIMES = 2,
+};
+
 struct held;
 struct settings;
 struct slot;
@@ -28,6 +35,10 @@ void cell_quiet(struct cell *cell);
  * at once; cell_is_stopped tells, cell_free waits. */
 void cell_stop(struct cell *cell, int64_t deadline_us);
 bool cell_is_stopped(const struct cell *cell);
+
+/* How many messages were received and not published: of a cell that is stopped, as it ended, and told by then; else as
+ * it stands, and the log is told now. */
+int64_t cell_left(struct cell *cell);
 
 /* Ends the threads; the cell must have been stopped. */
 void cell_free(struct cell *cell);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/steady_wait.h"
 #include "worker/log.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
@@ -31,12 +32,15 @@ static const struct client_default
     /* The default of 10 s between two attempts made a broker that was gone for 5 s come back after 24 s. */
     { FOR_ALL, "reconnect.backoff.ms", "100" },
     { FOR_ALL, "reconnect.backoff.max.ms", "1000" },
+    /* The default of 30 s leaves a connection to the kernel's retransmissions, which are half a minute apart by then.
+     */
+    { FOR_ALL, "socket.connection.setup.timeout.ms", "5000" },
     { FOR_ALL, "socket.keepalive.enable", "true" },
     { FOR_ALL, "log.connection.close", "false" }, /* brokers close idle connections all day */
     { FOR_ALL, "topic.metadata.refresh.interval.ms", "60000" },
     /* What is fetched ahead. 2.0.2 looks again only a second after the queue was full, which would cost a third of the
      * rate at this size; the cell asks for more before that (assignment_nudge). */
-    { FOR_FETCHERS, "queued.min.messages", "100000" },
+    { FOR_FETCHERS, "queued.min.messages", "20000" }, /* each costs librdkafka half a KiB besides its bytes */
     { FOR_FETCHERS, "queued.max.messages.kbytes", "4096" },
     { FOR_FETCHERS, "fetch.message.max.bytes", "1048576" },
     { FOR_FETCHERS, "fetch.max.bytes", "4194304" },
@@ -45,8 +49,11 @@ static const struct client_default
     { FOR_FETCHERS, "fetch.wait.max.ms", "500" }, /* only how long an empty fetch is parked at the broker */
     { FOR_FETCHERS, "fetch.error.backoff.ms", "100" },
     { FOR_CONSUMER, "partition.assignment.strategy", "range" }, /* eager: notes of PROTOCOL K2; one key, one process */
-    { FOR_PRODUCERS, "linger.ms", "0" },                        /* the publisher gathers by itself */
-    { FOR_PRODUCERS, "partitioner", "murmur2_random" },         /* as the Java client: one aggregate, one partition */
+    /* A publication is 8 MiB and one event; by default a gigabyte would fit. */
+    { FOR_PRODUCERS, "queue.buffering.max.kbytes", "16384" },
+    { FOR_PRODUCERS | FOR_ADMIN, "receive.message.max.bytes", "16777216" },
+    { FOR_PRODUCERS, "linger.ms", "0" },                /* the publisher gathers by itself */
+    { FOR_PRODUCERS, "partitioner", "murmur2_random" }, /* as the Java client: one aggregate, one partition */
     /* Mostly the wait for the markers of the transaction before (see producer_send_offsets), which take a few ms. */
     { FOR_PRODUCERS, "retry.backoff.ms", "2" },
     { 0, NULL, NULL },
@@ -152,6 +159,7 @@ rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind 
     unsigned bit = 1u << kind;
     const struct settings_pairs *pairs = (bit & FOR_FETCHERS) ? &settings->kafka.consumer : &settings->kafka.producer;
 
+    steady_wait_use(settings->protections.steady_waits);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
     if (clients_set(conf, "bootstrap.servers", settings->kafka.bootstrap, reterr) &&
@@ -168,6 +176,10 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
 {
     char problem[512];
     bool fetches = kind == CLIENT_CONSUMER || kind == CLIENT_READER;
+    static struct log_rate rate;
+
+    if (!steady_wait_is_found() && log_allowed(&rate, INT64_C(3600000000)))
+        log_warning("kafka: this librdkafka waits on the wall clock: should that be set back, it sleeps for as long");
     rd_kafka_t *client = rd_kafka_new(fetches ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
 
     if (client == NULL)

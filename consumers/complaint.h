@@ -1,4 +1,5 @@
-/* Complaint: what a thread waits for, in words: kept for /readyz, logged when it begins and every 30 s while it lasts.
+/* Complaint: what a thread waits for, in words: kept for /readyz, logged when it begins or becomes
+ * another, and every 30 s while it lasts.
  *
  * Threads    complaint_make, complaint_end: the thread that waits. complaint_copy: any.
  */
@@ -6,8 +7,14 @@
 #define CONSUMERS_COMPLAINT_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 #include "worker/log.h"
+
+enum
+{
+    COMPLAINT_TEXTS = 4,
+};
 
 struct complaint
 {
@@ -15,6 +22,9 @@ struct complaint
     pthread_mutex_t mutex;
     char text[480]; /* written under the mutex by one thread, which may read it without; "": all is well */
     struct log_rate rate;
+    uint64_t logged[COMPLAINT_TEXTS]; /* digests of the last texts that were: two that take turns are no news */
+    int next;
+    int64_t changed_us; /* when the last of them came; 0: never */
 };
 
 void complaint_init(struct complaint *complaint, int cell);

@@ -8,6 +8,7 @@
 
 static const int64_t CLOSE_US = 5000000; /* of leaving the group */
 static const int64_t DESTROY_US = 5000000;
+static const int64_t LAST_US = 500000; /* of each, past the deadline: a broker that answers at all does so in it */
 
 enum
 {
@@ -104,13 +105,19 @@ rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, c
     return NULL;
 }
 
-void consumer_leave(rd_kafka_t *consumer)
+static int64_t time_for(int64_t longest_us, int64_t deadline_us)
+{
+    int64_t left_us = deadline_us - monotonic_us();
+    return left_us < LAST_US ? LAST_US : left_us < longest_us ? left_us : longest_us;
+}
+
+void consumer_leave(rd_kafka_t *consumer, int64_t deadline_us)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_get_consumer(consumer);
-    int64_t deadline_us = monotonic_us() + CLOSE_US;
+    int64_t until_us = monotonic_us() + time_for(CLOSE_US, deadline_us);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer, queue);
 
-    while (error == NULL && !rd_kafka_consumer_closed(consumer) && monotonic_us() < deadline_us)
+    while (error == NULL && !rd_kafka_consumer_closed(consumer) && monotonic_us() < until_us)
     {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, CLOSE_POLL_MS);
         if (message)
@@ -121,7 +128,7 @@ void consumer_leave(rd_kafka_t *consumer)
     rd_kafka_queue_destroy(queue);
 }
 
-bool consumer_close(rd_kafka_t *consumer)
+bool consumer_close(rd_kafka_t *consumer, int64_t deadline_us)
 {
-    return clients_destroy(consumer, DESTROY_US);
+    return clients_destroy(consumer, time_for(DESTROY_US, deadline_us));
 }

@@ -20,11 +20,12 @@ typedef void consumer_rebalance_fn(rd_kafka_t *consumer, rd_kafka_resp_err_t wha
 rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, consumer_rebalance_fn *on_rebalance,
                           void *owner, struct buffer *reterr);
 
-/* Leaves the group in bounded time (2.0.2 may hang in a close after a broker was away): callbacks are served meanwhile.
- * A static member leaves nothing: its partitions wait for it until the session timeout. */
-void consumer_leave(rd_kafka_t *consumer);
+/* Leaves the group (2.0.2 may hang in a close after a broker was away): callbacks are served meanwhile. A static member
+ * leaves nothing: its partitions wait for it until the session timeout. Bounded by 5 s and, but for a last moment, by
+ * the deadline. */
+void consumer_leave(rd_kafka_t *consumer, int64_t deadline_us);
 
-/* Ends the handle; false: it did not end in time and is left behind. */
-bool consumer_close(rd_kafka_t *consumer);
+/* Ends the handle, bounded in the same way; false: it did not end in time and is left behind. */
+bool consumer_close(rd_kafka_t *consumer, int64_t deadline_us);
 
 #endif

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "worker/memory.h"
 #include "worker/monotonic.h"
 
 struct handover
@@ -81,7 +82,7 @@ void handover_ask(struct handover *handover, struct tenure *const *tenures, int 
     size_t needed = (size_t)(handover->asked_count + count + 1) * sizeof(struct tenure *);
     struct tenure **asked = realloc(handover->asked, needed);
     if (asked == NULL)
-        abort();
+        memory_out("the request for a takeover");
     handover->asked = asked;
     for (int i = 0; i < count; i++)
         handover->asked[handover->asked_count++] = tenure_hold(tenures[i], 1);

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "worker/log.h"
+#include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/ownership_lock.h"
 #include "worker/settings.h"
@@ -28,6 +29,7 @@ struct ownership_books
     struct session *session;
     ownership_find_published_fn *find_published;
     void *owner;
+    bool went_back; /* the offsets of the partition that is being taken stand below what is known to be published */
     char problem[320];
 
     /* The statement that raises `published` and is out: what the tenures will be known to have when it is answered. */
@@ -252,7 +254,7 @@ static enum page_answer search_page(struct ownership_books *books, const struct 
             .recorded_at_us = read_number(result, i, 2),
         };
     *ret_lowest = events[0].offset;
-    bool searched = books->find_published(books->owner, tenure, events, count, ret_highest, reterr);
+    bool searched = books->find_published(books->owner, tenure, events, count, books->went_back, ret_highest, reterr);
     free(events);
     if (!searched)
         return PAGE_FAILED;
@@ -378,6 +380,17 @@ static bool commit(struct ownership_books *books, const struct session_stop *sto
     return true;
 }
 
+/* Nothing is applied twice by it. Offsets that expired and a topic made anew look like offsets moved on purpose. */
+static void tell_rewind(const struct tenure *tenure, int64_t below, int64_t committed)
+{
+    struct number_text to;
+
+    metrics_add(METRIC_REWINDS, 1);
+    log_warning("ownership: %s/%d: offsets went back from %lld to %s: what lies between is read again", tenure->topic,
+                tenure->ownership.partition, (long long)below,
+                committed < 0 ? "the beginning" : print_number(&to, committed));
+}
+
 /* Looked up for one value of `published`; under the lock it must still be that one. */
 struct rewind_known
 {
@@ -410,6 +423,7 @@ static enum ownership_result take_once(struct ownership_books *books, struct ten
      */
     if (!(rewind->known && rewind->published == published))
     {
+        books->went_back = published > (committed > 0 ? committed : 0);
         if (!run_plain(books, "ROLLBACK", stop) || !find_below(books, tenure, published, stop, &rewind->below))
             return OWNERSHIP_AGAIN;
         rewind->known = true;
@@ -420,7 +434,11 @@ static enum ownership_result take_once(struct ownership_books *books, struct ten
     bool went_back = rewind->below > (committed > 0 ? committed : 0);
     if (went_back && !write_rewind(books, tenure, rewind->below, committed, stop))
         return OWNERSHIP_AGAIN;
-    return commit(books, stop) ? OWNERSHIP_TAKEN : OWNERSHIP_AGAIN;
+    if (!commit(books, stop))
+        return OWNERSHIP_AGAIN;
+    if (went_back)
+        tell_rewind(tenure, rewind->below, committed);
+    return OWNERSHIP_TAKEN;
 }
 
 enum ownership_result ownership_take(struct ownership_books *books, struct tenure *tenure, int64_t committed,

@@ -33,7 +33,7 @@ struct recorded_event
     int64_t recorded_at_us; /* Unix */
 };
 typedef bool ownership_find_published_fn(void *owner, const struct tenure *tenure, const struct recorded_event *events,
-                                         int count, int64_t *ret_highest, struct buffer *reterr);
+                                         int count, bool went_back, int64_t *ret_highest, struct buffer *reterr);
 
 struct ownership_books *ownership_new(const struct settings *settings, ownership_find_published_fn *find_published,
                                       void *owner);

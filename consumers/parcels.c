@@ -281,6 +281,16 @@ size_t parcel_size(const struct delivery *delivery)
     return parcel_of(delivery)->size;
 }
 
+size_t parcel_bytes(const struct delivery *delivery)
+{
+    return parcel_size(delivery) + delivery->event_size;
+}
+
+size_t parcel_room(void)
+{
+    return sizeof(struct parcel);
+}
+
 enum decode_result parcel_decode(struct delivery *delivery, struct arena *arena, struct command *ret)
 {
     struct envelope_source source = source_of(delivery);

@@ -34,6 +34,10 @@ void parcels_give_back(struct parcels *parcels, struct delivery *chain);
 
 /* Bytes of key, value and headers. */
 size_t parcel_size(const struct delivery *delivery);
+/* The same with the event that answers it, while there is one: what it counts for in in_flight_bytes. */
+size_t parcel_bytes(const struct delivery *delivery);
+/* Bytes that a message takes besides, whatever its size. */
+size_t parcel_room(void);
 
 /* The header with which a parked command comes back (PROTOCOL L4): its token as text. */
 #define PARCEL_RETURN_HEADER "interlock.return"

@@ -7,16 +7,22 @@
 #include "consumers/clients.h"
 #include "consumers/dead_letter.h"
 #include "consumers/producer_guard.h"
+#include "consumers/remedy.h"
 #include "worker/fault_point.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 
 static const int64_t DESTROY_US = 3000000; /* longer than that a handle is left to end by itself */
 static const int64_t SLICE_MS = 1000;      /* of one blocking call; between two of them the deadline is looked at */
+/* Between two producers that both broke. Doubled each time: what is refused for long must not fill the topics with
+ * aborted events. The first is replaced at once, because a coordinator that moves breaks it too. */
+static const int64_t REST_US = 200000;
+static const int64_t REST_MAX_US = 5000000;
 
 enum
 {
     DEAD_LETTER_TOPICS_MAX = 16,
+    LOOK_MS = 200, /* at the topic, after a deadline that may have been the last of an ownership */
 };
 
 struct topic_handle
@@ -39,7 +45,11 @@ struct producer
     size_t message_max;
     int64_t outstanding; /* sent, not reported; changed by this thread only: reports are served by rd_kafka_poll */
     int64_t failed;      /* reported as not delivered, since begin */
-    char problem[320];
+    bool purged;         /* the first of them only because something else had failed */
+    bool broke;          /* this handle */
+    int breaks;          /* handles in a row, none of which published anything */
+    int64_t rested_us;   /* no new one before */
+    char problem[440];
 };
 
 struct producer *producer_new(const struct settings *settings)
@@ -71,14 +81,16 @@ const char *producer_problem(const struct producer *producer)
 static enum producer_result broken(struct producer *producer, const char *call, const char *why)
 {
     snprintf(producer->problem, sizeof(producer->problem), "%s: %s", call, why);
+    producer->broke = true;
     return PRODUCER_BROKEN;
 }
 
 static enum producer_result broken_by(struct producer *producer, const char *call, rd_kafka_error_t *error)
 {
-    char text[256];
+    char text[400];
 
-    snprintf(text, sizeof(text), "%s: %s", rd_kafka_error_name(error), rd_kafka_error_string(error));
+    snprintf(text, sizeof(text), "%s: %.250s%s", rd_kafka_error_name(error), rd_kafka_error_string(error),
+             remedy_of(rd_kafka_error_code(error)));
     rd_kafka_error_destroy(error);
     return broken(producer, call, text);
 }
@@ -99,9 +111,12 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     producer->outstanding--;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
-    if (producer->failed++ == 0)
-        snprintf(producer->problem, sizeof(producer->problem), "%s: %s", rd_kafka_topic_name(message->rkt),
-                 rd_kafka_err2str(message->err));
+    if (producer->failed++ > 0)
+        return;
+    producer->purged =
+        message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+    snprintf(producer->problem, sizeof(producer->problem), "%s: %s%s", rd_kafka_topic_name(message->rkt),
+             rd_kafka_err2str(message->err), remedy_of(message->err));
 }
 
 static rd_kafka_conf_t *make_conf(struct producer *producer, const char *transactional_id, struct buffer *fault)
@@ -146,6 +161,18 @@ static bool make_client(struct producer *producer, const char *transactional_id)
     return producer->client && producer->audit;
 }
 
+/* A handle has ended: how long until the next. */
+static void note_end(struct producer *producer)
+{
+    int64_t rest_us = REST_MAX_US;
+
+    if (producer->broke && producer->breaks++ < 6)
+        rest_us = producer->breaks == 1 ? 0 : REST_US << (producer->breaks - 2);
+    if (producer->broke)
+        producer->rested_us = monotonic_us() + (rest_us < REST_MAX_US ? rest_us : REST_MAX_US);
+    producer->broke = false;
+}
+
 void producer_close(struct producer *producer)
 {
     if (producer->audit)
@@ -162,6 +189,7 @@ void producer_close(struct producer *producer)
     producer->open = producer->initialised = false;
     producer->outstanding = 0;
     producer->failed = 0;
+    note_end(producer);
 }
 
 /* The topic's partitions must be known before the first event: 2.0.2 may take a second to ask for them otherwise. */
@@ -177,8 +205,8 @@ static enum producer_result warm_up(struct producer *producer, int64_t wait_us)
         rd_kafka_metadata_destroy(metadata);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         return PRODUCER_DONE;
-    snprintf(producer->problem, sizeof(producer->problem), "topic %s: %s", producer->settings->kafka.audit_topic,
-             rd_kafka_err2str(error));
+    snprintf(producer->problem, sizeof(producer->problem), "topic %s: %s%s", producer->settings->kafka.audit_topic,
+             rd_kafka_err2str(error), remedy_of(error));
     return PRODUCER_AGAIN;
 }
 
@@ -186,6 +214,8 @@ enum producer_result producer_open(struct producer *producer, const char *transa
 {
     if (producer->open)
         return PRODUCER_DONE;
+    if (producer->client == NULL && monotonic_us() < producer->rested_us)
+        return PRODUCER_AGAIN; /* the problem is still that of the last one */
     if (producer->client == NULL && !make_client(producer, transactional_id))
         return PRODUCER_BROKEN;
     rd_kafka_poll(producer->client, 0);
@@ -214,11 +244,23 @@ void producer_idle(struct producer *producer)
 
 /* --- one publication -------------------------------------------------------------------------------------------- */
 
+/* What a fault point makes of a call: a fatal state is librdkafka's own, and the call finds it; else true, refused. */
+static bool is_refused(struct producer *producer, const char *call, enum fault_error fault)
+{
+    if (fault == FAULT_FATAL)
+        rd_kafka_test_fatal_error(producer->client, RD_KAFKA_RESP_ERR_PRODUCER_FENCED, "a fault point");
+    if (fault == FAULT_ERROR)
+        broken(producer, call, "a fault point");
+    return fault == FAULT_ERROR;
+}
+
 enum producer_result producer_begin(struct producer *producer)
 {
     assert(producer->open);
     producer->failed = 0;
     producer->problem[0] = '\0';
+    if (is_refused(producer, "begin_transaction", FAULT_POINT_FAILS(BEFORE_BEGIN_TXN)))
+        return PRODUCER_BROKEN;
     if (!producer->transactional)
         return PRODUCER_DONE;
     rd_kafka_error_t *error = rd_kafka_begin_transaction(producer->client);
@@ -278,12 +320,46 @@ static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const str
 
 enum producer_result producer_send(struct producer *producer, const struct delivery *delivery)
 {
+    enum fault_error fault = FAULT_POINT_FAILS(MID_PRODUCE);
     rd_kafka_resp_err_t error =
         delivery->answer == ANSWER_EVENT ? send_event(producer, delivery) : send_dead_letter(producer, delivery);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         return broken(producer, "produce", rd_kafka_err2str(error));
     producer->outstanding++;
+    if (fault == FAULT_ERROR)
+        rd_kafka_purge(producer->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT); /* as if it timed out */
+    else if (fault != FAULT_NO_ERROR)
+        is_refused(producer, "produce", fault);
     return PRODUCER_DONE;
+}
+
+/* Events that were thrown away because the transaction had failed say nothing of why; any call that is not allowed then
+ * does. Its own refusal is harmless. */
+static enum producer_result broken_by_failed(struct producer *producer)
+{
+    rd_kafka_error_t *error =
+        producer->transactional && producer->purged ? rd_kafka_begin_transaction(producer->client) : NULL;
+
+    producer->broke = true;
+    if (error && rd_kafka_error_code(error) != RD_KAFKA_RESP_ERR__STATE)
+        return broken_by(producer, producer->settings->kafka.audit_topic, error);
+    if (error)
+        rd_kafka_error_destroy(error);
+    return PRODUCER_BROKEN;
+}
+
+static enum producer_result broken_by_silence(struct producer *producer)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    char why[300] = "", text[400];
+
+    if (rd_kafka_metadata(producer->client, 0, producer->audit, &metadata, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        metadata->topic_cnt == 1)
+        remedy_look(&metadata->topics[0], why, sizeof(why));
+    if (metadata)
+        rd_kafka_metadata_destroy(metadata);
+    snprintf(text, sizeof(text), "no delivery report within the time allowed%s", why);
+    return broken(producer, "produce", text);
 }
 
 /* Until everything sent is reported, or the deadline. */
@@ -293,10 +369,10 @@ static enum producer_result await_reports(struct producer *producer, int64_t dea
     {
         int64_t left_ms = (deadline_us - monotonic_us()) / 1000;
         if (left_ms <= 0)
-            return broken(producer, "produce", "no delivery report within the time allowed");
+            return broken_by_silence(producer);
         rd_kafka_poll(producer->client, (int)(left_ms < SLICE_MS ? left_ms : SLICE_MS));
         if (producer->failed > 0)
-            return PRODUCER_BROKEN;
+            return broken_by_failed(producer);
     }
     return PRODUCER_DONE;
 }
@@ -314,10 +390,18 @@ static enum producer_result send_offsets(struct producer *producer, const rd_kaf
 {
     for (;;)
     {
+        enum fault_error fault = FAULT_POINT_FAILS(AFTER_BEGIN_TXN);
+        if (is_refused(producer, "send_offsets", fault))
+            return PRODUCER_BROKEN;
+        if (fault == FAULT_RETRIABLE && monotonic_us() < deadline_us)
+            continue;
         rd_kafka_error_t *error =
             rd_kafka_send_offsets_to_transaction(producer->client, offsets, group, slice_ms(deadline_us));
+        fault = FAULT_POINT_FAILS(AFTER_SEND_OFFSETS);
+        if (error == NULL && fault == FAULT_RETRIABLE && monotonic_us() < deadline_us)
+            continue;
         if (error == NULL)
-            return PRODUCER_DONE;
+            return is_refused(producer, "send_offsets", fault) ? PRODUCER_BROKEN : PRODUCER_DONE;
         if (!rd_kafka_error_is_retriable(error) || monotonic_us() >= deadline_us)
             return broken_by(producer, "send_offsets", error);
         rd_kafka_error_destroy(error);
@@ -329,9 +413,15 @@ static enum producer_result commit_transaction(struct producer *producer, int64_
 {
     for (;;)
     {
+        enum fault_error fault = FAULT_POINT_FAILS(BEFORE_COMMIT_TXN);
+        if (is_refused(producer, "commit_transaction", fault))
+            return PRODUCER_BROKEN;
+        if (fault == FAULT_RETRIABLE && monotonic_us() < deadline_us)
+            continue;
         rd_kafka_error_t *error = rd_kafka_commit_transaction(producer->client, slice_ms(deadline_us));
         if (error == NULL)
-            return PRODUCER_DONE;
+            return is_refused(producer, "commit_transaction", FAULT_POINT_FAILS(AFTER_COMMIT_TXN)) ? PRODUCER_BROKEN
+                                                                                                   : PRODUCER_DONE;
         if (!rd_kafka_error_is_retriable(error) || monotonic_us() >= deadline_us)
             return broken_by(producer, "commit_transaction", error);
         rd_kafka_error_destroy(error);
@@ -348,6 +438,9 @@ enum producer_result producer_commit(struct producer *producer, int64_t deadline
 {
     enum producer_result result = await_reports(producer, deadline_us);
 
-    FAULT_POINT(BEFORE_COMMIT_TXN);
-    return result == PRODUCER_DONE && producer->transactional ? commit_transaction(producer, deadline_us) : result;
+    if (result == PRODUCER_DONE && producer->transactional)
+        result = commit_transaction(producer, deadline_us);
+    if (result == PRODUCER_DONE)
+        producer->breaks = 0;
+    return result;
 }

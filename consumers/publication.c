@@ -1,5 +1,4 @@
 #include "consumers/publication.h"
-#include "worker/fault_point.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -27,7 +26,7 @@ static void append(struct part *part, struct delivery *delivery)
     part->count++;
     part->events += delivery->answer == ANSWER_EVENT;
     part->dead_letters += delivery->answer == ANSWER_DEAD_LETTER;
-    part->bytes += parcel_size(delivery);
+    part->bytes += parcel_bytes(delivery);
     part->next_offset = delivery->offset + 1;
 }
 
@@ -77,27 +76,18 @@ rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *p
 enum producer_result publication_send(const struct publication *publication, struct producer *producer,
                                       const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
 {
-    FAULT_POINT(BEFORE_BEGIN_TXN);
     enum producer_result result = producer_begin(producer);
     if (result != PRODUCER_DONE)
         return result;
-    FAULT_POINT(AFTER_BEGIN_TXN);
     rd_kafka_topic_partition_list_t *offsets = publication_offsets(publication);
     result = producer_send_offsets(producer, offsets, group, deadline_us);
     rd_kafka_topic_partition_list_destroy(offsets);
-    FAULT_POINT(AFTER_SEND_OFFSETS);
     for (int i = 0; i < publication->count && result == PRODUCER_DONE; i++)
         for (const struct delivery *delivery = publication->parts[i].first; delivery && result == PRODUCER_DONE;
              delivery = delivery->next)
             if (delivery->answer != ANSWER_NOTHING)
-            {
-                FAULT_POINT(MID_PRODUCE);
                 result = producer_send(producer, delivery);
-            }
-    if (result == PRODUCER_DONE)
-        result = producer_commit(producer, deadline_us);
-    FAULT_POINT(AFTER_COMMIT_TXN);
-    return result;
+    return result == PRODUCER_DONE ? producer_commit(producer, deadline_us) : result;
 }
 
 void publication_release(struct publication *publication, int index, struct parcels *parcels)

@@ -12,6 +12,7 @@
 #include "consumers/publication.h"
 #include "consumers/takeover.h"
 #include "worker/log.h"
+#include "worker/memory.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
@@ -88,8 +89,7 @@ static void give_back(struct publisher *publisher, struct delivery *delivery)
 {
     struct tenure *tenure = tenure_of(delivery);
 
-    atomic_fetch_sub_explicit(&tenure->in_flight, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&tenure->in_flight_bytes, (int64_t)parcel_size(delivery), memory_order_relaxed);
+    tenure_land_unpublished(tenure, (int64_t)parcel_bytes(delivery));
     delivery->next = NULL;
     parcels_give_back(publisher->options.parcels, delivery);
     tenure_drop(tenure, 1);
@@ -127,6 +127,8 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
     {
         next = delivery->next;
         struct tenure *tenure = tenure_of(delivery);
+        /* An event may be many times its command, and waits here for as long as Kafka does not take it. */
+        atomic_fetch_add_explicit(&tenure->in_flight_bytes, (int64_t)delivery->event_size, memory_order_relaxed);
         if (tenure->live && is_publishable(delivery->answer) &&
             watermark_mark(&tenure->watermark, delivery->sequence, delivery))
         {
@@ -195,7 +197,7 @@ static bool open_producer(struct publisher *publisher)
     if (result == PRODUCER_BROKEN)
         throw_producer_away(publisher);
     if (result != PRODUCER_DONE)
-        return complaint_make(&publisher->complaint, "Kafka producer", producer_problem(publisher->producer)), false;
+        return complaint_make(&publisher->complaint, "publisher", producer_problem(publisher->producer)), false;
     return true;
 }
 
@@ -205,14 +207,14 @@ static bool open_producer(struct publisher *publisher)
 static void drop_given_up(struct publisher *publisher)
 {
     struct publication *publication = &publisher->publication;
-    int64_t now_us = monotonic_us();
 
     for (int i = publication->count - 1; i >= 0; i--)
     {
         struct tenure *tenure = publication->parts[i].tenure;
-        if (tenure->live && !tenure_is_given_up(tenure, now_us))
+        if (tenure->live && !tenure_is_given_up(tenure, monotonic_us()))
             continue;
         end_tenure(publisher, tenure);
+        tenure_note_dropped(tenure, publication->parts[i].count);
         publication_release(publication, i, publisher->options.parcels);
     }
 }
@@ -309,12 +311,33 @@ static void attempt(struct publisher *publisher)
     publisher->unclear = publisher->settings->kafka.exactly_once;
 }
 
+/* Ended tenures leave the list. */
+static void sweep(struct publisher *publisher)
+{
+    int64_t now_us = monotonic_us();
+    int left = 0;
+
+    for (int i = 0; i < publisher->count; i++)
+    {
+        struct tenure *tenure = publisher->tenures[i];
+        if (tenure->live && !tenure_is_given_up(tenure, now_us))
+        {
+            publisher->tenures[left++] = tenure;
+            continue;
+        }
+        end_tenure(publisher, tenure);
+        tenure_drop(tenure, 1);
+    }
+    publisher->count = left;
+}
+
 /* Until every part is published or given up. */
 static void publish(struct publisher *publisher)
 {
     for (;;)
     {
         drop_given_up(publisher);
+        sweep(publisher); /* this may last: what ended meanwhile must not stay in memory */
         if (publisher->publication.count == 0)
             break;
         if (!open_producer(publisher) || (publisher->unclear && !settle_reached(publisher)))
@@ -338,7 +361,7 @@ static void keep_tenure(struct publisher *publisher, struct tenure *tenure)
         int capacity = publisher->capacity ? 2 * publisher->capacity : 64;
         publisher->tenures = realloc(publisher->tenures, (size_t)capacity * sizeof(struct tenure *));
         if (publisher->tenures == NULL)
-            abort(); /* a few pointers: a process that cannot have them cannot go on */
+            memory_out("the list of tenures");
         publisher->capacity = capacity;
     }
     publisher->tenures[publisher->count++] = tenure;
@@ -353,7 +376,7 @@ static void ask_more(struct publisher *publisher, struct tenure *const *asked, i
 
     publisher->taking = realloc(publisher->taking, needed);
     if (publisher->taking == NULL)
-        abort(); /* as above */
+        memory_out("the list of tenures");
     for (int i = 0; i < count; i++)
         publisher->taking[publisher->taking_count++] = asked[i];
     publisher->next_round_us = 0;
@@ -376,26 +399,6 @@ static void take_over(struct publisher *publisher)
         complaint_make(&publisher->complaint, "takeover", takeover_problem(publisher->takeover));
     if (left < count)
         publisher->options.wake(publisher->options.owner, true);
-}
-
-/* Ended tenures leave the list. */
-static void sweep(struct publisher *publisher)
-{
-    int64_t now_us = monotonic_us();
-    int left = 0;
-
-    for (int i = 0; i < publisher->count; i++)
-    {
-        struct tenure *tenure = publisher->tenures[i];
-        if (tenure->live && !tenure_is_given_up(tenure, now_us))
-        {
-            publisher->tenures[left++] = tenure;
-            continue;
-        }
-        end_tenure(publisher, tenure);
-        tenure_drop(tenure, 1);
-    }
-    publisher->count = left;
 }
 
 static bool gather(struct publisher *publisher)
@@ -569,8 +572,12 @@ struct publisher *publisher_new(const struct publisher_options *options, const c
     publisher->handover = handover_new();
     publisher->producer = producer_new(options->settings);
     publisher->takeover = takeover_new(options->settings);
-    if (publisher->handover && publisher->producer && publisher->takeover && start(publisher))
-        return publisher;
+    if (publisher->handover && publisher->producer && publisher->takeover)
+    {
+        if (start(publisher))
+            return publisher;
+        *reterr = "no thread for the publisher";
+    }
     free_parts(publisher);
     return NULL;
 }

@@ -27,20 +27,28 @@ enum
     TIME_TEXT_MAX = 40,
 };
 
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#define RETURNER_BYTES_TEXT TEXT(RETURNER_BYTES)
+
 /* What is due, was not published again lately, and waits for nothing that is not due itself. Published again after 2,
  * 4, 8, then every 10 seconds: a long backlog on the topic must not be made longer by what waits in it. 4812405: the
  * class of the lock, next to OWNERSHIP_LOCK_CLASS; one group has a schema (PROTOCOL O2), so the schema is the key. */
 static const char claim_sql[] =
     "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4812405, 'interlock'::regnamespace::oid::int) AS "
     "ours), "
-    "due AS MATERIALIZED (SELECT c.identity FROM interlock.parked_command c WHERE (SELECT ours FROM turn) "
+    "due AS MATERIALIZED (SELECT c.identity, c.place, coalesce(octet_length(c.value), 0) + "
+    "coalesce(octet_length(c.headers), 0) + coalesce(octet_length(c.kafka_key), 0) AS size FROM "
+    "interlock.parked_command c WHERE (SELECT ours FROM turn) "
     "AND c.due_at <= now() AND (c.returned_at IS NULL "
     "OR c.returned_at < now() - least(2 ^ least(c.returns, 4), 10) * interval '1 second') "
     "AND NOT EXISTS (SELECT 1 FROM interlock.parked_command e WHERE e.aggregate = c.aggregate AND e.place < c.place "
     "AND (c.waits OR (e.blocks AND e.partition_id = c.partition_id)) AND e.due_at > now()) "
     "ORDER BY c.place LIMIT 500 FOR UPDATE OF c SKIP LOCKED), "
+    "sized AS (SELECT identity, sum(size) OVER (ORDER BY place) - size AS before FROM due), "
     "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = p.returns + 1 "
-    "FROM due, interlock.partition_owner o WHERE p.identity = due.identity AND o.id = p.partition_id "
+    "FROM sized, interlock.partition_owner o WHERE p.identity = sized.identity AND o.id = p.partition_id "
+    "AND sized.before < " RETURNER_BYTES_TEXT " "
     "RETURNING p.place, o.topic, o.partition, p.token, p.kafka_key, p.headers, p.value) "
     "SELECT topic, partition, token, kafka_key, headers, value FROM claimed ORDER BY place";
 
@@ -178,7 +186,7 @@ static PGresult *ask(struct returner *returner, const char *sql)
         return rows;
     PQclear(rows);
     if (!atomic_load(&returner->stopping) && log_allowed(&returner->database_rate, LOG_EVERY_US))
-        log_warning("returner: PostgreSQL at %s: %s; parked commands wait", session_where(returner->session),
+        log_warning("returner: %s: %s; parked commands wait", session_where(returner->session),
                     session_problem(returner->session));
     return NULL;
 }
@@ -189,9 +197,9 @@ static void publish_due(struct returner *returner)
     if (!open_producer(returner) || rd_kafka_outq_len(returner->producer) > 0)
         return;
     PGresult *rows = ask(returner, claim_sql);
-    if (PQntuples(rows) > 0)
-        FAULT_POINT(AFTER_CLAIM);
-    for (int r = 0; r < PQntuples(rows); r++)
+    /* Published or not, what was claimed comes again until it is decided. */
+    bool lost = PQntuples(rows) > 0 && FAULT_POINT_FAILS(AFTER_CLAIM);
+    for (int r = 0; r < PQntuples(rows) && !lost; r++)
     {
         publish_row(returner, rows, r);
         FAULT_POINT(AFTER_RETURN);
@@ -278,6 +286,8 @@ struct returner *returner_start(const struct settings *settings, const char **re
     pthread_cond_init(&returner->wake, &attributes);
     pthread_condattr_destroy(&attributes);
     returner->session = session_new(settings, "interlock returner");
+    if (returner->session)
+        *reterr = "no thread";
     if (returner->session && pthread_create(&returner->thread, NULL, returner_main, returner) == 0)
     {
         pthread_setname_np(returner->thread, "returner");

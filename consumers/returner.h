@@ -14,6 +14,9 @@
 
 #include "workflows/buffer.h"
 
+/* Of one round: more is left to the next. A number, because it stands in a statement. */
+#define RETURNER_BYTES 8388608
+
 struct settings;
 struct returner;
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/log.h"
 #include "worker/monotonic.h"
 
 struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch)
@@ -59,4 +60,17 @@ int tenure_drop_revoked(struct tenure **tenures, int count)
         else
             tenures[left++] = tenures[i];
     return left;
+}
+
+int64_t tenure_tell_left(const struct tenure *tenure, int cell)
+{
+    int64_t count = atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) +
+                    atomic_load_explicit(&tenure->dropped, memory_order_relaxed);
+    int64_t committed = atomic_load_explicit(&tenure->committed, memory_order_relaxed);
+
+    if (count > 0)
+        log_warning("cell %d: left: %s/%d: %lld messages were received and not published; committed offset %lld", cell,
+                    tenure->topic, tenure->ownership.partition, (long long)count,
+                    (long long)(committed >= 0 ? committed : tenure->start_offset));
+    return count;
 }

@@ -40,6 +40,7 @@ struct tenure
     /* Back-pressure (PROTOCOL L3). In flight = received and not published. Added to by the poll thread, taken from by
      * the publisher, read by the poll thread. */
     atomic_int_fast64_t in_flight, in_flight_bytes;
+    atomic_int_fast64_t dropped;   /* received, and given back unpublished: read again. Writer: publisher */
     atomic_int_fast64_t moved_us;  /* when the watermark last moved; monotonic; writer: publisher */
     atomic_int_fast64_t committed; /* offset committed to Kafka, for people; OFFSET_NONE: none yet */
 
@@ -59,12 +60,29 @@ struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch);
 struct tenure *tenure_hold(struct tenure *tenure, int count); /* further references */
 void tenure_drop(struct tenure *tenure, int count);           /* gives references back */
 
+/* How many messages were received and not published; where there are any, the log is told. Any thread. */
+int64_t tenure_tell_left(const struct tenure *tenure, int cell);
+
 /* Drops one reference of each that was revoked and takes it out of the list; returns how many are left. */
 int tenure_drop_revoked(struct tenure **tenures, int count);
 
 static inline struct tenure *tenure_of(const struct delivery *delivery)
 {
     return delivery->ownership->slot;
+}
+
+/* So many deliveries that were not published are given back. */
+static inline void tenure_note_dropped(struct tenure *tenure, int64_t count)
+{
+    atomic_fetch_add_explicit(&tenure->dropped, count, memory_order_relaxed);
+}
+
+/* One delivery is in flight no more, and was not published. */
+static inline void tenure_land_unpublished(struct tenure *tenure, int64_t bytes)
+{
+    atomic_fetch_sub_explicit(&tenure->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&tenure->in_flight_bytes, bytes, memory_order_relaxed);
+    tenure_note_dropped(tenure, 1);
 }
 
 static inline bool tenure_is_given_up(const struct tenure *tenure, int64_t now_us)

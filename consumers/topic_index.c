@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/memory.h"
+
 void topic_index_clear(struct topic_index *index)
 {
     for (int i = 0; i < index->count; i++)
@@ -25,7 +27,7 @@ static struct topic_numbers *add_topic(struct topic_index *index, rd_kafka_topic
     struct topic_numbers *numbers = &index->topics[index->count];
     numbers->at = malloc(((size_t)count + 1) * sizeof(int));
     if (numbers->at == NULL)
-        return NULL;
+        memory_out("the index of a topic"); /* its message would pass for one of a former assignment, and be lost */
     numbers->handle = handle;
     numbers->count = count;
     for (int i = 0; i < count; i++)

@@ -264,6 +264,10 @@ static rd_kafka_NewTopic_t *new_topic(const struct topic_state *topic, int parti
         return fail(reterr, topic->name, problem), NULL;
     /* A broker whose default is to compact would lose commands. */
     rd_kafka_NewTopic_set_config(made, "cleanup.policy", "delete");
+    /* The broker's time: it refuses what a clock that is an hour ahead has stamped, and our events are not to wait
+     * until a worker's clock is right. Commands keep their publishers' time, from which latency is counted. */
+    if (strcmp(topic->role, "commands") != 0)
+        rd_kafka_NewTopic_set_config(made, "message.timestamp.type", "LogAppendTime");
     return made;
 }
 

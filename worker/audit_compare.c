@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "workflows/document.h"
-
 enum
 {
     SLOTS_MIN = 1024, /* power of two; doubled at three quarters */
@@ -13,24 +11,27 @@ struct seen
 {
     struct id event_id; /* both halves 0: a free slot */
     uint64_t bytes;     /* a hash of the event */
+    int64_t offset;     /* where it lies; where it lies first, if twice */
+    int32_t partition;
     uint32_t count;
     bool answered;
 };
 
-struct last_version
+/* Of the commands of one aggregate that came through one partition, the event of the last one judged. */
+struct last_event
 {
-    uint64_t aggregate; /* a hash of its key; 0: a free slot */
-    int64_t version;
+    uint64_t stream; /* a hash of the two; 0: a free slot */
+    int64_t offset, fence;
+    int32_t partition;
 };
 
 struct audit_compare
 {
     struct seen *seen;
     size_t seen_slots, seen_count;
-    struct last_version *versions;
-    size_t version_slots, version_count;
-    int64_t oldest_us; /* of the events */
-    struct arena arena;
+    struct last_event *last;
+    size_t last_slots, last_count;
+    int64_t since_us; /* what was published before may be gone */
     struct audit_compare_counts counts;
 };
 
@@ -41,11 +42,9 @@ struct audit_compare *audit_compare_new(void)
     if (compare == NULL)
         return NULL;
     compare->seen = calloc(SLOTS_MIN, sizeof(*compare->seen));
-    compare->versions = calloc(SLOTS_MIN, sizeof(*compare->versions));
-    compare->seen_slots = compare->version_slots = SLOTS_MIN;
-    compare->oldest_us = INT64_MAX;
-    arena_init(&compare->arena);
-    if (compare->seen && compare->versions)
+    compare->last = calloc(SLOTS_MIN, sizeof(*compare->last));
+    compare->seen_slots = compare->last_slots = SLOTS_MIN;
+    if (compare->seen && compare->last)
         return compare;
     audit_compare_free(compare);
     return NULL;
@@ -56,8 +55,7 @@ void audit_compare_free(struct audit_compare *compare)
     if (compare == NULL)
         return;
     free(compare->seen);
-    free(compare->versions);
-    arena_done(&compare->arena);
+    free(compare->last);
     free(compare);
 }
 
@@ -96,110 +94,109 @@ static bool grow_seen(struct audit_compare *compare)
     return true;
 }
 
-static struct last_version *find_version(struct last_version *slots, size_t count, uint64_t aggregate)
+static struct last_event *find_last(struct last_event *slots, size_t count, uint64_t stream)
 {
-    size_t at = (size_t)aggregate & (count - 1);
+    size_t at = (size_t)stream & (count - 1);
 
-    while (slots[at].aggregate && slots[at].aggregate != aggregate)
+    while (slots[at].stream && slots[at].stream != stream)
         at = (at + 1) & (count - 1);
     return &slots[at];
 }
 
-static bool grow_versions(struct audit_compare *compare)
+static bool grow_last(struct audit_compare *compare)
 {
-    size_t slots = compare->version_slots * 2;
-    struct last_version *grown = calloc(slots, sizeof(*grown));
+    size_t slots = compare->last_slots * 2;
+    struct last_event *grown = calloc(slots, sizeof(*grown));
 
     if (grown == NULL)
         return false;
-    for (size_t i = 0; i < compare->version_slots; i++)
-        if (compare->versions[i].aggregate)
-            *find_version(grown, slots, compare->versions[i].aggregate) = compare->versions[i];
-    free(compare->versions);
-    compare->versions = grown;
-    compare->version_slots = slots;
+    for (size_t i = 0; i < compare->last_slots; i++)
+        if (compare->last[i].stream)
+            *find_last(grown, slots, compare->last[i].stream) = compare->last[i];
+    free(compare->last);
+    compare->last = grown;
+    compare->last_slots = slots;
     return true;
 }
 
-/* Whether an applied event stands behind a later version of its aggregate. The topic's partition is the aggregate's, so
- * what comes later was published later. */
-static bool is_reordered(struct audit_compare *compare, struct span event)
+static uint64_t stream_of(const struct audit_record *record)
 {
-    struct document document;
-    struct document_failure failure;
+    uint64_t stream = hash_of(record->aggregate) ^ ((uint64_t)record->partition_id.value << 32);
 
-    arena_reset(&compare->arena, 1024 * 1024);
-    if (!document_parse(&compare->arena, event, &document, &failure))
-        return false;
-    const struct node *subject = document_member(&document, &document.nodes[0], "subject");
-    const struct node *data = document_member(&document, &document.nodes[0], "data");
-    const struct node *version = data ? document_member(&document, data, "version") : NULL;
-    const struct node *to = version && version->kind == NODE_OBJECT ? document_member(&document, version, "to") : NULL;
-    if (subject == NULL || subject->kind != NODE_STRING || to == NULL || to->kind != NODE_INTEGER)
-        return false;
-    struct last_version *last = find_version(compare->versions, compare->version_slots, hash_of(subject->text));
-    if (last->aggregate == 0)
-    {
-        last->aggregate = hash_of(subject->text);
-        compare->version_count++;
-    }
-    bool behind = to->integer < last->version;
-    if (!behind)
-        last->version = to->integer;
-    return behind;
+    return stream ? stream : 1;
 }
 
-bool audit_compare_event(struct audit_compare *compare, struct id event_id, struct span event, int64_t timestamp_us,
-                         const char **ret_fault)
+/* Events of one partition are published in the order of its commands, whoever published them. Between partitions
+ * nothing is promised, and a topic made anew begins with offset 0 again, under a higher fence. */
+static bool is_reordered(struct audit_compare *compare, const struct audit_record *record, const struct seen *seen)
 {
-    *ret_fault = NULL;
-    if ((compare->seen_count * 4 >= compare->seen_slots * 3 && !grow_seen(compare)) ||
-        (compare->version_count * 4 >= compare->version_slots * 3 && !grow_versions(compare)))
+    struct last_event *last = find_last(compare->last, compare->last_slots, stream_of(record));
+    struct last_event before = *last;
+
+    compare->last_count += before.stream == 0;
+    *last = (struct last_event){ stream_of(record), seen->offset, record->fence.value, seen->partition };
+    return before.stream && before.partition == seen->partition && before.offset > seen->offset &&
+           before.fence <= record->fence.value;
+}
+
+void audit_compare_since(struct audit_compare *compare, int64_t since_us)
+{
+    compare->since_us = since_us;
+}
+
+bool audit_compare_event(struct audit_compare *compare, struct id event_id, struct span event, int32_t partition,
+                         int64_t offset, bool *ret_double)
+{
+    if (compare->seen_count * 4 >= compare->seen_slots * 3 && !grow_seen(compare))
         return false;
     compare->counts.events++;
-    if (timestamp_us >= 0 && timestamp_us < compare->oldest_us)
-        compare->oldest_us = timestamp_us;
     struct seen *seen = find_seen(compare->seen, compare->seen_slots, event_id);
-    if (seen->count++ > 0)
+    *ret_double = seen->count++ > 0;
+    if (*ret_double)
     {
         compare->counts.doubles++;
-        *ret_fault = "double";
         return true;
     }
     seen->event_id = event_id;
     seen->bytes = hash_of(event);
+    seen->partition = partition;
+    seen->offset = offset;
     compare->seen_count++;
-    if (is_reordered(compare, event))
-    {
-        compare->counts.reordered++;
-        *ret_fault = "reordered";
-    }
     return true;
 }
 
-enum audit_fit audit_compare_row(struct audit_compare *compare, const struct audit_record *record, int64_t published,
-                                 struct buffer *event)
+static enum audit_fit judge_missing(struct audit_compare *compare, const struct audit_record *record, int64_t published)
 {
-    struct seen *seen = find_seen(compare->seen, compare->seen_slots, record->event_id);
-
-    compare->counts.rows++;
-    buffer_clear(event);
-    audit_print_event(record, event);
-    if (seen->count > 0)
-    {
-        seen->answered = true;
-        if (seen->bytes == hash_of(buffer_span(event)))
-            return AUDIT_FITS;
-        compare->counts.mismatches++;
-        return AUDIT_MISMATCH;
-    }
     if (record->kafka_offset.value >= published)
         return AUDIT_NOT_YET;
-    /* The topic's time stands in milliseconds. A topic with no record at all says nothing about age. */
-    if (compare->oldest_us != INT64_MAX && record->changed_at.value < compare->oldest_us - 1000)
+    /* An event is published after its change. The topic's time stands in milliseconds. */
+    if (record->changed_at.value < compare->since_us - 1000)
         return AUDIT_TOO_OLD;
     compare->counts.holes++;
     return AUDIT_HOLE;
+}
+
+bool audit_compare_row(struct audit_compare *compare, const struct audit_record *record, int64_t published,
+                       struct buffer *event, enum audit_fit *ret_fit)
+{
+    if (compare->last_count * 4 >= compare->last_slots * 3 && !grow_last(compare))
+        return false;
+    struct seen *seen = find_seen(compare->seen, compare->seen_slots, record->event_id);
+    compare->counts.rows++;
+    buffer_clear(event);
+    audit_print_event(record, event);
+    if (seen->count == 0)
+    {
+        *ret_fit = judge_missing(compare, record, published);
+        return true;
+    }
+    seen->answered = true;
+    bool behind = record->aggregate.at && is_reordered(compare, record, seen);
+    bool same = seen->bytes == hash_of(buffer_span(event));
+    compare->counts.reordered += behind;
+    compare->counts.mismatches += !same;
+    *ret_fit = !same ? AUDIT_MISMATCH : behind ? AUDIT_REORDERED : AUDIT_FITS;
+    return true;
 }
 
 struct audit_compare_counts audit_compare_counts(struct audit_compare *compare)

@@ -19,7 +19,7 @@ struct audit_compare_counts
     long doubles;    /* events that are on the topic more than once */
     long mismatches; /* events whose bytes are not the row's */
     long unknown;    /* events without a row */
-    long reordered;  /* events of an aggregate behind a later version of it, in one partition */
+    long reordered;  /* events of one aggregate and one command partition that lie in another order than the commands */
 };
 
 enum audit_fit
@@ -27,20 +27,26 @@ enum audit_fit
     AUDIT_FITS,
     AUDIT_HOLE,
     AUDIT_MISMATCH,
-    AUDIT_NOT_YET, /* not published as far as is known */
-    AUDIT_TOO_OLD, /* older than what the topic still has */
+    AUDIT_REORDERED, /* and it would fit otherwise */
+    AUDIT_NOT_YET,   /* not published as far as is known */
+    AUDIT_TOO_OLD,   /* older than what the topic still has */
 };
 
 struct audit_compare *audit_compare_new(void);
 void audit_compare_free(struct audit_compare *compare);
 
-/* An event of the topic. *ret_fault: NULL, "double" or "reordered". */
-bool audit_compare_event(struct audit_compare *compare, struct id event_id, struct span event, int64_t timestamp_us,
-                         const char **ret_fault);
+/* An event of the topic, in the order of its partition. *ret_double: it was there before. */
+bool audit_compare_event(struct audit_compare *compare, struct id event_id, struct span event, int32_t partition,
+                         int64_t offset, bool *ret_double);
 
-/* A row. `published`: of its partition, read before the events were. */
-enum audit_fit audit_compare_row(struct audit_compare *compare, const struct audit_record *record, int64_t published,
-                                 struct buffer *event);
+/* After the last event, before the first row: what was published since then is still on the topic; 0, as it begins: all
+ * there ever was. */
+void audit_compare_since(struct audit_compare *compare, int64_t since_us);
+
+/* A row; those of a partition in the order of their positions. `published`: of the partition, read before the events
+ * were. False: out of memory. */
+bool audit_compare_row(struct audit_compare *compare, const struct audit_record *record, int64_t published,
+                       struct buffer *event, enum audit_fit *ret_fit);
 
 /* After the last row: events that no row answered for are counted. */
 struct audit_compare_counts audit_compare_counts(struct audit_compare *compare);

@@ -150,7 +150,7 @@ static enum batch_end decode(struct batch *batch, struct delivery *const *delive
         batch->items[i].delivery = deliveries[i];
         if (!decode_item(batch, &batch->items[i]))
             return BATCH_AGAIN;
-        if (batch->arena.total > BATCH_ARENA_MAX && count > 1)
+        if (batch_is_heavy(batch))
             return BATCH_SPLIT;
     }
     return arena_failed(&batch->arena) ? BATCH_AGAIN : BATCH_DONE;
@@ -303,8 +303,11 @@ static enum batch_end run_transaction(struct batch *batch)
         const struct failure *failure = database_failure(batch->tools.database);
         return failure->class == FAILURE_COMMAND ? BATCH_SPLIT : batch_end_of(failure);
     }
-    FAULT_POINT(AFTER_LOAD);
-    batch_decide(batch);
+    FAULT_POINT_CUTS(AFTER_LOAD, batch->tools.database);
+    if (!batch_is_heavy(batch))
+        batch_decide(batch);
+    if (batch_is_heavy(batch))
+        return BATCH_SPLIT;
     batch->drew_short = arena_failed(&batch->arena);
     if (arena_failed(&batch->arena) || buffer_failed(&batch->text))
         return BATCH_AGAIN;
@@ -316,6 +319,10 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
 {
     assert(count > 0 && (mode.verdict == NULL || count == 1));
     forget_answers(deliveries, count);
+    /* What failed the try before must not be taken for the reason when this one runs out of memory. */
+    database_forget_failure(batch->tools.database);
+    buffer_clear(&batch->text);
+    buffer_clear(&batch->metadata);
     arena_reset(&batch->arena, BATCH_ARENA_KEEP);
     batch->mode = mode;
     batch->any_busy = false;
@@ -323,7 +330,8 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     if (decoded != BATCH_DONE)
         return decoded;
     lock(batch);
-    FAULT_POINT(AFTER_LOCK);
+    if (FAULT_POINT_FAILS(AFTER_LOCK))
+        batch->lock_degraded = true; /* its answer was lost: the names stay there until their leases end */
     enum batch_end end = arena_failed(&batch->arena) ? BATCH_AGAIN : run_transaction(batch);
     if (end != BATCH_DONE)
     {

@@ -180,6 +180,13 @@ enum batch_end batch_write(struct batch *batch);
 /* What a failed call of the database means for the batch as a whole. */
 enum batch_end batch_end_of(const struct failure *failure);
 
+/* Past this a batch of several is given up and run in halves: its rows, or what is made of them, may be a thousand
+ * times what its commands said. */
+static inline bool batch_is_heavy(const struct batch *batch)
+{
+    return batch->arena.total > BATCH_ARENA_MAX && batch->count > 1;
+}
+
 /* The root entity of a kind of aggregate, or NULL. */
 const struct entity *batch_root_entity(enum aggregate_kind kind);
 

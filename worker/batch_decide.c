@@ -100,6 +100,14 @@ static struct row *root_of(const struct batch *batch, struct aggregate aggregate
     return row && (row->state == ROW_LOADED || row->state == ROW_NEW) ? row : NULL;
 }
 
+/* A text that is cut short would be recorded, and make of an event what nobody can read: the batch is given up, as for
+ * any memory that could not be had. */
+static struct span keep_text(struct batch *batch, const struct buffer *text)
+{
+    batch->arena.failed = batch->arena.failed || buffer_failed(text);
+    return arena_copy(&batch->arena, buffer_span(text));
+}
+
 /* --- refusals -------------------------------------------------------------------------------------------------- */
 
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata)
@@ -130,7 +138,7 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
     buffer_add_text(text, ",\"message\":");
     buffer_add_json_string(text, span_of(verdict->message));
     buffer_add_byte(text, '}');
-    struct span metadata = arena_copy(&batch->arena, buffer_span(text));
+    struct span metadata = keep_text(batch, text);
 
     buffer_clear(text);
     buffer_add_text(text, reason_name(REASON_INVALID_DATA));
@@ -140,7 +148,7 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
         buffer_add_text(text, "constraint:");
         buffer_add_text(text, verdict->constraint[0] ? verdict->constraint : verdict->column);
     }
-    struct span reason = arena_copy(&batch->arena, buffer_span(text));
+    struct span reason = keep_text(batch, text);
     /* `decide` mirrors every CHECK; one that is met here is a defect of ours (PROTOCOL B3). */
     if (strcmp(verdict->sqlstate, "23514") == 0)
         metrics_add(METRIC_DEFECT_CHECKS, 1);
@@ -274,7 +282,7 @@ static bool record_further(struct batch *batch, struct item *item, struct aggreg
         };
     }
     buffer_add_byte(&batch->text, ']');
-    item->record.also = arena_copy(&batch->arena, buffer_span(&batch->text));
+    item->record.also = keep_text(batch, &batch->text);
     return true;
 }
 
@@ -351,8 +359,8 @@ static void decide_command(struct batch *batch, struct item *item)
         item->hold = HOLD_BUSY;
         return;
     }
-    if (decision.metadata.size > 0)
-        item->record.metadata = arena_copy(&batch->arena, buffer_span(&decision.metadata));
+    if (decision.metadata.size > 0 || buffer_failed(&decision.metadata))
+        item->record.metadata = keep_text(batch, &decision.metadata);
     if (decision.operation != OPERATION_NONE)
         item->record.operation = (int)decision.operation;
     item->record.outcome = 1 + (int)decision.outcome;
@@ -432,7 +440,7 @@ void batch_decide(struct batch *batch)
 {
     bool held_keys[HELD_KEYS_SLOTS] = { false };
 
-    for (int i = 0; i < batch->count; i++)
+    for (int i = 0; i < batch->count && !batch_is_heavy(batch); i++)
     {
         struct item *item = &batch->items[i];
         item->hold = item->hold == HOLD_NOT ? hold_of(batch, item, held_keys) : item->hold;

@@ -276,6 +276,8 @@ static void read_rows(struct batch *batch, const PGresult *result, const struct 
         statements_read_row(result, r, 0, entity, &batch->arena, row->loaded);
         memcpy(row->place, statements_read_place(result, r), TID_SIZE);
         rows_settle(batch->rows, row, ROW_LOADED);
+        if (batch_is_heavy(batch))
+            return;
     }
 }
 
@@ -459,8 +461,13 @@ static bool send_begin(struct batch *batch, struct places *places)
 static bool send_pipeline(struct batch *batch, struct places *places, struct look_group **ret_groups)
 {
     batch->begun_us = monotonic_us();
-    if (!send_begin(batch, places) || !send_fences(batch, places) || !send_inbox(batch, places) ||
-        !send_dead(batch, places))
+    if (!send_begin(batch, places))
+        return false;
+    FAULT_POINT_QUEUED(AFTER_BEGIN, batch->tools.database);
+    if (!send_fences(batch, places))
+        return false;
+    FAULT_POINT_QUEUED(AFTER_FENCES, batch->tools.database);
+    if (!send_inbox(batch, places) || !send_dead(batch, places))
         return false;
     for (int e = 0; entities[e]; e++)
         if (!send_rows(batch, places, e))
@@ -509,6 +516,8 @@ bool batch_load(struct batch *batch)
     if (!send_pipeline(batch, &places, &groups) || !database_sync(batch->tools.database))
         return false;
     read_pipeline(batch, &places, groups);
+    if (batch_is_heavy(batch))
+        return !arena_failed(&batch->arena); /* it is run in halves */
     if (!look_for_missing(batch))
         return false;
     settle_absent(batch);

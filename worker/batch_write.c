@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "worker/batch.h"
-#include "worker/fault_point.h"
 #include "worker/log.h"
 #include "worker/monotonic.h"
 #include "worker/quarantine.h"
@@ -320,9 +319,11 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
     *ranges = (struct ranges){ 0, 0, 0, 0 };
     if (!send_domain(batch, ranges))
         return false;
+    FAULT_POINT_QUEUED(AFTER_UPDATE, batch->tools.database);
     ranges->inbox = ranges->next;
     if (!send_inbox(batch, ranges) || !batch_send_parked(batch, &ranges->next))
         return false;
+    FAULT_POINT_QUEUED(AFTER_INBOX, batch->tools.database);
     ranges->audit = ranges->next;
     if (!send_audit(batch, ranges) || !send_dead(batch, ranges) || !send_suspects(batch, ranges))
         return false;
@@ -334,6 +335,7 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
             return false;
     }
     ranges->commit = ranges->next;
+    FAULT_POINT_QUEUED(BEFORE_COMMIT, batch->tools.database);
     if (!batch->tools.settings->protections.transaction)
         return true;
     return statements_send_fixed(batch->tools.statements, commit_sql, NULL, 0);
@@ -359,7 +361,7 @@ static bool await_replication(struct batch *batch)
 {
     static struct log_rate rate;
 
-    while (database_is_unreplicated(batch->tools.database))
+    while (batch->tools.settings->protections.standby && database_is_unreplicated(batch->tools.database))
     {
         if (log_allowed(&rate, 60000000))
             log_warning("commit on %s is not confirmed by the standby: holding its events until one is",
@@ -384,10 +386,10 @@ enum batch_end batch_write(struct batch *batch)
     bool commits = batch->tools.settings->protections.transaction;
     if (!commits && ranges.commit == 0)
         return BATCH_DONE; /* all of it is held, and there is no COMMIT to wait for */
-    FAULT_POINT(BEFORE_COMMIT);
+    FAULT_POINT_QUEUED(COMMIT_SENT, batch->tools.database);
     if (!database_sync(batch->tools.database))
         return end_of_failure(batch, &ranges);
-    FAULT_POINT(AFTER_COMMIT);
+    FAULT_POINT_CUTS(AFTER_COMMIT, batch->tools.database);
     if (!commits)
         return BATCH_DONE;
     /* COMMIT of a failed transaction answers without an error, with the tag ROLLBACK (notes/reliability.md 4.1). */

@@ -1,4 +1,4 @@
-#include "worker/database.h"
+#include "worker/database_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -6,38 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "worker/fault_point.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 #include "worker/utf8.h"
 
 enum
 {
-    STATEMENT_BUCKETS = 256,
     STOP_CHECK_MS = 200, /* how long a wait may go on before it looks whether it is to stop */
-};
-
-struct database
-{
-    const struct settings *settings;
-    char application_name[64];
-    char where[192];
-    PGconn *connection;
-    struct statement *statements[STATEMENT_BUCKETS];
-    int statement_count;
-
-    /* The pipeline since the last sync: one entry a send; a statement prepared on the way has an answer of its own. */
-    struct
-    {
-        bool with_prepare;
-        PGresult *result;
-    } sent[DATABASE_PIPELINE_MAX];
-    int sent_count;
-    bool synced; /* the entries are answered: the next send starts anew */
-
-    struct failure failure;
-    int failed_at;
-    bool unreplicated;
 };
 
 struct database *database_new(const struct settings *settings, const char *application_name)
@@ -94,6 +69,12 @@ const struct failure *database_failure(const struct database *database)
     return &database->failure;
 }
 
+void database_forget_failure(struct database *database)
+{
+    memset(&database->failure, 0, sizeof(database->failure));
+    database->failed_at = -1;
+}
+
 int database_failed_at(const struct database *database)
 {
     return database->failed_at;
@@ -123,33 +104,6 @@ bool database_is_tagged(const struct database *database, int index, const char *
 
 /* --- failures -------------------------------------------------------------------------------------------------- */
 
-/* What is copied may go into an event: it stays valid UTF-8 where it is cut, and on one line. */
-static void copy_text(char *into, size_t size, const char *text)
-{
-    size_t at = 0;
-
-    if (text == NULL)
-        text = "";
-    size_t left = strlen(text);
-
-    while (left > 0)
-    {
-        bool plain = (unsigned char)*text < 0x80;
-        size_t step = plain ? 1 : utf8_measure((const unsigned char *)text, left);
-        size_t taken = step ? step : 1;
-        if (at + taken >= size)
-            break;
-        if (step > 1)
-            memcpy(into + at, text, step);
-        else
-            into[at] = !plain ? '?' : (unsigned char)*text < ' ' ? ' ' : *text;
-        at += taken;
-        text += taken;
-        left -= taken;
-    }
-    into[at] = '\0';
-}
-
 /* The session died, or was never there: no SQLSTATE may be had (notes/reliability.md 4.1). */
 static bool fail_session(struct database *database, const char *message)
 {
@@ -157,7 +111,7 @@ static bool fail_session(struct database *database, const char *message)
 
     memset(failure, 0, sizeof(*failure));
     failure->class = FAILURE_SESSION;
-    copy_text(failure->message, sizeof(failure->message), message);
+    utf8_copy_line(failure->message, sizeof(failure->message), message);
     database->failed_at = -1;
     database_close(database);
     return false;
@@ -166,7 +120,7 @@ static bool fail_session(struct database *database, const char *message)
 static bool fail_connection(struct database *database)
 {
     char message[160] = "";
-    copy_text(message, sizeof(message), PQerrorMessage(database->connection));
+    utf8_copy_line(message, sizeof(message), PQerrorMessage(database->connection));
     return fail_session(database, message);
 }
 
@@ -177,10 +131,11 @@ static void fail_result(struct database *database, const PGresult *result, int i
 
     memset(failure, 0, sizeof(*failure));
     failure->class = failure_classify(sqlstate);
-    copy_text(failure->sqlstate, sizeof(failure->sqlstate), sqlstate);
-    copy_text(failure->constraint, sizeof(failure->constraint), PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME));
-    copy_text(failure->column, sizeof(failure->column), PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
-    copy_text(failure->message, sizeof(failure->message), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+    utf8_copy_line(failure->sqlstate, sizeof(failure->sqlstate), sqlstate);
+    utf8_copy_line(failure->constraint, sizeof(failure->constraint),
+                   PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME));
+    utf8_copy_line(failure->column, sizeof(failure->column), PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
+    utf8_copy_line(failure->message, sizeof(failure->message), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
     database->failed_at = index;
 }
 
@@ -201,9 +156,6 @@ static void on_notice(void *owner, const PGresult *result)
 
 /* --- connecting ------------------------------------------------------------------------------------------------ */
 
-static bool flush_all(struct database *database, int64_t deadline_us);
-static bool next_result(struct database *database, int64_t deadline_us, PGresult **ret);
-
 static bool wait_socket(struct database *database, short events, int64_t deadline_us, const atomic_bool *stop)
 {
     for (;;)
@@ -223,13 +175,23 @@ static bool wait_socket(struct database *database, short events, int64_t deadlin
     }
 }
 
+static bool fail_connecting(struct database *database)
+{
+    char message[sizeof(database->failure.message)], sqlstate[6];
+
+    connecting_tell(database->connection, message, sizeof(message), sqlstate);
+    fail_session(database, message);
+    memcpy(database->failure.sqlstate, sqlstate, sizeof(sqlstate));
+    return false;
+}
+
 static bool finish_connecting(struct database *database, int64_t deadline_us, const atomic_bool *stop)
 {
     for (PostgresPollingStatusType status = PGRES_POLLING_WRITING; status != PGRES_POLLING_OK;
          status = PQconnectPoll(database->connection))
     {
         if (status == PGRES_POLLING_FAILED)
-            return fail_connection(database);
+            return fail_connecting(database);
         if (!wait_socket(database, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
             return false;
     }
@@ -258,9 +220,9 @@ static PGresult *ask(struct database *database, const char *sql, int count, cons
         fail_connection(database);
         return NULL;
     }
-    if (!flush_all(database, deadline_us) || !next_result(database, deadline_us, &result))
+    if (!database_flush(database, deadline_us) || !database_next(database, deadline_us, &result))
         return NULL;
-    if (!next_result(database, deadline_us, &end))
+    if (!database_next(database, deadline_us, &end))
     {
         PQclear(result);
         return NULL;
@@ -314,29 +276,20 @@ static bool set_up_session(struct database *database, int64_t deadline_us)
     return good;
 }
 
-bool database_connect(struct database *database, const atomic_bool *stop)
+static bool try_to_connect(struct database *database, int64_t deadline_us, const atomic_bool *stop)
 {
-    assert(database->connection == NULL);
-    const char *const names[] = { "dbname",
-                                  "application_name",
-                                  "target_session_attrs",
-                                  "keepalives_idle",
-                                  "keepalives_interval",
-                                  "keepalives_count",
-                                  "tcp_user_timeout",
-                                  NULL };
-    const char *const values[] = {
-        database->settings->database.url, database->application_name, "read-write", "15", "5", "3", "20000", NULL
-    };
-    int64_t deadline_us = monotonic_us() + database->settings->database.connect_timeout_us;
+    static const char *const names[] = { "application_name", "keepalives_idle",  "keepalives_interval",
+                                         "keepalives_count", "tcp_user_timeout", NULL };
+    const char *const values[] = { database->application_name, "15", "5", "3", "20000", NULL };
 
-    database->connection = PQconnectStartParams(names, values, 1);
+    database->connection = connecting_begin(&database->connecting, database->settings->database.url, names, values);
     if (database->connection == NULL)
         return fail_session(database, "out of memory");
     if (PQstatus(database->connection) == CONNECTION_BAD)
-        return fail_connection(database);
+        return fail_connecting(database);
     if (!finish_connecting(database, deadline_us, stop))
         return false;
+    connecting_end(database->connection);
     snprintf(database->where, sizeof(database->where), "%s:%s", PQhost(database->connection),
              PQport(database->connection));
     PQsetNoticeReceiver(database->connection, on_notice, database);
@@ -345,6 +298,18 @@ bool database_connect(struct database *database, const atomic_bool *stop)
     if (!set_up_session(database, deadline_us))
         return false;
     return PQenterPipelineMode(database->connection) == 1 || fail_connection(database);
+}
+
+bool database_connect(struct database *database, const atomic_bool *stop)
+{
+    assert(database->connection == NULL);
+    int64_t deadline_us = monotonic_us() + database->settings->database.connect_timeout_us;
+
+    if (try_to_connect(database, deadline_us, stop))
+        return true;
+    if (monotonic_us() >= deadline_us)
+        connecting_time_out(&database->connecting);
+    return false;
 }
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
@@ -406,9 +371,7 @@ bool database_send(struct database *database, struct statement *statement, const
     return end_send(database);
 }
 
-/* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
- * wait for the other to read. */
-static bool flush_all(struct database *database, int64_t deadline_us)
+bool database_flush(struct database *database, int64_t deadline_us)
 {
     for (;;)
     {
@@ -424,8 +387,7 @@ static bool flush_all(struct database *database, int64_t deadline_us)
     }
 }
 
-/* The next result; *ret NULL at the end of a statement's results. */
-static bool next_result(struct database *database, int64_t deadline_us, PGresult **ret)
+bool database_next(struct database *database, int64_t deadline_us, PGresult **ret)
 {
     while (PQisBusy(database->connection))
     {
@@ -449,11 +411,11 @@ static bool read_answer(struct database *database, int64_t deadline_us, int inde
 {
     PGresult *result = NULL, *end = NULL;
 
-    if (!next_result(database, deadline_us, &result))
+    if (!database_next(database, deadline_us, &result))
         return false;
     if (result == NULL)
         return fail_session(database, "the server ended a pipeline early");
-    if (!next_result(database, deadline_us, &end))
+    if (!database_next(database, deadline_us, &end))
     {
         PQclear(result);
         return false;
@@ -468,7 +430,7 @@ static bool read_answer(struct database *database, int64_t deadline_us, int inde
 static bool read_end(struct database *database, int64_t deadline_us)
 {
     PGresult *sync = NULL;
-    if (!next_result(database, deadline_us, &sync))
+    if (!database_next(database, deadline_us, &sync))
         return false;
     bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;
     PQclear(sync);
@@ -477,7 +439,7 @@ static bool read_end(struct database *database, int64_t deadline_us)
 
 static bool read_answers(struct database *database, int64_t deadline_us)
 {
-    FAULT_POINT(PIPELINE_SENT);
+    FAULT_POINT_CUTS(PIPELINE_SENT, database);
     for (int i = 0; i < database->sent_count; i++)
     {
         if (database->sent[i].with_prepare)
@@ -514,7 +476,7 @@ bool database_sync(struct database *database)
     int64_t deadline_us = monotonic_us() + 2 * database->settings->database.statement_timeout_us + 5000000;
     if (!PQpipelineSync(database->connection))
         return fail_connection(database);
-    if (!flush_all(database, deadline_us) || !read_answers(database, deadline_us))
+    if (!database_flush(database, deadline_us) || !read_answers(database, deadline_us))
         return false;
     database->synced = true;
     if (database->failure.class == FAILURE_NONE)
@@ -534,7 +496,7 @@ bool database_sync(struct database *database)
         if (!database_rollback(database) || !database_send_text(database, "DEALLOCATE ALL"))
             return false;
         (void)PQpipelineSync(database->connection);
-        (void)(flush_all(database, deadline_us) && read_answers(database, deadline_us));
+        (void)(database_flush(database, deadline_us) && read_answers(database, deadline_us));
         if (database->connection)
             forget_results(database);
     }

@@ -14,6 +14,7 @@
 
 #include "worker/array.h"
 #include "worker/failure.h"
+#include "worker/fault_point.h"
 
 struct settings;
 struct database;
@@ -62,6 +63,7 @@ const PGresult *database_result(const struct database *database, int index);
 /* The command tag of a result: COMMIT of a failed transaction has the tag ROLLBACK. */
 bool database_is_tagged(const struct database *database, int index, const char *tag);
 const struct failure *database_failure(const struct database *database);
+void database_forget_failure(struct database *database);
 int database_failed_at(const struct database *database);
 
 /* Rolls back what is open, if anything. False: the session is lost. */
@@ -73,6 +75,18 @@ bool database_is_unreplicated(const struct database *database);
 /* Makes or finds a statement by key. */
 struct statement *database_statement(struct database *database, const uint64_t key[3]);
 struct statement *database_add_statement(struct database *database, const uint64_t key[3], char *sql, int parameters);
+
+/* Test builds: a fault point between statements that are queued; the server executes them first. Its error is a cut
+ * connection, which the next call finds. database_cut is that error alone. */
+#ifdef INTERLOCK_TEST_BUILD
+void database_reach(struct database *database, enum fault_point point);
+void database_cut(struct database *database);
+#define FAULT_POINT_QUEUED(symbol, database) database_reach(database, FAULT_##symbol)
+#define FAULT_POINT_CUTS(symbol, database) (FAULT_POINT_FAILS(symbol) ? database_cut(database) : (void)0)
+#else
+#define FAULT_POINT_QUEUED(symbol, database) ((void)0)
+#define FAULT_POINT_CUTS(symbol, database) ((void)0)
+#endif
 
 /* host:port of the present or last session, for operators. */
 const char *database_where(const struct database *database);

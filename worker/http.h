@@ -14,6 +14,11 @@
 
 struct http;
 
+enum
+{
+    HTTP_CONNECTIONS_MAX = 16, /* at a time */
+};
+
 struct http_sources
 {
     /* False: not healthy, not ready; *why gets one line for people. */

@@ -25,6 +25,8 @@ static void sweep(struct lane *lane, uint64_t wanted)
 
     lane->sweeps_seen = wanted;
     pthread_mutex_lock(&lane->mutex);
+    if (lane->sweeps_wanted == wanted)
+        atomic_store(&lane->hurried, false);
     struct delivery *chain = lane->first, *last = NULL;
     for (struct delivery *next; chain; chain = next)
     {
@@ -72,7 +74,8 @@ static bool is_full(const struct delivery *delivery)
 static enum lane_turn turn_of(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
 {
     int64_t longest_us = is_full(delivery) ? FULL_US : lane->settings->worker.park_after_us;
-    if (delivery->stuck_since_us > 0 && now_us - delivery->stuck_since_us >= longest_us)
+    if (delivery->stuck_since_us > 0 && now_us - delivery->stuck_since_us >= longest_us &&
+        lane->settings->protections.parking)
         return TURN_PARK;
     if (delivery->wait_us > 0 && now_us - delivery->held_since_us >= delivery->wait_us)
         return TURN_WAIT;
@@ -202,19 +205,24 @@ static void drop_all(struct lane *lane)
     pthread_mutex_unlock(&lane->mutex);
 }
 
-static void *lane_main(void *owner)
+static void connect_idle(struct lane *lane)
 {
-    struct lane *lane = owner;
-    uint64_t wanted;
-
     for (int attempt = 0; !atomic_load(&lane->stopping) && !database_is_connected(lane->database); attempt++)
     {
-        lane_connect(lane, attempt, &lane->stopping);
+        lane_connect(lane, attempt, &lane->hurried);
         pthread_mutex_lock(&lane->mutex);
         uint64_t sweeps = lane->sweeps_wanted;
         pthread_mutex_unlock(&lane->mutex);
         sweep(lane, sweeps);
     }
+}
+
+static void *lane_main(void *owner)
+{
+    struct lane *lane = owner;
+    uint64_t wanted;
+
+    connect_idle(lane);
     while (await_work(lane, &wanted))
     {
         if (wanted)
@@ -224,6 +232,8 @@ static void *lane_main(void *owner)
         take_new(lane);
         lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
         lane_show(lane, 0, NULL);
+        /* What it could not connect for was taken away; without this it were not ready until something else comes. */
+        connect_idle(lane);
     }
     drop_all(lane);
     lane_show(lane, 0, NULL);
@@ -325,6 +335,7 @@ void lane_revoke(struct lane *lane, uint64_t epoch)
     (void)epoch; /* which deliveries are meant stands in their ownership */
     pthread_mutex_lock(&lane->mutex);
     lane->sweeps_wanted++;
+    atomic_store(&lane->hurried, true);
     pthread_cond_signal(&lane->work);
     pthread_mutex_unlock(&lane->mutex);
 }
@@ -366,6 +377,7 @@ void lane_ask_stop(struct lane *lane, int64_t deadline_us)
     pthread_mutex_lock(&lane->mutex);
     lane->stop_deadline_us = deadline_us;
     atomic_store(&lane->stopping, true);
+    atomic_store(&lane->hurried, true);
     pthread_cond_signal(&lane->work);
     pthread_mutex_unlock(&lane->mutex);
 }

@@ -50,6 +50,8 @@ struct lane
     struct held *shown; /* the held keys as they were last copied */
 
     atomic_bool stopping; /* writer: lane_ask_stop; readers: the lane, also while it connects */
+    atomic_bool
+        hurried; /* set by whoever revokes or stops: the run in hand looks at what is revoked before it waits on */
 
     /* The lane's own. */
     struct database *database;
@@ -69,7 +71,9 @@ struct lane
     struct held *copied;    /* the next copy is made here */
     int64_t copied_us;      /* when the last was */
     bool shows, shows_late; /* something is shown; it is not the latest */
-    struct log_rate stuck_rate, connect_rate, again_rate, parked_rate;
+    bool without_redis;     /* told so, and why; it is told as well when that is over */
+    char redis_why[96];
+    struct log_rate stuck_rate, connect_rate, again_rate, parked_rate, redis_rate;
 };
 
 /* On the lane's condition, under its mutex; INT64_MAX: without an end. */
@@ -86,7 +90,7 @@ int64_t lane_show_due(const struct lane *lane);
 /* Gives a chain back unanswered. */
 void lane_drop(struct lane *lane, struct delivery *chain);
 
-/* One attempt at a session, and a delay when it failed. */
+/* One attempt at a session, and a delay when it failed; neither goes on when `stop` is set. */
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop);
 
 enum lane_turn

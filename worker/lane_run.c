@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "worker/lane_private.h"
 #include "worker/metrics.h"
@@ -10,6 +11,7 @@ enum
 {
     ALONE_TRIES_MAX = 3,         /* PROTOCOL B4: loaded and decided again before a refusal is recorded */
     LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
+    LOG_NEW_EVERY_US = 5 * 1000000,
     RECONNECT_DELAY_MAX_US = 2000000,
     CARE_PAUSE_US = 2000,
 };
@@ -67,6 +69,7 @@ static int drop_revoked(struct lane *lane, struct delivery **deliveries, int cou
     pthread_mutex_lock(&lane->mutex);
     bool all = atomic_load(&lane->stopping) && monotonic_us() >= lane->stop_deadline_us;
     lane->sweeps_seen = lane->sweeps_wanted;
+    atomic_store(&lane->hurried, false);
     pthread_mutex_unlock(&lane->mutex);
 
     for (int i = 0; i < count; i++)
@@ -190,6 +193,8 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
             set_ready(lane, true, "");
         return true;
     }
+    if (stop && atomic_load(stop))
+        return false; /* that says nothing about PostgreSQL */
     const struct failure *failure = database_failure(lane->database);
     char why[256];
     snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate,
@@ -235,7 +240,10 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count, int64
     lane_show(lane, monotonic_us() + delay_us, why);
     if (end == BATCH_STUCK)
     {
-        set_ready(lane, false, why);
+        char where_and_why[sizeof(lane->why)];
+        snprintf(where_and_why, sizeof(where_and_why), "PostgreSQL at %.60s refuses to work (%.160s)",
+                 database_where(lane->database), why);
+        set_ready(lane, false, where_and_why);
         if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
             log_error(
                 "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
@@ -244,6 +252,29 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count, int64
     }
     else if (log_allowed(&lane->again_rate, LOG_EVERY_US))
         log_info("%s: batch of %d runs again (%s)", lane->name, count, why);
+}
+
+/* Nothing stops for it (DESIGN.md 1, P5), so nothing else would tell why everything got slower. */
+static void tell_lock(struct lane *lane)
+{
+    const struct batch *batch = &lane->batch;
+
+    if (batch->tools.lock == NULL || batch->lock_count == 0)
+        return;
+    const char *why = lock_reason(batch->tools.lock);
+    /* The first reason is often only that a connection broke; why there is no other one comes after it. */
+    bool is_new = strncmp(why, lane->redis_why, sizeof(lane->redis_why) - 1) != 0;
+    if (batch->lock_degraded && *why && log_allowed(&lane->redis_rate, is_new ? LOG_NEW_EVERY_US : LOG_EVERY_US))
+    {
+        lane->without_redis = true;
+        snprintf(lane->redis_why, sizeof(lane->redis_why), "%s", why);
+        log_warning("%s: going on without Redis, redis.url: %s", lane->name, why);
+    }
+    else if (!batch->lock_degraded && lane->without_redis)
+    {
+        lane->without_redis = false;
+        log_info("%s: Redis locks again", lane->name);
+    }
 }
 
 static void note_stuck(struct lane *lane, struct delivery *const *deliveries, int count)
@@ -273,10 +304,11 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
         if (!database_is_connected(lane->database))
         {
             note_stuck(lane, deliveries, *count);
-            lane_connect(lane, connects++, NULL);
+            lane_connect(lane, connects++, &lane->hurried);
             continue;
         }
         enum batch_end end = batch_run(&lane->batch, deliveries, *count, mode);
+        tell_lock(lane);
         const struct failure *failure = database_failure(lane->database);
         if (end == BATCH_DONE)
         {
@@ -386,7 +418,7 @@ static bool note(struct lane *lane, struct delivery **one)
         if (drop_revoked(lane, one, 1) == 0)
             return false;
         if (!database_is_connected(lane->database))
-            lane_connect(lane, attempt, NULL);
+            lane_connect(lane, attempt, &lane->hurried);
         else if (quarantine_note(lane->database, lane->statements, one[0], &crashes))
             break;
         else
@@ -442,7 +474,7 @@ void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum l
         count = divert_held(lane, deliveries, count);
     if (count == 0)
         return;
-    if (!any_careful(deliveries, count))
+    if (!lane->settings->protections.quarantine || !any_careful(deliveries, count))
     {
         run(lane, deliveries, count, turn);
         return;

@@ -35,6 +35,10 @@
     X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.")                           \
     X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")        \
     X(REBALANCES, COUNTER, "interlock_rebalances_total", "Assignments received.")                                      \
+    X(REWINDS, COUNTER, "interlock_offset_rewinds_total",                                                              \
+      "Partitions taken over at an offset behind what was published: offsets moved or expired, a topic made anew.")    \
+    X(OUT_OF_RANGE, COUNTER, "interlock_offsets_out_of_range_total",                                                   \
+      "Partitions whose next offset was not there any more: cut off before it was read, or a topic made anew.")        \
     X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.")        \
     X(IN_FLIGHT, GAUGE, "interlock_inflight", "Messages received and not yet published.")                              \
     X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Their bytes.")                                              \

@@ -18,7 +18,7 @@ struct pool *pool_new(const struct pool_options *options, const char **reterr)
     int count = (int)options->settings->worker.lanes;
     struct pool *pool = calloc(1, sizeof(*pool));
 
-    *reterr = "out of memory for the lanes";
+    *reterr = "out of memory or threads for the lanes";
     if (pool == NULL)
         return NULL;
     pool->lanes = calloc((size_t)count, sizeof(*pool->lanes));

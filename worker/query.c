@@ -33,8 +33,17 @@ PGconn *query_connect(const struct settings *settings, const char *application, 
     char timeout[24];
     /* libpq counts in seconds, and below 2 it takes 2. */
     snprintf(timeout, sizeof(timeout), "%lld", (long long)((settings->database.connect_timeout_us + 999999) / 1000000));
-    const char *const names[] = { "dbname", "connect_timeout", "application_name", NULL };
-    const char *const values[] = { settings->database.url, timeout, application, NULL };
+    /* A statement may take as long as it takes, but the network may not: without these a host that is gone is waited
+     * for for two hours. */
+    const char *const names[] = { "dbname",
+                                  "connect_timeout",
+                                  "application_name",
+                                  "keepalives_idle",
+                                  "keepalives_interval",
+                                  "keepalives_count",
+                                  "tcp_user_timeout",
+                                  NULL };
+    const char *const values[] = { settings->database.url, timeout, application, "10", "5", "3", "15000", NULL };
     PGconn *connection = PQconnectdbParams(names, values, 1);
     if (connection && PQstatus(connection) == CONNECTION_OK)
     {

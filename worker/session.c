@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/connecting.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 
@@ -21,6 +22,7 @@ struct session
     const struct settings *settings;
     char application_name[64];
     PGconn *connection;
+    struct connecting connecting;
     bool sent;   /* a statement's result is still out */
     bool unsent; /* part of it has not left yet */
     char problem[256];
@@ -123,8 +125,11 @@ static bool wait_ready(struct session *session, short events, int64_t deadline_u
     {
         if (stop && stop->flag && atomic_load_explicit(stop->flag, memory_order_relaxed))
             return lose(session, "stopped");
-        int64_t left_ms = (deadline_us - monotonic_us()) / 1000 + 1;
-        if (left_ms <= 0)
+        if (stop && stop->deadline_us > 0 && stop->deadline_us < deadline_us)
+            deadline_us = stop->deadline_us;
+        int64_t left_us = deadline_us - monotonic_us();
+        int64_t left_ms = left_us / 1000 + 1;
+        if (left_us <= 0)
             return lose(session, "no answer within the time allowed");
         if (stop && stop->flag && left_ms > STOP_CHECK_MS)
             left_ms = STOP_CHECK_MS;
@@ -140,41 +145,53 @@ static bool wait_ready(struct session *session, short events, int64_t deadline_u
     }
 }
 
-bool session_connect(struct session *session, const struct session_stop *stop)
+static bool refuse_connecting(struct session *session)
 {
-    const char *const names[] = { "dbname",
-                                  "application_name",
-                                  "target_session_attrs",
-                                  "keepalives_idle",
-                                  "keepalives_interval",
-                                  "keepalives_count",
-                                  "tcp_user_timeout",
-                                  NULL };
-    const char *const values[] = {
-        session->settings->database.url, session->application_name, "read-write", "10", "5", "3", "15000", NULL
-    };
-    int64_t deadline_us = monotonic_us() + session->settings->database.connect_timeout_us;
+    char text[sizeof(session->problem)];
 
-    session_close(session);
-    session->connection = PQconnectStartParams(names, values, 1);
+    connecting_tell(session->connection, text, sizeof(text), session->sqlstate);
+    return lose(session, text);
+}
+
+static bool try_to_connect(struct session *session, int64_t deadline_us, const struct session_stop *stop)
+{
+    static const char *const names[] = { "application_name", "keepalives_idle",  "keepalives_interval",
+                                         "keepalives_count", "tcp_user_timeout", NULL };
+    const char *const values[] = { session->application_name, "10", "5", "3", "15000", NULL };
+
+    session->connection = connecting_begin(&session->connecting, session->settings->database.url, names, values);
     if (session->connection == NULL)
         return lose(session, "out of memory");
-    if (PQhost(session->connection))
-        snprintf(session->where, sizeof(session->where), "PostgreSQL at %s:%s", PQhost(session->connection),
-                 PQport(session->connection));
     if (PQstatus(session->connection) == CONNECTION_BAD)
-        return lose_connection(session);
+        return refuse_connecting(session);
     for (PostgresPollingStatusType status = PGRES_POLLING_WRITING; status != PGRES_POLLING_OK;
          status = PQconnectPoll(session->connection))
     {
+        /* It is the host that is being tried now, of several. */
+        if (PQhost(session->connection))
+            snprintf(session->where, sizeof(session->where), "PostgreSQL at %s:%s", PQhost(session->connection),
+                     PQport(session->connection));
         if (status == PGRES_POLLING_FAILED)
-            return lose_connection(session);
+            return refuse_connecting(session);
         if (!wait_ready(session, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
             return false;
     }
-    if (PQsetnonblocking(session->connection, 1) != 0)
-        return lose_connection(session);
-    return true;
+    connecting_end(session->connection);
+    snprintf(session->where, sizeof(session->where), "PostgreSQL at %s:%s", PQhost(session->connection),
+             PQport(session->connection));
+    return PQsetnonblocking(session->connection, 1) == 0 || lose_connection(session);
+}
+
+bool session_connect(struct session *session, const struct session_stop *stop)
+{
+    int64_t deadline_us = monotonic_us() + session->settings->database.connect_timeout_us;
+
+    session_close(session);
+    if (try_to_connect(session, deadline_us, stop))
+        return true;
+    if (monotonic_us() >= deadline_us)
+        connecting_time_out(&session->connecting);
+    return false;
 }
 
 /* Takes in one result when it is there. SESSION_ANSWERED with *ret NULL is the end of the statement. */

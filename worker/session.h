@@ -17,11 +17,12 @@
 struct settings;
 struct session;
 
-/* What may end a wait early; both may be unset (NULL, -1). */
+/* What may end a wait early; all may be unset (NULL, -1, 0). */
 struct session_stop
 {
     const atomic_bool *flag; /* looked at several times a second */
     int fd;                  /* readable = stop */
+    int64_t deadline_us;     /* monotonic: stop by then, whatever else is allowed; 0: none */
 };
 
 struct session *session_new(const struct settings *settings, const char *application_name);

@@ -118,6 +118,8 @@ static void add_shown(const struct settings_key *key, enum settings_form form, c
 static bool refuse_value(const struct settings_key *key, enum settings_form form, const char *text,
                          struct buffer *reterr)
 {
+    if (errno == ENOMEM) /* settings_set begins with none: nothing is wrong with the value */
+        return buffer_add_text(reterr, "out of memory"), false;
     add_shown(key, form, text, reterr);
     buffer_add_text(reterr, ": accepted: ");
     settings_add_accepted(key, reterr);

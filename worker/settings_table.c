@@ -262,6 +262,14 @@ const struct settings_key settings_keys[] = {
            "aggregates are locked in Redis before PostgreSQL is asked"),
     SWITCH("protections", "transaction", protections.transaction, SETTINGS_PROTECTION,
            "a batch is one transaction; else each statement commits by itself"),
+    SWITCH("protections", "parking", protections.parking, SETTINGS_PROTECTION,
+           "what is held too long, or in a full partition, is parked"),
+    SWITCH("protections", "quarantine", protections.quarantine, SETTINGS_PROTECTION,
+           "a command that ends the worker again and again is put aside"),
+    SWITCH("protections", "steady_waits", protections.steady_waits, SETTINGS_PROTECTION,
+           "librdkafka does not wait on the wall clock"),
+    SWITCH("protections", "standby", protections.standby, SETTINGS_PROTECTION,
+           "what a synchronous standby may lack is not published"),
     { .name = NULL },
 };
 

@@ -1,4 +1,5 @@
 /* Values: text to number and back, strictly, and what each key accepts. */
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -179,6 +180,7 @@ bool settings_set(struct settings *settings, const struct settings_key *key, enu
     int64_t whole = 0;
     double number = 0;
     bool on = false;
+    errno = 0;
     if (!is_right_form(key->kind, form))
         return false;
     switch (key->kind)

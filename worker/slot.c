@@ -20,6 +20,8 @@ struct slot
     uint64_t key_base; /* of the advisory locks: slot n is key_base + n */
     int64_t next_try_us;
     int64_t next_probe_us;
+    int64_t answer_by_us;     /* of the probe that is out; 0: none is */
+    struct session_stop stop; /* of waits for answers */
     char problem[320];
     /* Writer: the owner loop. Readers: publishers, before they build a producer or begin a transaction; poll threads.
      */
@@ -52,6 +54,7 @@ struct slot *slot_new(const struct settings *settings)
     snprintf(name, sizeof(name), "interlock/slot/%s", settings->kafka.group);
     /* The low bits are the slot's number. */
     slot->key_base = hash_text(name) & ~(uint64_t)(SLOTS_MAX - 1);
+    slot->stop = (struct session_stop){ .flag = NULL, .fd = -1 };
     atomic_init(&slot->number, -1);
     return slot;
 }
@@ -99,7 +102,7 @@ static enum slot_event check_group(struct slot *slot)
                                 "SELECT group_id FROM claimed UNION ALL SELECT group_id FROM interlock.consumer_group";
     const char *values[1] = { slot->settings->kafka.group };
     const char *sqlstate = "";
-    PGresult *result = session_run(slot->session, claim, 1, values, ANSWER_US, NULL);
+    PGresult *result = session_run(slot->session, claim, 1, values, ANSWER_US, &slot->stop);
     enum slot_event event = SLOT_TAKEN;
 
     if (result == NULL)
@@ -134,7 +137,7 @@ static int try_number(struct slot *slot, int number)
 
     snprintf(key, sizeof(key), "%lld", (long long)(int64_t)(slot->key_base + (uint64_t)number));
     PGresult *result =
-        session_run(slot->session, "SELECT pg_try_advisory_lock($1::bigint)", 1, values, ANSWER_US, NULL);
+        session_run(slot->session, "SELECT pg_try_advisory_lock($1::bigint)", 1, values, ANSWER_US, &slot->stop);
     int locked = -1;
     if (result && !session_is_refused(slot->session, result, NULL))
         locked = PQgetvalue(result, 0, 0)[0] == 't';
@@ -166,22 +169,27 @@ static enum slot_event take_number(struct slot *slot)
 
 static enum slot_event open_slot(struct slot *slot, int wake_fd)
 {
-    struct session_stop stop = { .flag = NULL, .fd = wake_fd };
-
+    slot->stop.fd = wake_fd;
     slot->next_try_us = monotonic_us() + RETRY_US;
-    if (!session_connect(slot->session, &stop))
+    slot->answer_by_us = 0;
+    if (!session_connect(slot->session, &slot->stop))
         return wait_for(slot, session_problem(slot->session));
     enum slot_event event = check_group(slot);
     return event == SLOT_TAKEN ? take_number(slot) : event;
 }
 
-static enum slot_event lose_slot(struct slot *slot)
+static enum slot_event lose_slot(struct slot *slot, const char *why)
 {
     atomic_store_explicit(&slot->held, false, memory_order_release);
-    snprintf(slot->problem, sizeof(slot->problem), "%s", session_problem(slot->session));
+    snprintf(slot->problem, sizeof(slot->problem), "%s", why);
     session_close(slot->session);
     slot->next_try_us = 0;
     return SLOT_LOST;
+}
+
+void slot_hurry(struct slot *slot, int64_t deadline_us)
+{
+    slot->stop.deadline_us = deadline_us;
 }
 
 static void pause_until(int64_t deadline_us, int socket, int wake_fd)
@@ -189,6 +197,33 @@ static void pause_until(int64_t deadline_us, int socket, int wake_fd)
     int64_t left_us = deadline_us - monotonic_us();
     struct pollfd waited[2] = { { .fd = socket, .events = POLLIN }, { .fd = wake_fd, .events = POLLIN } };
     (void)poll(waited, 2, left_us > 0 ? (int)(left_us / 1000) + 1 : 0);
+}
+
+/* Never waits: signals are looked at while a silent server is given its time. */
+static bool probe(struct slot *slot, const char **reterr)
+{
+    int64_t now_us = monotonic_us();
+    PGresult *result = NULL;
+
+    *reterr = session_problem(slot->session);
+    if (slot->answer_by_us == 0)
+    {
+        if (now_us < slot->next_probe_us)
+            return true;
+        slot->next_probe_us = now_us + PROBE_US;
+        slot->answer_by_us = now_us + ANSWER_US;
+        return session_send(slot->session, "SELECT 1", 0, NULL);
+    }
+    enum session_answer answer = session_collect(slot->session, &result);
+    bool alive = answer == SESSION_ANSWERED && result && !session_is_refused(slot->session, result, NULL);
+    PQclear(result);
+    if (answer == SESSION_BUSY)
+    {
+        *reterr = "no answer within the time allowed";
+        return now_us < slot->answer_by_us;
+    }
+    slot->answer_by_us = 0;
+    return alive;
 }
 
 enum slot_event slot_keep(struct slot *slot, int wake_fd, int64_t wait_us)
@@ -207,15 +242,7 @@ enum slot_event slot_keep(struct slot *slot, int wake_fd, int64_t wait_us)
     assert(slot_is_held(slot));
     pause_until(deadline_us, session_socket(slot->session), wake_fd);
     if (!session_listen(slot->session))
-        return lose_slot(slot);
-    if (monotonic_us() >= slot->next_probe_us)
-    {
-        slot->next_probe_us = monotonic_us() + PROBE_US;
-        PGresult *result = session_run(slot->session, "SELECT 1", 0, NULL, ANSWER_US, NULL);
-        bool alive = result && !session_is_refused(slot->session, result, NULL);
-        PQclear(result);
-        if (!alive)
-            return lose_slot(slot);
-    }
-    return SLOT_SAME;
+        return lose_slot(slot, session_problem(slot->session));
+    const char *why = NULL;
+    return probe(slot, &why) ? SLOT_SAME : lose_slot(slot, why);
 }

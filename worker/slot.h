@@ -35,6 +35,9 @@ void slot_free(struct slot *slot);
 
 /* One step of keeping it: waits up to `wait_us` for something to happen to the session, or for `wake_fd` (-1: none) to
  * become readable. While there is no session it tries to open one, with pauses in between. */
+/* The process ends: from now on no wait of slot_keep goes on past the deadline (monotonic). */
+void slot_hurry(struct slot *slot, int64_t deadline_us);
+
 enum slot_event slot_keep(struct slot *slot, int wake_fd, int64_t wait_us);
 
 bool slot_is_held(const struct slot *slot);

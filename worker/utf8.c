@@ -1,5 +1,7 @@
 #include "worker/utf8.h"
 
+#include <string.h>
+
 size_t utf8_measure(const unsigned char *at, size_t size)
 {
     static const struct
@@ -37,4 +39,26 @@ bool utf8_is_valid(const char *text, size_t size)
         size -= step;
     }
     return true;
+}
+
+void utf8_copy_line(char *into, size_t into_size, const char *text)
+{
+    size_t at = 0, left = text ? strlen(text) : 0;
+
+    while (left > 0)
+    {
+        bool plain = (unsigned char)*text < 0x80;
+        size_t step = plain ? 1 : utf8_measure((const unsigned char *)text, left);
+        size_t taken = step ? step : 1;
+        if (at + taken >= into_size)
+            break;
+        if (step > 1)
+            memcpy(into + at, text, step);
+        else
+            into[at] = !plain ? '?' : (unsigned char)*text < ' ' ? ' ' : *text;
+        at += taken;
+        text += taken;
+        left -= taken;
+    }
+    into[at] = '\0';
 }

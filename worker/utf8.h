@@ -1,4 +1,4 @@
-/* Utf8: is a text what JSON and terminals can show?
+/* Utf8: is a text what JSON and terminals can show; and a copy of it that is.
  *
  * Threads    pure functions.
  * Failure    none.
@@ -14,5 +14,9 @@
 size_t utf8_measure(const unsigned char *at, size_t size);
 
 bool utf8_is_valid(const char *text, size_t size);
+
+/* Copies as much of a text (NULL: none) as there is room for, on one line and never cut inside of a character; '?' for
+ * what is no text. */
+void utf8_copy_line(char *into, size_t into_size, const char *text);
 
 #endif

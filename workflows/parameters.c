@@ -69,6 +69,7 @@ static bool fail(const struct decoding *decoding, const struct place *place, con
 {
     struct buffer pointer = BUFFER_EMPTY;
     print_pointer(&pointer, place);
+    decoding->arena->failed = decoding->arena->failed || buffer_failed(&pointer);
     *decoding->reterr = parameters_failure(decoding->arena, buffer_span(&pointer), message);
     buffer_done(&pointer);
     return false;

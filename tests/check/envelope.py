@@ -4,6 +4,7 @@ import hashlib
 import json
 import uuid
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Optional
 
 SIZE_MAX = 64 * 1024
@@ -21,6 +22,7 @@ class Record:
     key: Optional[bytes]
     value: Optional[bytes]
     headers: list = field(default_factory=list)
+    at: Optional[int] = None  # Unix microseconds, by the clock of who sent it
 
     def header(self, name):
         for key, value in self.headers:
@@ -50,8 +52,7 @@ class Command:
 
     @property
     def identity_uuid(self):
-        digest = hashlib.sha256(self.source.encode() + b"\0" + self.id.encode()).digest()
-        return str(uuid.UUID(bytes=digest[:16]))
+        return identity_uuid(self.source, self.id)
 
     @property
     def body(self):
@@ -63,8 +64,13 @@ class Command:
         return self.record.key.decode("utf-8", "replace") if self.record.key is not None else None
 
 
+def identity_uuid(source, id_):
+    digest = hashlib.sha256(source.encode() + b"\0" + id_.encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16]))
+
+
 def canonical(value):
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=float)
 
 
 class Unreadable(Exception):
@@ -110,7 +116,8 @@ def parse_json(raw):
     except UnicodeDecodeError as error:
         raise Unreadable(str(error)) from error
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant,
+                           parse_float=Decimal)
     except RecursionError as error:
         raise Unreadable("too deep") from error
     except ValueError as error:

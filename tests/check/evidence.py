@@ -5,8 +5,14 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import Optional
 
+from property.compare import COMPARED
+from property.tables import SELECT, adapt
+
+from .commits import Unreadable, read_commits
 from .envelope import Record
+from .rest import BLOCKING
 
 
 @dataclass
@@ -14,12 +20,21 @@ class Evidence:
     records: list = field(default_factory=list)       # command topics, as envelope.Record
     events: list = field(default_factory=list)        # audit topic, read_committed, as AuditEvent, in topic order
     dead_letters: list = field(default_factory=list)  # dead letter topics, read_committed, as envelope.Record
-    inbox: list = field(default_factory=list)         # rows: dict(identity, topic, partition, offset, parked)
-    audit: list = field(default_factory=list)         # rows: dict(event_id, topic, partition, offset, ...)
-    dead_rows: int = 0
-    tables: dict = field(default_factory=dict)        # table name -> list of dict rows
+    inbox: list = field(default_factory=list)         # rows of QUERIES, as the next ones
+    audit: list = field(default_factory=list)
+    dead: list = field(default_factory=list)
+    parked: list = field(default_factory=list)
+    owners: list = field(default_factory=list)
+    rewinds: list = field(default_factory=list)
+    tables: dict = field(default_factory=dict)        # table name -> list of dict rows; times in Unix microseconds
+    before: Optional[dict] = None                     # the same, of the moment before the first command
+    written: dict = field(default_factory=dict)       # what commands look up -> the last transaction that wrote there
     committed: dict = field(default_factory=dict)     # (topic, partition) -> committed offset of the group
+    commits: Optional[list] = None                    # commits.Commit in Kafka's order; None: see commits_problem
+    commits_problem: str = ""
     ends: dict = field(default_factory=dict)          # (topic, partition) -> end offset
+    waited: Optional[float] = None                    # seconds until everything was at rest; None: nobody waited
+    usage: list = field(default_factory=list)         # rest.Usage: what the processes were seen to use
 
 
 @dataclass
@@ -28,6 +43,7 @@ class AuditEvent:
     offset: int
     key: str
     body: dict
+    published_at: Optional[int] = None  # Unix microseconds, by the clock of who published it
 
     @property
     def event_id(self):
@@ -66,7 +82,7 @@ class AuditEvent:
 
 def to_event(record):
     key = record.key.decode() if record.key is not None else None
-    return AuditEvent(record.partition, record.offset, key, json.loads(record.value))
+    return AuditEvent(record.partition, record.offset, key, json.loads(record.value), record.at)
 
 
 def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
@@ -105,8 +121,9 @@ def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
 
 
 def to_record(message):
+    kind, time_ms = message.timestamp()
     return Record(message.topic(), message.partition(), message.offset(), message.key(), message.value(),
-                  message.headers() or [])
+                  message.headers() or [], 1000 * time_ms if kind else None)
 
 
 @functools.lru_cache
@@ -116,12 +133,12 @@ def admin_of(bootstrap):
     return AdminClient({"bootstrap.servers": bootstrap})
 
 
-def end_offsets(bootstrap, partitions, isolation="read_uncommitted"):
+def end_offsets(bootstrap, partitions, isolation="read_uncommitted", which="latest"):
     from confluent_kafka import IsolationLevel, TopicPartition
     from confluent_kafka.admin import OffsetSpec
 
     level = IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
-    request = {TopicPartition(each.topic, each.partition): OffsetSpec.latest() for each in partitions}
+    request = {TopicPartition(each.topic, each.partition): getattr(OffsetSpec, which)() for each in partitions}
     answers = admin_of(bootstrap).list_offsets(request, isolation_level=level, request_timeout=20)
     return {(each.topic, each.partition): future.result(30).offset for each, future in answers.items()}
 
@@ -135,54 +152,86 @@ def committed_offsets(bootstrap, group, partitions):
     return {(each.topic, each.partition): each.offset for each in answer.topic_partitions}
 
 
-TABLES = {
-    "ticket": "SELECT * FROM interlock.ticket ORDER BY id",
-    "ticket_history": "SELECT * FROM interlock.ticket_history ORDER BY ticket_id, seq",
-    "escalation_matrix": "SELECT * FROM interlock.escalation_matrix",
-    "jobneed": "SELECT * FROM interlock.jobneed ORDER BY id",
-    "job": "SELECT * FROM interlock.job ORDER BY id",
-    "face_model": "SELECT * FROM interlock.face_model ORDER BY id",
-    "face_embedding": "SELECT id, user_id, model_id, is_primary, validated FROM interlock.face_embedding ORDER BY id",
-    "face_user": "SELECT * FROM interlock.face_user ORDER BY id",
-    "face_embedding_counter": "SELECT * FROM interlock.face_embedding_counter ORDER BY id",
-    "face_verification_log": "SELECT * FROM interlock.face_verification_log ORDER BY id",
+# What commands only look up. No command writes it: the planning side does, or a test.
+LOOKED_UP = {
+    "geofence": "id, enabled, center_latitude, center_longitude, radius_m",
+    "geofence_vertex": "geofence_id, seq, latitude, longitude",
+    "shift": "id, site_id, enabled, start_minute, utc_offset_minutes",
+    "escalation_matrix": "site_id, category, client_id, level, assigned_person_id, assigned_group_id",
+}
+WRITTEN = " UNION ALL ".join(
+    [f"SELECT '{table}' AS name, NULL::bigint AS id, max(xmin::text::bigint) AS transaction FROM interlock.{table}"
+     for table in LOOKED_UP] +
+    [f"SELECT '{table}', id, xmin::text::bigint FROM interlock.{table}" for table in ("job", "face_model")])
+
+OWNER = "LEFT JOIN interlock.partition_owner o ON o.id = r.partition_id"
+WHERE = 'o.topic, o.partition, r.kafka_offset AS "offset", r.fence'
+QUERIES = {
+    "inbox": f"SELECT r.identity::text, {WHERE}, r.parked FROM interlock.inbox r {OWNER}",
+    "audit": f"""SELECT r.event_id::text, {WHERE}, r.outcome::text, r.operation::text, r.aggregate, r.command_source,
+                 r.command_id, r.reason, r.version_from, r.version_to, r.xmin::text::bigint AS transaction,
+                 (extract(epoch FROM r.changed_at) * 1000000)::bigint AS at FROM interlock.audit_event r {OWNER}""",
+    "dead": f"SELECT {WHERE}, r.reason FROM interlock.dead_letter r {OWNER}",
+    "parked": f"SELECT {WHERE}, r.command_source, r.command_id, r.aggregate, r.blocks, r.due_at::text "
+              f"FROM interlock.parked_command r {OWNER}",
+    "owners": "SELECT topic, partition, fence, published FROM interlock.partition_owner",
+    "rewinds": f"SELECT o.topic, o.partition, r.fence, r.below FROM interlock.partition_rewind r {OWNER}",
 }
 
-INBOX = """SELECT i.identity::text, o.topic, o.partition, i.kafka_offset AS "offset", i.parked
-           FROM interlock.inbox i LEFT JOIN interlock.partition_owner o ON o.id = i.partition_id"""
-AUDIT = """SELECT a.event_id::text, o.topic, o.partition, a.kafka_offset AS "offset", a.fence, a.outcome::text,
-                  a.operation::text, a.aggregate, a.command_source, a.command_id, a.reason, a.version_from, a.version_to
-           FROM interlock.audit_event a LEFT JOIN interlock.partition_owner o ON o.id = a.partition_id"""
+
+def connect(url):
+    """JSON is left as text: rows are adapted as the model has them, with exact numbers."""
+    import psycopg2
+    import psycopg2.extras
+
+    connection = psycopg2.connect(url, cursor_factory=psycopg2.extras.RealDictCursor, connect_timeout=20,
+                                  application_name="tests/check")
+    psycopg2.extras.register_default_json(connection, loads=lambda text: text)
+    psycopg2.extras.register_default_jsonb(connection, loads=lambda text: text)
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    return connection
+
+
+def read_tables(cursor):
+    tables = {}
+    for table in COMPARED + tuple(LOOKED_UP):
+        columns = SELECT.get(table) or LOOKED_UP.get(table) or "*"
+        cursor.execute(f"SELECT {columns} FROM interlock.{table}")
+        tables[table] = [adapt(row) for row in cursor.fetchall()]
+    return tables
 
 
 def read_database(url, evidence):
     """One snapshot of everything, so that a worker still running cannot make two reads disagree."""
-    import psycopg2
-    import psycopg2.extras
-
-    connection = psycopg2.connect(url, cursor_factory=psycopg2.extras.RealDictCursor)
+    connection = connect(url)
     try:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with connection.cursor() as cursor:
-            cursor.execute(INBOX)
-            evidence.inbox = cursor.fetchall()
-            cursor.execute(AUDIT)
-            evidence.audit = cursor.fetchall()
-            cursor.execute("SELECT count(*) AS count FROM interlock.dead_letter")
-            evidence.dead_rows = cursor.fetchone()["count"]
-            for name, query in TABLES.items():
+            for name, query in QUERIES.items():
                 cursor.execute(query)
-                evidence.tables[name] = cursor.fetchall()
+                setattr(evidence, name, cursor.fetchall())
+            cursor.execute(WRITTEN)
+            evidence.written = {(row["name"], row["id"]): row["transaction"] for row in cursor.fetchall()}
+            evidence.tables = read_tables(cursor)
     finally:
         connection.close()
 
 
-def gather(bootstrap, database, topics, audit_topic, group, dlq_suffix=".dlq"):
+def snapshot(url):
+    """The rows as they are now: taken before the first command, they say what every aggregate began as."""
+    connection = connect(url)
+    try:
+        with connection.cursor() as cursor:
+            return read_tables(cursor)
+    finally:
+        connection.close()
+
+
+def gather(bootstrap, database, topics, audit_topic, group, dlq_suffix=".dlq", before=None):
     from confluent_kafka import TopicPartition
 
-    evidence = Evidence()
+    evidence = Evidence(before=before)
     for topic in topics:
-        evidence.records += read_topic(bootstrap, topic, committed_only=False)
+        evidence.records += read_topic(bootstrap, topic)  # as the worker: what a publisher aborted is no command
         evidence.dead_letters += read_topic(bootstrap, topic + dlq_suffix)
     evidence.events = [to_event(record) for record in read_topic(bootstrap, audit_topic)]
     read_database(database, evidence)
@@ -191,4 +240,40 @@ def gather(bootstrap, database, topics, audit_topic, group, dlq_suffix=".dlq"):
     if partitions:
         evidence.ends = end_offsets(bootstrap, partitions)
         evidence.committed = committed_offsets(bootstrap, group, partitions)
+    try:
+        evidence.commits = read_commits(bootstrap, group)
+    except Unreadable as problem:
+        evidence.commits_problem = str(problem)
     return evidence
+
+
+class Standing:
+    """Whether the group has done everything, asked often."""
+
+    def __init__(self, bootstrap, database, topics, group):
+        self.bootstrap, self.database, self.topics, self.group = bootstrap, database, topics, group
+
+    def ask(self, query):
+        connection = connect(self.database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                return cursor.fetchone()["count"]
+        finally:
+            connection.close()
+
+    def is_at_rest(self):
+        """Nothing is behind and nothing waits that will be behind again."""
+        return self.lag() == 0 and self.ask(BLOCKING) == 0 and self.lag() == 0
+
+    def lag(self):
+        from confluent_kafka import TopicPartition
+
+        found = admin_of(self.bootstrap).list_topics(timeout=20).topics
+        partitions = [TopicPartition(topic, number) for topic in self.topics if topic in found
+                      for number in found[topic].partitions]
+        if not partitions:
+            return 0
+        ends = end_offsets(self.bootstrap, partitions)
+        stands = committed_offsets(self.bootstrap, self.group, partitions)
+        return sum(end - max(stands.get(place, 0), 0) for place, end in ends.items())

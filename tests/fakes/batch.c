@@ -57,7 +57,7 @@ static void fill_settings(int lanes, int batch_max)
     struct settings *settings = &world.settings;
 
     memset(settings, 0, sizeof(*settings));
-    settings->protections.retry = true;
+    settings->protections.retry = settings->protections.parking = settings->protections.quarantine = true;
     settings->worker.lanes = lanes;
     settings->worker.batch_max = batch_max;
     settings->worker.park_after_us = INT64_C(3600000000);

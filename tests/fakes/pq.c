@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -32,6 +33,8 @@ static struct
     int parameter_count;
     struct span parameters[PQ_PARAMETERS_MAX];
     char bytes[PARAMETER_BYTES_MAX];
+    char hosts[64];      /* what the last PQconnectStartParams was told beside the URL, "host=... port=..." */
+    const char *message; /* of the connection that failed last; NULL: it was lost */
 } world;
 
 static char connection;
@@ -87,10 +90,16 @@ static const struct pq_row *take(const char *function, const char *text)
 
 PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname)
 {
-    (void)keywords;
-    (void)values;
-    (void)expand_dbname;
     const struct pq_row *row = take("PQconnectStartParams", NULL);
+    size_t at = 0;
+
+    (void)expand_dbname;
+    world.hosts[0] = '\0';
+    for (int i = 0; keywords[i]; i++)
+        if (strcmp(keywords[i], "host") == 0 || strcmp(keywords[i], "port") == 0)
+            at += (size_t)snprintf(world.hosts + at, sizeof(world.hosts) - at, "%s%s=%s", at ? " " : "", keywords[i],
+                                   values[i]);
+    world.message = NULL;
     world.bad = row->status == CONNECTION_BAD;
     world.transaction = PQTRANS_IDLE;
     return row->fails ? NULL : (PGconn *)(void *)&connection;
@@ -98,8 +107,11 @@ PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *con
 
 PostgresPollingStatusType __wrap_PQconnectPoll(PGconn *conn)
 {
+    const struct pq_row *row = take("PQconnectPoll", NULL);
+
     (void)conn;
-    return (PostgresPollingStatusType)take("PQconnectPoll", NULL)->status;
+    world.message = row->message;
+    return (PostgresPollingStatusType)row->status;
 }
 
 ConnStatusType __wrap_PQstatus(const PGconn *conn)
@@ -114,9 +126,22 @@ PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn)
 
 char *__wrap_PQerrorMessage(const PGconn *conn)
 {
-    static char message[] = "connection to server was lost\n";
+    static char message[256];
     (void)conn;
+    snprintf(message, sizeof(message), "%s\n", world.message ? world.message : "connection to server was lost");
     return message;
+}
+
+PGVerbosity __wrap_PQsetErrorVerbosity(PGconn *conn, PGVerbosity verbosity)
+{
+    (void)conn;
+    (void)verbosity;
+    return PQERRORS_DEFAULT;
+}
+
+const char *pq_hosts(void)
+{
+    return world.hosts;
 }
 
 int __wrap_PQsocket(const PGconn *conn)

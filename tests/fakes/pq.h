@@ -95,11 +95,15 @@ int64_t pq_now_us(void);
 int pq_parameter_count(void);
 struct span pq_parameter(int index);
 
+/* What the last attempt to connect was told beside its URL: "host=... port=..."; "" where that was enough. */
+const char *pq_hosts(void);
+
 PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname);
 PostgresPollingStatusType __wrap_PQconnectPoll(PGconn *conn);
 ConnStatusType __wrap_PQstatus(const PGconn *conn);
 PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn);
 char *__wrap_PQerrorMessage(const PGconn *conn);
+PGVerbosity __wrap_PQsetErrorVerbosity(PGconn *conn, PGVerbosity verbosity);
 int __wrap_PQsocket(const PGconn *conn);
 char *__wrap_PQhost(const PGconn *conn);
 char *__wrap_PQport(const PGconn *conn);

@@ -53,13 +53,17 @@ def table(figures):
 
 
 def defences(figures):
-    """One line a protection; the last run of each counts."""
-    last = {(each["defence"], each["fault"]): each for each in figures if "defence" in each}
-    if last:
+    """One line a protection. The two halves may come from two runs; of each the last one counts."""
+    halves = {}
+    for each in figures:
+        if "defence" in each:
+            told = halves.setdefault((each["defence"], each["fault"]), {"without": "", "with": ""})
+            told.update({name: each[name] for name in ("without", "with") if each[name] is not None})
+    if halves:
         yield line(["defence", "fault", "without", "with"])
         yield "|---" * 4 + "|"
-        for each in sorted(last.values(), key=lambda each: (each["defence"], each["fault"])):
-            yield line([each["defence"], each["fault"], each["without"], each["with"]])
+        for (name, fault), told in sorted(halves.items()):
+            yield line([name, fault, told["without"], told["with"]])
 
 
 def main():

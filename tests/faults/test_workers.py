@@ -3,85 +3,80 @@
 import time
 
 import pytest
+import test_promises
 
+from conftest import minutes
 from harness.commands import create_ticket, escalate
-from harness.load import Load, judge, progress
 from harness.waiting import until
+
+ZOMBIE = {"consumers_session_timeout": "1s", "consumers_static": "false", "database_idle_in_transaction_timeout": "2s",
+          "consumers_transaction_timeout": "2s"}
+
+
+def light(trial, **options):
+    """Two deaths in a row make a worker run its commands one by one for a while: not more than it can do then."""
+    load = trial.load(burst=6, **options)
+    load.pause = 0.1
+    return load
 
 
 # ---- workers die -------------------------------------------------------------------------------------
 
-@pytest.mark.fault(1)
-@pytest.mark.seconds(240)
-@pytest.mark.parametrize("spread", [False, True], ids=["keyed", "spread"])
-def test_workers_are_killed_at_random_moments(trial, spread):
-    """Two workers, a fifth of the commands twice, 20 rounds (12 when commands are spread over wrong partitions)."""
+def kill_at_random(trial, rounds, spread=False):
+    """One of two workers, or both; sometimes the other one gets on before it comes back."""
     workers = trial.workers(2)
-    with trial.load(spread=spread):
-        for _ in range(12 if spread else 20):
-            trial.progress(trial.random.randrange(1, 120))
-            victim = trial.random.choice(workers)
+    with light(trial, spread=spread):
+        for _ in range(rounds):
+            trial.progress(trial.random.randrange(1, 60))
+            victims = trial.random.choice([workers[:1], workers[1:], workers])
             died = time.monotonic()
-            victim.kill()
-            if trial.random.random() < 0.3 and all(each.runs() for each in workers if each is not victim):
+            for victim in victims:
+                victim.kill()
+            if len(victims) == 1 and trial.random.random() < 0.3:
                 trial.progress(1)
-            victim.start()
+            for victim in victims:
+                victim.start()
         trial.recovered(since=died)
     for worker in workers:
         worker.wait_ready()
+    trial.note(deaths=rounds)
     trial.judge(ordered=not spread)
 
 
 @pytest.mark.fault(1)
-@pytest.mark.seconds(120)
-def test_both_workers_are_killed_at_once(world):
-    workers = [world.worker(), world.worker()]
-    with Load(world) as load:
-        for _ in range(5):
-            progress(world, 60)
-            for worker in workers:
-                worker.kill()
-            for worker in workers:
-                worker.start()
-    judge(world, load)
+@pytest.mark.seconds(180)
+def test_workers_are_killed_at_random_moments(trial):
+    kill_at_random(trial, 6)
 
 
+@pytest.mark.long
 @pytest.mark.fault(1)
-@pytest.mark.seconds(120)
-def test_a_dead_worker_s_partitions_go_to_the_other(world):
-    """For good: nobody starts it again."""
-    settings = {"consumers_static": "false", "consumers_session_timeout": "2s"}
-    workers = [world.worker(**settings), world.worker(**settings)]
-    with Load(world) as load:
-        progress(world, 100)
-        workers[0].kill()
-        until("the other has all partitions",
-              lambda: workers[1].metric("interlock_partitions_assigned") == world.partitions, 40)
-        progress(world, 100)
-    judge(world, load)
+@pytest.mark.seconds(600)
+@pytest.mark.parametrize("spread", [False, True], ids=["keyed", "spread"])
+def test_workers_are_killed_at_random_moments_again_and_again(trial, spread):
+    """A fifth of the commands twice; spread: through wrong partitions."""
+    kill_at_random(trial, 30 if minutes() > 10 else 15, spread)
 
 
-@pytest.mark.fault(1)
-@pytest.mark.seconds(150)
-def test_workers_come_and_go(world):
-    """Ended cleanly under load, joined by others, never fewer than one: nothing is lost, and each exit is clean."""
+@pytest.mark.long
+@pytest.mark.fault(3)
+@pytest.mark.seconds(180)
+def test_workers_come_and_go(trial):
+    """Ended cleanly under load, joined by others, never fewer than one: each exit is clean."""
     settings = {"consumers_static": "false"}
-    workers = [world.worker(**settings)]
-    with Load(world) as load:
+    workers = trial.workers(1, **settings)
+    with light(trial):
         for _ in range(4):
-            workers.append(world.worker(**settings))
-            progress(world, 60)
+            workers += trial.workers(1, **settings)
+            trial.progress(30)
             assert workers.pop(0).end() == 0
-            progress(world, 60)
-    judge(world, load)
+            trial.progress(30)
+        trial.recovered()
+    trial.judge()
     assert workers[0].end() == 0
 
 
-@pytest.mark.fault(1)
-@pytest.mark.seconds(60)
-@pytest.mark.parametrize("first", ["the command", "its duplicate"])
-@pytest.mark.parametrize("copies", ["other partition", "same partition"])
-def test_what_was_applied_but_not_published_is_published_after_a_crash(world, first, copies):
+def publish_after_a_crash(world, copies, first):
     """Each command has a duplicate; a held ticket keeps all of them from being published; the worker dies."""
     worker = world.worker()
     world.ask(*[create_ticket(number) for number in range(1, 31)])
@@ -100,37 +95,77 @@ def test_what_was_applied_but_not_published_is_published_after_a_crash(world, fi
     world.check(ordered=False)
 
 
+@pytest.mark.fault(1)
+@pytest.mark.seconds(60)
+def test_what_was_applied_but_not_published_is_published_after_a_crash(world):
+    publish_after_a_crash(world, "other partition", "its duplicate")
+
+
+@pytest.mark.long
+@pytest.mark.fault(1)
+@pytest.mark.seconds(60)
+@pytest.mark.parametrize("first", ["the command", "its duplicate"])
+@pytest.mark.parametrize("copies", ["other partition", "same partition"])
+def test_what_was_applied_but_not_published_is_published_whichever_came_first(world, copies, first):
+    publish_after_a_crash(world, copies, first)
+
+
 # ---- a worker sleeps ------------------------------------------------------------------------------------
 
-@pytest.mark.fault(1)
-@pytest.mark.seconds(120)
-@pytest.mark.parametrize("moment", range(3))
-def test_a_stopped_worker_wakes_after_another_took_over(world, moment):
-    settings = {"consumers_session_timeout": "2s", "database_idle_in_transaction_timeout": "3s"}
-    sleeper = world.worker(**settings)
-    other = world.worker(**settings)
-    with Load(world, seed=moment) as load:
-        progress(world, 50 + 37 * moment)
+def sleep_through_a_takeover(trial):
+    """Longer than its session, its locks and its transactions: another one has taken over and gone on."""
+    sleeper = trial.world.worker(**ZOMBIE)
+    with light(trial):
+        trial.progress(trial.random.randrange(10, 120))
         sleeper.stop()
-        until("the other has all partitions",
-              lambda: other.metric("interlock_partitions_assigned") == world.partitions, 60)
-        progress(world, 100)
+        slept = time.monotonic()
+        other = trial.world.worker(ready=False, **ZOMBIE)
+        until("the other one publishes",
+              lambda: other.port() and other.metric("interlock_events_published_total") > 20, 90)
+        taken_over = round(1000 * (time.monotonic() - slept))
         sleeper.cont()
-        progress(world, 100)
+        trial.recovered()
         until("the sleeper works again, or has ended", lambda: not sleeper.runs() or sleeper.ready(), 60)
-    judge(world, load)
+    return taken_over
 
 
-@pytest.mark.fault(1)
+@pytest.mark.fault(2)
+@pytest.mark.seconds(180)
+def test_a_stopped_worker_wakes_after_another_took_over(trial):
+    trial.note(taken_over_ms=sleep_through_a_takeover(trial))
+    trial.judge()
+
+
+@pytest.mark.long
+@pytest.mark.fault(2)
+@pytest.mark.seconds(240)
+@pytest.mark.parametrize("turn", range(5))
+def test_a_stopped_worker_wakes_at_some_other_moment(trial, turn):
+    trial.note(taken_over_ms=sleep_through_a_takeover(trial), turn=turn)
+    trial.judge()
+
+
+@pytest.mark.long
+@pytest.mark.fault(2)
 @pytest.mark.seconds(120)
-def test_the_only_worker_sleeps_and_wakes(world):
-    worker = world.worker(consumers_session_timeout="2s")
-    with Load(world) as load:
-        progress(world, 50)
+def test_the_only_worker_sleeps_and_wakes(trial):
+    worker = trial.world.worker(consumers_session_timeout="1s")
+    with light(trial):
+        trial.progress(20)
         worker.stop()
-        until("the group lost it", lambda: world.kafka.group_members(world.group) == 0, 30, pause=0.2)
+        until("the group lost it", lambda: trial.world.kafka.group_members(trial.world.group) == 0, 30, pause=0.2)
         worker.cont()
-        progress(world, 100)
-    judge(world, load)
+        trial.recovered()
+    trial.judge()
 
 
+@pytest.mark.long
+@pytest.mark.fault(2)
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("fence", test_promises.OFF, ids=test_promises.NAMES)
+def test_without_its_fence_a_partition_is_written_by_a_worker_that_slept(trial, fence):
+    """The run of P3: offsets moved on while 40 commands waited in a sleeper's memory."""
+    test_promises.test_p3_the_fence_refuses_a_worker_that_slept_while_offsets_were_moved(trial.world, fence)
+    stale = "40 of 40 commands applied after later ones of their ticket"
+    trial.defence("the partition's fence", "a worker sleeps while the group's offsets are moved past what it holds",
+                  None if fence else stale, "refused, none applied" if fence else None)

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from harness.bounds import Meter
 from harness.commands import append, partition_of
 from harness.load import TICKETS, Load, progress
 from harness.stack import ROOT
@@ -35,7 +36,7 @@ class Watcher:
     def __init__(self, world):
         self.world, self.ending = world, threading.Event()
         self.counters = {}  # (worker, its start) -> name -> the last value
-        self.peak = {"rss_kib": 0, "descriptors": 0, "threads": 0}
+        self.meter = Meter(world)
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -47,18 +48,12 @@ class Watcher:
                         self.sample(place, worker)
 
     def sample(self, place, worker):
-        process = Path(f"/proc/{worker.pid}")
-        self.note("rss_kib", worker.rss_kib())
-        self.note("descriptors", len(os.listdir(process / "fd")))
-        self.note("threads", len(os.listdir(process / "task")))
+        self.meter.measure(worker)
         if not worker.stopped:
             metrics = worker.metrics(timeout=1)
             self.counters[(place, worker.pid)] = {
                 name: sum(value for key, value in metrics.items() if key.split("{")[0] == metric)
                 for name, metric in COUNTED.items()}
-
-    def note(self, name, value):
-        self.peak[name] = max(self.peak[name], value)
 
     def stop(self):
         self.ending.set()
@@ -111,7 +106,8 @@ class Trial:
         self.extra.update(figures)
 
     def defence(self, name, fault, without, with_it):
-        """A protection that was switched off and what that run showed, and the same with it: ARCHITECTURE.md's table."""
+        """A protection that was switched off and what that run showed, and the same with it: ARCHITECTURE.md's table.
+        None: another run tells that half."""
         write({"defence": name, "fault": fault, "without": without, "with": with_it, "seed": seed()})
 
     # ---- the judgement ----
@@ -126,6 +122,7 @@ class Trial:
         violations = world.violations(ordered=ordered)
         self.record(violations, drained)
         assert not violations, f"{len(violations)} violations:\n" + "\n".join(str(each) for each in violations[:20])
+        assert not self.watcher.meter.over, "\n".join(sorted(self.watcher.meter.over))
         assert len(world.letters.all()) == letters
         sent = set().union(*[load.distinct for load in self.loads]) if self.loads else None
         if sent is not None:
@@ -140,7 +137,7 @@ class Trial:
                 counts[kinds[each.invariant]] += 1
         write({"row": self.row, "test": self.name, "seed": seed(), "commands": self.world.database.count("inbox"),
                **counts, "recovery_ms": self.recoveries, "drained_ms": drained,
-               **{name: self.watcher.counted(name) for name in COUNTED}, **self.watcher.peak, **self.extra})
+               **{name: self.watcher.counted(name) for name in COUNTED}, **self.watcher.meter.peak, **self.extra})
 
 
 def write(figures):

@@ -3,6 +3,7 @@ PostgreSQL can be brought to it, else raised by a trigger with its SQLSTATE."""
 
 import contextlib
 import json
+import re
 import threading
 import urllib.parse
 
@@ -175,6 +176,7 @@ TRANSIENT = {
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("cause", TRANSIENT)
 def test_transient_holds_back_the_key_concerned_and_nobody_else(world, cause):
+    """PROTOCOL B2 (a busy row), B4 (what is one command's, by halves and then singly)."""
     provoke, settings, reason = TRANSIENT[cause]
     worker = prepared(world, **settings)
     culprit, follower = escalate(CULPRIT), append(CULPRIT, "behind it")
@@ -194,6 +196,23 @@ def test_transient_holds_back_the_key_concerned_and_nobody_else(world, cause):
                                          "interlock.partition_owner o ON o.id = e.partition_id WHERE command_id = %s",
                                          culprit.identity[1])
     assert held_at[0] == partition_of(culprit.key, world.partitions)
+
+
+@pytest.mark.seconds(90)
+def test_attempts_choose_the_delay_and_nothing_else(world):
+    """PROTOCOL B5: twenty attempts where the policy counts one, and it is neither dropped nor refused nor parked; each
+    delay is the longest of the policy."""
+    worker = prepared(world, worker_park_after="1h",
+                      **{f"retries_{policy}_{name}": value for policy in ("lock_acquisition", "database_operation")
+                         for name, value in (("retries", "1"), ("first", "20ms"), ("longest", "100ms"))})
+    with failing(world, raising("40001")):
+        culprit, follower = escalate(CULPRIT), append(CULPRIT, "behind it")
+        world.publish(culprit, follower)
+        shown = until("it is tried often", lambda: [each for each in held(worker) if each["attempts"] > 20], 60)
+        assert shown[0]["next_try_s"] <= 1 and shown[0]["commands"] == 2
+        assert world.events_of(culprit) == [] and world.letters.all() == []
+        assert world.database.count("parked_command") == 0
+    goes_on(world, worker, culprit, follower)
 
 
 @pytest.mark.seconds(60)
@@ -498,6 +517,11 @@ def test_what_a_workflow_refuses_is_a_recorded_rejection(world):
 
 # ---- what is held is visible ------------------------------------------------------------------------------
 
+HELD_LINE = re.compile(r"held keys: 10; the longest for \d+ s: (?P<key>\S+), (?P<topic>\S+)/(?P<partition>\d+) "
+                       r"at offset (?P<offset>\d+), (?P<attempts>\d+) attempts, next try in (?P<next>\d+) ms, "
+                       r"(?P<commands>\d+) commands wait: (?P<reason>.*)$")
+
+
 @pytest.mark.seconds(90)
 def test_a_held_key_is_seen_in_status_metrics_and_log_and_gone_afterwards(world):
     worker = prepared(world)
@@ -515,8 +539,14 @@ def test_a_held_key_is_seen_in_status_metrics_and_log_and_gone_afterwards(world)
         until("the log says so", lambda: "held keys: 10; the longest for 1" in worker.text(), 30)
         assert worker.metric("interlock_held_oldest_seconds") >= 10
         line, = [line for line in worker.text().splitlines() if "held keys:" in line]
-        for word in ("at offset", "attempts", "next try in", "3 commands wait: ", "lock"):
-            assert word in line, line
+        said = HELD_LINE.search(line)
+        assert said, line
+        shown, = [each for each in held(worker) if each["key"] == said["key"]]
+        for name in ("topic", "partition", "offset", "commands"):
+            assert said[name] == str(shown[name])
+        assert 0 < int(said["attempts"]) <= shown["attempts"] and int(said["next"]) <= 5000 and "lock" in said["reason"]
+        until("status gives the same reason (by turns it is the row, and a wait for it that ended)",
+              lambda: any(each["key"] == said["key"] and each["reason"] == said["reason"] for each in held(worker)), 30)
         holds_for("it is said once a minute", lambda: worker.text().count("held keys:") == 1, 3)
     goes_on(world, worker, *messages)
     until("no age is left", lambda: worker.metric("interlock_held_oldest_seconds") == 0, 10)

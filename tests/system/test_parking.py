@@ -142,6 +142,7 @@ def test_a_return_that_comes_twice_is_applied_once_and_answered_after_a_rewind(w
 
 @pytest.mark.seconds(60)
 def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(world):
+    """PROTOCOL L4."""
     worker = world.worker(worker_park_after="1s", retries_lock_acquisition_longest="200ms")
     world.ask(create_ticket(1), create_ticket(2))
     with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):

@@ -1,7 +1,7 @@
-/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsocket PQhost PQport PQfinish
- * PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare PQsendQueryPrepared
- * PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField PQcmdStatus PQgetvalue
- * PQclear poll clock_gettime; fake: pq */
+/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
+ * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
+ * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
+ * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
 #include "tests/unit/database_fixture.h"
 #include "worker/utf8.h"
 

@@ -1,7 +1,7 @@
-/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsocket PQhost PQport PQfinish
- * PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare PQsendQueryPrepared
- * PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField PQcmdStatus PQgetvalue
- * PQclear poll clock_gettime; fake: pq */
+/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
+ * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
+ * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
+ * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
 #include "tests/unit/database_fixture.h"
 
 /* Opening a session (PROTOCOL O6). */
@@ -18,9 +18,78 @@ static void a_connection_that_is_refused_is_a_lost_session(void **state)
     pq_play(rows);
     assert_false(database_connect(database, NULL));
     assert_failure(FAILURE_SESSION, "");
-    assert_string_equal(database_failure(database)->message, "connection to server was lost ");
+    assert_string_equal(database_failure(database)->message, "connection to server was lost");
     assert_false(database_is_connected(database));
     connect_well(); /* and the next one may go well */
+}
+
+static void why_a_server_refused_is_told_with_its_sqlstate_and_without_what_stands_beside(void **state)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll",
+          .status = PGRES_POLLING_FAILED,
+          .message = "connection to server at \"a\", port 1 failed: Connection refused\n\tIs the server running?\n"
+                     "connection to server at \"b\", port 2 failed: FATAL:  53300: sorry\nDETAIL:  secret\n"
+                     "LOCATION:  InitProcess, proc.c:359",
+          .breaks = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+    assert_failure(FAILURE_SESSION, "53300");
+    assert_string_equal(database_failure(database)->message,
+                        "connection to server at \"a\", port 1 failed: Connection refused; "
+                        "connection to server at \"b\", port 2 failed: FATAL:  53300: sorry");
+}
+
+static void fall_silent(void)
+{
+    static const struct pq_row rows[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_READING },
+        { .function = "PQfinish", .delay_us = PQ_SILENT },
+        PQ_END,
+    };
+    pq_play(rows);
+    assert_false(database_connect(database, NULL));
+}
+
+static void a_silent_host_of_several_is_the_last_of_the_next_attempt(void **state)
+{
+    static char url[] = "postgresql://a:1,b:2,c:3/interlock";
+    static const struct pq_row refused[] = {
+        { .function = "PQconnectStartParams" },
+        { .function = "PQconnectPoll", .status = PGRES_POLLING_FAILED, .breaks = true },
+        PQ_FINISHES,
+        PQ_END,
+    };
+    (void)state;
+    settings.database.url = url;
+    fall_silent();
+    assert_string_equal(pq_hosts(), "");
+    fall_silent();
+    assert_string_equal(pq_hosts(), "host=b,c,a port=2,3,1");
+    pq_play(refused); /* libpq itself went through all of them */
+    assert_false(database_connect(database, NULL));
+    assert_string_equal(pq_hosts(), "host=c,a,b port=3,1,2");
+    fall_silent();
+    assert_string_equal(pq_hosts(), "host=c,a,b port=3,1,2");
+    connect_well();
+    assert_string_equal(pq_hosts(), "host=a,b,c port=1,2,3");
+}
+
+static void one_port_is_every_host_s_and_one_host_stays_the_first(void **state)
+{
+    static char several[] = "postgresql://a,b/interlock?port=7", single[] = "postgresql://a:1/interlock";
+    (void)state;
+    settings.database.url = several;
+    fall_silent();
+    settings.database.url = single;
+    connect_well();
+    assert_string_equal(pq_hosts(), "");
 }
 
 static void a_url_that_cannot_be_read_is_a_lost_session(void **state)
@@ -181,6 +250,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         DATABASE_TEST(a_connection_that_is_refused_is_a_lost_session),
+        DATABASE_TEST(why_a_server_refused_is_told_with_its_sqlstate_and_without_what_stands_beside),
+        DATABASE_TEST(a_silent_host_of_several_is_the_last_of_the_next_attempt),
+        DATABASE_TEST(one_port_is_every_host_s_and_one_host_stays_the_first),
         DATABASE_TEST(a_url_that_cannot_be_read_is_a_lost_session),
         DATABASE_TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
         DATABASE_TEST(connecting_ends_when_it_is_to_stop),

@@ -24,6 +24,7 @@ enum
     WAIT_US = 10000000,
     PRODUCE = 0,
     INIT_PRODUCER_ID = 22,
+    ADD_PARTITIONS = 24,
     END_TXN = 26,
     TXN_OFFSET_COMMIT = 28,
 };
@@ -206,6 +207,41 @@ static void an_event_that_is_not_delivered_breaks_it(void **state)
     assert_broken_by(PRODUCE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
 }
 
+static void an_event_that_was_thrown_away_tells_what_had_failed_before(void **state)
+{
+    (void)state;
+
+    open_it("id");
+    rd_kafka_mock_push_request_errors(world.cluster, ADD_PARTITIONS, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    assert_int_equal(publish_one(), PRODUCER_BROKEN);
+    assert_non_null(strstr(producer_problem(world.producer), "; grant our user Write"));
+}
+
+static void what_broke_is_replaced_at_once_and_then_ever_more_slowly(void **state)
+{
+    int64_t closed_us = 0;
+    (void)state;
+
+    for (int i = 0; i < 5; i++)
+    {
+        if (i > 1 && producer_open(world.producer, "id", 1000000) == PRODUCER_AGAIN)
+            assert_non_null(strstr(producer_problem(world.producer), "too large; raise"));
+        open_it("id");
+        assert_true(i < 2 || monotonic_us() - closed_us >= 190000 << (i - 2));
+        rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+        assert_int_equal(publish_one(), PRODUCER_BROKEN);
+        producer_close(world.producer);
+        closed_us = monotonic_us();
+    }
+    /* What works ends the row: the next break is the first again. */
+    open_it("id");
+    assert_int_equal(publish_one(), PRODUCER_DONE);
+    rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    assert_int_equal(publish_one(), PRODUCER_BROKEN);
+    producer_close(world.producer);
+    assert_int_equal(producer_open(world.producer, "id", WAIT_US), PRODUCER_DONE);
+}
+
 static void a_deadline_that_passes_breaks_it(void **state)
 {
     (void)state;
@@ -254,6 +290,8 @@ int main(void)
         TEST(a_fenced_producer_breaks_it),
         TEST(a_transaction_in_the_wrong_state_breaks_it),
         TEST(an_event_that_is_not_delivered_breaks_it),
+        TEST(an_event_that_was_thrown_away_tells_what_had_failed_before),
+        TEST(what_broke_is_replaced_at_once_and_then_ever_more_slowly),
         TEST(a_deadline_that_passes_breaks_it),
         TEST(a_broker_that_is_not_ready_is_asked_again),
         TEST(at_least_once_waits_for_the_delivery_reports),

@@ -1,7 +1,7 @@
-/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsocket PQhost PQport PQfinish
- * PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare PQsendQueryPrepared
- * PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField PQcmdStatus PQgetvalue
- * PQclear poll clock_gettime; fake: pq */
+/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
+ * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
+ * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
+ * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

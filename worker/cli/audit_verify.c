@@ -48,21 +48,22 @@ static void tell(struct verification *verification, const char *what, struct id 
 static bool see_event(void *owner, const struct audit_scanned *scanned)
 {
     struct verification *verification = owner;
-    const char *fault;
+    bool is_double;
     struct id id;
     char where[64];
 
     if (!audit_scan_event_id(scanned, &id))
         return true; /* somebody else's message: not ours to judge */
-    if (!audit_compare_event(verification->compare, id, scanned->value, scanned->timestamp_us, &fault))
+    if (!audit_compare_event(verification->compare, id, scanned->value, scanned->partition, scanned->offset,
+                             &is_double))
     {
         buffer_add_text(&verification->fault, "out of memory");
         return false;
     }
-    if (fault)
+    if (is_double)
     {
         snprintf(where, sizeof(where), "partition %d offset %lld", scanned->partition, (long long)scanned->offset);
-        tell(verification, fault, id, where);
+        tell(verification, "double", id, where);
     }
     return true;
 }
@@ -82,16 +83,25 @@ static bool repair_hole(struct verification *verification, const struct audit_re
 
 static bool judge_row(struct verification *verification, const struct audit_record *record, int64_t published)
 {
+    enum audit_fit fit;
     char where[64];
 
+    if (!audit_compare_row(verification->compare, record, published, &verification->event, &fit))
+    {
+        buffer_add_text(&verification->fault, "out of memory");
+        return false;
+    }
     snprintf(where, sizeof(where), "command at offset %lld", (long long)record->kafka_offset.value);
-    switch (audit_compare_row(verification->compare, record, published, &verification->event))
+    switch (fit)
     {
     case AUDIT_HOLE:
         tell(verification, "hole", record->event_id, where);
         return !verification->wants_repair || repair_hole(verification, record);
     case AUDIT_MISMATCH:
         tell(verification, "mismatch", record->event_id, where);
+        return true;
+    case AUDIT_REORDERED:
+        tell(verification, "reordered", record->event_id, where);
         return true;
     case AUDIT_FITS:
     case AUDIT_NOT_YET:
@@ -170,6 +180,7 @@ static bool take_repair_lock(struct verification *verification)
 static bool verify(struct verification *verification, bool execute)
 {
     const struct settings *settings = verification->invocation->settings;
+    int64_t since_us;
 
     verification->connection = query_connect(settings, "interlock-audit-verify", &verification->fault);
     if (verification->connection == NULL)
@@ -186,9 +197,11 @@ static bool verify(struct verification *verification, bool execute)
         query_run(verification->connection, "SELECT id, published FROM interlock.partition_owner ORDER BY id", 0, NULL,
                   &verification->fault);
     if (partitions == NULL ||
-        !audit_scan(settings, settings->kafka.audit_topic, 0, NULL, see_event, verification, &verification->fault) ||
+        !audit_scan_all(settings, settings->kafka.audit_topic, see_event, verification, &since_us,
+                        &verification->fault) ||
         verification->fault.size > 0)
         return false;
+    audit_compare_since(verification->compare, since_us);
     for (int i = 0; i < PQntuples(partitions); i++)
         if (!judge_partition(verification, query_text(partitions, i, 0), atoll(query_text(partitions, i, 1))))
             return false;

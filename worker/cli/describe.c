@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consumers/bounds.h"
 #include "worker/cli/verbs.h"
 #include "workflows/describe.h"
 
@@ -10,6 +11,7 @@ static const char usage[] =
     "       interlock describe settings [--output json]    every setting, its present value and where it came from\n"
     "       interlock describe settings --example          the documented settings file with all defaults\n"
     "       interlock describe topics [--output json]      the topics that the settings name\n"
+    "       interlock describe bounds [--output json]      the most that a pool may use with these settings\n"
     "       interlock describe --json-schema [TYPE]        JSON Schema of one command type, or of all and the event\n"
     "       interlock describe --asyncapi                  AsyncAPI document of the topics and messages\n";
 
@@ -85,6 +87,22 @@ static int describe_settings(const struct invocation *invocation, bool example)
     return finish(invocation, &text);
 }
 
+static int describe_bounds(const struct invocation *invocation)
+{
+    struct buffer text = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    struct bounds bounds;
+
+    if (!bounds_derive(invocation->settings, &bounds, &fault))
+    {
+        int code = verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+        buffer_done(&fault);
+        return code;
+    }
+    buffer_done(&fault);
+    bounds_print(&bounds, invocation->json, &text);
+    return finish(invocation, &text);
+}
+
 static int print_schema(const struct invocation *invocation, const char *type)
 {
     struct buffer text = BUFFER_EMPTY;
@@ -144,6 +162,9 @@ int verb_describe(struct invocation *invocation)
         return print_types(invocation);
     if (what && strcmp(what, "topics") == 0 && !asyncapi && !example)
         return describe_topics(invocation);
-    return verb_usage_error(usage, "describe %s: accepted are types, settings, topics, --json-schema, --asyncapi",
+    if (what && strcmp(what, "bounds") == 0 && !asyncapi && !example)
+        return describe_bounds(invocation);
+    return verb_usage_error(usage,
+                            "describe %s: accepted are types, settings, topics, bounds, --json-schema, --asyncapi",
                             what ? what : "");
 }

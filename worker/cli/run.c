@@ -26,9 +26,9 @@ enum
     ARENAS = 2, /* of malloc: more cost 10 to 20 MiB of resident memory under a backlog and save no time (measured) */
 };
 
-static const int64_t ROUND_US = 1000000;       /* of the main loop, without anything happening */
-static const int64_t STOP_ROUND_US = 20000;    /* while cells end */
-static const int64_t STOP_SLACK_US = 20000000; /* past the drain's deadline: then it is ended by force */
+static const int64_t ROUND_US = 1000000;      /* of the main loop, without anything happening */
+static const int64_t STOP_ROUND_US = 20000;   /* while cells end */
+static const int64_t STOP_SLACK_US = 5000000; /* past the drain's deadline: then it is ended by force */
 static const int64_t LOG_EVERY_US = 30000000;
 static const int64_t HELD_LONG_US = 10000000;      /* a key held longer is told */
 static const int64_t HELD_LOG_EVERY_US = 60000000; /* so often, while one is */
@@ -55,7 +55,8 @@ static const char usage[] =
     "\n"
     "Applies the commands of kafka.topics until it is told to end.\n"
     "  TERM, INT   finish what is in flight, publish it, end: exit code 0\n"
-    "  again       end at once: exit code 2; nothing is lost, what was in flight is read again\n"
+    "  again       end at once: exit code 2; nothing is lost, what was in flight is read again. The same, with a list\n"
+    "              of it in the log, where not all of it can be finished within consumers.drain_timeout\n"
     "  TSTP        take no more commands, finish what is in flight, stay\n";
 
 /* --- for probes and people -------------------------------------------------------------------------------------- */
@@ -172,13 +173,29 @@ static void begin_stop(struct pool_run *run)
     int count = atomic_load(&run->cell_count);
 
     run->stop_deadline_us = monotonic_us() + run->settings->consumers.drain_timeout_us;
+    slot_hurry(run->slot, run->stop_deadline_us);
     for (int i = 0; i < count; i++)
         cell_stop(run->cells[i], run->stop_deadline_us);
 }
 
-static void force_end(const char *why)
+/* Cells that have not ended yet tell what they leave; nothing is lost, whoever owns the partitions next reads it again.
+ */
+static int64_t count_left(struct pool_run *run)
 {
-    log_error("run: %s: ending by force; what was in flight is read again", why);
+    int count = atomic_load(&run->cell_count);
+    int64_t left = 0;
+
+    for (int i = 0; i < count; i++)
+        left += cell_left(run->cells[i]);
+    return left;
+}
+
+static void force_end(struct pool_run *run, const char *why)
+{
+    int64_t left = count_left(run);
+
+    log_error("run: %s: ending by force; %lld messages were received and not published, they are read again", why,
+              (long long)left);
     _exit(EXIT_FORCED);
 }
 
@@ -195,7 +212,7 @@ static void take_signals(struct pool_run *run)
                 cell_quiet(run->cells[i]);
         }
         else if (run->stop_deadline_us > 0)
-            force_end("told to end a second time");
+            force_end(run, "told to end a second time");
         else
         {
             log_info("run: ending: up to %lld ms to finish what is in flight",
@@ -323,8 +340,11 @@ static int serve(struct pool_run *run)
         take_signals(run);
         watch_held(run);
         if (stopping && monotonic_us() > run->stop_deadline_us + STOP_SLACK_US)
-            force_end("what is in flight did not end in time");
+            force_end(run, "the threads did not end in time");
     }
+    /* Threads may be stuck with a server that is gone: they are not waited for. */
+    if (count_left(run) > 0)
+        force_end(run, "not everything in flight could be finished");
     return 0;
 }
 
@@ -340,6 +360,17 @@ static void end_cells(struct pool_run *run)
     }
 }
 
+static bool prepare_limits(const struct invocation *invocation)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    bool ready = limits_prepare(invocation->settings, &fault);
+
+    if (!ready)
+        log_error("run: %.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+    buffer_done(&fault);
+    return ready;
+}
+
 int verb_run(struct invocation *invocation)
 {
     struct pool_run run = { .settings = invocation->settings, .mutex = PTHREAD_MUTEX_INITIALIZER };
@@ -350,6 +381,8 @@ int verb_run(struct invocation *invocation)
     if (invocation->argc > 1)
         return verb_usage_error(usage, "run: unexpected %s", invocation->argv[1]);
     mallopt(M_ARENA_MAX, ARENAS);
+    if (!prepare_limits(invocation))
+        return 1;
     run.signals = open_signals();
     run.slot = slot_new(run.settings);
     if (run.signals < 0 || run.slot == NULL)

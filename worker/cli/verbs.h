@@ -36,6 +36,10 @@ int verb_version(struct invocation *invocation);
 /* `audit verify`: argv[0] is "audit verify". */
 int verify_run(struct invocation *invocation);
 
+/* limits.c, for `run`, before any thread starts: as many open files as the settings may need, and stacks that do not
+ * follow `ulimit -s`. False: the system does not allow it, with a message for the operator. */
+bool limits_prepare(const struct settings *settings, struct buffer *reterr);
+
 /* --- for the verbs ---------------------------------------------------------------------------------------------- */
 
 /* One option of a verb. With `ret_value` it takes a value ("--limit 5" or "--limit=5"), else it is a switch. */

@@ -139,6 +139,8 @@ static bool insert_checkpoints(struct rows *rows, struct decision *decision, con
         buffer_add_int64(&ids, child->id.value);
     }
     buffer_add_byte(&ids, ']');
+    if (buffer_failed(&ids))
+        decision->arena->failed = true; /* the batch is given up, as for any memory that could not be had */
     if (all && create->checkpoints.count)
         decision_add_raw(decision, "checkpoint_ids", buffer_span(&ids));
     buffer_done(&ids);

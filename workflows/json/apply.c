@@ -100,6 +100,7 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
             continue;
         struct buffer place = BUFFER_EMPTY;
         add_place(&place, i, member);
+        arena->failed = arena->failed || buffer_failed(&place);
         *reterr = parameters_failure(arena, buffer_span(&place), why);
         buffer_done(&place);
         return false;
@@ -141,6 +142,7 @@ static void refuse(struct decision *decision, enum reason reason, size_t index, 
 {
     struct buffer place = BUFFER_EMPTY;
     add_place(&place, index, member);
+    decision->arena->failed = decision->arena->failed || buffer_failed(&place);
     decision_refuse(decision, reason);
     decision_add_text(decision, "parameter", buffer_span(&place));
     decision_add_text(decision, "message", span_of(why));

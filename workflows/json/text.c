@@ -406,6 +406,8 @@ bool json_text_equal(struct arena *arena, struct span a, struct span b)
     struct buffer left = BUFFER_EMPTY, right = BUFFER_EMPTY;
     bool equal = json_text_print_canonical(arena, a, &left) && json_text_print_canonical(arena, b, &right) &&
                  !buffer_failed(&left) && !buffer_failed(&right) && span_equal(buffer_span(&left), buffer_span(&right));
+    /* Not known is not unequal. */
+    arena->failed = arena->failed || buffer_failed(&left) || buffer_failed(&right);
     buffer_done(&left);
     buffer_done(&right);
     arena_rewind(arena, mark);
@@ -418,6 +420,7 @@ size_t json_text_size(struct arena *arena, struct span text)
     struct buffer form = BUFFER_EMPTY;
     bool printed = json_text_print_canonical(arena, text, &form) && !buffer_failed(&form);
     size_t size = printed ? form.size : SIZE_MAX;
+    arena->failed = arena->failed || buffer_failed(&form);
     buffer_done(&form);
     arena_rewind(arena, mark);
     return size;

@@ -4,6 +4,7 @@ A member that is optional may also be null, which says the same as its absence.
 """
 
 import re
+import struct
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -35,6 +36,14 @@ def is_int(value):
 
 def is_number(value):
     return is_int(value) or isinstance(value, Decimal)
+
+
+def is_single(value):
+    """A number that single precision can hold."""
+    try:
+        return is_number(value) and bool(struct.pack("<f", float(value)))  # native "f" overflows without a word
+    except OverflowError:
+        return False
 
 
 def an_id(value):
@@ -250,7 +259,7 @@ COMMANDS = {
     "face.record_verification": {"verification_id": need(an_id), "model_id": need(an_id), "embedding_id": may(an_id),
                                  "user_id": need(an_id), "result": need(word(RESULTS))},
     "face.add_embedding": {"user_id": need(an_id), "model_id": need(an_id), "embedding_id": may(an_id),
-                           "vector": need(Array(is_number, 512, 512)), "confidence": need(number(0, 1)),
+                           "vector": need(Array(is_single, 512, 512)), "confidence": need(number(0, 1)),
                            "validated": may(boolean), "is_primary": may(boolean)},
     "face.remove_embedding": {"user_id": need(an_id), "model_id": need(an_id), "embedding_id": need(an_id)},
 }

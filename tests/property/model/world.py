@@ -159,7 +159,7 @@ class World:
     def decide_on(self, command, effect, kind, key):
         table = ROOTS.get(kind)
         row = self.get(table, key) if table and key is not None else None
-        before = copy.deepcopy(row)
+        before = dict(row) if row is not None else None  # documents in it are replaced, never changed in place
         answer = Answer("rejected", operation=effect.operation(command.data, before),
                         subject=f"{kind}/{key}" if key is not None else None)
         try:
@@ -193,7 +193,7 @@ class World:
             key = changed.key
             answer.subject = f"{answer.subject.split('/')[0] if answer.subject else changed.kind}/{key}"
         after = self.get(table, key) if table else None
-        answer.before, answer.after = before, copy.deepcopy(after)
+        answer.before, answer.after = before, dict(after) if after is not None else None
         answer.version = (before["version"] if before else 0, after["version"]) if after else None
         answer.also = sorted(changed.also)
         return answer

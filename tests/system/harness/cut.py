@@ -1,77 +1,65 @@
-"""A proxy between a worker and PostgreSQL that knows one thing of what it carries: the answer to a COMMIT."""
+"""A relay between a worker and PostgreSQL that knows two things of what it carries: a lane's COMMIT, and its answer."""
 
-import socket
 import threading
 
+from .relay import Relay, Watcher
+
+COMMIT = b"\0COMMIT\0"                        # the end of a Parse message's head, and its text
 COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
+ANSWER_LOST, REQUEST_LOST = "answer", "request"
 
 
-class Link:
-    """One session and the server's side of it."""
+def is_lane(link):
+    """The startup packet names the program."""
+    return link.notes.get("is_lane", False)
 
-    def __init__(self, proxy, client):
-        self.proxy, self.client = proxy, client
-        self.server = socket.create_connection(proxy.server)
-        self.is_lane = False
-        for each in (client, self.server):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=self.carry, args=(client, self.server, self.look_asked), daemon=True).start()
-        threading.Thread(target=self.carry, args=(self.server, client, self.look_answered), daemon=True).start()
 
-    def look_asked(self, data):
-        # The startup packet names the program.
-        self.is_lane = self.is_lane or b"application_name\0lane-" in data
-        return True
+class CommitWatcher(Watcher):
+    def __init__(self):
+        self.armed, self.cuts, self.lock = None, [], threading.Lock()
 
-    def look_answered(self, data):
-        if not (self.is_lane and self.proxy.armed and COMMITTED in data):
+    def strikes(self, what, link, sought, piece, tail):
+        """Whether what is lost is in this piece; its start may have come with the piece before."""
+        with self.lock:
+            if not (is_lane(link) and self.armed == what and sought in tail + piece):
+                return False
+            self.armed = None
+            self.cuts.append(what)
             return True
-        self.proxy.armed = False
-        self.proxy.cuts += 1
-        return False
 
-    def carry(self, source, target, look):
-        try:
-            while (data := source.recv(65536)) and look(data):
-                target.sendall(data)
-        except OSError:
-            pass
-        self.cut()
+    def asked(self, link, piece):
+        link.notes["is_lane"] = is_lane(link) or b"application_name\0lane-" in piece
+        if not self.strikes(REQUEST_LOST, link, COMMIT, piece, b""):
+            return piece
+        # What stands before it arrives: the server has the effects in hand when the session ends.
+        link.send(link.server, piece[:max(piece.index(COMMIT) - 5, 0)])
+        link.cut()
+        return None
 
-    def cut(self):
-        """The worker sees its connection break."""
-        for each in (self.client, self.server):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+    def answered(self, link, piece):
+        tail = link.notes.get("tail", b"")
+        link.notes["tail"] = piece[-len(COMMITTED) + 1:]
+        if not self.strikes(ANSWER_LOST, link, COMMITTED, piece, tail):
+            return piece
+        link.cut()
+        return None
 
 
-class DatabaseProxy:
-    """`arm`: the next COMMIT of a lane happens, and its answer is lost. `cut`: every session ends without a word."""
+class DatabaseProxy(Relay):
+    """`arm`: the next COMMIT of a lane happens, and its answer is lost; or (REQUEST_LOST) never arrives. `cut`: every
+    session ends without a word."""
 
-    def __init__(self, host, port):
-        self.server, self.links, self.armed, self.cuts = (host, port), [], False, 0
-        self.listener = socket.create_server((host, 0))
-        self.address = f"{host}:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
+    def __init__(self, host, port, **options):
+        super().__init__(host, port, CommitWatcher(), **options)
 
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            self.links.append(Link(self, client))
+    @property
+    def cuts(self):
+        return len(self.watcher.cuts)
 
-    def arm(self):
-        self.armed = True
+    def arm(self, what=ANSWER_LOST):
+        self.watcher.armed = what
 
     def cut(self, lanes=False):
-        for each in self.links:
-            if each.is_lane or not lanes:
+        for each in self.all():
+            if not lanes or is_lane(each):
                 each.cut()
-
-    def close(self):
-        self.listener.close()
-        self.cut()

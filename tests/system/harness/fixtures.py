@@ -68,12 +68,13 @@ def template(stack, binary):
 
 @pytest.fixture(scope="session")
 def make_world(stack, binary, template, log_directory):
-    """Makes worlds; ends those that are left at the end."""
+    """Makes worlds; ends those that are left at the end. `stack`: another one than the tests' (broker.stack_with)."""
     made = []
 
     def make(name, **options):
         # The process id keeps a second run on the same stack apart from the first.
-        world = World(stack, binary, f"t{os.getpid()}_{len(made) + 1}_{name}", log_directory, **options)
+        unique = f"t{os.getpid()}_{len(made) + 1}_{name}"
+        world = World(options.pop("stack", stack), binary, unique, log_directory, **options)
         made.append(world)
         return world.make(template)
     yield make

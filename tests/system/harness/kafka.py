@@ -11,15 +11,18 @@ from .waiting import until
 
 
 class Kafka:
-    def __init__(self, bootstrap):
-        self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 20000})
+    def __init__(self, bootstrap, replication=1):
+        self.bootstrap, self.replication = bootstrap, replication
+        self.admin = self.new_admin()
+
+    def new_admin(self):
+        return AdminClient({"bootstrap.servers": self.bootstrap, "socket.timeout.ms": 20000})
 
     def create(self, **partitions_by_topic):
         self.create_topics(partitions_by_topic)
 
     def create_topics(self, partitions_by_topic):
-        topics = [NewTopic(name, count, 1) for name, count in partitions_by_topic.items()]
+        topics = [NewTopic(name, count, self.replication) for name, count in partitions_by_topic.items()]
         for future in self.admin.create_topics(topics, operation_timeout=30).values():
             future.result(30)
         until("the topics have leaders", lambda: all(self.has_leaders(name) for name in partitions_by_topic), 30)
@@ -43,6 +46,8 @@ class Kafka:
             answer = self.admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=10)
             return {each.partition: each.offset for each in answer[group].result(30).topic_partitions}
         except KafkaException:
+            # Not there yet; or the client lost its way to the coordinator over a restart of the broker, for good.
+            self.admin = self.new_admin()
             return {}
 
     def move_offsets(self, group, topic, offsets):
@@ -106,14 +111,25 @@ class Kafka:
         finally:
             consumer.close()
 
+    def offsets_at(self, topic, milliseconds):
+        """Partition -> the first offset written at that time or later; the end where there is none."""
+        ends = self.ends(topic)
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"times-{uuid.uuid4()}"})
+        try:
+            asked = [TopicPartition(topic, number, milliseconds) for number in ends]
+            found = consumer.offsets_for_times(asked, timeout=20)
+            return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
+        finally:
+            consumer.close()
+
 
 class Publisher:
     """Sends messages and knows that they arrived."""
 
-    def __init__(self, bootstrap, topic, partitions, partitioner):
-        self.topic, self.partitions, self.partitioner = topic, partitions, partitioner
+    def __init__(self, bootstrap, topic, partitions, partitioner, patience=120):
+        self.topic, self.partitions, self.partitioner, self.patience = topic, partitions, partitioner, patience
         self.producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2, "enable.idempotence": True,
-                                  "message.timeout.ms": 120000, "message.max.bytes": 1048576})
+                                  "message.timeout.ms": 1000 * patience, "message.max.bytes": 1048576})
         self.positions = []
         self.errors = []
 
@@ -133,7 +149,7 @@ class Publisher:
             if partition is None:
                 partition = self.partitioner(message.key, self.partitions)
             self.produce(message, partition, on_delivery(place))
-        self.producer.flush(120)
+        self.producer.flush(self.patience)
         assert not self.errors, f"messages were not delivered: {self.errors[:3]}"
         self.positions += positions
         return positions

@@ -1,125 +1,91 @@
-"""A proxy between a worker and the broker that understands just enough of Kafka to hold a request back.
+"""A relay between a worker and the broker that understands just enough of Kafka to hold a request back.
 
-It reads frames, tells requests by their API key, and puts its own port into the answers that name the broker's, so that
-clients come back to it: a broker is written as its host and, right behind it, its port in four bytes.
+It reads frames, tells requests by their API key, and puts its own address into the answers that name the broker's, so
+that clients come back to it: a broker is written as the length of its host, its host, and right behind it its port in
+four bytes.
 """
 
-import socket
 import struct
 import threading
+
+from .relay import Ended, Relay, Watcher
 
 PRODUCE = 0
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 
 
-def read_frame(connection):
-    """One frame with its length, or None at the end."""
-    head = read_exactly(connection, 4)
-    if head is None:
-        return None
-    body = read_exactly(connection, struct.unpack(">i", head)[0])
-    return None if body is None else head + body
+class FrameWatcher(Watcher):
+    """`watch.on_request(link, key, frame)`: true forwards the request; `watch.on_answer(key)` is told of answers."""
+
+    def __init__(self, watch=None):
+        self.watch, self.places = watch, ()
+
+    def rewrite(self, server, relay):
+        """Two forms of a text's length: in two bytes, and (newer requests) in one, counted from 1."""
+        def written(host, port, compact):
+            name = host.encode()
+            return struct.pack(">B" if compact else ">h", len(name) + compact) + name + struct.pack(">i", port)
+        self.places = [(written(*server, compact), written(*relay, compact)) for compact in (False, True)]
+
+    def read(self, receive):
+        head = read_exactly(receive, 4)
+        return head and head + read_exactly(receive, struct.unpack(">i", head)[0])
+
+    def asked(self, link, piece):
+        key, _, correlation = struct.unpack(">hhi", piece[4:12])
+        keys_of(link)[correlation] = key
+        return piece if self.watch is None or self.watch.on_request(link, key, piece) else None
+
+    def answered(self, link, piece):
+        if link.client_gone:
+            held_of(link).set()
+            return None
+        key = keys_of(link).pop(struct.unpack(">i", piece[4:8])[0], None)
+        if self.watch is not None:
+            self.watch.on_answer(key)
+        body = piece[4:]
+        for old, new in self.places:
+            body = body.replace(old, new)
+        return struct.pack(">i", len(body)) + body
 
 
-def read_exactly(connection, size):
+def arrives(link, frame):
+    """Delivers a frame that was held; false where the broker has closed that connection meanwhile."""
+    try:
+        link.send(link.server, frame)
+        return True
+    except (OSError, ValueError, Ended):
+        return False
+
+
+def read_exactly(receive, size):
+    """Nothing where the connection ends within."""
     data = bytearray()
     while len(data) < size:
-        try:
-            part = connection.recv(size - len(data))
-        except OSError:
-            return None
+        part = receive(size - len(data))
         if not part:
-            return None
+            return b""
         data += part
     return bytes(data)
 
 
-class Connection:
-    """One client's connection and the one to the broker that belongs to it."""
-
-    def __init__(self, proxy, client):
-        self.proxy, self.client = proxy, client
-        self.broker = socket.create_connection(proxy.broker)
-        for each in (client, self.broker):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.answer_held = threading.Event()
-        self.client_gone = False
-        self.asked = {}  # correlation id -> API key
-        for target in (self.forward_requests, self.forward_answers):
-            threading.Thread(target=target, daemon=True).start()
-
-    def forward_requests(self):
-        while (frame := read_frame(self.client)) is not None:
-            key, _, correlation = struct.unpack(">hhi", frame[4:12])
-            self.asked[correlation] = key
-            if self.proxy.watch is None or self.proxy.watch.on_request(self, key, frame):
-                self.to_broker(frame)
-        if not self.client_gone:
-            self.close()
-
-    def forward_answers(self):
-        while (frame := read_frame(self.broker)) is not None:
-            if self.client_gone:
-                self.answer_held.set()
-                continue
-            if self.proxy.watch is not None:
-                self.proxy.watch.on_answer(self.asked.pop(struct.unpack(">i", frame[4:8])[0], None))
-            try:
-                self.client.sendall(frame.replace(*self.proxy.ports))
-            except OSError:
-                break
-        self.close()
-
-    def to_broker(self, frame):
-        try:
-            self.broker.sendall(frame)
-        except OSError:
-            self.close()
-
-    def lose_client(self):
-        """The client sees its connection break; the broker does not."""
-        self.client_gone = True
-        self.client.shutdown(socket.SHUT_RDWR)
-        self.client.close()
-
-    def close(self):
-        for each in (self.client, self.broker):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            each.close()
+def keys_of(link):
+    """API key of each request that is out, by its correlation id."""
+    return link.notes.setdefault("keys", {})
 
 
-class Proxy:
-    """`watch.on_request(connection, key, frame)`: true forwards the request; `watch.on_answer(key)` is told of answers."""
+def held_of(link):
+    """Set when the broker has answered a client that is gone."""
+    return link.notes.setdefault("answer_held", threading.Event())
 
-    def __init__(self, broker, watch=None):
+
+class Proxy(Relay):
+    def __init__(self, broker, watch=None, **options):
         host, port = broker.rsplit(":", 1)
-        self.broker, self.watch = (host, int(port)), watch
-        self.listener = socket.create_server((host, 0))
-        self.port = self.listener.getsockname()[1]
-        self.ports = tuple(host.encode() + struct.pack(">i", each) for each in (int(port), self.port))
-        self.connections = []
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"{self.broker[0]}:{self.port}"
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections.append(Connection(self, client))
-
-    def close(self):
-        self.listener.close()
-        for each in self.connections:
-            each.close()
+        watcher = FrameWatcher(watch)
+        super().__init__(host, port, watcher, **options)
+        watcher.rewrite(self.target, (self.host, self.port))
 
 
 class LateEndTxn:
@@ -140,13 +106,13 @@ class LateEndTxn:
     def arm(self):
         self.armed = True
 
-    def on_request(self, connection, key, frame):
+    def on_request(self, link, key, frame):
         with self.lock:
             if not self.armed:
                 return True
             if key == END_TXN and self.held is None:
-                self.held = (connection, frame)
-                connection.lose_client()
+                self.held = (link, frame)
+                link.lose_client()
                 return False
             if key == END_TXN:
                 self.seen_again = True
@@ -154,8 +120,8 @@ class LateEndTxn:
             if not half_way or self.delivered.is_set():
                 return True
             old, late = self.held
-            old.to_broker(late)
-            old.answer_held.wait(10)
+            arrives(old, late)
+            held_of(old).wait(10)
             self.then()
             self.delivered.set()
             return False
@@ -174,7 +140,7 @@ class Silence:
     def begin(self):
         self.began.set()
 
-    def on_request(self, _connection, _key, _frame):
+    def on_request(self, _link, _key, _frame):
         return not self.began.is_set()
 
     def on_answer(self, key):
@@ -193,21 +159,53 @@ class LateProduce:
     def arm(self):
         self.armed = True
 
-    def on_request(self, connection, key, frame):
+    def on_request(self, link, key, frame):
         with self.lock:
             if key != PRODUCE or not self.armed:
                 return True
-            self.held.append((connection, frame))
+            self.held.append((link, frame))
             return False
 
     def release(self):
         """Returns how many requests they are; `answers` counts them when the broker has answered."""
         with self.lock:
             self.answers, held, self.held = 0, self.held, []
-        for connection, frame in held:
-            connection.to_broker(frame)
-        return len(held)
+        return sum(arrives(link, frame) for link, frame in held)
 
     def on_answer(self, key):
         with self.lock:
             self.answers += key == PRODUCE
+
+
+class DelayedEndTxn:
+    """Holds the end of one transaction until told to release it; whoever waits for its answer gives up meanwhile."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.armed, self.held, self.ends_since = False, None, 0
+
+    def hold_next(self):
+        with self.lock:
+            self.armed, self.held, self.ends_since = True, None, 0
+
+    def on_request(self, link, key, frame):
+        with self.lock:
+            if key != END_TXN:
+                return True
+            if not self.armed:
+                self.ends_since += 1
+                return True
+            self.armed, self.held, link.lingers = False, (link, frame), True
+            return False
+
+    def given_up(self):
+        """The client ended another transaction, or the same one anew."""
+        with self.lock:
+            return self.held is not None and self.ends_since > 0
+
+    def release(self):
+        """False where the broker has closed that connection meanwhile."""
+        return arrives(*self.held)
+
+    def on_answer(self, key):
+        pass

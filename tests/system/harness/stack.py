@@ -6,10 +6,12 @@ import urllib.parse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMAND_TIMEOUT = 120
+COMMAND_TIMEOUT = 240
 
 
 class Stack:
+    replication = 1  # of topics
+
     def __init__(self):
         self.bootstrap = os.environ["KAFKA_BOOTSTRAP"]
         self.database_url = os.environ["DATABASE_URL"]

@@ -5,7 +5,7 @@ import re
 
 import psycopg2
 
-from check.evidence import gather, to_event
+from check.evidence import gather, snapshot, to_event
 from check.invariants import Options, check
 
 from .commands import partition_of
@@ -26,10 +26,12 @@ class World:
         self.log_directory = log_directory
         self.topic, self.audit_topic, self.group = f"{self.name}.commands", f"{self.name}.audit", self.name
         self.dlq_topic = self.topic + ".dlq"
-        self.kafka = Kafka(stack.bootstrap)
+        self.more_topics = []  # further command topics, where a test makes some
+        self.kafka = Kafka(stack.bootstrap, stack.replication)
         self.database = Database(stack.url_of(self.name))
         self.workers, self.tails, self.closed = [], [], False
         self.settings = {}
+        self.rows_before = None
         self._publisher = None
 
     # ---- making and ending ----
@@ -56,7 +58,8 @@ class World:
 
     def forget(self):
         """Takes the topics away: a broker with a thousand partitions stops slowly. The database may stay."""
-        for future in self.kafka.admin.delete_topics([self.topic, self.audit_topic, self.dlq_topic]).values():
+        more = [name for topic in self.more_topics for name in (topic, topic + ".dlq")]
+        for future in self.kafka.admin.delete_topics([self.topic, self.audit_topic, self.dlq_topic, *more]).values():
             future.result(30)
         self.kafka.admin, self.tails, self.audit, self.letters = None, [], None, None
 
@@ -134,9 +137,11 @@ class World:
         return events[0] if len(messages) == 1 else events
 
     def lag(self):
-        ends = self.kafka.ends(self.topic)
-        committed = self.kafka.committed(self.group, self.topic)
-        return sum(end - max(committed.get(number, 0), 0) for number, end in ends.items())
+        total = 0
+        for topic in [self.topic, *self.more_topics]:
+            committed = self.kafka.committed(self.group, topic)
+            total += sum(end - max(committed.get(number, 0), 0) for number, end in self.kafka.ends(topic).items())
+        return total
 
     def drain(self, timeout=60):
         """Waits until the group's offsets stand at the end of the topic, and what was parked because it was held has
@@ -154,11 +159,17 @@ class World:
 
     # ---- judging ----
 
-    def evidence(self):
-        return gather(self.stack.bootstrap, self.database.url, [self.topic], self.audit_topic, self.group)
+    def remember_rows(self):
+        """Called when every row is there that no command makes: the checker then knows what each aggregate began as."""
+        self.rows_before = snapshot(self.database.url)
 
-    def violations(self, ordered=True, drained=True):
-        return check(self.evidence(), Options(ordered=ordered, drained=drained))
+    def evidence(self):
+        topics = [self.topic, *self.more_topics]
+        return gather(self.stack.bootstrap, self.database.url, topics, self.audit_topic, self.group,
+                      before=self.rows_before)
+
+    def violations(self, ordered=True, drained=True, **options):
+        return check(self.evidence(), Options(ordered=ordered, drained=drained, **options))
 
     def check(self, ordered=True):
         violations = self.violations(ordered)

@@ -1,0 +1,52 @@
+#include "consumers/steady_wait.h"
+
+#include <assert.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <threads.h>
+
+#include "worker/monotonic.h"
+
+/* No wait of ours in librdkafka is that long; a clock that is set back between the library's reading of it and the call
+ * costs no more than this. */
+static const int64_t LONGEST_US = 60000000;
+
+static atomic_bool used = true;
+
+/* The C library's own functions of these types are calls of the pthread ones. */
+static_assert(sizeof(cnd_t) == sizeof(pthread_cond_t), "cnd_t is a pthread_cond_t");
+static_assert(sizeof(mtx_t) == sizeof(pthread_mutex_t), "mtx_t is a pthread_mutex_t");
+
+static int told(int error)
+{
+    return error == 0 ? thrd_success : error == ETIMEDOUT ? thrd_timedout : thrd_error;
+}
+
+__attribute__((visibility("default"))) int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex,
+                                                         const struct timespec *restrict until)
+{
+    if (!atomic_load_explicit(&used, memory_order_relaxed))
+        return told(pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until));
+    int64_t left_us = (int64_t)until->tv_sec * 1000000 + until->tv_nsec / 1000 - wall_us();
+    if (left_us < 0)
+        left_us = 0;
+    struct timespec end = monotonic_timespec(monotonic_us() + (left_us < LONGEST_US ? left_us : LONGEST_US));
+    return told(pthread_cond_clockwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, CLOCK_MONOTONIC, &end));
+}
+
+void steady_wait_use(bool use)
+{
+    atomic_store(&used, use);
+}
+
+bool steady_wait_is_found(void)
+{
+    int (*const ours)(cnd_t *restrict, mtx_t *restrict, const struct timespec *restrict) = cnd_timedwait;
+    void *found = dlsym(RTLD_DEFAULT, "cnd_timedwait");
+
+    return memcmp(&found, &ours, sizeof(found)) == 0;
+}

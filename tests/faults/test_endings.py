@@ -1,0 +1,188 @@
+"""The worker is told to end: under load, twice, and while servers are gone. What it leaves is listed, and none of it
+is lost."""
+
+import re
+import time
+
+import pytest
+
+from harness.commands import create_ticket, escalate
+from harness.postgresql import make_world_on, postgresql_seed, servers  # noqa: F401
+from harness.waiting import until
+from harness.wires import wires
+
+DRAIN = 2       # seconds, where a test waits for the deadline
+GENEROUS = 60   # of a slow machine; the figures are in the report
+GONE = {        # what a server does that is no use any more
+    "silent": lambda wire: wire.silence(),
+    "refusing": lambda wire: (wire.refuse(), wire.cut()),
+    "unanswered": lambda wire: (wire.leave_unanswered(), wire.silence()),
+}
+
+
+def end(worker, code, signals=1):
+    """Returns how long it took, in milliseconds."""
+    began = time.monotonic()
+    for _ in range(signals):
+        worker.term()
+    assert worker.wait(GENEROUS) == code, worker.text()[-3000:]
+    return round(1000 * (time.monotonic() - began))
+
+
+def left(worker):
+    """What the log lists: partition -> (messages, committed offset), and the keys."""
+    partitions = {int(number): (int(count), int(offset)) for number, count, offset in re.findall(
+        r"left: \S+/(\d+): (\d+) messages were received and not published; committed offset (-?\d+)", worker.text())}
+    return partitions, re.findall(r"left: key (\S+), held for", worker.text())
+
+
+def light(trial, **options):
+    load = trial.load(burst=4, **options)
+    load.pause = 0.1
+    return load
+
+
+def given_back(world):
+    """Every partition has no owner, and PostgreSQL knows what Kafka knows: the next owner has nothing to look up."""
+    committed = world.kafka.committed(world.group, world.topic)
+    rows = world.database.rows("SELECT partition, owner_token IS NULL, published FROM interlock.partition_owner")
+    return all(free and published == max(committed[number], 0) for number, free, published in rows)
+
+
+@pytest.mark.fault(3)
+@pytest.mark.seconds(240)
+def test_told_to_end_under_load_it_ends_cleanly_and_nothing_is_read_again(trial):
+    """Every message but once: a duplicate that the inbox finds would be one that was read again."""
+    world, took, again = trial.world, [], 0
+    worker = world.worker()
+    with trial.load(burst=20, duplicates=0):
+        for _ in range(4):
+            trial.progress(trial.random.randrange(20, 150))
+            took.append(end(worker, 0))
+            assert left(worker) == ({}, []) and given_back(world)
+            worker.start().wait_ready()
+            trial.progress(20)
+            again += worker.metric("interlock_dedupe_hits_total")
+        trial.recovered()
+    trial.note(end_ms=took, read_again=int(again))
+    assert again == 0
+    trial.judge()
+
+
+def hold_one(trial, worker):
+    """A command of a ticket whose row somebody holds: what is in flight for certain, whatever else is."""
+    message = escalate(1)
+    trial.loads[-1].distinct[message.identity] = message
+    trial.world.publish(message)
+    until("a key is held", lambda: worker.metric("interlock_held_keys") > 0, 60)
+
+
+def end_without(trial, wired, worker, names, how):
+    """Returns how long it took to end, and judges what it says it left."""
+    world = trial.world
+    until("there is a ticket to hold", lambda: world.database.value("SELECT 1 FROM interlock.ticket WHERE id = 1"), 60)
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        hold_one(trial, worker)
+        for name in names:
+            GONE[how](getattr(wired, name))
+        took = end(worker, 2)
+    partitions, _ = left(worker)
+    assert partitions and "ending by force" in worker.text()
+    for name in names:
+        getattr(wired, name).heal()
+    committed = world.kafka.committed(world.group, world.topic)
+    assert all(offset <= committed[number] or committed[number] < 0 for number, (_, offset) in partitions.items())
+    return took
+
+
+@pytest.mark.fault(3)
+@pytest.mark.seconds(300)
+def test_told_to_end_while_servers_are_silent_it_ends_by_its_deadline_and_lists_what_it_leaves(trial):
+    world, took = trial.world, {}
+    with wires(world) as wired:
+        settings = {"consumers_drain_timeout": f"{DRAIN}s", "consumers_session_timeout": "2s", **wired.settings}
+        worker = world.worker(start=False, **settings)
+        with light(trial):
+            for names in (("database",), ("kafka",), ("database", "kafka")):
+                worker.start().wait_ready()
+                trial.progress(10)
+                took["+".join(names)] = end_without(trial, wired, worker, names, "silent")
+            worker.start()
+            trial.recovered()
+        trial.note(end_ms=took)
+        trial.judge()
+        assert worker.end() == 0
+
+
+@pytest.mark.long
+@pytest.mark.fault(3)
+@pytest.mark.seconds(300)
+@pytest.mark.parametrize("how", GONE)
+@pytest.mark.parametrize("names", [("database",), ("kafka",), ("database", "kafka"), ("database", "kafka", "redis")],
+                         ids="+".join)
+def test_told_to_end_while_servers_are_gone(trial, names, how):
+    """Some time after they went: reconnecting by then."""
+    world = trial.world
+    with wires(world) as wired:
+        settings = {"consumers_drain_timeout": f"{DRAIN}s", "consumers_session_timeout": "2s", **wired.settings}
+        worker = world.worker(**settings)
+        with light(trial):
+            trial.progress(10)
+            took = [end_without(trial, wired, worker, names, how)]
+            worker.start().wait_ready()
+            trial.progress(10)
+            for name in names:
+                GONE[how](getattr(wired, name))
+            until("it noticed", lambda: worker.get("/readyz")[0] == 503, 60)
+            began = time.monotonic()
+            worker.term()
+            assert worker.wait(GENEROUS) in (0, 2)
+            took.append(round(1000 * (time.monotonic() - began)))
+            for name in names:
+                getattr(wired, name).heal()
+            worker.start()
+            trial.recovered()
+        trial.note(end_ms=took)
+        trial.judge()
+        assert worker.end() == 0
+
+
+@pytest.mark.fault(3)
+@pytest.mark.seconds(90)
+def test_told_twice_it_ends_at_once_and_lists_what_it_leaves(world):
+    worker = world.worker(consumers_drain_timeout="2min")
+    world.ask(create_ticket(1))
+    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        world.publish(waiting := escalate(1))
+        until("a key is held", lambda: worker.metric("interlock_held_keys") > 0, 30)
+        worker.term()
+        until("it drains", lambda: "run: ending" in worker.text(), 30)
+        end(worker, 2)
+    partitions, keys = left(worker)
+    assert [count for count, _ in partitions.values()] == [1] and keys == ["ticket/1"]
+    worker.start()
+    world.await_events([waiting])
+    world.drain()
+    world.check()
+
+
+@pytest.mark.long
+@pytest.mark.fault(3)
+@pytest.mark.seconds(180)
+def test_told_to_end_while_a_commit_waits_for_a_standby_it_ends_by_its_deadline(servers, make_world_on):  # noqa: F811
+    """The server waits for as long as it takes, and no timeout of a statement counts there."""
+    server = servers.primary()
+    world = make_world_on(server)
+    worker = world.worker(consumers_drain_timeout=f"{DRAIN}s")
+    world.ask(create_ticket(1))
+    server.set(synchronous_standby_names="nobody")
+    world.publish(waiting := escalate(1))
+    until("a commit waits", lambda: server.ask(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") > 0, 30)
+    end(worker, 2)
+    assert [count for count, _ in left(worker)[0].values()] == [1]
+    server.set(synchronous_standby_names="")
+    worker.start()
+    world.await_events([waiting])
+    world.drain()
+    world.check()

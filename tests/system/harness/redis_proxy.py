@@ -1,0 +1,92 @@
+"""A proxy between workers and Redis that lies: whoever asks for a lock is told that he has it.
+
+It passes requests on as they are and reads answers frame by frame. What the scripts of the lock answer is a string of
+'1' and '0', one for each name; its zeros become ones.
+"""
+
+import socket
+import threading
+import urllib.parse
+
+
+def read_answer(stream):
+    """One answer of any kind, as bytes; empty at the end."""
+    head = stream.readline()
+    if head[:1] == b"$" and int(head[1:]) >= 0:
+        return head + stream.read(int(head[1:]) + 2)
+    if head[:1] == b"*":
+        return head + b"".join(read_answer(stream) for _ in range(max(int(head[1:]), 0)))
+    return head
+
+
+def granted(answer):
+    """The answer with every refusal turned into a grant, and how many there were. The first line is the length."""
+    head, _, text = answer.partition(b"\r\n")
+    if answer[:1] != b"$" or not text.strip() or text.strip(b"01\r\n"):
+        return answer, 0
+    return head + b"\r\n" + text.replace(b"0", b"1"), text.count(b"0")
+
+
+class LyingRedis:
+    """`with LyingRedis(url) as redis`: workers are given redis.url; `lies` counts the locks that somebody else had, and
+    `honest` makes it only count them."""
+
+    def __init__(self, url, honest=False):
+        address = urllib.parse.urlparse(url)
+        self.server, self.honest, self.lies = (address.hostname, address.port), honest, 0
+        self.lock, self.sockets = threading.Lock(), []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(self.server)
+            except OSError:
+                return
+            for each in (client, server):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.sockets.append(each)
+            threading.Thread(target=self.ask, args=(client, server), daemon=True).start()
+            threading.Thread(target=self.answer, args=(client, server), daemon=True).start()
+
+    @staticmethod
+    def end(*sockets):
+        for each in sockets:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def ask(self, client, server):
+        try:
+            while data := client.recv(65536):
+                server.sendall(data)
+        except OSError:
+            pass
+        self.end(client, server)
+
+    def answer(self, client, server):
+        try:
+            with server.makefile("rb") as stream:
+                while answer := read_answer(stream):
+                    lie, refused = granted(answer)
+                    with self.lock:
+                        self.lies += refused
+                    client.sendall(answer if self.honest else lie)
+        except OSError:
+            pass
+        self.end(client, server)
+
+    def close(self):
+        self.end(self.listener, *self.sockets)
+        for each in (self.listener, *self.sockets):
+            each.close()

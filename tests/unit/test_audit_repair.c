@@ -1,0 +1,231 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include "consumers/audit_repair.h"
+#include "tests/unit/kafka_threads.h"
+#include "worker/monotonic.h"
+#include "worker/settings.h"
+
+/* What a repair makes of the broker's answers. Whether a torn transaction is seen by nobody, and what fences an earlier
+ * repair, is for a real broker: system/test_audit_verify.py. */
+
+enum
+{
+    WAIT_US = 20000000,
+    IN_A_TRANSACTION = 1000,
+    ADD_PARTITIONS_TO_TXN = 24,
+    INIT_PRODUCER_ID = 22,
+    END_TXN = 26,
+};
+
+static const char event[] = "{\"specversion\":\"1.0\",\"id\":\"x\"}";
+
+static struct
+{
+    rd_kafka_t *host;
+    rd_kafka_mock_cluster_t *cluster;
+    struct settings settings;
+    struct audit_repair *repair;
+    struct buffer fault;
+} world;
+
+static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client, (void)level, (void)facility, (void)text;
+}
+
+static int set_up(void **state)
+{
+    char problem[256], audit[] = "audit", group[] = "group";
+    (void)state;
+
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, quiet);
+    memset(&world, 0, sizeof(world));
+    world.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    world.cluster = rd_kafka_mock_cluster_new(world.host, 1);
+    rd_kafka_mock_topic_create(world.cluster, "audit", 1, 1);
+    world.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(world.cluster));
+    world.settings.kafka.audit_topic = strdup(audit);
+    world.settings.kafka.group = strdup(group);
+    world.settings.consumers.transaction_timeout_us = 10000000;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    audit_repair_free(world.repair);
+    buffer_done(&world.fault);
+    free(world.settings.kafka.bootstrap);
+    free(world.settings.kafka.audit_topic);
+    free(world.settings.kafka.group);
+    rd_kafka_mock_cluster_destroy(world.cluster);
+    rd_kafka_destroy(world.host);
+    return 0;
+}
+
+static void begin(void)
+{
+    world.repair = audit_repair_new(&world.settings, &world.fault);
+    assert_non_null(world.repair);
+}
+
+static bool publish(const char *key)
+{
+    return audit_repair_publish(world.repair, key, span_of(event), &world.fault);
+}
+
+static bool fault_says(const char *words)
+{
+    buffer_add_byte(&world.fault, '\0');
+    return strstr(world.fault.at, words) != NULL;
+}
+
+/* The next message of the topic; the caller destroys it. */
+static rd_kafka_message_t *read_one(rd_kafka_t *reader)
+{
+    int64_t deadline_us = monotonic_us() + WAIT_US;
+
+    while (monotonic_us() < deadline_us)
+    {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(reader, 100);
+        if (message && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            return message;
+        if (message)
+            rd_kafka_message_destroy(message);
+    }
+    fail_msg("no message came");
+    return NULL;
+}
+
+static rd_kafka_t *new_reader(void)
+{
+    char problem[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_conf_set_log_cb(conf, quiet);
+    rd_kafka_conf_set(conf, "bootstrap.servers", world.settings.kafka.bootstrap, problem, sizeof(problem));
+    rd_kafka_conf_set(conf, "group.id", "reader", problem, sizeof(problem));
+    rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, problem, sizeof(problem));
+    rd_kafka_poll_set_consumer(reader);
+    rd_kafka_topic_partition_list_add(all, "audit", 0)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    assert_int_equal(rd_kafka_assign(reader, all), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(all);
+    return reader;
+}
+
+static void events_come_with_their_bytes_their_key_and_the_header_of_every_event(void **state)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+
+    (void)state;
+    begin();
+    assert_true(publish("ticket/7"));
+    assert_true(publish(""));
+    assert_true(audit_repair_commit(world.repair, &world.fault));
+    rd_kafka_t *reader = new_reader();
+    rd_kafka_message_t *first = read_one(reader), *second = read_one(reader);
+    assert_int_equal(first->len, sizeof(event) - 1);
+    assert_memory_equal(first->payload, event, sizeof(event) - 1);
+    assert_int_equal(first->key_len, 8);
+    assert_memory_equal(first->key, "ticket/7", 8);
+    assert_int_equal(rd_kafka_message_headers(first, &headers), RD_KAFKA_RESP_ERR_NO_ERROR);
+    assert_int_equal(rd_kafka_header_get_last(headers, "content-type", &value, &size), RD_KAFKA_RESP_ERR_NO_ERROR);
+    assert_memory_equal(value, "application/cloudevents+json", size);
+    assert_null(second->key);
+    rd_kafka_message_destroy(first);
+    rd_kafka_message_destroy(second);
+    rd_kafka_destroy(reader);
+}
+
+static void a_commit_of_nothing_asks_no_broker(void **state)
+{
+    (void)state;
+    begin();
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    assert_true(audit_repair_commit(world.repair, &world.fault));
+    assert_int_equal(world.fault.size, 0);
+}
+
+static void a_thousand_events_are_committed_without_being_asked(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 1; i < IN_A_TRANSACTION; i++)
+        assert_true(publish("ticket/7"));
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    assert_false(publish("ticket/7"));
+}
+
+static void another_transaction_follows_the_first(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < IN_A_TRANSACTION + 1; i++)
+        assert_true(publish("ticket/7"));
+    assert_true(audit_repair_commit(world.repair, &world.fault));
+    assert_true(publish("ticket/7"));
+    assert_true(audit_repair_commit(world.repair, &world.fault));
+}
+
+static void what_may_be_asked_again_is_asked_again(void **state)
+{
+    (void)state;
+    rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_ID, 2,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                                      RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
+    begin();
+    rd_kafka_mock_push_request_errors(world.cluster, ADD_PARTITIONS_TO_TXN, 1,
+                                      RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    assert_true(publish("ticket/7"));
+    assert_true(audit_repair_commit(world.repair, &world.fault));
+}
+
+static void a_repair_that_was_fenced_says_so(void **state)
+{
+    (void)state;
+    begin();
+    assert_true(publish("ticket/7"));
+    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    assert_false(audit_repair_commit(world.repair, &world.fault));
+    assert_true(fault_says("FENCED") || fault_says("EPOCH"));
+}
+
+static void a_repair_that_is_not_allowed_to_begin_does_not(void **state)
+{
+    (void)state;
+    rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_ID, 1,
+                                      RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    assert_null(audit_repair_new(&world.settings, &world.fault));
+    assert_true(fault_says("AUTHORIZATION"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(events_come_with_their_bytes_their_key_and_the_header_of_every_event, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_commit_of_nothing_asks_no_broker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_thousand_events_are_committed_without_being_asked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_transaction_follows_the_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_may_be_asked_again_is_asked_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_repair_that_was_fenced_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_repair_that_is_not_allowed_to_begin_does_not, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,158 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include "consumers/committed.h"
+#include "tests/unit/kafka_threads.h"
+#include "worker/settings.h"
+
+/* PROTOCOL O5: only a definite answer is one. What a commit in an open transaction does to it is for a real broker. */
+
+enum
+{
+    WAIT_US = 5000000,
+    OFFSET_FETCH = 9,
+};
+
+static struct
+{
+    rd_kafka_t *host;
+    rd_kafka_mock_cluster_t *cluster;
+    struct settings settings;
+    struct committed *committed;
+    rd_kafka_topic_partition_list_t *asked;
+} world;
+
+static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client, (void)level, (void)facility, (void)text;
+}
+
+static int set_up(void **state)
+{
+    char problem[256], group[] = "group";
+    (void)state;
+
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, quiet);
+    memset(&world, 0, sizeof(world));
+    world.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    world.cluster = rd_kafka_mock_cluster_new(world.host, 1);
+    rd_kafka_mock_topic_create(world.cluster, "commands", 2, 1);
+    world.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(world.cluster));
+    world.settings.kafka.group = strdup(group);
+    world.committed = committed_new(&world.settings);
+    world.asked = rd_kafka_topic_partition_list_new(2);
+    rd_kafka_topic_partition_list_add(world.asked, "commands", 0)->offset = 99;
+    rd_kafka_topic_partition_list_add(world.asked, "commands", 1)->offset = 99;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    committed_free(world.committed);
+    rd_kafka_topic_partition_list_destroy(world.asked);
+    free(world.settings.kafka.bootstrap);
+    free(world.settings.kafka.group);
+    rd_kafka_mock_cluster_destroy(world.cluster);
+    rd_kafka_destroy(world.host);
+    return 0;
+}
+
+static bool ask(int64_t wait_us)
+{
+    return committed_read(world.committed, world.asked, wait_us);
+}
+
+/* As the group's own, plainly: the mock forgets what a transaction commits. */
+static void commit(int32_t partition, int64_t offset)
+{
+    char problem[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_conf_set_log_cb(conf, quiet);
+    rd_kafka_conf_set(conf, "bootstrap.servers", world.settings.kafka.bootstrap, problem, sizeof(problem));
+    rd_kafka_conf_set(conf, "group.id", world.settings.kafka.group, problem, sizeof(problem));
+    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, problem, sizeof(problem));
+    rd_kafka_topic_partition_list_add(one, "commands", partition)->offset = offset;
+    assert_int_equal(rd_kafka_commit(consumer, one, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(one);
+    rd_kafka_destroy(consumer);
+}
+
+static void none_is_said_and_not_left_as_it_was(void **state)
+{
+    (void)state;
+    assert_true(ask(WAIT_US));
+    assert_int_equal(world.asked->elems[0].offset, RD_KAFKA_OFFSET_INVALID);
+    assert_int_equal(world.asked->elems[1].offset, RD_KAFKA_OFFSET_INVALID);
+}
+
+static void what_is_committed_is_told_beside_what_is_not(void **state)
+{
+    (void)state;
+    commit(1, 42);
+    assert_true(ask(WAIT_US));
+    assert_int_equal(world.asked->elems[0].offset, RD_KAFKA_OFFSET_INVALID);
+    assert_int_equal(world.asked->elems[1].offset, 42);
+    commit(1, 43);
+    assert_true(ask(WAIT_US));
+    assert_int_equal(world.asked->elems[1].offset, 43);
+}
+
+static void an_error_is_no_answer_and_the_next_question_is_answered(void **state)
+{
+    (void)state;
+    commit(0, 7);
+    rd_kafka_mock_push_request_errors(world.cluster, OFFSET_FETCH, 1, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    assert_false(ask(WAIT_US));
+    assert_non_null(strstr(committed_problem(world.committed), "committed offsets: "));
+    assert_true(ask(WAIT_US));
+    assert_int_equal(world.asked->elems[0].offset, 7);
+}
+
+static void a_coordinator_that_moves_is_asked_again_within_the_time(void **state)
+{
+    (void)state;
+    commit(0, 7);
+    rd_kafka_mock_push_request_errors(world.cluster, OFFSET_FETCH, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    for (int i = 0; i < 20 && !ask(WAIT_US); i++)
+        assert_true(strlen(committed_problem(world.committed)) > 0);
+    assert_int_equal(world.asked->elems[0].offset, 7);
+}
+
+static void a_broker_that_does_not_answer_costs_the_time_it_was_given(void **state)
+{
+    (void)state;
+    assert_true(ask(WAIT_US));
+    rd_kafka_mock_broker_set_down(world.cluster, 1);
+    assert_false(ask(100000));
+    assert_true(strlen(committed_problem(world.committed)) > 0);
+    rd_kafka_mock_broker_set_up(world.cluster, 1);
+    bool answered = false;
+    for (int i = 0; i < 20 && !answered; i++)
+        answered = ask(WAIT_US);
+    assert_true(answered);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(none_is_said_and_not_left_as_it_was, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_committed_is_told_beside_what_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_error_is_no_answer_and_the_next_question_is_answered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_coordinator_that_moves_is_asked_again_within_the_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_broker_that_does_not_answer_costs_the_time_it_was_given, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,87 @@
+/* What is logged of a complaint.
+ * wrap: log_write */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "consumers/complaint.h"
+#include "worker/monotonic.h"
+
+static int lines;
+
+void __wrap_log_write(enum log_level level, const char *format, ...);
+void __wrap_log_write(enum log_level level, const char *format, ...)
+{
+    (void)format;
+    lines += level == LOG_LEVEL_WARNING;
+}
+
+static int set_up(void **state)
+{
+    static struct complaint complaint;
+
+    complaint_init(&complaint, 0);
+    *state = &complaint;
+    lines = 0;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    complaint_done(*state);
+    return 0;
+}
+
+static void the_same_is_logged_once(void **state)
+{
+    for (int i = 0; i < 100; i++)
+        complaint_make(*state, "publisher", i % 2 ? "no answer after 3 ms" : "no answer after 12 ms");
+    assert_int_equal(lines, 1);
+}
+
+/* The first often hides the cause. */
+static void another_one_is_logged_too(void **state)
+{
+    int64_t begun_us = monotonic_us();
+
+    complaint_make(*state, "publisher", "no answer");
+    while (lines == 1 && monotonic_us() - begun_us < 10000000)
+        complaint_make(*state, "publisher", "no such topic");
+    assert_int_equal(lines, 2);
+    assert_true(monotonic_us() - begun_us > 900000);
+}
+
+static void two_that_take_turns_are_no_news(void **state)
+{
+    another_one_is_logged_too(state);
+    int64_t begun_us = monotonic_us();
+    while (monotonic_us() - begun_us < 1200000)
+    {
+        complaint_make(*state, "publisher", "no answer");
+        complaint_make(*state, "publisher", "no such topic");
+    }
+    assert_int_equal(lines, 2);
+}
+
+static void what_has_ended_is_news_when_it_comes_again(void **state)
+{
+    complaint_make(*state, "publisher", "no answer");
+    complaint_end(*state);
+    complaint_make(*state, "publisher", "no answer");
+    assert_int_equal(lines, 2);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_same_is_logged_once),
+        TEST(another_one_is_logged_too),
+        TEST(two_that_take_turns_are_no_news),
+        TEST(what_has_ended_is_news_when_it_comes_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

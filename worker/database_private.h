@@ -1,0 +1,44 @@
+/* Database, private: what database.c and database_fault.c share. Nobody else includes it. */
+#ifndef WORKER_DATABASE_PRIVATE_H
+#define WORKER_DATABASE_PRIVATE_H
+
+#include "worker/connecting.h"
+#include "worker/database.h"
+
+enum
+{
+    STATEMENT_BUCKETS = 256,
+};
+
+struct database
+{
+    const struct settings *settings;
+    char application_name[64];
+    char where[192];
+    PGconn *connection;
+    struct connecting connecting;
+    struct statement *statements[STATEMENT_BUCKETS];
+    int statement_count;
+
+    /* The pipeline since the last sync: one entry a send; a statement prepared on the way has an answer of its own. */
+    struct
+    {
+        bool with_prepare;
+        PGresult *result;
+    } sent[DATABASE_PIPELINE_MAX];
+    int sent_count;
+    bool synced; /* the entries are answered: the next send starts anew */
+
+    struct failure failure;
+    int failed_at;
+    bool unreplicated;
+};
+
+/* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
+ * wait for the other to read. */
+bool database_flush(struct database *database, int64_t deadline_us);
+
+/* The next result; *ret NULL at the end of a statement's results. */
+bool database_next(struct database *database, int64_t deadline_us, PGresult **ret);
+
+#endif
