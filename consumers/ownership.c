@@ -417,10 +417,9 @@ static enum ownership_result take_once(struct ownership_books *books, struct ten
     }
     if (!raise_fence(books, tenure, committed, stop, &published))
         return OWNERSHIP_AGAIN;
-    /* `published` may lag the last Kafka commit by one write, so that offsets moved by hand right after a crash need
-     * not lie below it: rows at or above it that no rewind covers are looked up on the audit topic, every time. There
-     * are none but after a crash. Without the lock: it may take seconds, and nobody publishes for this partition now.
-     */
+    /* `published` may lag the last Kafka commit by one write, so offsets moved by hand right after a crash need not lie
+     * below it: rows at or above it that no rewind covers are looked up on the audit topic, every time. There are none
+     * but after a crash. Without the lock: it may take seconds, and nobody publishes for this partition now. */
     if (!(rewind->known && rewind->published == published))
     {
         books->went_back = published > (committed > 0 ? committed : 0);
@@ -432,9 +431,7 @@ static enum ownership_result take_once(struct ownership_books *books, struct ten
         return OWNERSHIP_AGAIN;
     }
     bool went_back = rewind->below > (committed > 0 ? committed : 0);
-    if (went_back && !write_rewind(books, tenure, rewind->below, committed, stop))
-        return OWNERSHIP_AGAIN;
-    if (!commit(books, stop))
+    if ((went_back && !write_rewind(books, tenure, rewind->below, committed, stop)) || !commit(books, stop))
         return OWNERSHIP_AGAIN;
     if (went_back)
         tell_rewind(tenure, rewind->below, committed);

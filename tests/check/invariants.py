@@ -22,7 +22,7 @@ __all__ = ["Options", "Violation", "check"]
 def check(evidence, options=None):
     """Every violation, the earliest first."""
     options = options or Options()
-    commands, unreadable = read_all(evidence.records)
+    commands, unreadable = split(evidence)
     found = []
     found += nothing_lost(evidence, commands, unreadable)
     found += nothing_doubled(evidence, commands)
@@ -32,6 +32,17 @@ def check(evidence, options=None):
     found += rest.alive(evidence, commands, options)
     found += rest.bounded(evidence, options)
     return earliest_first(found)
+
+
+def split(evidence):
+    """The commands, and what belongs to the dead letters: what cannot be read, and what ended the worker too often (the
+    letter says so; its reason is the one thing that is taken on trust)."""
+    commands, unreadable = read_all(evidence.records)
+    crashed = {position(letter) for letter in evidence.dead_letters
+               if letter.header("interlock.reason") == b"crashed_worker"}
+    put_aside = [each for each in commands if each.record.position in crashed]
+    aside = set(map(id, put_aside))
+    return [each for each in commands if id(each) not in aside], unreadable + [each.record for each in put_aside]
 
 
 # ---- I1 ----------------------------------------------------------------------------------------
