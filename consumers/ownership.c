@@ -27,6 +27,7 @@ struct ownership_books
 {
     const struct settings *settings;
     struct session *session;
+    uint8_t mark[8]; /* the first half of our tokens, and nobody else's */
     ownership_find_published_fn *find_published;
     void *owner;
     bool went_back; /* the offsets of the partition that is being taken stand below what is known to be published */
@@ -52,8 +53,9 @@ struct ownership_books *ownership_new(const struct settings *settings, ownership
     books->find_published = find_published;
     books->owner = owner;
     books->session = session_new(settings, "interlock ownership");
-    if (books->session)
+    if (books->session && getrandom(books->mark, sizeof(books->mark), 0) == sizeof(books->mark))
         return books;
+    session_free(books->session);
     free(books);
     return NULL;
 }
@@ -294,21 +296,17 @@ static bool find_below(struct ownership_books *books, const struct tenure *tenur
 
 static void print_token(const uint8_t token[16], char into[37])
 {
-    char *at = into;
     for (int i = 0; i < 16; i++)
-    {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        snprintf(at, 3, "%02x", token[i]);
-        at += 2;
-    }
+        into += snprintf(into, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", token[i]);
 }
 
-/* A former owner that did not give the partition back has crashed, or might have. */
+/* A former owner that did not give the partition back has crashed, or might have; but not if it is ourselves: who was
+ * cut off for longer than its session lives. */
 static const char fence_sql[] =
     "UPDATE interlock.partition_owner SET fence = fence + 1, owner_token = $2::uuid, "
     "published = greatest(published, $3::bigint), crash_offset = $3::bigint, "
-    "crashes = CASE WHEN owner_token IS NULL THEN 0 WHEN crash_offset = $3::bigint THEN crashes + 1 ELSE 1 END "
+    "crashes = CASE WHEN owner_token IS NULL THEN 0 ELSE CASE WHEN crash_offset = $3::bigint THEN crashes ELSE 0 END + "
+    "CASE WHEN left(owner_token::text, 18) = left($2::uuid::text, 18) THEN 0 ELSE 1 END END "
     "WHERE id = $1::int RETURNING fence, published, crashes";
 
 /* What was noted of its commands is of crashes that are over. */
@@ -327,7 +325,8 @@ static bool raise_fence(struct ownership_books *books, struct tenure *tenure, in
     struct number_text id, reached;
     char token[37];
 
-    if (getrandom(tenure->ownership.token, sizeof(tenure->ownership.token), 0) != sizeof(tenure->ownership.token))
+    memcpy(tenure->ownership.token, books->mark, 8);
+    if (getrandom(tenure->ownership.token + 8, 8, 0) != 8)
         return again(books, "getrandom"), false;
     print_token(tenure->ownership.token, token);
     const char *values[3] = { print_number(&id, tenure->ownership.partition_id), token,

@@ -52,6 +52,12 @@ static inline bool array_failed(const struct array *array)
     return buffer_failed(&array->bytes);
 }
 
+/* Nothing was added. An array that there was no memory for is not empty: what it was for must not be left out. */
+static inline bool array_is_empty(const struct array *array)
+{
+    return array->count == 0 && !array_failed(array);
+}
+
 /* Big-endian reads of binary results; microseconds since 2000 to Unix. */
 int64_t array_read_int64(const char *at);
 double array_read_number(const char *at);

@@ -12,10 +12,10 @@
 #include "worker/batch.h"
 
 #include <assert.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/digest.h"
 #include "worker/fault_point.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -119,9 +119,7 @@ static bool decode_item(struct batch *batch, struct item *item)
     if (decoded == DECODE_DEAD)
     {
         item->state = ITEM_DEAD;
-        SHA256((const unsigned char *)(item->delivery->value.at ? item->delivery->value.at : ""),
-               item->delivery->value.size, item->dead_digest);
-        return true;
+        return digest_sha256(&item->delivery->value, 1, item->dead_digest);
     }
     FAULT_COMMAND(item->command.id);
     if (batch->tools.settings->protections.inbox)

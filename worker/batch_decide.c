@@ -40,8 +40,9 @@ static void begin_record(struct batch *batch, struct item *item)
     uint8_t event_id[16];
 
     memset(record, 0, sizeof(*record));
-    event_id_make(command->identity, delivery->ownership->topic, delivery->ownership->partition, delivery->offset,
-                  event_id);
+    if (!event_id_make(command->identity, delivery->ownership->topic, delivery->ownership->partition, delivery->offset,
+                       event_id))
+        batch->arena.failed = true; /* the batch is given up, as for any memory that could not be had */
     record->event_id = array_read_id((const char *)event_id);
     record->kafka_offset = int_of(delivery->offset);
     record->fence = int_of(delivery->ownership->fence);

@@ -100,7 +100,7 @@ static bool send_inbox(struct batch *batch, struct places *places)
     for (int i = 0; i < batch->count; i++)
         if (batch->items[i].state == ITEM_NEW)
             array_add_bytes(identities, batch->items[i].command.identity, DIGEST_SIZE);
-    if (identities->count == 0 || !batch->tools.settings->protections.inbox)
+    if (array_is_empty(identities) || !batch->tools.settings->protections.inbox)
         return true;
     places->inbox = places->next++;
     return statements_send_fixed(batch->tools.statements, inbox_sql, parameters, 1);
@@ -155,7 +155,7 @@ static bool send_dead(struct batch *batch, struct places *places)
         array_add_int64(&batch->arrays[1], item->delivery->offset);
         array_add_bytes(&batch->arrays[2], item->dead_digest, sizeof(item->dead_digest));
     }
-    if (batch->arrays[0].count == 0)
+    if (array_is_empty(&batch->arrays[0]))
         return true;
     places->dead = places->next++;
     return statements_send_fixed(batch->tools.statements, dead_sql, parameters, 3);

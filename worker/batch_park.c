@@ -90,7 +90,7 @@ static bool send_heads(struct batch *batch, bool *ret_sent)
         if (item->parked.aggregate.at)
             array_add_bytes(&batch->arrays[0], item->parked.aggregate.at, item->parked.aggregate.size);
     }
-    *ret_sent = batch->arrays[0].count > 0;
+    *ret_sent = !array_is_empty(&batch->arrays[0]);
     return !*ret_sent || statements_send_fixed(batch->tools.statements, heads_sql, parameters, 1);
 }
 
@@ -121,7 +121,7 @@ static bool send_returns(struct batch *batch, bool *ret_sent)
     for (int i = 0; i < batch->count; i++)
         if (came_back(&batch->items[i]))
             array_add_bytes(&batch->arrays[0], batch->items[i].command.identity, DIGEST_SIZE);
-    *ret_sent = batch->arrays[0].count > 0;
+    *ret_sent = !array_is_empty(&batch->arrays[0]);
     return !*ret_sent || statements_send_fixed(batch->tools.statements, returns_sql, parameters, 1);
 }
 
@@ -273,7 +273,7 @@ static bool send_arrays(struct batch *batch, int *next, const char *sql, struct 
 {
     bool sent = true;
 
-    if (arrays->of[0].count > 0)
+    if (!array_is_empty(&arrays->of[0]))
     {
         ++*next;
         sent = statements_send_fixed(batch->tools.statements, sql, arrays->parameters, count);

@@ -240,7 +240,7 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
         array_add_bytes(&arrays[4], item->delivery->dead_reason, strlen(item->delivery->dead_reason));
         array_add_time(&arrays[5], item->delivery->first_failed_us);
     }
-    if (arrays[0].count > 0)
+    if (!array_is_empty(&arrays[0]))
     {
         ranges->next++;
         sent = statements_send_fixed(batch->tools.statements, dead_sql, parameters, 6);
@@ -263,7 +263,7 @@ static bool send_suspects(struct batch *batch, struct ranges *ranges)
         array_add_int32(&batch->arrays[0], item->delivery->ownership->partition_id);
         array_add_int64(&batch->arrays[1], item->delivery->offset);
     }
-    if (batch->arrays[0].count == 0)
+    if (array_is_empty(&batch->arrays[0]))
         return true;
     ranges->next++;
     return quarantine_send_answered(batch->tools.statements, &batch->arrays[0], &batch->arrays[1]);

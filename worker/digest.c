@@ -9,8 +9,8 @@ struct contexts
     EVP_MD_CTX *sha256, *sha1;
 };
 
-/* Written once under `once`, then only read. */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Written once under `mutex`; a thread reads them only after it has held it. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t key;
 static bool key_made;
 static EVP_MD *sha256, *sha1;
@@ -27,17 +27,21 @@ static void free_contexts(void *owned)
     mine = NULL;
 }
 
-static void setup(void)
+/* Once a thread. What could not be had is asked for again, so that a moment without memory passes. */
+static bool set_up(void)
 {
-    key_made = pthread_key_create(&key, free_contexts) == 0;
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
+    pthread_mutex_lock(&mutex);
+    key_made = key_made || pthread_key_create(&key, free_contexts) == 0;
+    sha256 = sha256 ? sha256 : EVP_MD_fetch(NULL, "SHA256", NULL);
+    sha1 = sha1 ? sha1 : EVP_MD_fetch(NULL, "SHA1", NULL);
+    bool done = key_made && sha256 && sha1;
+    pthread_mutex_unlock(&mutex);
+    return done;
 }
 
 static struct contexts *make_contexts(void)
 {
-    pthread_once(&once, setup);
-    if (!key_made || !sha256 || !sha1)
+    if (!set_up())
         return NULL;
     struct contexts *contexts = calloc(1, sizeof *contexts);
     if (!contexts)

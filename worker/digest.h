@@ -2,8 +2,7 @@
  * algorithm and allocate on every call: 390 ns instead of 120).
  *
  * Threads    any; a thread's contexts are its own and end with it.
- * Failure    false: no memory for the contexts, or OpenSSL has no such algorithm. Once a call has worked in a thread,
- *            later calls in it do not fail.
+ * Failure    false: no memory, or OpenSSL has no such algorithm. The next call tries again.
  */
 #ifndef WORKER_DIGEST_H
 #define WORKER_DIGEST_H

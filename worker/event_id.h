@@ -2,8 +2,7 @@
  * id (PROTOCOL R3).
  *
  * Threads    any.
- * Failure    see digest.h: none in a thread that has made a digest before, as every lane has when it decoded the
- * command.
+ * Failure    false: no memory; the id is all zeros and must not be used.
  */
 #ifndef WORKER_EVENT_ID_H
 #define WORKER_EVENT_ID_H

@@ -234,6 +234,7 @@ static void *lane_main(void *owner)
         lane_show(lane, 0, NULL);
         /* What it could not connect for was taken away; without this it were not ready until something else comes. */
         connect_idle(lane);
+        (void)lane_pay_notes(lane);
     }
     drop_all(lane);
     lane_show(lane, 0, NULL);

@@ -16,6 +16,7 @@
 enum
 {
     LANE_PROBE_US = 1000000, /* resources, or a fault of ours: looked at again once a second */
+    LANE_OWED_MAX = 8,       /* one more: the oldest is forgotten, which costs a command one of its three tries */
 };
 
 /* A batch that PostgreSQL does not take: its commands wait without being in the hold. */
@@ -66,7 +67,13 @@ struct lane
     int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
     uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
     uint64_t random_state;
-    bool held_in_run; /* something of the present run was held */
+    bool unanswered_in_run; /* something of the present run was held, or dropped */
+    struct lane_owed
+    {
+        int32_t partition_id;
+        int64_t offset;
+    } owed[LANE_OWED_MAX]; /* notes of commands that were tried with care, held or dropped, and not crashed of */
+    int owed_count;
     struct lane_stuck stuck;
     struct held *copied;    /* the next copy is made here */
     int64_t copied_us;      /* when the last was */
@@ -86,6 +93,9 @@ void lane_pause(struct lane *lane, int64_t delay_us);
 void lane_show(struct lane *lane, int64_t next_us, const char *why);
 /* When the copy is to be made again; INT64_MAX: it is the latest. */
 int64_t lane_show_due(const struct lane *lane);
+
+/* Takes back the notes that are owed (worker/quarantine.h); false: some are left. */
+bool lane_pay_notes(struct lane *lane);
 
 /* Gives a chain back unanswered. */
 void lane_drop(struct lane *lane, struct delivery *chain);

@@ -81,6 +81,7 @@ static int drop_revoked(struct lane *lane, struct delivery **deliveries, int cou
         }
         deliveries[i]->next = dropped;
         dropped = deliveries[i];
+        lane->unanswered_in_run = true;
     }
     lane_drop(lane, dropped);
     return kept;
@@ -105,7 +106,7 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
         forget(lane, delivery);
         return;
     }
-    lane->held_in_run = true;
+    lane->unanswered_in_run = true;
     if (!hold_blocks(lane->hold, delivery))
     {
         delivery->attempts++;
@@ -408,6 +409,27 @@ static bool is_careful(const struct delivery *delivery)
     return delivery->ownership->careful_until_us > 0 && monotonic_us() < delivery->ownership->careful_until_us;
 }
 
+/* A note that stays without a crash is one of three that put a command to the dead letters. Where PostgreSQL is away at
+ * the end of its run it is owed. */
+static void owe_note(struct lane *lane, int32_t partition_id, int64_t offset)
+{
+    if (lane->owed_count == LANE_OWED_MAX)
+        memmove(lane->owed, lane->owed + 1, (size_t)--lane->owed_count * sizeof(lane->owed[0]));
+    lane->owed[lane->owed_count++] = (struct lane_owed){ .partition_id = partition_id, .offset = offset };
+}
+
+bool lane_pay_notes(struct lane *lane)
+{
+    for (; lane->owed_count > 0; lane->owed_count--)
+    {
+        const struct lane_owed *last = &lane->owed[lane->owed_count - 1];
+        if (!database_is_connected(lane->database) ||
+            !quarantine_take_back(lane->database, lane->statements, last->partition_id, last->offset))
+            return false;
+    }
+    return true;
+}
+
 /* False: dropped meanwhile. */
 static bool note(struct lane *lane, struct delivery **one)
 {
@@ -419,10 +441,16 @@ static bool note(struct lane *lane, struct delivery **one)
             return false;
         if (!database_is_connected(lane->database))
             lane_connect(lane, attempt, &lane->hurried);
+        else if (!lane_pay_notes(lane))
+            lane_pause(lane, LANE_PROBE_US);
         else if (quarantine_note(lane->database, lane->statements, one[0], &crashes))
             break;
         else
+        {
+            /* It may have been committed. */
+            owe_note(lane, one[0]->ownership->partition_id, one[0]->offset);
             lane_pause(lane, LANE_PROBE_US);
+        }
     }
     one[0]->suspect = true;
     if (crashes < QUARANTINE_CRASHES)
@@ -447,15 +475,17 @@ static void run_with_care(struct lane *lane, struct delivery *delivery, enum lan
             return;
         lane_pause(lane, CARE_PAUSE_US);
     }
-    if (note(lane, one))
-    {
-        lane->held_in_run = false;
+    bool noted = note(lane, one);
+    lane->unanswered_in_run = false;
+    if (noted)
         run(lane, one, 1, turn);
-        /* The delivery is another's by now, or held. */
-        if (lane->held_in_run && database_is_connected(lane->database))
-            (void)quarantine_take_back(lane->database, lane->statements, partition_id, offset);
-    }
     pthread_mutex_unlock(&care);
+    /* The delivery is another's by now, or held, or dropped. */
+    if (noted && lane->unanswered_in_run)
+    {
+        owe_note(lane, partition_id, offset);
+        (void)lane_pay_notes(lane);
+    }
 }
 
 static bool any_careful(struct delivery *const *deliveries, int count)

@@ -213,13 +213,6 @@ static bool drop_by_context(struct lock_link *link)
     return drop(link, *error ? error : "connection lost");
 }
 
-/* hiredis 0.14 takes a new buffer when one is written, and the next command would be appended to nothing if there was
- * no memory for it. */
-static bool write_out(redisContext *context, int *ret_done)
-{
-    return redisBufferWrite(context, ret_done) == REDIS_OK && context->obuf != NULL;
-}
-
 /* Waits for a reply up to `wait_until_us`. 1: got it; 0: not yet; -1: the link is dropped. */
 static int await_reply(struct lock_link *link, int64_t wait_until_us, redisReply **ret)
 {
@@ -229,7 +222,7 @@ static int await_reply(struct lock_link *link, int64_t wait_until_us, redisReply
 
     for (;;)
     {
-        if (!write_out(context, &done) || redisGetReplyFromReader(context, &reply) != REDIS_OK)
+        if (redisBufferWrite(context, &done) != REDIS_OK || redisGetReplyFromReader(context, &reply) != REDIS_OK)
             return drop_by_context(link) - 1;
         if (reply)
         {
@@ -304,7 +297,7 @@ bool lock_link_flush(struct lock_link *link)
 {
     int done;
 
-    return write_out(link->context, &done) || drop_by_context(link);
+    return redisBufferWrite(link->context, &done) == REDIS_OK || drop_by_context(link);
 }
 
 struct redisReply *lock_link_receive(struct lock_link *link)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 import uuid
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +12,8 @@ from typing import Optional
 SIZE_MAX = 64 * 1024
 DEPTH_MAX = 32
 ID_MAX = 128
+ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "partitionkey", "correlationid",
+              "causationid", "traceparent", "actor", "tenant", "expectedversion", "notbefore", "afterparked")
 
 
 @dataclass
@@ -25,7 +29,8 @@ class Record:
     at: Optional[int] = None  # Unix microseconds, by the clock of who sent it
 
     def header(self, name):
-        for key, value in self.headers:
+        """The last of that name, which is also what counts for the worker."""
+        for key, value in reversed(self.headers):
             if key == name:
                 return value
         return None
@@ -108,22 +113,41 @@ def _check_values(value, depth=1):
             raise Unreadable("lone surrogate") from error
 
 
+# NUL, and halves of a pair without their other half, behind an even number of backslashes.
+NO_TEXT = re.compile(r"(?<!\\)(?:\\\\)*(?:[\0\udc80-\udcff]|\\u(?:0000|d[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})"
+                     r"|(?<!\\ud[89ab][0-9a-f]{2}\\u)d[c-f][0-9a-f]{2}))", re.IGNORECASE)
+
+
 def parse_json(raw):
-    if b"\0" in raw:
-        raise Unreadable("NUL")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Unreadable(str(error)) from error
+    """Where something is no text and something else no JSON, what comes first says what it is."""
+    text = raw.decode("utf-8", "surrogateescape")
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant,
-                           parse_float=Decimal)
+                           parse_float=_decimal, parse_int=_integer)
     except RecursionError as error:
         raise Unreadable("too deep") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        end = error.pos + 1
+        if error.msg.startswith("Unterminated string"):
+            end = len(text)                  # it tells where the string begins
+        elif error.msg.startswith("Invalid \\uXXXX"):
+            end = error.pos + 5 * bool(re.match("u[0-9a-fA-F]{4}", text[error.pos:]))  # a whole one ends the text
+        if NO_TEXT.search(text[:end]):
+            raise Unreadable("no text") from error
         raise NotJson(str(error)) from error
     _check_values(value)
     return value
+
+
+def _decimal(digits):
+    if math.isinf(float(digits)):
+        raise NotJson("no double can be so large")
+    return Decimal(digits)
+
+
+def _integer(digits):
+    _decimal(digits)
+    return int(digits)
 
 
 def _refuse_constant(name):
@@ -133,6 +157,17 @@ def _refuse_constant(name):
 def is_binary(record):
     content_type = (record.header("content-type") or b"").decode("utf-8", "replace").split(";")[0].strip().lower()
     return content_type != "application/cloudevents+json" and record.header("ce_specversion") is not None
+
+
+def text_of(value):
+    """A header."""
+    try:
+        text = (value or b"").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(str(error)) from error
+    if "\0" in text:
+        raise Unreadable("NUL")
+    return text
 
 
 def read_binary_data(value):
@@ -152,8 +187,9 @@ def read_command(record):
     if len(record.value) > SIZE_MAX:
         raise Unreadable("too large")
     if is_binary(record):
-        attributes = {key[3:]: (value or b"").decode("utf-8", "replace")
+        attributes = {key[3:]: text_of(value) if key[3:] in ATTRIBUTES else (value or b"").decode("utf-8", "replace")
                       for key, value in record.headers if key.startswith("ce_")}
+        text_of(record.header("content-type"))
         data = read_binary_data(record.value)
     else:
         event = parse_json(record.value)
@@ -164,7 +200,7 @@ def read_command(record):
     for name in ("id", "source", "type"):
         if not isinstance(attributes.get(name), str) or not attributes[name]:
             raise Unreadable(f"no {name}")
-    for name in ("id", "source"):
+    for name in ("id", "source", "type"):
         if len(attributes[name].encode()) > ID_MAX:
             raise Unreadable(f"{name} too long")
     return Command(record, attributes["source"], attributes["id"], attributes["type"], attributes, data)

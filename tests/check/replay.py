@@ -98,6 +98,12 @@ def steps_of(event):
     return [(event.subject, 0, 0)] if event.reason == "not_found" else []
 
 
+def is_of_postgresql(event):
+    """Refused by a constraint or a trigger of the database, which the model does not have."""
+    return (event.reason or "").startswith("constraint:") or \
+        event.reason == "invalid_data" and "sqlstate" in (event.data.get("metadata") or {})
+
+
 def in_order(events, times):
     """So that each comes behind what made the versions it found."""
     steps = defaultdict(list)
@@ -166,7 +172,7 @@ class Replay:
         steps, command = steps_of(event), self.command_of(event)
         if command is None or not self.is_known(event, steps):
             return self.give_up(event, command, steps)  # where something is wrong with it, I1 or I4 says so
-        if (event.reason or "").startswith("constraint:"):
+        if is_of_postgresql(event) or self.is_of_the_envelope(event):
             return None
         message = Command(command.id, command.source, command.type, command.data, attributes_of(command))
         self.world.event, self.world.actor = event, message.attributes.get("actor")
@@ -205,15 +211,15 @@ class Replay:
                                ("face_verification_log", data.get("verification_id"))}
 
     def compare_answer(self, message, answer, event):
-        if event.reason == "invalid_data" and answer.reason != "invalid_data" and self.is_of_the_envelope(event):
-            return
         if event.reason == answer.reason == "invalid_data":
             answer.pointers = None  # of several faults either may be named
         compare_event(event.outcome, message, answer, event)
 
     @staticmethod
     def is_of_the_envelope(event):
-        """An attribute that the model does not read."""
+        """Refused for an attribute that the model does not read."""
+        if event.reason != "invalid_data":
+            return False
         pointer = (event.data.get("metadata") or {}).get("parameter")
         return isinstance(pointer, str) and pointer.count("/") == 1 and \
             pointer[1:] not in COMMANDS.get(event.data["command"]["type"], {})

@@ -145,8 +145,8 @@ class Soak:
         self.sample()
 
     def judged(self):
-        """A question that the broker did not answer is asked again, by another client: one that lived through a crash of
-        the broker keeps asking under a leader's epoch that is over."""
+        """A question that the broker did not answer is asked again, by another client: one that lived through a crash
+        of the broker keeps asking under a leader's epoch that is over."""
         for _ in range(JUDGE_TRIES - 1):
             with contextlib.suppress(KafkaException):
                 return self.world.violations()
@@ -173,7 +173,8 @@ class Soak:
         return {name: Slope([(at, used[name]) for at, used in self.samples]) for name in names}
 
     def note(self):
-        """Figures of the run; the slopes that are none to accept. A short run has none: too much is still being made."""
+        """Figures of the run; the slopes that are none to accept. A short run has none: too much is still being
+        made."""
         slopes = self.slopes() if len(self.samples) >= SAMPLES_MIN else {}
         self.trial.note(soak_seconds=round(time.monotonic() - self.begun), faults=self.counts,
                         samples=len(self.samples),

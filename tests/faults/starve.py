@@ -50,8 +50,8 @@ class Starve:
         self.memory, self.threads = Scarce(self.mapped, 0), Scarce(self.mapped, 8 * len(FIELDS))
 
     def environment(self):
-        """For a worker. An AddressSanitizer wants to be the first library, and can do without. Its search for leaks tells
-        the loader's own memory (of threads) by who asked for it, which with us in between is nobody it knows."""
+        """For a worker. An AddressSanitizer wants to be the first library, and can do without. Its search for leaks
+        tells the loader's own memory (of threads) by who asked for it, which with us in between is nobody it knows."""
         options = os.environ.get("ASAN_OPTIONS", "")
         return {"LD_PRELOAD": str(Path(self.binary).parent / "libstarve.so"), "STARVE_FILE": str(self.path),
                 "STARVE_LIBRARIES": self.libraries,

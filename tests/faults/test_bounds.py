@@ -1,5 +1,6 @@
 """Memory, descriptors, threads and connections stay under the caps that `interlock describe bounds` derives from the
-settings, whatever comes in and whatever queues up. Every trial is measured against them (trial.py); here are the bombs."""
+settings, whatever comes in and whatever queues up. Every trial is measured against them (trial.py); here are the
+bombs."""
 
 import contextlib
 import json
@@ -46,7 +47,8 @@ def bulk(number):
 
 
 def merge(number, value):
-    return command("json.merge", {"aggregate": f"jobneed/{100000 + number % JOBS}", "field": "other_info", "value": value})
+    job = f"jobneed/{100000 + number % JOBS}"
+    return command("json.merge", {"aggregate": job, "field": "other_info", "value": value})
 
 
 def heavy(number):
@@ -211,7 +213,8 @@ def test_the_caps_follow_from_the_settings(world):
     two = bounds(world, consumers_count=2, worker_lanes=8)
     assert two["postgresql"]["total"] == 2 + 2 * (8 + 1) and two["redis"]["total"] == 16
     assert bounds(world, redis_enabled="false")["redis"]["total"] == 0
-    for more in ({"consumers_in_flight_bytes": "64MiB"}, {"worker_batch_max": 2000}, {"consumers_in_flight_commands": 50000}):
+    for more in ({"consumers_in_flight_bytes": "64MiB"}, {"worker_batch_max": 2000},
+                 {"consumers_in_flight_commands": 50000}):
         assert bounds(world, **more)["memory"]["total"] > common["memory"]["total"] + 20 * 1024 * 1024
     text = world.verb("describe", "bounds").stdout
     assert f"MemoryMax): {common['memory']['total']}" in text
@@ -220,8 +223,8 @@ def test_the_caps_follow_from_the_settings(world):
 def test_the_unit_allows_what_the_default_settings_need(world):
     """deploy/interlock.service: its limits are the derived ones, with room, and not much more."""
     common = {kind: part["total"] for kind, part in bounds(world).items()}
-    unit = dict(line.split("=", 1) for line in (ROOT / "deploy/interlock.service").read_text(encoding="utf-8").splitlines()
-                if "=" in line and not line.startswith("#"))
+    text = (ROOT / "deploy/interlock.service").read_text(encoding="utf-8")
+    unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     for key, needed, unit_of in (("MemoryMax", common["memory"], 1024 ** 2), ("LimitNOFILE", common["descriptors"], 1),
                                  ("TasksMax", common["threads"], 1)):
         allowed = int(unit[key].rstrip("M")) * unit_of

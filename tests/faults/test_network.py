@@ -13,6 +13,7 @@ import pytest
 
 from conftest import minutes
 from harness import hosts
+from harness.commands import create_ticket, escalate
 from harness.relay import ANSWERED, ASKED, BOTH
 from harness.waiting import holds_for, until
 from harness.wires import SERVICES, wires
@@ -100,6 +101,69 @@ def test_a_service_is_cut_off(trial, service, way, seconds):
         with slow_load(trial):
             took = cut_off(trial, wired, worker, service, way, seconds)
         trial.note(service=service, way=way, cut_seconds=seconds, recovered_ms=took)
+        trial.judge()
+
+
+# ---- who was cut off has not crashed (worker/quarantine.h) -----------------------------------------------------
+
+def lose_partitions(worker, kafka, database=None):
+    """Kafka is silent until the worker knows that its session is over, PostgreSQL is away for as long; then it takes its
+    partitions over again."""
+    lost, taken = (worker.text().count(each) for each in (" lost after ", " are taken over"))
+    kafka.silence()
+    if database:
+        database.refuse()
+        database.cut()
+    until("it has lost them", lambda: worker.text().count(" lost after ") > lost, 60)
+    for each in filter(None, (database, kafka)):
+        each.heal()
+    until("it has them again", lambda: worker.text().count(" are taken over") > taken, 60)
+
+
+@pytest.mark.fault(9)
+@pytest.mark.seconds(120)
+def test_a_worker_that_was_cut_off_is_not_taken_for_one_that_crashed(trial):
+    """Its partitions are lost again and again while their commands wait for a row: nobody has died of them."""
+    world = trial.world
+    with wires(world) as wired:
+        worker, = trial.workers(1, KAFKA_BOOTSTRAP=wired.settings["KAFKA_BOOTSTRAP"], consumers_session_timeout="2s")
+        world.ask(*[create_ticket(number) for number in range(1, 21)])
+        world.drain()
+        waiting = [escalate(number) for number in range(1, 21)]
+        with world.database.holding("SELECT 1 FROM interlock.ticket FOR UPDATE"):
+            world.publish(*waiting)
+            for _ in range(3):
+                until("they wait", lambda: worker.metric("interlock_held_keys") == len(waiting), 40)
+                lose_partitions(worker, wired.kafka)
+        assert world.database.value("SELECT max(crashes) FROM interlock.partition_owner") == 0
+        assert "one at a time" not in worker.text()
+        world.await_events(waiting, 60)
+        trial.judge()
+
+
+@pytest.mark.long
+@pytest.mark.fault(9)
+@pytest.mark.seconds(300)
+def test_a_command_is_not_put_aside_for_a_worker_that_was_cut_off(trial):
+    """After real crashes it is noted before it is tried. Then the worker is cut off in the middle of that, five times."""
+    world = trial.world
+    with wires(world) as wired:
+        settings = {name: wired.settings[name] for name in ("KAFKA_BOOTSTRAP", "DATABASE_URL")}
+        worker, = trial.workers(1, consumers_session_timeout="2s", **settings)
+        world.ask(create_ticket(1))
+        world.drain()
+        waiting = escalate(1)
+        with world.database.holding("SELECT 1 FROM interlock.ticket FOR UPDATE"):
+            world.publish(waiting)
+            for _ in range(4):
+                until("it waits", lambda: worker.metric("interlock_held_keys") == 1, 40)
+                worker.kill()
+                worker.environment["FAULT_POINTS"] = "after_load=delay:1500"  # it is in a batch nearly all the time
+                worker.start().wait_ready()
+            for _ in range(5):
+                until("it is noted", lambda: world.database.value("SELECT max(attempts) FROM interlock.crash_suspect"), 40)
+                lose_partitions(worker, wired.kafka, wired.database)
+        world.await_events([waiting], 60)
         trial.judge()
 
 

@@ -284,7 +284,7 @@ def test_a_connection_that_breaks_without_a_word_costs_a_second_run(world):
 
 @pytest.mark.seconds(60)
 def test_a_session_ended_for_its_idleness_costs_a_second_run(world):
-    worker = prepared(world, database_idle_in_transaction_timeout="300ms", FAULT_POINTS="before_commit=delay:1500@11")
+    worker = prepared(world, database_idle_in_transaction_timeout="300ms", FAULT_POINTS="after_load=delay:1500@11")
     messages = [escalate(number) for number in TICKETS]
     for message in messages:                                         # one batch each
         world.ask(message)

@@ -70,6 +70,8 @@ def test_a_duplicate_after_the_retention_is_a_new_command(world):
     again = escalate(1)
     world.ask(again)
     world.drain()
+    until("what is published is known", lambda: world.database.value(
+        "SELECT sum(published) FROM interlock.partition_owner") == 2)
     age(world)
     cut_log(world)
     assert prune(world, *REASON)["inbox"] == 2

@@ -133,7 +133,7 @@ def test_a_second_signal_ends_it_by_force(world):
     world.ask(create_ticket(1))
     with world.database.holding("LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE"):
         world.publish(*[escalate(1) for _ in range(10)])
-        until("a batch waits", lambda: worker.metric("interlock_inflight") > 0)
+        until("all are received", lambda: worker.metric("interlock_inflight") == 10)
         worker.term()
         until("it drains", lambda: not worker.runs() or worker.get("/readyz")[0] != 200, 20)
         worker.term()

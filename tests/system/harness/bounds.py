@@ -11,6 +11,7 @@ from pathlib import Path
 from .worker import run_verb
 
 TCP = re.compile(r"^\s*\d+: \S+ [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ (\d+)", re.MULTILINE)
+ADDRESSES = ("KAFKA_BOOTSTRAP", "DATABASE_URL", "REDIS_URL")
 CLOSED = {"06", "07", "0A"}  # TIME_WAIT, CLOSE, LISTEN: no connection of ours
 
 
@@ -62,7 +63,8 @@ def rss_kib(pid):
 def usage(pid, stack):
     """What the process uses just now."""
     open_ports = list(remote_ports(pid))
-    return {"rss_kib": rss_kib(pid), "descriptors": len(descriptors(pid)), "threads": len(os.listdir(f"/proc/{pid}/task")),
+    return {"rss_kib": rss_kib(pid), "descriptors": len(descriptors(pid)),
+            "threads": len(os.listdir(f"/proc/{pid}/task")),
             **{name: sum(port in ports for port in open_ports) for name, ports in ports_of(stack).items()}}
 
 
@@ -82,9 +84,10 @@ def derived(binary, settings, options):
 
 
 def caps(binary, worker):
-    """The names of usage() -> the most that the worker's settings allow. Without memory where a sanitizer has its own."""
+    """The names of usage() -> the most that the worker's settings allow. Without memory where a sanitizer has its
+    own."""
     settings = tuple(sorted((name, value) for name, value in worker.environment.items()
-                            if name.startswith("INTERLOCK_") or name in ("KAFKA_BOOTSTRAP", "DATABASE_URL", "REDIS_URL")))
+                            if name.startswith("INTERLOCK_") or name in ADDRESSES))
     options = ("--config", *worker.arguments[-1:]) if "--config" in worker.arguments else ()
     found = dict(derived(binary, settings, options))
     memory = found.pop("memory")

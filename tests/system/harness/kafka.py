@@ -39,11 +39,12 @@ class Kafka:
         return {name: entry.value for name, entry in
                 self.admin.describe_configs([resource])[resource].result(30).items()}
 
-    def committed(self, group, topic):
+    def committed(self, group, topic, stable=True):
+        """Partition -> offset. Not `stable`: what an open transaction may add is not waited for, nor left open."""
         partitions = [TopicPartition(topic, number) for number in self.partitions(topic)]
         request = ConsumerGroupTopicPartitions(group, partitions)
         try:
-            answer = self.admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=10)
+            answer = self.admin.list_consumer_group_offsets([request], require_stable=stable, request_timeout=10)
             return {each.partition: each.offset for each in answer[group].result(30).topic_partitions}
         except KafkaException:
             # Not there yet; or the client lost its way to the coordinator over a restart of the broker, for good.
