@@ -297,6 +297,8 @@ enum decode_result parcel_decode(struct delivery *delivery, struct arena *arena,
     struct span token = parcel_header_last(delivery, PARCEL_RETURN_HEADER);
 
     delivery->has_return_token = token.at && parameters_parse_uuid(token, &delivery->return_token);
+    if (delivery->quarantined)
+        return DECODE_DEAD;
     return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,
                            sizeof(delivery->dead_message));
 }

@@ -149,24 +149,33 @@ static rd_kafka_resp_err_t produce(struct returner *returner, const char *topic,
                              RD_KAFKA_V_VALUE(value->at, value->size), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
 }
 
-static void publish_row(struct returner *returner, const PGresult *rows, int row)
+/* What there was no memory for must not go as nothing: it is claimed again. */
+static rd_kafka_resp_err_t publish_bytes(struct returner *returner, const PGresult *rows, int row,
+                                         const struct bytes *key, const struct bytes *kept, const struct bytes *value)
 {
+    if ((!key->at && !PQgetisnull(rows, row, 3)) || (!kept->at && !PQgetisnull(rows, row, 4)) || !value->at)
+        return RD_KAFKA_RESP_ERR__FAIL;
     const char *topic = PQgetvalue(rows, row, 0);
-    struct bytes key = read_bytes(rows, row, 3), kept = read_bytes(rows, row, 4), value = read_bytes(rows, row, 5);
-    rd_kafka_headers_t *headers = make_headers(&kept, PQgetvalue(rows, row, 2));
+    rd_kafka_headers_t *headers = make_headers(kept, PQgetvalue(rows, row, 2));
     rd_kafka_resp_err_t error =
-        produce(returner, topic, (int32_t)strtol(PQgetvalue(rows, row, 1), NULL, 10), &key, &value, headers);
+        produce(returner, topic, (int32_t)strtol(PQgetvalue(rows, row, 1), NULL, 10), key, value, headers);
 
     /* A topic made anew with fewer partitions: its key says where. */
     if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-        error = produce(returner, topic, RD_KAFKA_PARTITION_UA, &key, &value, headers);
+        error = produce(returner, topic, RD_KAFKA_PARTITION_UA, key, value, headers);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-    {
         rd_kafka_headers_destroy(headers); /* producev takes them only when it takes the message */
-        if (log_allowed(&returner->kafka_rate, LOG_EVERY_US))
-            log_warning("returner: a parked command of %s could not be published yet: %s", topic,
-                        rd_kafka_err2str(error));
-    }
+    return error;
+}
+
+static void publish_row(struct returner *returner, const PGresult *rows, int row)
+{
+    struct bytes key = read_bytes(rows, row, 3), kept = read_bytes(rows, row, 4), value = read_bytes(rows, row, 5);
+    rd_kafka_resp_err_t error = publish_bytes(returner, rows, row, &key, &kept, &value);
+
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR && log_allowed(&returner->kafka_rate, LOG_EVERY_US))
+        log_warning("returner: a parked command of %s could not be published yet: %s", PQgetvalue(rows, row, 0),
+                    error == RD_KAFKA_RESP_ERR__FAIL ? "out of memory" : rd_kafka_err2str(error));
     PQfreemem(key.at);
     PQfreemem(kept.at);
     PQfreemem(value.at);

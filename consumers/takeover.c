@@ -20,6 +20,7 @@ struct takeover
     const struct settings *settings;
     struct committed *committed;
     struct ownership_books *books;
+    unsigned rounds;
     char problem[400];
 };
 
@@ -197,9 +198,14 @@ static int take_part(struct takeover *takeover, struct tenure **tenures, int cou
  */
 static int take_halves(struct takeover *takeover, struct tenure **tenures, int count, int64_t until_us)
 {
-    int half = count / 2;
-    int left = take_part(takeover, tenures, half, PART_US, until_us);
-    int right = take_part(takeover, tenures + half, count - half, PART_US, until_us);
+    int half = count / 2, left = 0, right = 0;
+
+    /* Either half first in turn: where one takes all the time of a round, the other has the next. */
+    for (unsigned turn = 0; turn < 2; turn++)
+        if ((takeover->rounds + turn) % 2 == 0)
+            left = take_part(takeover, tenures, half, PART_US, until_us);
+        else
+            right = take_part(takeover, tenures + half, count - half, PART_US, until_us);
 
     /* What is left of the second half changes places with what was taken of the first. */
     for (int i = 0; i < right; i++)
@@ -224,6 +230,7 @@ static int take_part(struct takeover *takeover, struct tenure **tenures, int cou
 
 int takeover_round(struct takeover *takeover, struct tenure **tenures, int count)
 {
+    takeover->rounds++;
     return take_part(takeover, tenures, count, ANSWER_US, monotonic_us() + PARTS_US);
 }
 

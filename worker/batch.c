@@ -99,27 +99,25 @@ static void note_identity(struct batch *batch, struct item *item)
     }
 }
 
-/* Not even read: that may be what the worker died of. */
-static enum decode_result refuse_quarantined(struct delivery *delivery)
-{
-    delivery->dead_reason = QUARANTINE_REASON;
-    snprintf(delivery->dead_message, sizeof(delivery->dead_message),
-             "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);
-    return DECODE_DEAD;
-}
-
 static bool decode_item(struct batch *batch, struct item *item)
 {
-    enum decode_result decoded = item->delivery->quarantined
-                                     ? refuse_quarantined(item->delivery)
-                                     : batch->tools.decode(item->delivery, &batch->arena, &item->command);
+    enum decode_result decoded = batch->tools.decode(item->delivery, &batch->arena, &item->command);
 
+    if (item->delivery->quarantined)
+    {
+        quarantine_refuse(item->delivery);
+        decoded = DECODE_DEAD;
+    }
     if (decoded == DECODE_MEMORY || !add_partition(batch, item->delivery->ownership))
+        return false;
+    /* What came back may have been put to the dead letters (batch_load.c, read_dead). */
+    if ((decoded == DECODE_DEAD || item->delivery->has_return_token) &&
+        !digest_sha256(&item->delivery->value, 1, item->dead_digest))
         return false;
     if (decoded == DECODE_DEAD)
     {
         item->state = ITEM_DEAD;
-        return digest_sha256(&item->delivery->value, 1, item->dead_digest);
+        return true;
     }
     FAULT_COMMAND(item->command.id);
     if (batch->tools.settings->protections.inbox)

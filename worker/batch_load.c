@@ -6,6 +6,7 @@
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/ownership_lock.h"
+#include "worker/quarantine.h"
 #include "worker/settings.h"
 
 /* Where each answer stands in the pipeline; -1: not sent. */
@@ -139,6 +140,13 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         }
 }
 
+/* A parked command that comes back may have been put to the dead letters as one that ends the worker: its inbox row
+ * does not say so. */
+static bool may_be_dead(const struct item *item)
+{
+    return item->state == ITEM_DEAD || item->delivery->has_return_token;
+}
+
 static bool send_dead(struct batch *batch, struct places *places)
 {
     const struct array *parameters[3] = { &batch->arrays[0], &batch->arrays[1], &batch->arrays[2] };
@@ -149,7 +157,7 @@ static bool send_dead(struct batch *batch, struct places *places)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (item->state != ITEM_DEAD)
+        if (!may_be_dead(item))
             continue;
         array_add_int32(&batch->arrays[0], item->delivery->ownership->partition_id);
         array_add_int64(&batch->arrays[1], item->delivery->offset);
@@ -167,11 +175,14 @@ static void read_dead(struct batch *batch, const PGresult *result)
         for (int i = 0; i < batch->count; i++)
         {
             struct item *item = &batch->items[i];
-            if (item->state != ITEM_DEAD ||
+            if (!may_be_dead(item) ||
                 item->delivery->ownership->partition_id != array_read_int32(PQgetvalue(result, r, 0)) ||
                 item->delivery->offset != array_read_int64(PQgetvalue(result, r, 1)) ||
                 memcmp(item->dead_digest, PQgetvalue(result, r, 2), sizeof(item->dead_digest)) != 0)
                 continue;
+            if (item->state != ITEM_DEAD)
+                quarantine_refuse(item->delivery);
+            item->state = ITEM_DEAD;
             item->recorded_dead = true;
             item->delivery->first_failed_us = array_read_time(PQgetvalue(result, r, 3));
             item->inbox.fence = int_of(array_read_int64(PQgetvalue(result, r, 4)));

@@ -46,6 +46,9 @@ static const char return_inbox_sql[] =
     "parked = false FROM (SELECT unnest($1::uuid[]) AS identity, unnest($2::int8[]) AS kafka_offset, "
     "unnest($3::int8[]) AS fence, unnest($4::int4[]) AS partition_id) k WHERE i.identity = k.identity";
 static const char unpark_sql[] = "DELETE FROM interlock.parked_command WHERE identity = ANY ($1::uuid[])";
+static const char put_aside_sql[] =
+    "WITH gone AS (DELETE FROM interlock.parked_command WHERE token = ANY ($1::uuid[]) RETURNING identity) "
+    "UPDATE interlock.inbox i SET parked = false FROM gone WHERE i.identity = gone.identity";
 
 enum
 {
@@ -407,12 +410,34 @@ static bool send_returned(struct batch *batch, int *next)
     return send_arrays(batch, next, unpark_sql, &gone, 1) && sent;
 }
 
+static bool is_put_aside(const struct item *item)
+{
+    return item->delivery->quarantined && item->delivery->has_return_token && item->state == ITEM_DEAD &&
+           item->hold == HOLD_NOT;
+}
+
+/* A returned command that ends the worker (worker/quarantine.h): only its token is known. It does not come again, and
+ * what stands behind it goes on; its letter is written in this transaction. */
+static bool send_put_aside(struct batch *batch, int *next)
+{
+    static const enum array_type types[] = { ARRAY_UUID };
+    struct park_arrays tokens;
+
+    begin_arrays(&tokens, types, 1);
+    for (int i = 0; i < batch->count; i++)
+        if (is_put_aside(&batch->items[i]))
+            array_add_id(&tokens.of[0], batch->items[i].delivery->return_token);
+    return send_arrays(batch, next, put_aside_sql, &tokens, 1);
+}
+
+/* An aggregate's name that there was no memory for must not be written as none: later commands would pass. */
 bool batch_send_parked(struct batch *batch, int *next)
 {
     bool any = false;
 
     for (int i = 0; i < batch->count; i++)
-        any = any || batch->items[i].park != PARK_NOT || batch->items[i].parked.returns;
+        any =
+            any || batch->items[i].park != PARK_NOT || batch->items[i].parked.returns || is_put_aside(&batch->items[i]);
     return !any || (send_park_inbox(batch, next) && send_park(batch, next) && send_park_again(batch, next) &&
-                    send_returned(batch, next));
+                    send_returned(batch, next) && send_put_aside(batch, next) && !arena_failed(&batch->arena));
 }

@@ -1,7 +1,7 @@
 /* What is answered from records (PROTOCOL R2): a message that is not new gets its recorded event again, or nothing.
  *
  *   identity known, at the position in its inbox row      the recorded event, unless a rewind says it is published
- *   identity known, elsewhere, same body                  the publisher's duplicate: nothing
+ *   identity known, elsewhere or parked, same body        the publisher's duplicate: nothing
  *   identity known, elsewhere, another body               id_reused: a record of its own, no inbox row
  *   unreadable, recorded                                  the dead letter again, unless published
  */
@@ -23,10 +23,11 @@ static bool same_body(const struct item *item)
     return id_equal(item->inbox.body_digest, body);
 }
 
-/* Seen messages whose answer stands in an audit row at their own position: themselves, or an id_reused of theirs. */
+/* Seen messages whose answer stands in an audit row at their own position: themselves, or an id_reused of theirs. A
+ * parked one has none (PROTOCOL L4). */
 static bool wants_record(const struct item *item)
 {
-    return item->state == ITEM_SEEN && !item->parked.known && (same_position(item) || !same_body(item));
+    return item->state == ITEM_SEEN && ((same_position(item) && !item->parked.known) || !same_body(item));
 }
 
 static bool send_looks(struct batch *batch, bool *ret_sent)
@@ -124,8 +125,6 @@ bool batch_answer_seen(struct batch *batch, struct item *item)
                     ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
                     : same_body(item);
     item->delivery->answer = ANSWER_NOTHING;
-    if (item->parked.known)
-        return true; /* PROTOCOL L4: whatever comes of it but its return changes and publishes nothing */
     if (item->recorded)
     {
         item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_EVENT;

@@ -60,7 +60,7 @@ struct delivery
     int64_t wait_us;        /* the longest wait of its lock class, known once it was held */
     int64_t stuck_since_us; /* monotonic; as held_since_us, but a turn of its own does not set it back (PROTOCOL L4) */
     bool suspect;           /* noted, and to be taken off the list with its answer */
-    bool quarantined;       /* not to be looked at: it ended the worker too often */
+    bool quarantined;       /* not to be looked at, but for its token: it ended the worker too often */
     bool has_return_token;  /* known once decoded: the message says that it is a parked command coming back */
     struct id return_token;
 

@@ -32,8 +32,10 @@ static bool set_up(void)
 {
     pthread_mutex_lock(&mutex);
     key_made = key_made || pthread_key_create(&key, free_contexts) == 0;
-    sha256 = sha256 ? sha256 : EVP_MD_fetch(NULL, "SHA256", NULL);
-    sha1 = sha1 ? sha1 : EVP_MD_fetch(NULL, "SHA1", NULL);
+    if (!sha256)
+        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!sha1)
+        sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
     bool done = key_made && sha256 && sha1;
     pthread_mutex_unlock(&mutex);
     return done;

@@ -67,7 +67,7 @@ struct lane
     int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
     uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
     uint64_t random_state;
-    bool unanswered_in_run; /* something of the present run was held, or dropped */
+    bool unanswered_in_run; /* something of the present run was held, dropped, or is another owner's */
     struct lane_owed
     {
         int32_t partition_id;

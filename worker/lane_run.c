@@ -160,6 +160,8 @@ static void settle(struct lane *lane)
         struct item *item = &lane->batch.items[i];
         if (item->hold == HOLD_NOT)
         {
+            if (item->delivery->answer == ANSWER_NOT_OWNER)
+                lane->unanswered_in_run = true;
             if (item->park == PARK_HELD)
                 tell_parked(lane, item->delivery);
             *end = item->delivery;
@@ -289,6 +291,14 @@ static void note_stuck(struct lane *lane, struct delivery *const *deliveries, in
         stuck->since_us = monotonic_us();
 }
 
+/* What PostgreSQL would not do was taken away: whether it still would not, the next command finds out. */
+static void forget_refusal(struct lane *lane)
+{
+    lane->stuck.refused = false;
+    if (database_is_connected(lane->database))
+        set_ready(lane, true, "");
+}
+
 /* One batch until it is committed, dropped, or has to be split. Returns BATCH_DONE when nothing is left to do. */
 static enum batch_end run_until_settled(struct lane *lane, struct delivery **deliveries, int *count,
                                         struct batch_mode mode)
@@ -301,7 +311,10 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
         lane->stuck.count = 0;
         *count = drop_revoked(lane, deliveries, *count);
         if (*count == 0)
+        {
+            forget_refusal(lane);
             return BATCH_DONE;
+        }
         if (!database_is_connected(lane->database))
         {
             note_stuck(lane, deliveries, *count);
@@ -479,13 +492,13 @@ static void run_with_care(struct lane *lane, struct delivery *delivery, enum lan
     lane->unanswered_in_run = false;
     if (noted)
         run(lane, one, 1, turn);
-    pthread_mutex_unlock(&care);
-    /* The delivery is another's by now, or held, or dropped. */
+    /* The delivery is another's by now, or held, or dropped. Before the next one is tried, whose crash this were. */
     if (noted && lane->unanswered_in_run)
     {
         owe_note(lane, partition_id, offset);
         (void)lane_pay_notes(lane);
     }
+    pthread_mutex_unlock(&care);
 }
 
 static bool any_careful(struct delivery *const *deliveries, int count)

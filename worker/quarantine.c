@@ -1,5 +1,7 @@
 #include "worker/quarantine.h"
 
+#include <stdio.h>
+
 static const char note_sql[] =
     "INSERT INTO interlock.crash_suspect AS s (partition_id, kafka_offset, attempts) "
     "SELECT unnest($1::int4[]), unnest($2::int8[]), 1 "
@@ -36,6 +38,13 @@ bool quarantine_note(struct database *database, struct statements *statements, c
         return false;
     *ret_crashes = array_read_int32(PQgetvalue(database_result(database, 0), 0, 0)) - 1;
     return true;
+}
+
+void quarantine_refuse(struct delivery *delivery)
+{
+    delivery->dead_reason = QUARANTINE_REASON;
+    snprintf(delivery->dead_message, sizeof(delivery->dead_message),
+             "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);
 }
 
 bool quarantine_take_back(struct database *database, struct statements *statements, int32_t partition_id,

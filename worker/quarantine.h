@@ -23,6 +23,9 @@ enum
 bool quarantine_note(struct database *database, struct statements *statements, const struct delivery *delivery,
                      int *ret_crashes);
 
+/* A delivery that is `quarantined`: its reason. Also where its letter was recorded before. */
+void quarantine_refuse(struct delivery *delivery);
+
 /* It was held, or dropped: no crash. */
 bool quarantine_take_back(struct database *database, struct statements *statements, int32_t partition_id,
                           int64_t offset);

@@ -93,6 +93,9 @@ struct settings
 bool settings_load(struct settings *ret, const char *file, struct buffer *reterr);
 void settings_done(struct settings *settings);
 
+/* The first of protections that is false, by its key; NULL: none. */
+const char *settings_protection_off(const struct settings *settings);
+
 /* The documented settings file with every key and its default: deploy/interlock.conf is this text. */
 void settings_print_example(struct buffer *into);
 /* Every key with its present value and where it came from; secrets never. JSON or text. */

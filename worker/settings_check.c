@@ -149,21 +149,28 @@ static bool check_timeouts(const struct settings *settings, struct buffer *reter
                        "consumers.transaction_timeout", transaction_us, "librdkafka asks for it", reterr);
 }
 
+const char *settings_protection_off(const struct settings *settings)
+{
+    for (const struct settings_key *key = settings_keys; key->name; key++)
+        if (key->flags & SETTINGS_PROTECTION && !*(const bool *)(const void *)((const char *)settings + key->offset))
+            return key->name;
+    return NULL;
+}
+
 static bool check_protections(const struct settings *settings, struct buffer *reterr)
 {
 #ifdef INTERLOCK_TEST_BUILD
     (void)settings;
     (void)reterr;
 #else
-    for (const struct settings_key *key = settings_keys; key->name; key++)
+    const char *off = settings_protection_off(settings);
+    if (off)
     {
-        if (!(key->flags & SETTINGS_PROTECTION) || *(const bool *)(const void *)((const char *)settings + key->offset))
-            continue;
         char path[64];
-        snprintf(path, sizeof(path), "%s.%s", key->section, key->name);
+        snprintf(path, sizeof(path), "protections.%s", off);
         add_where(settings, path, reterr);
-        settings_add_text(reterr, "%s.%s = false: accepted: true (only a build for tests can switch a protection off)",
-                          key->section, key->name);
+        settings_add_text(reterr, "%s = false: accepted: true (only a build for tests can switch a protection off)",
+                          path);
         return false;
     }
 #endif

@@ -2,7 +2,7 @@
 
 Services come from KAFKA_BOOTSTRAP and DATABASE_URL unless named. What is found is told earliest first: the first line
 is the first offending command, with its topic, partition and offset, and its aggregate. Exit 0: every invariant
-holds; 1: one does not.
+holds; 1: one does not. What could not be judged is told on standard error.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main():
     for violation in violations:
         print(violation)
     if evidence.commits is None:
-        print(f"the group's commits were not judged: {evidence.commits_problem}")
+        print(f"I5: the group's offsets were not judged: {evidence.commits_problem}", file=sys.stderr)
     if arguments.within is not None and waited is not None:
         print(f"at rest after {waited:.1f} s")
     print(f"{len(evidence.records)} messages, {len(evidence.events)} events, {len(evidence.inbox)} inbox rows, "

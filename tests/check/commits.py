@@ -7,6 +7,7 @@ Only over plain connections: where they are encrypted or need a password, the an
 
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from typing import Optional
 
@@ -18,10 +19,16 @@ COMPRESSED, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20
 COMMITTED = 1                           # the marker of a transaction: 0 for one that was given up
 BATCH_HEAD = struct.Struct(">qiibIhiqqqhii")
 ANSWER_SECONDS = 20
+PAUSE_SECONDS = 0.2
+LEADERLESS = (5, 6, 74, 76)             # LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, epochs of another leader
 
 
 class Unreadable(Exception):
     """Not to be had this way."""
+
+
+class NotNow(Unreadable):
+    """Its leader is about to change, or to be there again."""
 
 
 @dataclass
@@ -207,13 +214,24 @@ class Follower:
         reader.take(8)   # one partition, its number
         error, _, _ = reader.number(">h"), reader.number(">q"), reader.number(">q")
         if error:
-            raise Unreadable(f"{TOPIC}/{partition} cannot be read: error {error}")
+            raise (NotNow if error in LEADERLESS else Unreadable)(f"{TOPIC}/{partition} cannot be read: error {error}")
         reader.take(16 * max(reader.number(">i"), 0))
         return reader.take(reader.number(">i")) or b""
 
 
 def read_commits(bootstrap, group):
     """Every commit of the group that Kafka still has, in order; Unreadable says why there are none to be had."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return read_from_leader(bootstrap, group)
+        except NotNow:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)
+
+
+def read_from_leader(bootstrap, group):
     from confluent_kafka import TopicPartition
     from .evidence import admin_of, end_offsets
 
@@ -224,13 +242,13 @@ def read_commits(bootstrap, group):
     number = partition_of(group, len(topic.partitions))
     leader = metadata.brokers.get(topic.partitions[number].leader)
     if leader is None:
-        raise Unreadable(f"{TOPIC}/{number} has no leader")
+        raise NotNow(f"{TOPIC}/{number} has no leader")
     place = TopicPartition(TOPIC, number)
     start, end = (end_offsets(bootstrap, [place], which=which)[(TOPIC, number)] for which in ("earliest", "latest"))
     try:
         follower = Follower(leader.host, leader.port)
     except OSError as error:
-        raise Unreadable(f"{leader.host}:{leader.port}: {error}") from error
+        raise NotNow(f"{leader.host}:{leader.port}: {error}") from error
     try:
         return follow(follower, number, start, end, group)
     except OSError as error:

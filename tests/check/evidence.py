@@ -240,11 +240,18 @@ def gather(bootstrap, database, topics, audit_topic, group, dlq_suffix=".dlq", b
     if partitions:
         evidence.ends = end_offsets(bootstrap, partitions)
         evidence.committed = committed_offsets(bootstrap, group, partitions)
+    read_group(bootstrap, group, evidence)
+    return evidence
+
+
+def read_group(bootstrap, group, evidence):
+    """What stands somewhere was committed: where none of that is to be seen, the topic is hidden and not empty."""
     try:
         evidence.commits = read_commits(bootstrap, group)
     except Unreadable as problem:
         evidence.commits_problem = str(problem)
-    return evidence
+    if evidence.commits == [] and any(offset >= 0 for offset in evidence.committed.values()):
+        evidence.commits, evidence.commits_problem = None, "the group has offsets, and no commit is to be seen"
 
 
 class Standing:

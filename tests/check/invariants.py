@@ -12,7 +12,8 @@
 from collections import Counter, defaultdict
 
 from . import fences, rest
-from .envelope import read_all
+from .envelope import identity_uuid, read_all
+from .letters import every_letter, position
 from .replay import Replay
 from .violation import About, Options, Violation, about_command, about_row, earliest_first
 
@@ -57,10 +58,13 @@ def nothing_lost(evidence, commands, unreadable):
         answers[event.identity].append(event)
     for command in commands:
         bodies[command.identity].append(command)
+    in_vain = returned_in_vain(unreadable)
     for identity, sent in bodies.items():
         rows = len(inbox.pop(sent[0].identity_uuid, []))
         if rows != 1:
             yield about_command("I1", f"command {identity} has {rows} inbox rows", sent[0])
+        if identity in in_vain and not answers.get(identity):
+            continue
         for text in one_answer(identity, sent, answers.pop(identity, [])):
             yield about_command("I1", text, sent[0])
     for identity, rows in inbox.items():
@@ -68,6 +72,12 @@ def nothing_lost(evidence, commands, unreadable):
     for identity, events in answers.items():
         yield about.event("I1", f"an event answers command {identity}, which nobody sent", events[0])
     yield from every_letter(evidence, unreadable)
+
+
+def returned_in_vain(unreadable):
+    """Parked once, and put aside when they came back: their inbox row is of then, and their answer is the letter."""
+    returned = [record for record in unreadable if record.header("interlock.return") is not None]
+    return {command.identity for command in read_all(returned)[0]}
 
 
 def one_answer(identity, sent, events):
@@ -80,24 +90,6 @@ def one_answer(identity, sent, events):
     possible = {len(sent) - count for count in by_body.values()}
     if reused not in possible:
         yield f"command {identity} was refused {reused} times as id_reused; sent with bodies {list(by_body.values())}"
-
-
-def every_letter(evidence, unreadable):
-    letters, rows = {position(letter) for letter in evidence.dead_letters}, len(evidence.dead)
-    missing = [record for record in unreadable if record.position not in letters]
-    first = missing[0] if missing else unreadable[0] if unreadable else None
-    where = (None, first.position, None, first.at) if first else ()
-    if len(unreadable) != len(letters):
-        yield Violation("I1", f"{len(unreadable)} unreadable messages, but {len(evidence.dead_letters)} dead letters",
-                        *where)
-    if len(unreadable) != rows:
-        yield Violation("I1", f"{len(unreadable)} unreadable messages, but {rows} dead letter rows", *where)
-
-
-def position(letter):
-    topic, partition, offset = ((letter.header(f"__dlq.errors.{name}") or b"").decode()
-                                for name in ("topic", "partition", "offset"))
-    return (topic, int(partition or -1), int(offset or -1))
 
 
 # ---- I2 ----------------------------------------------------------------------------------------
@@ -136,11 +128,33 @@ def atomic(evidence, options):
         row = by_id.get(event.event_id)
         if row is None:
             continue
-        command = event.data["command"]
-        mine = (event.outcome, event.reason, event.data.get("operation"), command["source"], command["id"])
-        other = (row["outcome"], row["reason"], row["operation"], row["command_source"], row["command_id"])
+        command, version = event.data["command"], event.data.get("version") or {}
+        mine = (event.outcome, event.reason, event.data.get("operation"), command["source"], command["id"],
+                version.get("from"), version.get("to"), event.subject)
+        other = (row["outcome"], row["reason"], row["operation"], row["command_source"], row["command_id"],
+                 row["version_from"], row["version_to"], row["aggregate"])
         if mine != other:
             yield about.event("I3", f"event {event.event_id} says {mine}, its row {other}", event)
+    yield from one_position(evidence)
+
+
+def one_position(evidence):
+    """The inbox row of a command names the position of its audit row. A parked one has no audit row yet, and names that
+    of its return when it has; a duplicate has neither row; what was refused as id_reused has no inbox row of its own,
+    and the audit row is at a position that is not the command's."""
+    inbox = defaultdict(list)
+    for row in evidence.inbox:
+        inbox[row["identity"]].append(row)
+    for row in evidence.audit:
+        found = inbox.get(identity_uuid(row["command_source"], row["command_id"]), [])
+        if row["reason"] == "id_reused" or not found:  # without any: I1 says so
+            continue
+        place = (row["topic"], row["partition"], row["offset"])
+        places = [((each["topic"], each["partition"], each["offset"]), each["parked"]) for each in found]
+        if (place, False) not in places:
+            (topic, partition, offset), parked = places[0]
+            yield about_row("I3", f"the audit row is not where the command's inbox row is: {topic}/{partition} offset "
+                                  f"{offset}{', parked' if parked else ''}", row)
 
 
 # ---- I4 ----------------------------------------------------------------------------------------

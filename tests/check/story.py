@@ -90,9 +90,11 @@ class Story:
         event = AuditEvent(0, len(evidence.events), subject, body, self.now)
         evidence.events.append(event)
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "fence": self.fence}
+        version = data["version"] or {}
         evidence.audit.append({
             **place, "event_id": event.event_id, "outcome": data["outcome"], "operation": data["operation"],
             "command_source": read.source, "command_id": read.id, "reason": data["reason"], "aggregate": subject,
+            "version_from": version.get("from"), "version_to": version.get("to"),
             "at": self.now, "transaction": len(evidence.events)})
         if data["reason"] != "id_reused":
             evidence.inbox.append({**place, "identity": read.identity_uuid, "parked": False})
@@ -107,14 +109,15 @@ class Story:
             "command": {"source": read.source, "id": read.id, "type": read.type}, "operation": None,
             "outcome": "rejected", "reason": "id_reused", "version": None, "also": [], "actor": None, "metadata": None})
 
-    def bury(self, record):
-        """What is no command."""
-        letter = Record(record.topic + ".dlq", 0, len(self.evidence.dead_letters), record.key, record.value, [
-            ("__dlq.errors.topic", record.topic.encode()), ("__dlq.errors.partition", b"%d" % record.partition),
-            ("__dlq.errors.offset", b"%d" % record.offset)])
-        self.evidence.dead_letters.append(letter)
+    def bury(self, record, reason="not_json"):
+        """What is no command, or ended the worker too often."""
+        headers = [*record.headers, ("__dlq.errors.topic", record.topic.encode()),
+                   ("__dlq.errors.partition", b"%d" % record.partition),
+                   ("__dlq.errors.offset", b"%d" % record.offset), ("interlock.reason", reason.encode())]
+        letters = self.evidence.dead_letters
+        letters.append(Record(record.topic + ".dlq", 0, len(letters), record.key, record.value, headers, self.now))
         self.evidence.dead.append({"topic": record.topic, "partition": record.partition, "offset": record.offset,
-                                   "fence": self.fence, "reason": "not JSON"})
+                                   "fence": self.fence, "reason": reason})
 
     def take_over(self):
         """Another owner, of every partition."""

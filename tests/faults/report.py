@@ -7,7 +7,8 @@ import sys
 from rows import ROWS
 
 BROKEN = ("holes", "doubles", "torn", "reorders", "stale")
-SUMS = ("commands", "duplicates", "rebuilds", "fenced", "parked", "resumed", "reconnects", *BROKEN)
+SAME = ("row", "test", "seed", "commands", "duplicates", "rebuilds", "fenced", "parked", "resumed", "reconnects",
+        "recovery_ms", "drained_ms", "rss_kib", "descriptors", "threads", "postgresql", "redis", "kafka", *BROKEN)
 
 
 def read(path):
@@ -34,22 +35,36 @@ def line(cells):
 
 
 def table(figures):
-    """One line a row of faults."""
-    runs = [each for each in figures if "row" in each]
+    """One line a row of faults, of the runs that the checker judged; a run that its test judged for itself has no
+    counts, and tells what it measured below."""
+    judged = [each for each in figures if "holes" in each]
     yield line(["fault", "runs", "commands", "lost, doubled, torn, reordered, stale", "recovery s, median", "worst",
                 "duplicates", "rebuilds", "parked", "resumed"])
     yield "|---" * 10 + "|"
     for number, row in sorted(ROWS.items()):
-        mine = [each for each in runs if each["row"] == number]
+        mine = [each for each in judged if each["row"] == number]
         if mine:
             broken = "/".join(str(total(mine, name)) for name in BROKEN)
             yield line([f"{number} {row.fault}", len(mine), total(mine, "commands"), broken, *recovery(mine),
                         *[total(mine, name) for name in ("duplicates", "rebuilds", "parked", "resumed")]])
-    commands, bad = total(runs, "commands"), total(runs, "holes") + total(runs, "doubles") + total(runs, "reorders")
+    commands, bad = total(judged, "commands"), sum(total(judged, name) for name in BROKEN)
     yield ""
-    yield (f"{len(runs)} runs, {commands} commands, seeds {', '.join(sorted({str(each['seed']) for each in runs}))}: "
-           f"{'/'.join(str(total(runs, name)) for name in BROKEN)} lost/doubled/torn/reordered/stale" +
+    yield (f"{len(judged)} runs, {commands} commands, seeds {', '.join(sorted({str(each['seed']) for each in judged}))}: "
+           f"{'/'.join(str(total(judged, name)) for name in BROKEN)} lost/doubled/torn/reordered/stale" +
            (f"; 95 % upper bound of each {3 / commands:.1e} a command" if commands and not bad else ""))
+    yield (f"duplicates suppressed {total(judged, 'duplicates')}, producers rebuilt {total(judged, 'rebuilds')}, owners "
+           f"fenced {total(judged, 'fenced')}, parked {total(judged, 'parked')}, resumed {total(judged, 'resumed')}, "
+           f"reconnects {total(judged, 'reconnects')}; at most {max((each.get('rss_kib', 0) for each in judged), default=0)}"
+           " KiB resident")
+
+
+def extras(figures):
+    """What single tests measured besides."""
+    for each in figures:
+        own = {name: value for name, value in each.items() if name not in SAME}
+        if "row" in each and own:
+            yield f"{each['row']} {each['test'].removeprefix('test_')}: " + \
+                  ", ".join(f"{name} {value}" for name, value in own.items())
 
 
 def defences(figures):
@@ -68,7 +83,7 @@ def defences(figures):
 
 def main():
     figures = read(sys.argv[1])
-    print("\n".join([*table(figures), "", *defences(figures)]))
+    print("\n".join([*table(figures), "", *defences(figures), "", *extras(figures)]))
 
 
 if __name__ == "__main__":

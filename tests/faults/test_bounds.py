@@ -6,15 +6,18 @@ import contextlib
 import json
 import os
 import signal
+from unittest import mock
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from conftest import minutes
-from harness.bounds import Meter, caps
+from harness.bounds import Meter, caps, environment_of
 from harness.commands import Message, append, command, create_job, create_ticket, partition_of
 from harness.stack import ROOT
 from harness.waiting import until
+from harness.wires import wires
+from trial import Watcher
 
 TICKETS, JOBS = 300, 330
 SMALL = {"consumers_in_flight_bytes": "1MiB", "consumers_in_flight_commands": "2048", "worker_lanes": "1",
@@ -240,3 +243,43 @@ def test_a_meter_sees_what_is_over(world):
     worker.environment["INTERLOCK_WORKER_LANES"] = "1"
     meter.measure(worker)
     assert any("postgresql" in each for each in meter.over)
+
+
+def test_a_meter_counts_what_goes_through_proxies(world):
+    """As much as without them; and what it cannot place is over, not left out."""
+    with wires(world) as wired:
+        worker = world.worker(**wired.settings)
+        world.ask(create_ticket(1))  # a lane connects to Redis for its first command
+        meter = Meter(world)
+        used = meter.measure(worker)
+        assert not meter.over and used["postgresql"] >= 5 and used["kafka"] >= 3 and used["redis"] >= 1
+        told = {**environment_of(worker.pid), "DATABASE_URL": world.database.url}
+        with mock.patch("harness.bounds.environment_of", lambda _: told):
+            meter.measure(worker)
+        assert any(f"port {wired.database.port} " in each for each in meter.over)
+        worker.kill()
+
+
+@pytest.mark.parametrize("broken, told", [("settings", "could not be measured.*INTERLOCK_WORKER_LANES"),
+                                          ("samples", "was never measured")])
+def test_a_watcher_tells_that_it_could_not_look(world, broken, told):
+    """The judge itself: without caps, and where nothing of a process can be read."""
+    worker = world.worker()
+    if broken == "settings":
+        worker.environment["INTERLOCK_WORKER_LANES"] = "none"
+    hidden = {"samples": mock.patch.object(Meter, "measure", side_effect=OSError)}.get(broken, contextlib.nullcontext())
+    with hidden:
+        watcher = Watcher(world)
+        until("it has looked", lambda: watcher.failure or max(watcher.rounds.values(), default=0) > 1, 20)
+        watcher.stop_and_look()
+    with pytest.raises(AssertionError, match=f"(?s){told}"):
+        watcher.judge()
+
+
+def test_a_watcher_is_content_with_what_it_measured(world):
+    worker = world.worker()
+    watcher = Watcher(world)
+    until("it has looked", lambda: watcher.measured, 20)
+    watcher.stop_and_look()
+    watcher.judge()
+    assert watcher.measured == {(0, worker.pid)} and watcher.meter.peak["kafka"] >= 3

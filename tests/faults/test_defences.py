@@ -70,6 +70,8 @@ def test_a_command_that_ends_the_worker_does_not_stop_its_neighbours(trial, quar
             break
         died += 1
         worker.start()
+    if quarantine:
+        world.await_events(after, 30)
     answered = sum(bool(world.events_of(each)) for each in after)
     worker.kill()
     worker.environment.pop("FAULT_COMMAND")
@@ -88,9 +90,9 @@ def test_a_command_that_ends_the_worker_does_not_stop_its_neighbours(trial, quar
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("transaction", [True, False], ids=["on", "off"])
 def test_a_worker_that_dies_between_two_statements_leaves_nothing_half_done(trial, transaction):
-    """Its rows are written, its inbox rows not."""
+    """Its rows are written, its inbox rows not. One lane: without a transaction another one is somewhere else."""
     world = trial.world
-    worker = world.worker(protections_transaction=switch(transaction))
+    worker = world.worker(worker_lanes="1", protections_transaction=switch(transaction))
     world.ask(*[create_ticket(number) for number in range(1, 11)])
     world.drain()
     worker.kill()

@@ -6,13 +6,18 @@ import time
 
 import pytest
 
+from harness.bounds import is_sanitized
 from harness.commands import create_ticket, escalate
 from harness.postgresql import make_world_on, postgresql_seed, servers  # noqa: F401
 from harness.waiting import until
 from harness.wires import wires
 
 DRAIN = 2       # seconds, where a test waits for the deadline
-GENEROUS = 60   # of a slow machine; the figures are in the report
+GENEROUS = 60   # after which nobody waits any more
+# What is promised, in seconds, and twice that for a sanitized binary. What was measured is in the report.
+HEALTHY = 5                # with all servers there
+PAST_DEADLINE = DRAIN + 5  # with any of them gone: the slack that run.c gives the threads (STOP_SLACK_US)
+AT_ONCE = 2                # told a second time
 GONE = {        # what a server does that is no use any more
     "silent": lambda wire: wire.silence(),
     "refusing": lambda wire: (wire.refuse(), wire.cut()),
@@ -20,13 +25,14 @@ GONE = {        # what a server does that is no use any more
 }
 
 
-def end(worker, code, signals=1):
-    """Returns how long it took, in milliseconds."""
+def end(worker, within, *codes):
+    """Returns how long it took, in milliseconds, which is less than was promised."""
     began = time.monotonic()
-    for _ in range(signals):
-        worker.term()
-    assert worker.wait(GENEROUS) == code, worker.text()[-3000:]
-    return round(1000 * (time.monotonic() - began))
+    worker.term()
+    assert worker.wait(GENEROUS) in codes, worker.text()[-3000:]
+    took = time.monotonic() - began
+    assert took < within * (2 if is_sanitized(worker.binary) else 1), f"{took:.2f} s:\n{worker.text()[-3000:]}"
+    return round(1000 * took)
 
 
 def left(worker):
@@ -58,7 +64,7 @@ def test_told_to_end_under_load_it_ends_cleanly_and_nothing_is_read_again(trial)
     with trial.load(burst=20, duplicates=0):
         for _ in range(4):
             trial.progress(trial.random.randrange(20, 150))
-            took.append(end(worker, 0))
+            took.append(end(worker, HEALTHY, 0))
             assert left(worker) == ({}, []) and given_back(world)
             worker.start().wait_ready()
             trial.progress(20)
@@ -85,7 +91,7 @@ def end_without(trial, wired, worker, names, how):
         hold_one(trial, worker)
         for name in names:
             GONE[how](getattr(wired, name))
-        took = end(worker, 2)
+        took = end(worker, PAST_DEADLINE, 2)
     partitions, _ = left(worker)
     assert partitions and "ending by force" in worker.text()
     for name in names:
@@ -134,10 +140,7 @@ def test_told_to_end_while_servers_are_gone(trial, names, how):
             for name in names:
                 GONE[how](getattr(wired, name))
             until("it noticed", lambda: worker.get("/readyz")[0] == 503, 60)
-            began = time.monotonic()
-            worker.term()
-            assert worker.wait(GENEROUS) in (0, 2)
-            took.append(round(1000 * (time.monotonic() - began)))
+            took.append(end(worker, PAST_DEADLINE, 0, 2))
             for name in names:
                 getattr(wired, name).heal()
             worker.start()
@@ -157,7 +160,7 @@ def test_told_twice_it_ends_at_once_and_lists_what_it_leaves(world):
         until("a key is held", lambda: worker.metric("interlock_held_keys") > 0, 30)
         worker.term()
         until("it drains", lambda: "run: ending" in worker.text(), 30)
-        end(worker, 2)
+        end(worker, AT_ONCE, 2)
     partitions, keys = left(worker)
     assert [count for count, _ in partitions.values()] == [1] and keys == ["ticket/1"]
     worker.start()
@@ -179,7 +182,7 @@ def test_told_to_end_while_a_commit_waits_for_a_standby_it_ends_by_its_deadline(
     world.publish(waiting := escalate(1))
     until("a commit waits", lambda: server.ask(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") > 0, 30)
-    end(worker, 2)
+    end(worker, PAST_DEADLINE, 2)
     assert [count for count, _ in left(worker)[0].values()] == [1]
     server.set(synchronous_standby_names="")
     worker.start()

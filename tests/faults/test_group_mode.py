@@ -152,7 +152,7 @@ def test_group_mode_delivered_at_least_once(trial):
     times = Counter(event.event_id for event in world.audit.all())
     assert len(times) == SEEDS
     trial.note(seeds=SEEDS, events_seen_again=sum(times.values()) - SEEDS)
-    trial.record([], 0)
+    trial.record()
 
 
 def publish_late(world, ticket, delivery):
@@ -192,8 +192,8 @@ def publish_late(world, ticket, delivery):
 def test_what_a_lost_worker_publishes_late_is_there_twice_only_without_transactions(trial):
     twice = {delivery: publish_late(trial.world, ticket, delivery)
              for ticket, delivery in enumerate(("at_least_once", "exactly_once"), 1)}
-    trial.record([], 0)
-    trial.defence("exactly-once delivery", "a lost worker's events arrive after another published them",
+    trial.record()
+    trial.defence("exactly-once delivery", "a lost worker's events arrive late",
                   f"{twice['at_least_once']} of 40 events twice", f"{twice['exactly_once']} twice")
     assert twice["at_least_once"] > 0, "no event came twice: nothing shows what the transaction is for"
     assert twice["exactly_once"] == 0

@@ -1,4 +1,4 @@
-"""Somebody else has our instance id or our transactional id, or the broker has forgotten it."""
+"""Somebody else has our instance id or our transactional id, or the broker has forgotten it. PROTOCOL O1."""
 
 import contextlib
 import time

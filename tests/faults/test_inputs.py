@@ -61,6 +61,7 @@ class Mixture(Load):
 
 
 def mixture(trial, kind, **options):
+    """A load of that kind."""
     load = kind(trial.world, seed=trial.random.random(), **options)
     trial.loads.append(load)
     return load
@@ -160,8 +161,8 @@ def test_a_stream_a_third_of_which_is_poison(trial):
     with mixture(trial, Poison, part=0.3, burst=20, duplicates=0.05) as load:
         load.pause = 0.05
         kill_some(trial, workers, long_or(3, 15))
+        until("there was enough of it", lambda: load.letters > 20 and len(load.wanted["invalid_data"]) > 20, 60)
     trial.world.drain(90)
-    assert load.letters > 20 and len(load.wanted["invalid_data"]) > 20
     assert reasons_of(trial.world, load.wanted["invalid_data"]) == {("rejected", "invalid_data")}
     assert reasons_of(trial.world, load.wanted["unknown_type"]) == {("rejected", "unknown_type")}
     assert reasons_of(trial.world, load.wanted["applied"]) == {("applied", None)}
@@ -387,6 +388,26 @@ def test_one_hot_ticket_among_others(trial):
     assert world.database.value("SELECT level FROM interlock.ticket WHERE id = %s", HOT) == len(hots)
     trial.note(others_alone_p99_ms=p99_ms(clocked.seconds(alone)), others_beside_p99_ms=p99_ms(beside),
                hot_p99_ms=p99_ms(hot), commands_per_s=round((len(others) + len(hots)) / took))
+    trial.judge()
+
+
+class Zipf(Load):
+    """Half of all is one ticket's, of the rest half the next one's, and so on."""
+
+    def one(self):
+        number = 1
+        while number < TICKETS and self.generator.random() < 0.5:
+            number += 1
+        return self.generator.choice([escalate, lambda ticket: append(ticket, {"n": self.sent})])(number)
+
+
+@pytest.mark.fault(22)
+@pytest.mark.seconds(150)
+def test_tickets_of_which_each_has_half_of_what_the_one_before_has(trial):
+    workers = trial.workers(2)
+    with mixture(trial, Zipf, burst=40, duplicates=0.1):
+        kill_some(trial, workers, long_or(1, 10), commands=300)
+        trial.progress(long_or(300, 5000), 90)
     trial.judge()
 
 

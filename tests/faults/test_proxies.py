@@ -216,6 +216,6 @@ def test_events_that_a_lost_worker_had_sent_arrive_late(trial, request, make_wor
             late_events(world, trial.random, "exactly_once")
             world.check()
     late_events(trial.world, trial.random, "exactly_once")
-    trial.defence("delivery exactly once", "a lost worker's events arrive late", f"{rounds} of {rounds} runs: "
+    trial.defence("exactly-once delivery", "a lost worker's events arrive late", f"{rounds} of {rounds} runs: "
                   f"{events_in_question(shown)}", f"0 of {rounds} runs")
     trial.judge()

@@ -2,6 +2,7 @@
 the same of each reader alone, a million times as fast."""
 
 import contextlib
+import random
 import socket
 import threading
 import urllib.parse
@@ -93,12 +94,12 @@ def knock(worker, generator):
 
 
 @contextlib.contextmanager
-def knocking(trial, worker):
+def knocking(generator, worker):
     ending, knocks = threading.Event(), []
 
     def run():
         while not ending.wait(0.01):
-            knock(worker, trial.random)
+            knock(worker, generator)
             knocks.append(1)
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -128,12 +129,13 @@ def test_bytes_from_every_side(trial):
     """It stays up, answers what is a command and lays aside the rest; good commands among them are applied."""
     world, rounds = trial.world, 40 if minutes() else 5
     redis = urllib.parse.urlparse(world.stack.redis_url)
-    garbled = Garbled(trial.random, 0.05)
+    of_redis, of_http, of_kafka = (random.Random(trial.random.random()) for _ in range(3))  # a thread each
+    garbled = Garbled(of_redis, 0.05)
     relay = Relay(redis.hostname, redis.port, garbled)
     try:
         worker = world.worker(REDIS_URL=redis._replace(netloc=relay.address).geturl())
         pid = worker.pid
-        with knocking(trial, worker) as knocks, Noise(world, seed=trial.random.random(), burst=20) as load:
+        with knocking(of_http, worker) as knocks, Noise(world, seed=of_kafka.random(), burst=20) as load:
             for _ in range(rounds):
                 trial.progress(100)
         world.drain(90)

@@ -162,7 +162,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(trial, worker_is):
     world.drain()
     assert world.database.row("SELECT count(*), sum(level), sum(version) FROM interlock.ticket") == (40, 40, 80)
     assert len(world.audit.all()) == 80
-    trial.record([], 0)
+    trial.record()
 
 
 def truncate(world, topic, offsets):
@@ -224,7 +224,7 @@ def test_what_was_truncated_before_it_was_read_is_told_and_the_rest_is_applied(t
     assert Counter(each.event_id for each in events).most_common(1)[0][1] == 1
     assert {each.outcome for each in events} == {"applied"}
     assert (len(events), levels(world)) == (120, 80), "40 tickets, and twice 40 commands that were not cut off"
-    trial.record([], 0)
+    trial.record()
 
 
 def publish_and_truncate(world):
@@ -282,7 +282,7 @@ def test_only_a_definite_none_starts_at_the_beginning(trial):
         assert levels(world) == 31 and len(world.audit.all()) == 61
     finally:
         proxy.close()
-    trial.record([], 0)
+    trial.record()
 
 
 # ---- what is published (PROTOCOL R1, R7) ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import minutes
-from soak import Slope, Soak
+from soak import ALLOWED, SAMPLES_MIN, SLOPES_SECONDS, Slope, Soak, complaints, round_seconds, slopes_of
 
 LONG = 60 * minutes()
 
@@ -16,22 +16,42 @@ def test_a_slope_is_seen():
     assert not Slope([(at, 30 + at // 300) for at in range(0, 1800, 60)]).is_flat("descriptors")
 
 
+def test_a_long_soak_with_few_samples_is_no_proof():
+    """The judge itself: without slopes a short run passes and a long one does not."""
+    samples = [(60 * place, dict.fromkeys(ALLOWED, 1000)) for place in range(SAMPLES_MIN)]
+    enough = slopes_of(samples, ALLOWED)
+    assert set(enough) == set(ALLOWED) and complaints(samples, enough, SLOPES_SECONDS) == []
+    few = samples[1:]
+    assert slopes_of(few, ALLOWED) == {} and complaints(few, {}, SLOPES_SECONDS - 1) == []
+    assert "9 samples in 600 s are too few" in complaints(few, {}, SLOPES_SECONDS)[0]
+    leak = [(at, {**used, "descriptors": 1000 + at}) for at, used in samples]
+    found, = complaints(leak, slopes_of(leak, ALLOWED), 1)
+    assert found.startswith("descriptors: +")
+
+
+@pytest.mark.parametrize("minutes_in_all", [30, 60, 600])
+def test_a_third_of_half_an_hour_has_rounds_enough(minutes_in_all):
+    """More than are needed, for each is longer than its load."""
+    quiet = 60 * minutes_in_all / 3
+    assert quiet >= SLOPES_SECONDS and quiet / round_seconds(quiet) >= 2 * SAMPLES_MIN
+
+
 @pytest.mark.fault(28)
 @pytest.mark.seconds(int(LONG * 2 + 300))
 def test_random_faults_leave_no_trace_and_no_slope(trial):
-    """20 s, which are too few for slopes, or --minutes."""
+    """20 s, which are too few for slopes, or --minutes, which have some from ten on."""
     soak = Soak(trial).run(LONG or 20)
-    slopes = soak.note()
+    wrong = soak.note()
     trial.judge(within=120)
-    assert slopes == []
+    assert wrong == []
 
 
 @pytest.mark.long
 @pytest.mark.fault(28)
 @pytest.mark.seconds(int(LONG * 2 + 300))
 def test_a_quiet_time_has_no_slope(trial):
-    """A third of --minutes, without a fault."""
+    """A third of --minutes, without a fault: half an hour of them is the least that is judged by slopes."""
     soak = Soak(trial, faults=False, victims=0).run(LONG / 3)
-    slopes = soak.note()
+    wrong = soak.note()
     trial.judge()
-    assert slopes == []
+    assert wrong == []

@@ -1,4 +1,4 @@
-"""Workers die, sleep and end, under load; afterwards the same judgement."""
+"""Workers die, sleep and end, under load; afterwards the same judgement. PROTOCOL O3: whoever comes after them."""
 
 import time
 

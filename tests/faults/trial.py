@@ -2,7 +2,9 @@
 from one seed (FAULTS_SEED) and the test's name, so that a run can be had again; what it measured is a line of
 figures.jsonl, from which report.py makes the table."""
 
+import collections
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -31,33 +33,60 @@ def seed():
 
 
 class Watcher:
-    """Samples what each worker uses, and its counters, which a killed one takes with it."""
+    """Samples what each worker uses, and its counters, which a killed one takes with it. It knows when it could not
+    look: then nothing is known of the bounds, and `judge` says so."""
 
     def __init__(self, world):
         self.world, self.ending = world, threading.Event()
         self.counters = {}  # (worker, its start) -> name -> the last value
+        self.rounds, self.measured = collections.Counter(), set()  # by the same
+        self.failure = None
         self.meter = Meter(world)
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
-        while not self.ending.wait(SAMPLE_SECONDS):
-            for place, worker in enumerate(self.world.workers):
-                with contextlib.suppress(OSError, AssertionError, ValueError, AttributeError):
-                    if worker.runs():
-                        self.sample(place, worker)
+        while self.failure is None and not self.ending.wait(SAMPLE_SECONDS):
+            self.look()
 
-    def sample(self, place, worker):
-        self.meter.measure(worker)
-        if not worker.stopped:
+    def look(self):
+        try:
+            for place, worker in enumerate(self.world.workers):
+                if worker.runs():
+                    self.sample((place, worker.pid), worker)
+        except Exception as failure:  # told to the test by judge(); nobody looks any more
+            self.failure = failure
+
+    def sample(self, start, worker):
+        self.rounds[start] += 1
+        with contextlib.suppress(OSError):  # it has just ended
+            self.meter.measure(worker)
+            self.measured.add(start)
+        if worker.stopped:
+            return
+        with contextlib.suppress(OSError, http.client.HTTPException, AssertionError, ValueError):  # it may not answer
             metrics = worker.metrics(timeout=1)
-            self.counters[(place, worker.pid)] = {
+            self.counters[start] = {
                 name: sum(value for key, value in metrics.items() if key.split("{")[0] == metric)
                 for name, metric in COUNTED.items()}
 
     def stop(self):
         self.ending.set()
         self.thread.join(10)
+
+    def stop_and_look(self):
+        """Once more, at what runs at the end."""
+        self.stop()
+        self.look()
+
+    def judge(self):
+        """Every worker that was there in two rounds lived through the time between them, and was measured."""
+        if self.failure is not None:
+            raise AssertionError(f"what the workers use could not be measured: {self.failure}") from self.failure
+        assert not self.thread.is_alive(), "what the workers use was not measured: a sample does not end"
+        blind = [start for start, rounds in self.rounds.items() if rounds > 1 and start not in self.measured]
+        assert not blind, f"what workers used was never measured: (number, process) {blind}"
+        assert not self.meter.over, "\n".join(sorted(self.meter.over))
 
     def counted(self, name):
         return int(sum(each.get(name, 0) for each in self.counters.values()))
@@ -120,21 +149,25 @@ class Trial:
         world.drain(within)
         drained = round(1000 * (time.monotonic() - began))
         violations = world.violations(ordered=ordered)
+        self.watcher.stop_and_look()
         self.record(violations, drained)
         assert not violations, f"{len(violations)} violations:\n" + "\n".join(str(each) for each in violations[:20])
-        assert not self.watcher.meter.over, "\n".join(sorted(self.watcher.meter.over))
+        self.watcher.judge()
         assert len(world.letters.all()) == letters
         sent = set().union(*[load.distinct for load in self.loads]) if self.loads else None
         if sent is not None:
             assert world.database.count("inbox") == len(sent) + (TICKETS + 2) * len(self.loads)
 
-    def record(self, violations, drained):
+    def record(self, violations=None, drained=0):
+        """Without violations: a run that the test judges for itself. report.py does not count it among those judged."""
         self.watcher.stop()
         kinds = {"I1": "holes", "I2": "doubles", "I3": "torn", "I4": "reorders", "I5": "stale"}
-        counts = dict.fromkeys(kinds.values(), 0)
-        for each in violations:
-            if each.invariant in kinds:
-                counts[kinds[each.invariant]] += 1
+        counts = {}
+        if violations is not None:
+            counts = dict.fromkeys(kinds.values(), 0)
+            for each in violations:
+                if each.invariant in kinds:
+                    counts[kinds[each.invariant]] += 1
         write({"row": self.row, "test": self.name, "seed": seed(), "commands": self.world.database.count("inbox"),
                **counts, "recovery_ms": self.recoveries, "drained_ms": drained,
                **{name: self.watcher.counted(name) for name in COUNTED}, **self.watcher.meter.peak, **self.extra})
@@ -154,5 +187,5 @@ def running(trial):
         yield trial
     finally:
         trial.watcher.stop()
-        print(f"--- FAULTS_SEED={seed()} makes this run again")
+        print(f"--- FAULTS_SEED={seed()} FAULTS_MINUTES={os.environ.get('FAULTS_MINUTES', '0')} makes this run again")
 

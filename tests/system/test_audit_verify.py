@@ -1,5 +1,5 @@
 """interlock audit verify: every way in which the topic may differ from the audit rows is found and named; repair
-publishes what is missing, the same bytes under the same ids, once."""
+publishes what is missing, the same bytes under the same ids, once. PROTOCOL R7."""
 
 import json
 import re

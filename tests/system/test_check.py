@@ -1,4 +1,5 @@
-"""The checker itself: every invariant broken by hand, and seen. What its replay sees is in test_check_replay.py."""
+"""The checker itself: every invariant broken by hand, and seen. What its replay sees is in test_check_replay.py, and
+what it sees of dead letters in test_check_letters.py."""
 
 import json
 import os
@@ -10,7 +11,8 @@ import uuid
 import pytest
 from confluent_kafka import Producer
 
-from check import commits, rest
+from check import commits, evidence, rest
+from check.__main__ import main as check_main
 from check.commits import Commit
 from check.envelope import Record, Unreadable, read_command
 from check.evidence import AuditEvent
@@ -61,7 +63,7 @@ def test_an_inbox_row_of_no_command_is_found(story):
 
 def test_a_lost_dead_letter_is_found(story):
     story.evidence.dead_letters.clear()
-    broken(story, "I1", "1 unreadable messages, but 0 dead letters")
+    broken(story, "I1", f"an unreadable message has no dead letter [{TOPIC}/0 offset 6]")
 
 
 def test_a_doubled_event_is_found(story):
@@ -82,9 +84,36 @@ def test_an_event_without_its_row_is_found(story):
     broken(story, "I3", "has no audit row")
 
 
-def test_an_event_that_differs_from_its_row_is_found(story):
-    story.evidence.audit[2]["outcome"] = "rejected"
+@pytest.mark.parametrize("column, value", [("outcome", "rejected"), ("aggregate", "ticket/8"), ("aggregate", None),
+                                           ("version_from", 0), ("version_to", 9), ("version_to", None)])
+def test_an_event_that_differs_from_its_row_is_found(story, column, value):
+    story.evidence.audit[2][column] = value
     broken(story, "I3", "its row")
+
+
+def test_an_inbox_row_that_is_not_where_the_audit_row_is_is_found(story):
+    row = story.evidence.inbox[2]
+    assert (row["offset"], row["partition"]) == (2, 0)
+    row["offset"] = 0
+    broken(story, "I3", f"the audit row is not where the command's inbox row is: {TOPIC}/0 offset 0 [")
+    row.update(offset=2, partition=1)  # where its duplicate lies
+    broken(story, "I3", f"the command's inbox row is: {TOPIC}/1 offset 2 [")
+    row.update(partition=0, parked=True)
+    broken(story, "I3", f"the command's inbox row is: {TOPIC}/0 offset 2, parked [")
+
+
+def place_of(record):
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset, "fence": 1}
+
+
+def test_a_parked_command_is_where_it_was_parked_and_then_where_it_came_back(story):
+    parked = story.send(escalate(7))
+    row = {**place_of(parked), "identity": read_command(parked).identity_uuid, "parked": True}
+    story.evidence.inbox.append(row)
+    assert not [each for each in check(story.evidence) if each.invariant == "I3"]
+    story.answer(story.send(Message(parked.value, "ticket/7", [("interlock.return", b"its token")])))
+    story.evidence.inbox.remove(row)
+    assert check(story.evidence) == []
 
 
 def test_offsets_that_stand_before_the_end_are_found(story):
@@ -236,6 +265,32 @@ def test_among_plain_commits_a_rewind_explains_one_that_goes_back_and_no_second_
     assert check(story.evidence) == []
     committed(story, 3, 5, 1, 7, 4, 7, producers=(commits.PLAIN,))
     broken(story, "I5", "offset 4 was committed plainly after 7")
+
+
+def hide_commits(monkeypatch, how):
+    """From the checker: they cannot be read, or their topic is not shown to who asks."""
+    def unreadable(*_):
+        raise commits.Unreadable("it wants a password")
+    monkeypatch.setattr(evidence, "read_commits", unreadable if how == "unreadable" else lambda *_: [])
+
+
+HIDDEN = {"unreadable": "it wants a password", "not shown": "the group has offsets, and no commit is to be seen"}
+
+
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("how", HIDDEN)
+def test_commits_that_cannot_be_read_are_not_taken_for_good_ones(world, program, monkeypatch, capsys, how):
+    """No test passes without them; the program says so and judges the rest."""
+    assert world.violations() == []
+    hide_commits(monkeypatch, how)
+    with pytest.raises(AssertionError, match=f"I5: the group's offsets cannot be judged: {HIDDEN[how]}"):
+        world.violations()
+    monkeypatch.setattr(sys, "argv", ["check", *program.arguments])
+    for code in (0, 1):
+        assert check_main() == code
+        told = capsys.readouterr()
+        assert told.err == f"I5: the group's offsets were not judged: {HIDDEN[how]}\n" and "judged" not in told.out
+        world.database.execute("UPDATE interlock.ticket SET level = 1 WHERE id = 1")
 
 
 # Batches as a broker wrote them: two commits in a transaction, its marker; a commit given up; a plain one; a tombstone.

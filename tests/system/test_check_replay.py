@@ -238,7 +238,7 @@ def look_up_story(gap):
     applied = story.tell(verify(1, 501))[0]
     applied.data.update(outcome="applied", reason=None, version=None, metadata={"verification_id": 1})
     row = story.evidence.audit[-1]
-    row.update(outcome="applied", reason=None)
+    row.update(outcome="applied", reason=None, version_from=None, version_to=None)
     removed.published_at = story.evidence.records[-1].at + gap
     return story
 

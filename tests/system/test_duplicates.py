@@ -1,4 +1,4 @@
-"""Commands seen again: one effect, one event, whatever way they come."""
+"""Commands seen again: one effect, one event, whatever way they come. PROTOCOL R2."""
 
 import itertools
 import json

@@ -98,7 +98,7 @@ def test_an_embedding_is_kept_as_it_was_said(shared, number):
                               "FROM interlock.face_embedding WHERE id = %s", number)
     assert row[:5] == (number, number, 0.25, True, True)
     assert [single(each) for each in row[5]] == [single(each) for each in vector(number)]
-    assert shared.database.row("SELECT version FROM interlock.face_user WHERE id = %s", number) == (1,)
+    assert shared.database.row("SELECT version FROM interlock.face_user WHERE id = %s", number) == (1,)  # PROTOCOL B6
 
 
 def test_the_primary_moves_on_request_and_on_removal(shared, number):

@@ -258,3 +258,35 @@ def test_without_a_time_nothing_is_parked_and_parked_ones_hold_up_nobody_else(wo
     assert all(event.outcome == "applied" for event in events)
     holds_for("ten stay parked", lambda: parked(world) == 10, 1)
     assert worker.metric("interlock_parked_total") == 10
+
+
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("crash", [False, True], ids=["", "and a crash before it is published"])
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
+def test_the_id_of_a_parked_command_with_another_body_is_refused(world, together, crash):
+    """PROTOCOL R2, whatever the size of the batch."""
+    worker = world.worker(worker_lanes="1")
+    world.ask(create_ticket(1))
+    assert worker.end() == 0
+    early = escalate(1, id="same", notbefore=in_seconds(6))
+    other = command("ticket.escalate", {"ticket_id": 1, "level": 9}, id="same")
+    if together:
+        world.publish(early, other)
+    else:
+        worker.start().wait_ready()
+        world.publish(early)
+        until("it is parked", lambda: parked(world) == 1, 10)
+        assert worker.end() == 0
+        world.publish(other)
+    worker.environment["FAULT_POINTS"] = "after_commit=crash@1" if crash else ""
+    worker.start()
+    if crash:
+        until("it has died", lambda: not worker.runs(), 30)
+        worker.environment["FAULT_POINTS"] = ""
+        worker.start()
+    until("both are answered", lambda: len(world.events_of(early)) == 2, 40)
+    settled(world)
+    assert sorted((each.outcome, each.reason) for each in world.events_of(early)) == \
+        [("applied", None), ("rejected", "id_reused")]
+    assert world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 1
+    world.check(ordered=False)

@@ -1,8 +1,7 @@
 """P1 to P7, each with what it rests on switched off, to see it fail, and on, to see it hold.
 
 Protections can be switched off in test builds only. What has no switch is broken from outside: offsets moved by hand,
-delivery at least once, a lock that lies.
-"""
+delivery at least once, a lock that lies. PROTOCOL O4 (P3), K2 (P1, P4)."""
 
 import json
 import random

@@ -1,7 +1,7 @@
 """Random sequences of commands over every aggregate, the real path against the model of tests/property.
 
 TESTS_PROPERTY_SEED and TESTS_PROPERTY_SEQUENCES choose others: `tests/run property --sequences N --seed S`.
-"""
+PROTOCOL B3, in whatever batches."""
 
 import os
 import time

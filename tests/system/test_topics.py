@@ -29,6 +29,7 @@ def test_topics_are_planned_and_created(world):
 
 
 def test_a_compacted_command_topic_is_refused(world):
+    """PROTOCOL K1."""
     name = world.name + ".compacted"
     world.kafka.admin.create_topics([NewTopic(name, 1, 1, config={"cleanup.policy": "compact"})])[name].result(30)
     done = world.verb("topics", "plan", kafka_topics=name)

@@ -126,6 +126,7 @@ static rd_kafka_t *new_reader(void)
     return reader;
 }
 
+/* PROTOCOL R7. */
 static void events_come_with_their_bytes_their_key_and_the_header_of_every_event(void **state)
 {
     rd_kafka_headers_t *headers;

@@ -197,6 +197,7 @@ static void removed_and_added_again_in_one_batch_it_is_another_row(void **state)
 /* --- a flag that one of several has ------------------------------------------------------------------------------ */
 
 /* Whichever row comes first in the statement, the flag is given up before it is taken. */
+/* PROTOCOL B1. */
 static void a_unique_flag_moves_between_rows_in_one_batch(void **state)
 {
     (void)state;

@@ -172,6 +172,7 @@ static size_t total_size(const struct dead_letter *letter)
     return total;
 }
 
+/* PROTOCOL R5. */
 static void over_the_producers_limit_it_is_cut_and_says_so(void **state)
 {
     struct dead_letter letter;

@@ -127,6 +127,26 @@ static void a_lane_whose_work_was_taken_while_it_could_not_connect_is_ready_agai
         assert_true(monotonic_us() < until_us);
 }
 
+static void a_lane_whose_refused_work_was_taken_is_ready_again_by_itself(void **state)
+{
+    static const enum batch_end stuck[] = { BATCH_STUCK, BATCH_STUCK, BATCH_STUCK, BATCH_STUCK };
+    struct delivery *given = fake_delivery(1);
+    char why[256];
+    (void)state;
+    begin_lane(10);
+    fake_await_connects(1);
+    fake_script(stuck, 4, "42P01");
+    submit(&given, 1);
+    fake_await_runs(1);
+    uint64_t epoch = fake_revoke_epoch();
+    lane_revoke(lane, epoch);
+    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_await_completed(1);
+    for (int64_t until_us = monotonic_us() + MINUTE_US / 2; !lane_is_ready(lane, why, sizeof(why)); sched_yield())
+        assert_true(monotonic_us() < until_us);
+    fake_script(NULL, 0, NULL);
+}
+
 static void quiet_needs_no_revocation_to_be_told(void **state)
 {
     (void)state;
@@ -207,6 +227,7 @@ int main(void)
         LANE_TEST(a_revocation_ends_the_retries_of_a_batch),
         LANE_TEST(a_revocation_does_not_wait_for_postgresql),
         LANE_TEST(a_lane_whose_work_was_taken_while_it_could_not_connect_is_ready_again_by_itself),
+        LANE_TEST(a_lane_whose_refused_work_was_taken_is_ready_again_by_itself),
         LANE_TEST(quiet_needs_no_revocation_to_be_told),
         LANE_TEST(the_end_drops_what_waits_and_lets_the_batch_finish),
         LANE_TEST(a_batch_that_cannot_end_is_dropped_at_the_deadline),

@@ -1,4 +1,5 @@
-/* fake: redis. What the Redis lock makes of errors, lies and silence, played by a scripted server. */
+/* fake: redis. What the Redis lock (PROTOCOL L2) makes of errors, lies and silence, played by a scripted
+ * server. */
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>

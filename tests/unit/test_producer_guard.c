@@ -88,6 +88,7 @@ static void a_producer_whose_answers_all_came_is_not_suspect(void **state)
     assert_false(producer_guard_is_suspect(&world.guard));
 }
 
+/* PROTOCOL K3: what it ended is not known. */
 static void a_commit_that_was_sent_again_after_a_broken_connection_makes_it_suspect(void **state)
 {
     char text[128];

@@ -474,6 +474,7 @@ static void protections_can_be_switched_off_in_test_builds_only(void **state)
 #ifdef INTERLOCK_TEST_BUILD
     struct settings settings = load_good("protections: { fence = false; };");
     assert_false(settings.protections.fence);
+    assert_string_equal(settings_protection_off(&settings), "fence");
     settings_done(&settings);
 #else
     refuses("protections:\n{\n fence = false; };", 3, "protections.fence = false", NULL);

@@ -54,11 +54,10 @@ void check_add(struct check *check, enum check_result result, const char *what, 
 static void check_settings(struct check *check, const struct settings *settings, const char *file)
 {
     check_add(check, CHECK_OK, "settings", "%s", file ? file : "no file: defaults and environment");
-    if (!settings->protections.row_locks || !settings->protections.inbox || !settings->protections.fence ||
-        !settings->protections.producer_guard || !settings->protections.retry || !settings->protections.redis_lock ||
-        !settings->protections.transaction)
+    const char *off = settings_protection_off(settings);
+    if (off)
         check_add(check, CHECK_FIX, "protections",
-                  "one is switched off: this breaks promises on purpose; set all to true");
+                  "protections.%s is switched off: this breaks promises on purpose; set it to true", off);
     if (!settings->redis.enabled)
         check_add(check, CHECK_NOTE, "redis", "redis.enabled = false: no outer lock, busy aggregates cost more");
 }

@@ -29,6 +29,7 @@ enum
 static const int64_t ROUND_US = 1000000;      /* of the main loop, without anything happening */
 static const int64_t STOP_ROUND_US = 20000;   /* while cells end */
 static const int64_t STOP_SLACK_US = 5000000; /* past the drain's deadline: then it is ended by force */
+static const int64_t END_US = 1000000;        /* at least so long, for threads that have nothing left to do */
 static const int64_t LOG_EVERY_US = 30000000;
 static const int64_t HELD_LONG_US = 10000000;      /* a key held longer is told */
 static const int64_t HELD_LOG_EVERY_US = 60000000; /* so often, while one is */
@@ -48,6 +49,9 @@ struct pool_run
 
     pthread_mutex_t mutex;
     char slot_why[256]; /* under the mutex, for HTTP: why there is no slot */
+    pthread_cond_t over;
+    bool ended; /* under the mutex: nobody is waited for any more */
+    int code;
 };
 
 static const char usage[] =
@@ -350,14 +354,58 @@ static int serve(struct pool_run *run)
 
 static void end_cells(struct pool_run *run)
 {
-    if (run->stop_deadline_us == 0)
-        begin_stop(run);
     returner_stop(run->returner);
     for (int i = 0; i < CELLS_MAX && run->cells[i]; i++)
     {
         cell_stop(run->cells[i], run->stop_deadline_us);
         cell_free(run->cells[i]);
     }
+}
+
+/* A thread: what was taken from a lane leaves nothing to finish, but the lane may still wait for an answer that a
+ * server does not give. It is not waited for past the deadline. */
+static void *end_in_time(void *owner)
+{
+    struct pool_run *run = owner;
+    int64_t now_us = monotonic_us();
+    struct timespec until =
+        monotonic_timespec(run->stop_deadline_us > now_us + END_US ? run->stop_deadline_us : now_us + END_US);
+
+    pthread_mutex_lock(&run->mutex);
+    while (!run->ended && pthread_cond_timedwait(&run->over, &run->mutex, &until) == 0)
+        ;
+    bool late = !run->ended;
+    pthread_mutex_unlock(&run->mutex);
+    if (late)
+    {
+        log_info("run: ended; a thread that waits for a server is left behind, with nothing in hand");
+        _exit(run->code);
+    }
+    return NULL;
+}
+
+/* Without memory for the thread, the end takes as long as it takes. */
+static void end_all(struct pool_run *run)
+{
+    pthread_condattr_t attributes;
+    pthread_t thread;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&run->over, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (run->stop_deadline_us == 0)
+        begin_stop(run);
+    bool watched = pthread_create(&thread, NULL, end_in_time, run) == 0;
+    end_cells(run);
+    slot_free(run->slot);
+    pthread_mutex_lock(&run->mutex);
+    run->ended = true;
+    pthread_cond_signal(&run->over);
+    pthread_mutex_unlock(&run->mutex);
+    if (watched)
+        pthread_join(thread, NULL);
+    pthread_cond_destroy(&run->over);
 }
 
 static bool prepare_limits(const struct invocation *invocation)
@@ -390,11 +438,10 @@ int verb_run(struct invocation *invocation)
     log_info("run: interlock %s, group %s, topics %s, %s", INTERLOCK_VERSION, run.settings->kafka.group,
              run.settings->kafka.topics, run.settings->kafka.exactly_once ? "exactly once" : "at least once");
     start_http(&run);
-    int code = serve(&run);
+    run.code = serve(&run);
     http_stop(run.http);
-    end_cells(&run);
-    slot_free(run.slot);
+    end_all(&run);
     close(run.signals);
     log_info("run: ended");
-    return code;
+    return run.code;
 }

@@ -68,7 +68,7 @@ class World:
     def environment(self, **settings):
         """The worker's: settings in lower case become INTERLOCK_..., in upper case they are taken as they are."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
-        # The deadline of a sanitizer's report must not hide the worker's own exit code; leaks are judged at a clean end.
+        # A sanitizer's deadline must not hide the worker's own exit code; leaks are judged at a clean end.
         environment.update({
             "KAFKA_BOOTSTRAP": self.stack.bootstrap,
             "DATABASE_URL": self.database.url,
@@ -169,7 +169,9 @@ class World:
                       before=self.rows_before)
 
     def violations(self, ordered=True, drained=True, **options):
-        return check(self.evidence(), Options(ordered=ordered, drained=drained, **options))
+        evidence = self.evidence()
+        assert evidence.commits is not None, f"I5: the group's offsets cannot be judged: {evidence.commits_problem}"
+        return check(evidence, Options(ordered=ordered, drained=drained, **options))
 
     def check(self, ordered=True):
         violations = self.violations(ordered)
