@@ -1,4 +1,4 @@
-"""What a run of the faults measured, as a table for people: `python3 tests/faults/report.py FIGURES`."""
+"""What a run of the faults measured, as a table for people: `python3 tests/faults/report.py FIGURES...`."""
 
 import json
 import statistics
@@ -82,7 +82,7 @@ def defences(figures):
 
 
 def main():
-    figures = read(sys.argv[1])
+    figures = [each for path in sys.argv[1:] for each in read(path)]
     print("\n".join([*table(figures), "", *defences(figures), "", *extras(figures)]))
 
 

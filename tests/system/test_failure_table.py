@@ -1,5 +1,5 @@
 """DESIGN.md 7, what every failure becomes: a test per row, each with the failure really provoked in PostgreSQL where
-PostgreSQL can be brought to it, else raised by a trigger with its SQLSTATE."""
+PostgreSQL can be brought to it, else raised by a trigger with its SQLSTATE. PROTOCOL O6: the timeouts of a session."""
 
 import contextlib
 import json
