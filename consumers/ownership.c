@@ -307,7 +307,8 @@ static const char fence_sql[] =
     "published = greatest(published, $3::bigint), crash_offset = $3::bigint, "
     "crashes = CASE WHEN owner_token IS NULL THEN 0 ELSE CASE WHEN crash_offset = $3::bigint THEN crashes ELSE 0 END + "
     "CASE WHEN left(owner_token::text, 18) = left($2::uuid::text, 18) THEN 0 ELSE 1 END END "
-    "WHERE id = $1::int RETURNING fence, published, crashes";
+    "WHERE id = $1::int RETURNING fence, published, crashes, EXISTS (SELECT FROM interlock.dead_letter d "
+    "WHERE d.partition_id = $1::int AND d.reason = 'crashed_worker')::int";
 
 /* What was noted of its commands is of crashes that are over. */
 static bool forget_suspects(struct ownership_books *books, const char *id, const struct session_stop *stop)
@@ -339,6 +340,7 @@ static bool raise_fence(struct ownership_books *books, struct tenure *tenure, in
     tenure->ownership.fence = read_number(result, 0, 0);
     *ret_published = read_number(result, 0, 1);
     int64_t crashes = read_number(result, 0, 2);
+    tenure->ownership.quarantined = read_number(result, 0, 3) != 0;
     tenure->ownership.careful_until_us = crashes >= CRASHES_CAREFUL ? monotonic_us() + CAREFUL_US : 0;
     if (crashes >= CRASHES_CAREFUL)
         log_warning("ownership: %s/%d: %lld owners in a row ended at offset %lld without giving it back: its commands "

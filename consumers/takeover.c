@@ -9,6 +9,7 @@
 #include "worker/fault_point.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
+#include "workflows/parameters.h"
 
 static const int64_t ANSWER_US = 1000000;            /* of one question about committed offsets */
 static const int64_t PART_US = 200000;               /* and of one about some of them, after it had no answer */
@@ -49,15 +50,19 @@ static void see_event(struct published_search *search, const struct audit_scanne
 
 static void see_dead_letter(struct published_search *search, const struct audit_scanned *scanned)
 {
-    int64_t partition, offset;
+    int64_t partition, offset, failed_us;
 
+    /* Its time, too: of another group that reads the same topic, or of a commit that was lost in a failover, there may
+     * be one with the same position. */
     if (!span_is(audit_scan_header(scanned, "__dlq.errors.topic"), search->tenure->topic) ||
         !audit_scan_header_number(scanned, "__dlq.errors.partition", &partition) ||
         !audit_scan_header_number(scanned, "__dlq.errors.offset", &offset) ||
+        !parameters_parse_time(audit_scan_header(scanned, "interlock.first-failed-at"), &failed_us) ||
         partition != search->tenure->ownership.partition)
         return;
     for (int i = search->count - 1; i >= 0 && search->events[i].offset > search->highest; i--)
-        if (search->events[i].offset == offset && id_equal(search->events[i].event_id, (struct id){ 0, 0 }))
+        if (search->events[i].offset == offset && search->events[i].recorded_at_us == failed_us &&
+            id_equal(search->events[i].event_id, (struct id){ 0, 0 }))
             search->highest = offset;
 }
 

@@ -110,8 +110,7 @@ static bool decode_item(struct batch *batch, struct item *item)
     }
     if (decoded == DECODE_MEMORY || !add_partition(batch, item->delivery->ownership))
         return false;
-    /* What came back may have been put to the dead letters (batch_load.c, read_dead). */
-    if ((decoded == DECODE_DEAD || item->delivery->has_return_token) &&
+    if ((decoded == DECODE_DEAD || batch_may_be_quarantined(item->delivery)) &&
         !digest_sha256(&item->delivery->value, 1, item->dead_digest))
         return false;
     if (decoded == DECODE_DEAD)

@@ -159,8 +159,9 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
 
 /* --- the steps, each in its own file; for batch.c ---------------------------------------------------------------- */
 
-/* batch_load.c: pipeline 1. */
+/* batch_load.c: pipeline 1. Whether the dead letters are asked for it: then its value's digest is wanted. */
 bool batch_load(struct batch *batch);
+bool batch_may_be_quarantined(const struct delivery *delivery);
 /* batch_seen.c: PROTOCOL R2. */
 bool batch_look_recorded(struct batch *batch);
 bool batch_answer_seen(struct batch *batch, struct item *item);

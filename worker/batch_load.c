@@ -140,11 +140,16 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         }
 }
 
-/* A parked command that comes back may have been put to the dead letters as one that ends the worker: its inbox row
- * does not say so. */
+/* Read again, what was put to the dead letters as a command that ends the worker can be read well enough, and the inbox
+ * does not know it, or not that. */
+bool batch_may_be_quarantined(const struct delivery *delivery)
+{
+    return delivery->ownership->quarantined || delivery->has_return_token;
+}
+
 static bool may_be_dead(const struct item *item)
 {
-    return item->state == ITEM_DEAD || item->delivery->has_return_token;
+    return item->state == ITEM_DEAD || (item->state != ITEM_LOST && batch_may_be_quarantined(item->delivery));
 }
 
 static bool send_dead(struct batch *batch, struct places *places)

@@ -24,6 +24,7 @@ struct ownership
     int32_t partition;
     uint64_t epoch;           /* assignment epoch of the cell */
     int64_t careful_until_us; /* monotonic; before it commands run alone and are noted first (worker/quarantine.h) */
+    bool quarantined;         /* a command of it was put to the dead letters once, and may be read again */
     atomic_bool *revoked;     /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
     atomic_bool
         *full;  /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */

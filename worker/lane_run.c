@@ -443,6 +443,19 @@ bool lane_pay_notes(struct lane *lane)
     return true;
 }
 
+/* The note could not be written. Where the session broke it may have been, else surely not. */
+static void await_note(struct lane *lane, const struct delivery *delivery)
+{
+    const struct failure *failure = database_failure(lane->database);
+
+    if (failure->class == FAILURE_SESSION)
+        owe_note(lane, delivery->ownership->partition_id, delivery->offset);
+    tell_trouble(lane, batch_end_of(failure), 1, LANE_PROBE_US);
+    lane_pause(lane, LANE_PROBE_US);
+    if (failure->class == FAILURE_OURS)
+        database_close(lane->database); /* as in run_until_settled */
+}
+
 /* False: dropped meanwhile. */
 static bool note(struct lane *lane, struct delivery **one)
 {
@@ -459,11 +472,7 @@ static bool note(struct lane *lane, struct delivery **one)
         else if (quarantine_note(lane->database, lane->statements, one[0], &crashes))
             break;
         else
-        {
-            /* It may have been committed. */
-            owe_note(lane, one[0]->ownership->partition_id, one[0]->offset);
-            lane_pause(lane, LANE_PROBE_US);
-        }
+            await_note(lane, one[0]);
     }
     one[0]->suspect = true;
     if (crashes < QUARANTINE_CRASHES)

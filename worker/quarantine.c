@@ -25,6 +25,7 @@ static bool run_alone(struct database *database, struct statements *statements, 
     array_begin(&offsets, ARRAY_INT8);
     array_add_int32(&ids, partition_id);
     array_add_int64(&offsets, offset);
+    database_forget_failure(database);
     bool done = statements_send_fixed(statements, sql, parameters, 2) && database_sync(database);
     array_done(&ids);
     array_done(&offsets);

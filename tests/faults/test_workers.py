@@ -6,7 +6,8 @@ import pytest
 import test_promises
 
 from conftest import minutes
-from harness.commands import create_ticket, escalate
+from harness.commands import Message, create_ticket, escalate, partition_of
+from harness.kafka import Publisher
 from harness.waiting import until
 
 ZOMBIE = {"consumers_session_timeout": "1s", "consumers_static": "false", "database_idle_in_transaction_timeout": "2s",
@@ -108,6 +109,30 @@ def test_what_was_applied_but_not_published_is_published_after_a_crash(world):
 @pytest.mark.parametrize("copies", ["other partition", "same partition"])
 def test_what_was_applied_but_not_published_is_published_whichever_came_first(world, copies, first):
     publish_after_a_crash(world, copies, first)
+
+
+@pytest.mark.fault(1)
+@pytest.mark.seconds(60)
+def test_another_group_s_dead_letter_does_not_pass_for_one_that_is_not_published_yet(world):
+    """PROTOCOL R1: two groups that read one topic share its dead letters, so a position alone says nothing."""
+    worker = world.worker()
+    world.ask(create_ticket(1))
+    world.drain()
+    assert worker.end() == 0
+    unreadable, place = Message(b"{", "ticket/1").at(4), world.kafka.ends(world.topic)[4]
+    foreign = [("__dlq.errors.topic", world.topic.encode()), ("__dlq.errors.partition", b"4"),
+               ("__dlq.errors.offset", str(place).encode()), ("interlock.reason", b"not_json"),
+               ("interlock.first-failed-at", b"2026-11-30T00:00:00.000000Z")]
+    Publisher(world.stack.bootstrap, world.dlq_topic, 1, partition_of).send([Message(b"{", "ticket/1", foreign, 0)])
+    until("it is there", world.letters.all)
+    worker.environment["FAULT_POINTS"] = "before_begin_txn=crash@1"
+    worker.start()
+    world.publish(unreadable, escalate(1).at(4))
+    until("it has died before it published", lambda: not worker.runs(), 30)
+    worker.environment["FAULT_POINTS"] = ""
+    worker.start().wait_ready()
+    world.drain()
+    until("its own letter is there", lambda: len(world.letters.all()) == 2, 20)
 
 
 # ---- a worker sleeps ------------------------------------------------------------------------------------

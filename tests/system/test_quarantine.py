@@ -42,6 +42,14 @@ def test_a_command_that_ends_the_worker_goes_to_the_dead_letters_and_its_neighbo
     worker.start().wait_ready()
     assert world.ask(escalate(3)).outcome == "applied"
     assert world.database.value("SELECT max(crashes) FROM interlock.partition_owner") == 0
+    # It has its answer: read again, by a worker that could, it is not applied behind what came after it.
+    world.drain()
+    worker.end()
+    world.kafka.move_offsets(world.group, world.topic, dict.fromkeys(range(world.partitions), 0))
+    worker.start().wait_ready()
+    world.drain()
+    assert world.events_of(poison) == [] and len(world.letters.all()) == 1
+    assert world.database.value("SELECT level FROM interlock.ticket WHERE id = 3") == 2
 
 
 @pytest.mark.seconds(150)
