@@ -63,6 +63,9 @@ class OldSystem:
             return False
         values = {name: psycopg2.extras.Json(value) if isinstance(value, dict) else value
                   for name, value in computed.items()}
-        for statement in step.writes:
-            cursor.execute(statement, {**parameters, **values})
+        try:
+            for statement in step.writes:
+                cursor.execute(statement, {**parameters, **values})
+        except psycopg2.errors.DeadlockDetected:
+            return False  # an error that nobody tries again
         return True
