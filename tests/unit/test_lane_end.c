@@ -106,11 +106,17 @@ static void a_revocation_does_not_wait_for_postgresql(void **state)
     assert_int_equal(count_dropped(4), 4);
 }
 
+static void await_ready(void)
+{
+    char why[256];
+    for (int64_t until_us = monotonic_us() + MINUTE_US / 2; !lane_is_ready(lane, why, sizeof(why)); sched_yield())
+        assert_true(monotonic_us() < until_us);
+}
+
 static void a_lane_whose_work_was_taken_while_it_could_not_connect_is_ready_again_by_itself(void **state)
 {
     static const enum batch_end lost[] = { BATCH_SESSION };
     struct delivery *given = fake_delivery(1);
-    char why[256];
     (void)state;
     begin_lane(10);
     fake_await_connects(1);
@@ -123,15 +129,13 @@ static void a_lane_whose_work_was_taken_while_it_could_not_connect_is_ready_agai
     assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
     fake_await_completed(1);
     fake_refuse_connects(0);
-    for (int64_t until_us = monotonic_us() + MINUTE_US / 2; !lane_is_ready(lane, why, sizeof(why)); sched_yield())
-        assert_true(monotonic_us() < until_us);
+    await_ready();
 }
 
 static void a_lane_whose_refused_work_was_taken_is_ready_again_by_itself(void **state)
 {
     static const enum batch_end stuck[] = { BATCH_STUCK, BATCH_STUCK, BATCH_STUCK, BATCH_STUCK };
     struct delivery *given = fake_delivery(1);
-    char why[256];
     (void)state;
     begin_lane(10);
     fake_await_connects(1);
@@ -142,8 +146,7 @@ static void a_lane_whose_refused_work_was_taken_is_ready_again_by_itself(void **
     lane_revoke(lane, epoch);
     assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
     fake_await_completed(1);
-    for (int64_t until_us = monotonic_us() + MINUTE_US / 2; !lane_is_ready(lane, why, sizeof(why)); sched_yield())
-        assert_true(monotonic_us() < until_us);
+    await_ready();
     fake_script(NULL, 0, NULL);
 }
 
