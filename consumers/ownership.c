@@ -300,8 +300,7 @@ static void print_token(const uint8_t token[16], char into[37])
         into += snprintf(into, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", token[i]);
 }
 
-/* A former owner that did not give the partition back has crashed, or might have; but not if it is ourselves: who was
- * cut off for longer than its session lives. */
+/* A former owner that did not give the partition back has crashed, or might have; not if it is ourselves, cut off. */
 static const char fence_sql[] =
     "UPDATE interlock.partition_owner SET fence = fence + 1, owner_token = $2::uuid, "
     "published = greatest(published, $3::bigint), crash_offset = $3::bigint, "

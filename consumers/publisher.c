@@ -30,7 +30,6 @@ struct publisher
     const struct settings *settings;
     struct publisher_options options;
     pthread_t thread;
-
     struct handover *handover;
     struct complaint complaint;
     _Atomic(rd_kafka_t *) consumer; /* at-least-once: whose handle commits offsets; writer: the poll thread */

@@ -465,9 +465,9 @@ static void a_batch_may_run_out_of_memory_anywhere(void **state)
     fixture_put(&fixture, &entity_face_model_counter, &(struct face_counter_row){ .id = int_of(1) });
     int failed = 0, decided = 0;
     assert_non_null(arena_take(&fixture.batch, BLOCK));
+    struct command commands[COUNT];
     for (size_t left = 0; left < LEFT_MAX; left += STEP)
     {
-        struct command commands[COUNT];
         arena_reset(&fixture.batch, 2 * BLOCK);
         fixture.rows = rows_new(&fixture.batch);
         for (int i = 0; i < COUNT; i++)
@@ -486,8 +486,7 @@ static void a_batch_may_run_out_of_memory_anywhere(void **state)
             rows_begin(fixture.rows);
             commands[i].workflow->decide(&commands[i], fixture.rows, &decision);
             assert_true(decision.outcome < OUTCOME__COUNT);
-            failed += arena_failed(&fixture.batch);
-            decided += !arena_failed(&fixture.batch);
+            *(arena_failed(&fixture.batch) ? &failed : &decided) += 1;
             if (i % 3 && decision.outcome == OUTCOME_APPLIED)
                 rows_keep(fixture.rows);
             else

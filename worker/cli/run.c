@@ -378,7 +378,7 @@ static void *end_in_time(void *owner)
     pthread_mutex_unlock(&run->mutex);
     if (late)
     {
-        log_info("run: ended; a thread that waits for a server is left behind, with nothing in hand");
+        log_info("run: ended; a thread that waits for a server is left behind");
         _exit(run->code);
     }
     return NULL;
