@@ -86,9 +86,10 @@ def to_event(record):
 
 
 def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
-    """Every record of a topic, partition by partition. With committed_only it waits, bounded, until no transaction is
-    open: what an open one holds is neither there nor not there."""
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
+    """Every record of a topic up to where it ended at the call, partition by partition; whoever writes on meanwhile
+    does not keep it. With committed_only it waits, bounded, until no transaction is open before that end: what an open
+    one holds is neither there nor not there."""
+    from confluent_kafka import Consumer, TopicPartition
 
     settings = {"bootstrap.servers": bootstrap, "group.id": f"check-{uuid.uuid4()}", "enable.auto.commit": False,
                 "auto.offset.reset": "earliest", "enable.partition.eof": True, "fetch.wait.max.ms": 20,
@@ -100,24 +101,36 @@ def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
         if metadata.error is not None:
             return []
         partitions = [TopicPartition(topic, number, 0) for number in metadata.partitions]
+        ends = end_offsets(bootstrap, partitions, "read_uncommitted")
         if committed_only:
-            ends = end_offsets(bootstrap, partitions, "read_uncommitted")
-            while end_offsets(bootstrap, partitions, "read_committed") != ends:
+            while any(stable < ends[each]
+                      for each, stable in end_offsets(bootstrap, partitions, "read_committed").items()):
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"a transaction on {topic} stays open")
         consumer.assign(partitions)
-        records, waiting = {number: [] for number in metadata.partitions}, set(metadata.partitions)
-        while waiting:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{topic} could not be read to its end")
-            for message in consumer.consume(1000, timeout=0.1):
-                if message.error() is None:
-                    records[message.partition()].append(to_record(message))
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    waiting.discard(message.partition())
-        return [record for number in sorted(records) for record in records[number]]
+        return read_to(consumer, topic, ends, deadline)
     finally:
         consumer.close()
+
+
+def read_to(consumer, topic, ends, deadline):
+    """An end may be that of a transaction, which no reader is shown: what comes behind it tells that it was passed."""
+    from confluent_kafka import KafkaError, TopicPartition
+
+    records, waiting = {number: [] for _, number in ends}, {number for _, number in ends}
+    while waiting:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{topic} could not be read to its end")
+        for message in consumer.consume(1000, timeout=0.1):
+            number, end = message.partition(), ends[topic, message.partition()]
+            if message.error() is None and message.offset() < end:
+                records[number].append(to_record(message))
+            elif message.error() is not None and message.error().code() != KafkaError._PARTITION_EOF:
+                continue  # it tries again
+            if number in waiting and message.offset() >= end - (message.error() is None):
+                waiting.discard(number)
+                consumer.pause([TopicPartition(topic, number)])
+    return [record for number in sorted(records) for record in records[number]]
 
 
 def to_record(message):

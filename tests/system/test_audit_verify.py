@@ -196,6 +196,10 @@ def test_an_open_transaction_does_not_make_a_takeover_publish_again_what_lies_be
         told.publish(*[escalate(number) for number in range(1, TICKETS + 1)])
         until("their events are committed", lambda: told.lag() == 0, 60)
         worker.kill()
+        # Its note would be made by the server after its death, as soon as it has the rows.
+        until("none of its statements waits for the rows", lambda: told.database.value(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND "
+            "wait_event_type = 'Lock'") == 0, 20)
     told.kafka.move_offsets(told.group, told.topic, dict.fromkeys(range(told.partitions), 0))
     worker.start()
     until("it says what it waits for", lambda: "stays open, which hides what is behind it" in worker.text(), 60)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 
@@ -559,6 +560,39 @@ def commit_as_a_zombie(world, offset):
         producer.commit_transaction(30)
     finally:
         consumer.close()
+
+
+@pytest.mark.seconds(60)
+def test_a_topic_that_grows_while_it_is_read_is_read_to_where_it_ended(world):
+    """Its end for readers of committed records passes where it was, which is no open transaction. One that is open is
+    still waited for."""
+    bootstrap, topic, over = world.stack.bootstrap, world.topic, threading.Event()
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+    transactional = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"{world.name}-hangs"})
+
+    def write():
+        while not over.is_set():
+            producer.produce(topic, b"on and on", partition=0)
+            producer.flush(30)
+    producer.produce(topic, b"first", partition=0)
+    assert producer.flush(30) == 0
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(5):
+            assert evidence.read_topic(bootstrap, topic, timeout=10)[0].value == b"first"
+        transactional.init_transactions(30)
+        transactional.begin_transaction()
+        transactional.produce(topic, b"never seen", partition=0)
+        assert transactional.flush(30) == 0
+        with pytest.raises(TimeoutError, match=f"a transaction on {topic} stays open"):
+            evidence.read_topic(bootstrap, topic, timeout=1)
+    finally:
+        over.set()
+        writer.join()
+    transactional.abort_transaction(30)
+    seen = [each.value for each in evidence.read_topic(bootstrap, topic, timeout=10)]
+    assert seen[0] == b"first" and b"never seen" not in seen
 
 
 @pytest.mark.seconds(120)
