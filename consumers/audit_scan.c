@@ -155,7 +155,8 @@ static bool read_all(struct scan *scan, struct buffer *reterr)
             return fail(reterr, scan->topic, "stopped");
         if (scan->open_since_us && monotonic_us() - scan->open_since_us > scan->open_us)
             return fail(reterr, scan->topic,
-                        "a transaction on it stays open, which hides what is behind it; try again");
+                        "a transaction on it stays open, which hides what is behind it; try again. If it outlasts its "
+                        "timeout: kafka-transactions.sh find-hanging, then abort");
         rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->client, POLL_MS);
         if (message == NULL)
         {

@@ -86,13 +86,16 @@ def test_the_broker_crashes_and_comes_back(trial):
 @pytest.mark.fault(6)
 @pytest.mark.seconds(900)
 @pytest.mark.parametrize("run", range(3))
-def test_the_broker_crashes_and_is_restarted_again_and_again(trial, run):
+def test_the_broker_crashes_again_and_again(trial, run):
+    """Told to end, a broker that is alone can lose what it acknowledged (README, what is not promised); that is for
+    three of them, below."""
     stack = trial.world.stack
     workers = trial.workers(2)
     with trial.load():
-        for restart in 2 * [lambda: (stack.kill("kafka"), stack.start("kafka")), lambda: stack.restart("kafka")]:
+        for _ in range(4):
             trial.progress(trial.random.randrange(20, 120))
-            restart()
+            stack.kill("kafka")
+            stack.start("kafka")
             trial.recovered()
     for worker in workers:
         worker.wait_ready()
