@@ -15,10 +15,11 @@ def cluster():
 
 @pytest.fixture
 def wide(request, make_world, stack, cluster):
-    """A trial on three brokers."""
+    """A trial on three brokers, with as many partitions as its module says."""
     cluster.start_missing()
     cluster.wait_in_sync()
-    world = make_world(request.node.name.removeprefix("test_"), stack=cluster.stack(stack))
+    partitions = {"partitions": request.module.PARTITIONS} if hasattr(request.module, "PARTITIONS") else {}
+    world = make_world(request.node.name.removeprefix("test_"), stack=cluster.stack(stack), **partitions)
     with running(Trial(world, request.node.get_closest_marker("fault").args[0], request.node.name)) as trial:
         yield trial
     cluster.start_missing()

@@ -1,5 +1,5 @@
 """Kafka's own test of transactions in group mode, made anew: seed commands over nine partitions, three workers in one
-group, all of them or the broker bounced, cleanly or hard, while a read_committed reader runs. Afterwards what came in
+group, all of them or the brokers bounced, cleanly or hard, while a read_committed reader runs. Afterwards what came in
 is what came out, once each and in the order of the input, for that reader and for a fresh one.
 
 (apache/kafka, tests/kafkatest/tests/core/group_mode_transactions_test.py.)
@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 
+from brokers import cluster, wide  # noqa: F401  fixtures
 from check.evidence import read_topic, to_event
 from conftest import minutes
 from harness.commands import append, create_ticket, escalate
@@ -81,31 +82,36 @@ def bounce_workers(trial, clean):
         worker.start().wait_ready()
 
 
-def bounce_broker(trial, clean):
-    if clean:
-        trial.world.stack.restart("kafka")
-    else:
-        trial.world.stack.kill("kafka")
-        trial.world.stack.start("kafka")
+def crash_broker(trial):
+    """A lone one. Told to end it could lose what it acknowledged (README, what is not promised)."""
+    trial.world.stack.kill("kafka")
+    trial.world.stack.start("kafka")
 
 
-BOUNCES = {"clean workers": (bounce_workers, True), "hard workers": (bounce_workers, False),
-           "clean broker": (bounce_broker, True), "hard broker": (bounce_broker, False)}
+def bounce_brokers(cluster, clean):
+    """All three, one after another, each in sync before the next."""
+    for number in cluster.nodes:
+        cluster.restart(number, hard=not clean)
+        cluster.wait_in_sync()
 
 
-def copy(trial, names, **settings):
+BOUNCES = {"clean workers": lambda trial: bounce_workers(trial, True),
+           "hard workers": lambda trial: bounce_workers(trial, False),
+           "hard broker": crash_broker}
+
+
+def copy(trial, bounces, **settings):
     """Publishes the seeds and bounces in between, each time while some of them are under way."""
     world = trial.world
     trial.workers(WORKERS, worker_batch_max="100", consumers_transaction_timeout="5s", **settings)
     seeds = Seeds(trial, SEEDS)
-    share = SEEDS // (len(names) + 1)
-    for name in names:
-        bounce, clean = BOUNCES[name]
+    share = SEEDS // (len(bounces) + 1)
+    for bounce in bounces:
         before = rows(world)
         seeds.publish(share)
         until("some of them are applied", lambda: rows(world) >= before + trial.random.randrange(1, share // 4), 60,
               pause=0.001)
-        bounce(trial, clean)
+        bounce(trial)
     seeds.publish(seeds.left)
     until("all are applied", lambda: rows(world) == SEEDS, 300, pause=0.2)
     return seeds
@@ -126,7 +132,8 @@ def judge_copy(trial, seeds):
 @pytest.mark.seconds(240)
 def test_group_mode_transactions(trial):
     """Workers only: the broker's own rows bounce it, and so does the long tier."""
-    judge_copy(trial, copy(trial, trial.random.sample(["clean workers", "hard workers"], 2)))
+    names = trial.random.sample(["clean workers", "hard workers"], 2)
+    judge_copy(trial, copy(trial, [BOUNCES[name] for name in names]))
 
 
 @pytest.mark.fault(6)
@@ -134,7 +141,15 @@ def test_group_mode_transactions(trial):
 @pytest.mark.seconds(1500)
 @pytest.mark.parametrize("name", BOUNCES)
 def test_group_mode_transactions_with_one_kind_of_bounce(trial, name):
-    judge_copy(trial, copy(trial, [name] * 4))
+    judge_copy(trial, copy(trial, [BOUNCES[name]] * 4))
+
+
+@pytest.mark.fault(7)
+@pytest.mark.long
+@pytest.mark.seconds(1500)
+@pytest.mark.parametrize("how", ["clean", "hard"])
+def test_group_mode_transactions_with_three_brokers_bounced(wide, cluster, how):
+    judge_copy(wide, copy(wide, [lambda _trial: bounce_brokers(cluster, how == "clean")] * 3))
 
 
 # ---- delivered at least once ---------------------------------------------------------------------------------------
@@ -145,7 +160,7 @@ def test_group_mode_transactions_with_one_kind_of_bounce(trial, name):
 def test_group_mode_delivered_at_least_once(trial):
     """Hard bounces in the cheaper mode: nothing is lost; whether events come twice is chance, and noted."""
     world = trial.world
-    seeds = copy(trial, ["hard workers"] * 4 + ["hard broker"], kafka_delivery="at_least_once")
+    seeds = copy(trial, [BOUNCES["hard workers"]] * 4 + [crash_broker], kafka_delivery="at_least_once")
     world.drain(120)
     until("the reader that ran all the time has an event of each",
           lambda: {event.identity for event in world.audit.all()} == seeds.places.keys(), 120, pause=1)
