@@ -47,6 +47,8 @@ def lose_commits(database, generator, number):
     for place in range(number):
         what = generator.choice(list(lost))
         database.arm(what)
+        if what == REQUEST_LOST:
+            database.cut(lanes=True)  # a session says COMMIT in words only the first time
         until(f"the {what} of a COMMIT is lost", lambda: database.cuts == place + 1, 60, pause=0.005)
         lost[what] += 1
     return lost
