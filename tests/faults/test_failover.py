@@ -82,6 +82,13 @@ def recorded(url):
     return {tuple(row) for row in Database(url).rows("SELECT command_source, command_id FROM interlock.audit_event")}
 
 
+def strangers(world, url):
+    """How many published events PostgreSQL does not know. A duplicate that comes later than the loss, at a place of its
+    own, makes its command known again, but not the first event."""
+    known = {str(each) for each, in Database(url).rows("SELECT event_id FROM interlock.audit_event")}
+    return len({event.event_id for event in world.audit.all()} - known)
+
+
 def verify(world):
     done = world.verb("audit", "verify", "--output", "json")
     assert done.returncode in (0, 1) and done.stdout, done.stderr
@@ -152,16 +159,17 @@ def test_a_standby_that_lacks_the_last_second_takes_over_and_a_replay_brings_bac
         trial.recovered(since=failed)
     world.drain()
     lost = published(world) - recorded(pair.standby.url(world.name))
-    assert len(lost) >= 50
+    unknown = strangers(world, pair.standby.url(world.name))
+    assert unknown >= len(lost) >= 50
     code, told = verify(world)
-    assert (code, told["unknown"], told["doubles"]) == (1, len(lost), 0)
+    assert (code, told["unknown"], told["doubles"]) == (1, unknown, 0)
     assert counts_of(world)["I1"] >= len(lost)
 
     replay(world, workers, world.kafka.offsets_at(world.topic, last_commit_of(pair.standby) - 1000 * MARGIN_SECONDS))
     world.drain()
     assert published(world) - recorded(pair.standby.url(world.name)) == set()
     code, told = verify(world)
-    assert code == 1 and told["mismatches"] + told["unknown"] == len(lost) and told["doubles"] == told["mismatches"]
+    assert code == 1 and told["mismatches"] + told["unknown"] == unknown and told["doubles"] == told["mismatches"]
     assert told["holes"] == 0
     trial.defence("a synchronous standby", "the primary is lost, the standby lacks a second",
                   f"{len(lost)} commands lost until their topic is read again", None)
