@@ -141,10 +141,7 @@ def read_commit(group, producer, record):
 
 
 class Log:
-    """The commits of one group. Those of a transaction count when its marker comes, in the place where they lie. Of two
-    of one partition under one marker the later one counts alone, as for the broker. A lone broker that died may leave a
-    transaction without its marker, though its end was acknowledged: the group never stood where that one would have put
-    it."""
+    """The commits of one group. Those of a transaction count when its marker comes, in the place where they lie."""
 
     def __init__(self, group):
         self.group, self.commits, self.open = group, [], {}
@@ -155,14 +152,14 @@ class Log:
         if batch.attributes & CONTROL:
             _, _, key, _ = batch.records[0]
             if struct.unpack_from(">hh", key)[1] == COMMITTED:
-                self.commits += self.open.pop(batch.producer, {}).values()
+                self.commits += self.open.pop(batch.producer, [])
             self.open.pop(batch.producer, None)
             return
         in_transaction = batch.attributes & TRANSACTIONAL
         producer = batch.producer if in_transaction else PLAIN
         found = [commit for commit in (read_commit(self.group, producer, each) for each in batch.records) if commit]
         if in_transaction:
-            self.open.setdefault(producer, {}).update(((each.topic, each.partition), each) for each in found)
+            self.open.setdefault(producer, []).extend(found)
         else:
             self.commits += found
 

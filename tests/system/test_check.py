@@ -348,20 +348,6 @@ def test_commits_are_read_as_the_broker_wrote_them():
         (0, 10, 7), (2, 8, 8), (7, 4, commits.PLAIN), (9, None, commits.PLAIN)]
 
 
-def test_a_commit_whose_marker_was_lost_is_none():
-    """Its producer went on with the next transaction, whose marker finds both."""
-    mine, beside = key_of("mine", TOPIC, 3), key_of("mine", TOPIC, 4)
-    log = commits.Log("mine")
-    for each in commits.batches(b"".join([
-            batch(0, 7, (mine, value_of(10)), (beside, value_of(1)), attributes=commits.TRANSACTIONAL),
-            batch(2, 7, marker(1), attributes=commits.TRANSACTIONAL | commits.CONTROL),
-            batch(3, 7, (mine, value_of(20)), (beside, value_of(2)), attributes=commits.TRANSACTIONAL),
-            batch(5, 7, (mine, value_of(11)), attributes=commits.TRANSACTIONAL),
-            batch(6, 7, marker(1), attributes=commits.TRANSACTIONAL | commits.CONTROL)])):
-        log.add(each)
-    assert [(each.partition, each.offset) for each in log.in_order()] == [(3, 10), (4, 1), (4, 2), (3, 11)]
-
-
 def test_a_group_s_partition_is_found_as_java_finds_it():
     assert [commits.java_hash(text) for text in ("", "a", "hello", "polygenelubricants")] == [0, 97, 99162322, -2**31]
     assert [commits.partition_of(text, 50) for text in ("a", "hello", "polygenelubricants")] == [47, 22, 0]
