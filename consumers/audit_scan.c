@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "consumers/clients.h"
+#include "consumers/contact.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 #include "workflows/parameters.h"
@@ -51,7 +52,7 @@ static rd_kafka_topic_partition_list_t *find_starts(rd_kafka_t *client, const ch
 {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
-    rd_kafka_resp_err_t error = rd_kafka_metadata(client, 0, handle, &metadata, ANSWER_MS);
+    rd_kafka_resp_err_t error = contact_metadata(client, handle, &metadata, ANSWER_MS);
     rd_kafka_topic_partition_list_t *starts = NULL;
 
     rd_kafka_topic_destroy(handle);
@@ -72,7 +73,8 @@ static rd_kafka_topic_partition_list_t *find_starts(rd_kafka_t *client, const ch
         return starts;
     if (starts)
         rd_kafka_topic_partition_list_destroy(starts);
-    fail(reterr, topic, rd_kafka_err2str(error));
+    fail(reterr, topic, "");
+    contact_explain(client, error, reterr);
     return NULL;
 }
 
@@ -145,6 +147,14 @@ static bool see_message(struct scan *scan, rd_kafka_message_t *message)
     return true;
 }
 
+static bool fail_silent(const struct scan *scan, struct buffer *reterr)
+{
+    char why[CONTACT_TEXT_MAX];
+
+    return fail(reterr, scan->topic,
+                contact_problem(scan->client, why, sizeof(why)) ? why : "no answer from the broker");
+}
+
 static bool read_all(struct scan *scan, struct buffer *reterr)
 {
     int64_t silent_since_us = monotonic_us();
@@ -161,7 +171,7 @@ static bool read_all(struct scan *scan, struct buffer *reterr)
         if (message == NULL)
         {
             if (scan->open_since_us == 0 && monotonic_us() - silent_since_us > SILENCE_US)
-                return fail(reterr, scan->topic, "no answer from the broker");
+                return fail_silent(scan, reterr);
             continue;
         }
         silent_since_us = monotonic_us();
@@ -172,6 +182,8 @@ static bool read_all(struct scan *scan, struct buffer *reterr)
             end_partition(scan, message->partition, message->offset);
         else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
             more = fail(reterr, scan->topic, "the log moved on while it was read; try again");
+        else if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+            more = fail(reterr, scan->topic, rd_kafka_err2str(message->err));
         rd_kafka_message_destroy(message);
         if (!more)
             return reterr->size == 0;

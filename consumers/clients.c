@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/contact.h"
 #include "consumers/steady_wait.h"
 #include "worker/log.h"
 #include "worker/monotonic.h"
@@ -36,7 +37,8 @@ static const struct client_default
      */
     { FOR_ALL, "socket.connection.setup.timeout.ms", "5000" },
     { FOR_ALL, "socket.keepalive.enable", "true" },
-    { FOR_ALL, "log.connection.close", "false" }, /* brokers close idle connections all day */
+    /* A broker that ends a connection at once often wants TLS or a login (contact.h); see is_news. */
+    { FOR_ALL, "log.connection.close", "true" },
     { FOR_ALL, "topic.metadata.refresh.interval.ms", "60000" },
     /* What is fetched ahead. 2.0.2 looks again only a second after the queue was full, which would cost a third of the
      * rate at this size; the cell asks for more before that (assignment_nudge). */
@@ -73,12 +75,18 @@ static const struct client_default fixed[] = {
     { 0, NULL, NULL },
 };
 
+/* Brokers close idle connections all day. syslog's levels: 3 error, 4 warning, 5 notice, 6 info. */
+static bool is_news(int level, const char *text)
+{
+    return level <= 4 && strstr(text, ": Disconnected") == NULL;
+}
+
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
-    (void)client;
-    /* syslog's levels: 3 error, 4 warning, 5 notice, 6 info. What is fatal to a handle is none to us: it is replaced.
-     */
-    enum log_level ours = level <= 4 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
+    if (strcmp(facility, "FAIL") == 0)
+        contact_note(client, text);
+    /* What is fatal to a handle is none to us: it is replaced. */
+    enum log_level ours = is_news(level, text) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
     static struct log_rate rate;
     if (ours != LOG_LEVEL_WARNING || log_allowed(&rate, 1000000))
         log_write(ours, "kafka: %s: %s", facility, text);
@@ -214,6 +222,7 @@ static void *end_client(void *opaque)
 
     /* Closing is done by the cell, bounded; here it could block for a session timeout. */
     rd_kafka_destroy_flags(ending->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    contact_forget(ending->client);
     pthread_mutex_lock(&ending->mutex);
     ending->ended = true;
     bool left = ending->left;
@@ -253,6 +262,7 @@ bool clients_destroy(rd_kafka_t *client, int64_t wait_us)
         if (ending)
             free_ending(ending);
         rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        contact_forget(client);
         return true;
     }
     struct timespec until = monotonic_timespec(monotonic_us() + wait_us);

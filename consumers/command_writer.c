@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consumers/clients.h"
+#include "consumers/contact.h"
 #include "worker/monotonic.h"
 
 enum
@@ -24,14 +25,16 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 {
     struct command_writer *writer = owner;
 
-    (void)producer;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
     {
         writer->counts.delivered++;
         return;
     }
     writer->counts.failed++;
-    snprintf(writer->counts.last_error, sizeof(writer->counts.last_error), "%s", rd_kafka_err2str(message->err));
+    struct buffer why = BUFFER_EMPTY;
+    contact_explain(producer, message->err, &why);
+    snprintf(writer->counts.last_error, sizeof(writer->counts.last_error), "%.*s", (int)why.size, why.at ? why.at : "");
+    buffer_done(&why);
 }
 
 struct command_writer *command_writer_new(const struct settings *settings, const char *topic, struct buffer *reterr)
@@ -89,7 +92,8 @@ int command_writer_wait(struct command_writer *writer, int64_t wait_us)
 {
     int64_t deadline_us = monotonic_us() + wait_us;
 
-    while (rd_kafka_outq_len(writer->producer) > 0 && monotonic_us() < deadline_us)
+    while (rd_kafka_outq_len(writer->producer) > 0 && monotonic_us() < deadline_us &&
+           !contact_is_refused(writer->producer))
         rd_kafka_poll(writer->producer, POLL_MS);
     return rd_kafka_outq_len(writer->producer);
 }
@@ -99,8 +103,10 @@ struct command_writer_counts command_writer_finish(struct command_writer *writer
     int left = command_writer_wait(writer, wait_us);
     if (left > 0)
     {
+        char why[CONTACT_TEXT_MAX];
         writer->counts.failed += left;
-        snprintf(writer->counts.last_error, sizeof(writer->counts.last_error), "no answer from the brokers in time");
+        snprintf(writer->counts.last_error, sizeof(writer->counts.last_error), "%s",
+                 contact_problem(writer->producer, why, sizeof(why)) ? why : "no answer from the brokers in time");
     }
     return writer->counts;
 }

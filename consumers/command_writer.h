@@ -16,7 +16,7 @@ struct command_writer;
 struct command_writer_counts
 {
     long delivered, failed;
-    char last_error[256]; /* of a failed one; "" when none failed */
+    char last_error[480]; /* of a failed one; "" when none failed */
 };
 
 struct command_writer *command_writer_new(const struct settings *settings, const char *topic, struct buffer *reterr);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "consumers/clients.h"
+#include "consumers/contact.h"
 #include "worker/settings.h"
 
 static const int64_t DESTROY_US = 3000000;
@@ -61,6 +62,10 @@ bool committed_read(struct committed *committed, struct rd_kafka_topic_partition
     rd_kafka_poll(committed->client, 0);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         return true;
-    snprintf(committed->problem, sizeof(committed->problem), "committed offsets: %s", rd_kafka_err2str(error));
+    struct buffer why = BUFFER_EMPTY;
+    contact_explain(committed->client, error, &why);
+    snprintf(committed->problem, sizeof(committed->problem), "committed offsets: %.*s", (int)why.size,
+             why.at ? why.at : "");
+    buffer_done(&why);
     return false;
 }

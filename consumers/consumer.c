@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "consumers/clients.h"
+#include "consumers/contact.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 
@@ -46,7 +47,7 @@ static bool topics_exist(const struct settings *settings, rd_kafka_t *consumer,
     {
         const struct rd_kafka_metadata *metadata = NULL;
         rd_kafka_topic_t *topic = rd_kafka_topic_new(consumer, topics->elems[i].topic, NULL);
-        rd_kafka_resp_err_t error = rd_kafka_metadata(consumer, 0, topic, &metadata, ANSWER_MS);
+        rd_kafka_resp_err_t error = contact_metadata(consumer, topic, &metadata, ANSWER_MS);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
             error = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         if (metadata)
@@ -55,10 +56,9 @@ static bool topics_exist(const struct settings *settings, rd_kafka_t *consumer,
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
             continue;
         char what[512];
-        bool missing = error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        snprintf(what, sizeof(what), "Kafka at %s, topic %s: %s%s", settings->kafka.bootstrap, topics->elems[i].topic,
-                 rd_kafka_err2str(error), missing ? " (`interlock topics create` makes it)" : "");
+        snprintf(what, sizeof(what), "Kafka at %s, topic %s: ", settings->kafka.bootstrap, topics->elems[i].topic);
         buffer_add_text(reterr, what);
+        contact_explain(consumer, error, reterr);
         return false;
     }
     return true;

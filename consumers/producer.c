@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consumers/clients.h"
+#include "consumers/contact.h"
 #include "consumers/dead_letter.h"
 #include "consumers/producer_guard.h"
 #include "consumers/remedy.h"
@@ -87,10 +88,13 @@ static enum producer_result broken(struct producer *producer, const char *call, 
 
 static enum producer_result broken_by(struct producer *producer, const char *call, rd_kafka_error_t *error)
 {
-    char text[400];
+    char text[400], why[CONTACT_TEXT_MAX] = "";
 
-    snprintf(text, sizeof(text), "%s: %.250s%s", rd_kafka_error_name(error), rd_kafka_error_string(error),
-             remedy_of(rd_kafka_error_code(error)));
+    /* Of an answer that did not come, the reason is told; of one that came, what it says. */
+    if (rd_kafka_error_is_retriable(error))
+        contact_problem(producer->client, why, sizeof(why));
+    snprintf(text, sizeof(text), "%s: %.250s%s", rd_kafka_error_name(error), *why ? why : rd_kafka_error_string(error),
+             *why ? "" : remedy_of(rd_kafka_error_code(error)));
     rd_kafka_error_destroy(error);
     return broken(producer, call, text);
 }
@@ -197,7 +201,7 @@ static enum producer_result warm_up(struct producer *producer, int64_t wait_us)
 {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_resp_err_t error =
-        rd_kafka_metadata(producer->client, 0, producer->audit, &metadata, (int)(wait_us / 1000) + 1);
+        contact_metadata(producer->client, producer->audit, &metadata, (int)(wait_us / 1000) + 1);
 
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
         error = metadata->topics[0].err;
@@ -205,8 +209,11 @@ static enum producer_result warm_up(struct producer *producer, int64_t wait_us)
         rd_kafka_metadata_destroy(metadata);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         return PRODUCER_DONE;
-    snprintf(producer->problem, sizeof(producer->problem), "topic %s: %s%s", producer->settings->kafka.audit_topic,
-             rd_kafka_err2str(error), remedy_of(error));
+    struct buffer why = BUFFER_EMPTY;
+    contact_explain(producer->client, error, &why);
+    snprintf(producer->problem, sizeof(producer->problem), "topic %s: %.*s", producer->settings->kafka.audit_topic,
+             (int)why.size, why.at ? why.at : "");
+    buffer_done(&why);
     return PRODUCER_AGAIN;
 }
 

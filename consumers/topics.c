@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "consumers/clients.h"
+#include "consumers/contact.h"
 #include "worker/settings.h"
 
 static const int64_t DESTROY_US = 3000000;
@@ -81,12 +82,14 @@ static bool read_metadata(rd_kafka_t *client, const struct settings *settings, s
                           struct buffer *reterr)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t error = rd_kafka_metadata(client, 1, NULL, &metadata, ANSWER_MS);
+    rd_kafka_resp_err_t error = contact_metadata(client, NULL, &metadata, ANSWER_MS);
 
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
     {
         buffer_add_text(reterr, "Kafka at ");
-        return fail(reterr, settings->kafka.bootstrap, rd_kafka_err2str(error));
+        fail(reterr, settings->kafka.bootstrap, "");
+        contact_explain(client, error, reterr);
+        return false;
     }
     report->brokers = metadata->broker_cnt;
     for (int i = 0; i < report->count; i++)
