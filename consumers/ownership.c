@@ -9,6 +9,7 @@
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/ownership_lock.h"
+#include "worker/session_terms.h"
 #include "worker/settings.h"
 
 static const int64_t CAREFUL_US = 30000000;   /* how long an owner runs with care after crashes */
@@ -184,7 +185,7 @@ static enum lock_answer lock_partition(struct ownership_books *books, int32_t pa
     const char *values[2] = { print_number(&class, OWNERSHIP_LOCK_CLASS), print_number(&id, partition_id) };
     const char *sqlstate = "";
 
-    if (!run_plain(books, "BEGIN", stop) ||
+    if (!run_plain(books, TRANSACTION_BEGIN, stop) ||
         !run_plain(books,
                    "SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '10s', true), "
                    "set_config('idle_in_transaction_session_timeout', '10s', true)",

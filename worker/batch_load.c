@@ -7,6 +7,7 @@
 #include "worker/monotonic.h"
 #include "worker/ownership_lock.h"
 #include "worker/quarantine.h"
+#include "worker/session_terms.h"
 #include "worker/settings.h"
 
 /* Where each answer stands in the pipeline; -1: not sent. */
@@ -20,7 +21,7 @@ struct places
     } of[ENTITIES_MAX];
 };
 
-static const char begin_sql[] = "BEGIN";
+static const char begin_sql[] = TRANSACTION_BEGIN;
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 static const char fence_lock_sql[] =

@@ -6,6 +6,7 @@
 #include "worker/log.h"
 #include "worker/monotonic.h"
 #include "worker/quarantine.h"
+#include "worker/session_terms.h"
 #include "worker/settings.h"
 
 static const char dead_sql[] =
@@ -366,7 +367,7 @@ static bool await_replication(struct batch *batch)
         if (log_allowed(&rate, 60000000))
             log_warning("commit on %s is not confirmed by the standby: holding its events until one is",
                         database_where(batch->tools.database));
-        if (!database_send_text(batch->tools.database, "BEGIN") ||
+        if (!database_send_text(batch->tools.database, TRANSACTION_BEGIN) ||
             !statements_send_fixed(batch->tools.statements, emit_sql, NULL, 0) ||
             !statements_send_fixed(batch->tools.statements, commit_sql, NULL, 0) ||
             !database_sync(batch->tools.database))

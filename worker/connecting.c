@@ -152,5 +152,9 @@ void connecting_tell(const PGconn *connection, char *into, size_t into_size, cha
         line += length + (line[length] == '\n');
     }
     text[size] = '\0';
+    /* libpq's words for what target_session_attrs refuses; they do not say where to look. */
+    static const char read_only[] = " (a standby, or default_transaction_read_only of server, database or role)";
+    if (strstr(text, "session is read-only") && size + sizeof(read_only) < sizeof(text))
+        memcpy(text + size, read_only, sizeof(read_only));
     utf8_copy_line(into, into_size, text);
 }

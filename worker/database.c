@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "worker/monotonic.h"
+#include "worker/session_terms.h"
 #include "worker/settings.h"
 #include "worker/utf8.h"
 
@@ -198,24 +199,13 @@ static bool finish_connecting(struct database *database, int64_t deadline_us, co
     return true;
 }
 
-/* PROTOCOL O6. The plan settings hold for these sessions only: every statement here wants its rows by index, and a
- * generic plan made while a table was empty must not stay a sequential scan. */
-static const char session_setup[] =
-    "SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), "
-    "set_config('idle_in_transaction_session_timeout', $3, false), set_config('synchronous_commit', $4, false), "
-    "set_config('search_path', 'pg_catalog', false), set_config('plan_cache_mode', 'force_generic_plan', false), "
-    "set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false), "
-    "set_config('enable_mergejoin', 'off', false), set_config('enable_bitmapscan', 'off', false), "
-    "set_config('jit', 'off', false), set_config('DateStyle', 'ISO', false)";
-
 /* What a session is asked before it is in pipeline mode. Bounded, as all waiting is: a server may stop answering
  * between any two messages. NULL: the session is lost. */
-static PGresult *ask(struct database *database, const char *sql, int count, const char *const *values,
-                     int64_t deadline_us)
+static PGresult *ask(struct database *database, const char *sql, int64_t deadline_us)
 {
     PGresult *result = NULL, *end = NULL;
 
-    if (!PQsendQueryParams(database->connection, sql, count, NULL, values, NULL, NULL, 0))
+    if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 0))
     {
         fail_connection(database);
         return NULL;
@@ -231,17 +221,16 @@ static PGresult *ask(struct database *database, const char *sql, int count, cons
     return result;
 }
 
-/* Why the session is not fit for use, in `failure`; then it is closed. */
-static bool refuse_session(struct database *database, const PGresult *set, const char *wanted)
+/* The session is not fit for use: `complaint`, or what the server says; then it is closed. */
+static bool refuse_session(struct database *database, const PGresult *answer, const char *complaint)
 {
     struct failure kept;
 
-    fail_result(database, set, -1);
-    if (PQresultStatus(set) == PGRES_TUPLES_OK)
+    fail_result(database, answer, -1);
+    if (complaint)
     {
         database->failure.class = FAILURE_OURS;
-        snprintf(database->failure.message, sizeof(database->failure.message),
-                 "synchronous_commit stays %.16s, it has to be %s", PQgetvalue(set, 0, 3), wanted);
+        utf8_copy_line(database->failure.message, sizeof(database->failure.message), complaint);
     }
     kept = database->failure;
     database_close(database);
@@ -249,30 +238,36 @@ static bool refuse_session(struct database *database, const PGresult *set, const
     return false;
 }
 
+/* One of the two statements of worker/session_terms.h; `expected`: its answer where all is well, NULL: any. */
+static bool ask_terms(struct database *database, const struct buffer *sql, bool written, const char *expected,
+                      int64_t deadline_us)
+{
+    if (!written)
+        return fail_session(database, "out of memory");
+    PGresult *answer = ask(database, sql->at, deadline_us);
+    if (database->connection == NULL)
+        return false;
+    bool answered = PQresultStatus(answer) == PGRES_TUPLES_OK;
+    const char *complaint = answered && expected ? PQgetvalue(answer, 0, 0) : NULL;
+    bool good = answered && (complaint == NULL || strcmp(complaint, expected) == 0);
+    if (!good)
+        refuse_session(database, answer, complaint);
+    PQclear(answer);
+    return good;
+}
+
+/* PROTOCOL O6. With protections.session_terms off, which only tests do, they are not set, only looked at. */
 static bool set_up_session(struct database *database, int64_t deadline_us)
 {
     const struct settings *settings = database->settings;
-    char texts[3][32];
-    const int64_t limits[3] = { settings->database.statement_timeout_us, settings->database.lock_timeout_us,
-                                settings->database.idle_in_transaction_timeout_us };
+    struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY;
+    bool sets = settings->protections.session_terms;
 
-    for (int i = 0; i < 3; i++)
-        snprintf(texts[i], sizeof(texts[i]), "%lld", (long long)(limits[i] / 1000));
-    /* A role or server that asks for more than `on` (remote_apply) keeps it; less is not durable enough. */
-    PGresult *now = ask(database, "SHOW synchronous_commit", 0, NULL, deadline_us);
-    if (database->connection == NULL)
-        return false;
-    bool applies = PQresultStatus(now) == PGRES_TUPLES_OK && strcmp(PQgetvalue(now, 0, 0), "remote_apply") == 0;
-    PQclear(now);
-    const char *commit = applies ? "remote_apply" : "on";
-    const char *values[4] = { texts[0], texts[1], texts[2], commit };
-    PGresult *set = ask(database, session_setup, 4, values, deadline_us);
-    if (database->connection == NULL)
-        return false;
-    bool good = PQresultStatus(set) == PGRES_TUPLES_OK && strcmp(PQgetvalue(set, 0, 3), commit) == 0;
-    if (!good)
-        refuse_session(database, set, commit);
-    PQclear(set);
+    bool good = (!sets ||
+                 ask_terms(database, &set, session_terms_write_set(SESSION_LANE, settings, &set), NULL, deadline_us)) &&
+                ask_terms(database, &look, session_terms_write_look(SESSION_LANE, settings, &look), "", deadline_us);
+    buffer_done(&set);
+    buffer_done(&look);
     return good;
 }
 

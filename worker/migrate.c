@@ -6,11 +6,6 @@
 
 #include "worker/query.h"
 
-/* Names with a schema everywhere, so that nobody's search_path decides what a migration touches. A table that is in use
- * makes a migration wait for it, and everybody else behind it: better to give up soon and be run again. */
-static const char setup_sql[] = "SET search_path = pg_catalog; SET lock_timeout = '10s'; SET statement_timeout = 0; "
-                                "SET client_min_messages = warning; SET client_encoding = 'UTF8'";
-
 /* Released by the end of the transaction, so it holds through poolers too. */
 static const char lock_sql[] = "SELECT pg_catalog.pg_advisory_xact_lock(7597137600480830315)"; /* 'interlck' */
 
@@ -196,7 +191,7 @@ bool migrate_is_current(const struct migrate_status *status, bool allow_newer, s
 /* Opens the transaction of one step: lock, then look. */
 static bool begin_step(PGconn *connection, struct migrate_status *status, struct buffer *reterr)
 {
-    return run(connection, "BEGIN", reterr) && run(connection, lock_sql, reterr) &&
+    return run(connection, TRANSACTION_BEGIN, reterr) && run(connection, lock_sql, reterr) &&
            migrate_read_status(connection, status, reterr) && check_applied(status, reterr);
 }
 
@@ -253,8 +248,6 @@ static void report_step(const struct migration *migration, const char *what, str
 bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer *reterr)
 {
     struct migrate_status status;
-    if (!run_script(connection, setup_sql, "session", reterr))
-        return false;
     for (const struct migration *migration = migrations; migration->name; migration++)
     {
         if (to != MIGRATE_TO_NEWEST && migration->number > to)
@@ -275,8 +268,6 @@ bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer
 bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer *report, struct buffer *reterr)
 {
     struct migrate_status status;
-    if (!run_script(connection, setup_sql, "session", reterr))
-        return false;
     for (;;)
     {
         if (!begin_step(connection, &status, reterr))

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/connecting.h"
+
 void query_closep(PGconn **connection)
 {
     if (*connection)
@@ -28,7 +30,43 @@ static void add_first_line(struct buffer *into, const char *text)
     buffer_add(into, text, strcspn(text, "\n"));
 }
 
-PGconn *query_connect(const struct settings *settings, const char *application, struct buffer *reterr)
+/* One of the two statements of worker/session_terms.h; `looks`: its answer must be empty. */
+static bool ask_terms(PGconn *connection, const struct buffer *sql, bool written, bool looks, struct buffer *reterr)
+{
+    if (!written)
+        return buffer_add_text(reterr, "out of memory"), false;
+    QUERY_RESULT result = PQexec(connection, sql->at);
+    bool answered = result && PQresultStatus(result) == PGRES_TUPLES_OK;
+    const char *complaint = answered && looks ? PQgetvalue(result, 0, 0) : "";
+    if (!answered)
+        add_first_line(reterr, PQerrorMessage(connection));
+    buffer_add_text(reterr, complaint);
+    return answered && *complaint == '\0';
+}
+
+/* PROTOCOL O6. With protections.session_terms off, which only tests do, they are not set, only looked at. */
+static bool set_up(PGconn *connection, enum session_kind kind, const struct settings *settings, struct buffer *reterr)
+{
+    struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    bool sets = settings->protections.session_terms;
+
+    bool good = (!sets || ask_terms(connection, &set, session_terms_write_set(kind, settings, &set), false, &fault)) &&
+                ask_terms(connection, &look, session_terms_write_look(kind, settings, &look), true, &fault);
+    if (!good)
+    {
+        buffer_add_text(reterr, "PostgreSQL at ");
+        settings_add_url(settings->database.url, reterr);
+        buffer_add_text(reterr, ": ");
+        buffer_add_span(reterr, buffer_span(&fault));
+    }
+    buffer_done(&set);
+    buffer_done(&look);
+    buffer_done(&fault);
+    return good;
+}
+
+PGconn *query_connect(const struct settings *settings, enum session_kind kind, const char *application,
+                      struct buffer *reterr)
 {
     char timeout[24];
     /* libpq counts in seconds, and below 2 it takes 2. */
@@ -42,18 +80,25 @@ PGconn *query_connect(const struct settings *settings, const char *application, 
                                   "keepalives_interval",
                                   "keepalives_count",
                                   "tcp_user_timeout",
+                                  kind == SESSION_READS ? NULL : "target_session_attrs",
                                   NULL };
-    const char *const values[] = { settings->database.url, timeout, application, "10", "5", "3", "15000", NULL };
+    const char *const values[] = { settings->database.url, timeout, application, "10", "5", "3", "15000",
+                                   "read-write",           NULL };
     PGconn *connection = PQconnectdbParams(names, values, 1);
     if (connection && PQstatus(connection) == CONNECTION_OK)
     {
         PQsetErrorVerbosity(connection, PQERRORS_TERSE);
+        if (!set_up(connection, kind, settings, reterr))
+            query_closep(&connection);
         return connection;
     }
     buffer_add_text(reterr, "PostgreSQL at ");
     settings_add_url(settings->database.url, reterr);
     buffer_add_text(reterr, " cannot be reached: ");
-    add_first_line(reterr, connection ? PQerrorMessage(connection) : "out of memory");
+    char why[512] = "out of memory", sqlstate[6];
+    if (connection)
+        connecting_tell(connection, why, sizeof(why), sqlstate);
+    buffer_add_text(reterr, why);
     query_closep(&connection);
     return NULL;
 }

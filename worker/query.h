@@ -11,13 +11,15 @@
 
 #include <libpq-fe.h>
 
+#include "worker/session_terms.h"
 #include "worker/settings.h"
 
 #define QUERY_CONNECTION __attribute__((cleanup(query_closep))) PGconn *
 #define QUERY_RESULT __attribute__((cleanup(query_clearp))) PGresult *
 
-/* Opens database.url. `application` is what pg_stat_activity shows. */
-PGconn *query_connect(const struct settings *settings, const char *application, struct buffer *reterr);
+/* Opens database.url and sets what such a session rests on. `application` is what pg_stat_activity shows. */
+PGconn *query_connect(const struct settings *settings, enum session_kind kind, const char *application,
+                      struct buffer *reterr);
 
 /* One statement with text parameters (NULL is SQL null). */
 PGresult *query_run(PGconn *connection, const char *sql, int count, const char *const *values, struct buffer *reterr);

@@ -9,6 +9,7 @@
 
 #include "worker/connecting.h"
 #include "worker/monotonic.h"
+#include "worker/session_terms.h"
 #include "worker/settings.h"
 
 enum
@@ -25,7 +26,8 @@ struct session
     struct connecting connecting;
     bool sent;   /* a statement's result is still out */
     bool unsent; /* part of it has not left yet */
-    char problem[256];
+    bool unfit;  /* the last one was refused: it did not meet the terms */
+    char problem[320];
     char where[160];
     char sqlstate[6];
 };
@@ -64,6 +66,11 @@ void session_close(struct session *session)
 int session_socket(const struct session *session)
 {
     return session->connection ? PQsocket(session->connection) : -1;
+}
+
+bool session_is_unfit(const struct session *session)
+{
+    return session->unfit;
 }
 
 const char *session_problem(const struct session *session)
@@ -182,18 +189,6 @@ static bool try_to_connect(struct session *session, int64_t deadline_us, const s
     return PQsetnonblocking(session->connection, 1) == 0 || lose_connection(session);
 }
 
-bool session_connect(struct session *session, const struct session_stop *stop)
-{
-    int64_t deadline_us = monotonic_us() + session->settings->database.connect_timeout_us;
-
-    session_close(session);
-    if (try_to_connect(session, deadline_us, stop))
-        return true;
-    if (monotonic_us() >= deadline_us)
-        connecting_time_out(&session->connecting);
-    return false;
-}
-
 /* Takes in one result when it is there. SESSION_ANSWERED with *ret NULL is the end of the statement. */
 static enum session_answer next_result(struct session *session, PGresult **ret)
 {
@@ -268,6 +263,54 @@ PGresult *session_run(struct session *session, const char *sql, int count, const
     if (!session_send(session, sql, count, values) || !wait_result(session, deadline_us, stop, &result))
         return NULL;
     return result;
+}
+
+/* One of the two statements of worker/session_terms.h; `looks`: its answer must be empty. */
+static bool ask_terms(struct session *session, const struct buffer *sql, bool written, bool looks, int64_t deadline_us,
+                      const struct session_stop *stop)
+{
+    if (!written)
+        return lose(session, "out of memory");
+    PGresult *result = session_run(session, sql->at, 0, NULL, deadline_us - monotonic_us(), stop);
+    if (result == NULL)
+        return false;
+    bool refused = session_is_refused(session, result, NULL);
+    session->unfit = !refused && looks && PQgetvalue(result, 0, 0)[0] != '\0';
+    if (session->unfit)
+        set_problem(session, PQgetvalue(result, 0, 0));
+    PQclear(result);
+    if (refused || session->unfit)
+        session_close(session);
+    return !refused && !session->unfit;
+}
+
+/* PROTOCOL O6. With protections.session_terms off, which only tests do, they are not set, only looked at. */
+static bool set_up(struct session *session, int64_t deadline_us, const struct session_stop *stop)
+{
+    const struct settings *settings = session->settings;
+    struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY;
+    bool sets = settings->protections.session_terms;
+
+    bool good =
+        (!sets ||
+         ask_terms(session, &set, session_terms_write_set(SESSION_BOOKS, settings, &set), false, deadline_us, stop)) &&
+        ask_terms(session, &look, session_terms_write_look(SESSION_BOOKS, settings, &look), true, deadline_us, stop);
+    buffer_done(&set);
+    buffer_done(&look);
+    return good;
+}
+
+bool session_connect(struct session *session, const struct session_stop *stop)
+{
+    int64_t deadline_us = monotonic_us() + session->settings->database.connect_timeout_us;
+
+    session_close(session);
+    session->unfit = false;
+    if (try_to_connect(session, deadline_us, stop) && set_up(session, deadline_us, stop))
+        return true;
+    if (monotonic_us() >= deadline_us)
+        connecting_time_out(&session->connecting);
+    return false;
 }
 
 enum session_answer session_collect(struct session *session, PGresult **ret)

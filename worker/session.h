@@ -28,9 +28,13 @@ struct session_stop
 struct session *session_new(const struct settings *settings, const char *application_name);
 void session_free(struct session *session);
 
-/* Replaces a session that may be open. The bound is database.connect_timeout. */
+/* Replaces a session that may be open. It sets what a session rests on (worker/session_terms.h). The bound is
+ * database.connect_timeout. */
 bool session_connect(struct session *session, const struct session_stop *stop);
 bool session_is_open(const struct session *session);
+/* The last session_connect reached a server and was refused by it for what a session rests on (worker/session_terms.h).
+ */
+bool session_is_unfit(const struct session *session);
 void session_close(struct session *session);
 int session_socket(const struct session *session); /* -1: closed */
 

@@ -270,6 +270,8 @@ const struct settings_key settings_keys[] = {
            "librdkafka does not wait on the wall clock"),
     SWITCH("protections", "standby", protections.standby, SETTINGS_PROTECTION,
            "what a synchronous standby may lack is not published"),
+    SWITCH("protections", "session_terms", protections.session_terms, SETTINGS_PROTECTION,
+           "a PostgreSQL session sets what it rests on; else it only looks whether it is so"),
     { .name = NULL },
 };
 

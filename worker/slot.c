@@ -173,7 +173,11 @@ static enum slot_event open_slot(struct slot *slot, int wake_fd)
     slot->next_try_us = monotonic_us() + RETRY_US;
     slot->answer_by_us = 0;
     if (!session_connect(slot->session, &slot->stop))
-        return wait_for(slot, session_problem(slot->session));
+    {
+        wait_for(slot, session_problem(slot->session));
+        /* At the start somebody has to set it right first; later it may be one of several servers. */
+        return session_is_unfit(slot->session) && slot_number(slot) < 0 ? SLOT_REFUSED : SLOT_WAITING;
+    }
     enum slot_event event = check_group(slot);
     return event == SLOT_TAKEN ? take_number(slot) : event;
 }

@@ -79,7 +79,7 @@ struct pq_row
         .function = "PQconnectPoll", .status = PGRES_POLLING_OK                                                        \
     }
 #define PQ_SETS_UP                                                                                                     \
-    PQ_SENDS("SHOW synchronous_commit"), PQ_TELLS("on"), PQ_SENDS(NULL), PQ_TELLS("on"),                               \
+    PQ_SENDS(NULL), PQ_TELLS("22"), PQ_SENDS(NULL), PQ_TELLS(""),                                                      \
     {                                                                                                                  \
         .function = "PQenterPipelineMode"                                                                              \
     }

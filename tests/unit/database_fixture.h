@@ -37,7 +37,7 @@ static inline int set_up(void **state)
     settings.database.statement_timeout_us = 4 * SECOND_US;
     settings.database.lock_timeout_us = 2 * SECOND_US;
     settings.database.idle_in_transaction_timeout_us = 10 * SECOND_US;
-    settings.protections.transaction = true;
+    settings.protections.transaction = settings.protections.session_terms = true;
     database = database_new(&settings, "lane-0.0");
     return database ? 0 : -1;
 }

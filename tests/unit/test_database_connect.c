@@ -4,6 +4,8 @@
  * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
 #include "tests/unit/database_fixture.h"
 
+#include "worker/session_terms.h"
+
 /* Opening a session (PROTOCOL O6). */
 
 static void a_connection_that_is_refused_is_a_lost_session(void **state)
@@ -165,7 +167,7 @@ static void a_server_that_falls_silent_while_the_session_is_set_up_is_left(void 
 {
     static const struct pq_row rows[] = {
         PQ_STARTS,
-        PQ_SENDS("SHOW synchronous_commit"),
+        PQ_SENDS(NULL),
         { .function = "PQfinish", .delay_us = PQ_SILENT },
         PQ_END,
     };
@@ -180,9 +182,8 @@ static void a_server_that_falls_silent_while_the_session_is_set_up_is_left(void 
 static void a_session_that_dies_while_it_is_set_up_is_left(void **state)
 {
     static const struct pq_row rows[] = {
-        PQ_STARTS,      PQ_SENDS("SHOW synchronous_commit"),
-        PQ_TELLS("on"), { .function = "PQsendQueryParams", .fails = true },
-        PQ_FINISHES,    PQ_END,
+        PQ_STARTS,   PQ_SENDS(NULL), PQ_TELLS("22"), { .function = "PQsendQueryParams", .fails = true },
+        PQ_FINISHES, PQ_END,
     };
     (void)state;
     pq_play(rows);
@@ -191,30 +192,25 @@ static void a_session_that_dies_while_it_is_set_up_is_left(void **state)
     assert_false(database_is_connected(database));
 }
 
-static void a_server_that_will_not_commit_synchronously_is_refused(void **state)
+static void a_session_that_does_not_keep_what_was_set_is_refused_by_name(void **state)
 {
     static const struct pq_row rows[] = {
-        PQ_STARTS, PQ_SENDS("SHOW synchronous_commit"), PQ_TELLS("off"), PQ_SENDS(NULL), PQ_TELLS("off"), PQ_FINISHES,
-        PQ_END,
+        PQ_STARTS,   PQ_SENDS(NULL), PQ_TELLS("22"), PQ_SENDS(NULL), PQ_TELLS("synchronous_commit is off"),
+        PQ_FINISHES, PQ_END,
     };
     (void)state;
     pq_play(rows);
     assert_false(database_connect(database, NULL));
     assert_failure(FAILURE_OURS, "");
-    assert_string_equal(database_failure(database)->message, "synchronous_commit stays off, it has to be on");
+    assert_string_equal(database_failure(database)->message, "synchronous_commit is off");
     assert_false(database_is_connected(database));
 }
 
 static void a_setting_that_the_server_refuses_says_why(void **state)
 {
     static const struct pq_row rows[] = {
-        PQ_STARTS,
-        PQ_SENDS("SHOW synchronous_commit"),
-        PQ_TELLS("on"),
-        PQ_SENDS(NULL),
-        PQ_REFUSES("22023", "invalid value for parameter \"lock_timeout\""),
-        PQ_FINISHES,
-        PQ_END,
+        PQ_STARTS,   PQ_SENDS(NULL), PQ_REFUSES("22023", "invalid value for parameter \"lock_timeout\""),
+        PQ_FINISHES, PQ_END,
     };
     (void)state;
     pq_play(rows);
@@ -223,27 +219,36 @@ static void a_setting_that_the_server_refuses_says_why(void **state)
     assert_false(database_is_connected(database));
 }
 
-/* PROTOCOL O6: the timeouts in milliseconds, and at least `on`. */
-static void the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on(void **state)
+/* PROTOCOL O6. */
+static void the_session_s_terms_are_set_and_then_looked_at(void **state)
 {
-    static const struct pq_row rows[] = {
-        PQ_STARTS,
-        PQ_SENDS("SHOW synchronous_commit"),
-        PQ_TELLS("remote_apply"),
-        PQ_SENDS(NULL),
-        PQ_TELLS("remote_apply"),
-        { .function = "PQenterPipelineMode" },
+    struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY;
+    (void)state;
+    assert_true(session_terms_write_set(SESSION_LANE, &settings, &set));
+    assert_true(session_terms_write_look(SESSION_LANE, &settings, &look));
+    const struct pq_row rows[] = {
+        PQ_STARTS,      PQ_SENDS(set.at),
+        PQ_TELLS("22"), PQ_SENDS(look.at),
+        PQ_TELLS(""),   { .function = "PQenterPipelineMode" },
         PQ_END,
     };
-    (void)state;
     pq_play(rows);
     assert_true(database_connect(database, NULL));
-    assert_int_equal(pq_parameter_count(), 4);
-    assert_true(span_is(pq_parameter(0), "4000"));
-    assert_true(span_is(pq_parameter(1), "2000"));
-    assert_true(span_is(pq_parameter(2), "10000"));
-    assert_true(span_is(pq_parameter(3), "remote_apply"));
     assert_string_equal(database_where(database), "db.example:5432");
+    pq_end();
+    buffer_done(&set);
+    buffer_done(&look);
+}
+
+static void without_the_protection_they_are_only_looked_at(void **state)
+{
+    static const struct pq_row rows[] = {
+        PQ_STARTS, PQ_SENDS(NULL), PQ_TELLS(""), { .function = "PQenterPipelineMode" }, PQ_END,
+    };
+    (void)state;
+    settings.protections.session_terms = false;
+    pq_play(rows);
+    assert_true(database_connect(database, NULL));
 }
 
 int main(void)
@@ -260,9 +265,10 @@ int main(void)
         DATABASE_TEST(a_wait_that_fails_is_a_lost_session),
         DATABASE_TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),
         DATABASE_TEST(a_session_that_dies_while_it_is_set_up_is_left),
-        DATABASE_TEST(a_server_that_will_not_commit_synchronously_is_refused),
+        DATABASE_TEST(a_session_that_does_not_keep_what_was_set_is_refused_by_name),
         DATABASE_TEST(a_setting_that_the_server_refuses_says_why),
-        DATABASE_TEST(the_session_gets_its_timeouts_and_keeps_what_is_stricter_than_on),
+        DATABASE_TEST(the_session_s_terms_are_set_and_then_looked_at),
+        DATABASE_TEST(without_the_protection_they_are_only_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,7 +121,8 @@ static void without_a_file_every_key_has_its_default(void **state)
     assert_true(settings.protections.inbox && settings.protections.fence && settings.protections.row_locks &&
                 settings.protections.producer_guard && settings.protections.retry && settings.protections.redis_lock &&
                 settings.protections.transaction && settings.protections.parking && settings.protections.quarantine &&
-                settings.protections.steady_waits && settings.protections.standby);
+                settings.protections.steady_waits && settings.protections.standby &&
+                settings.protections.session_terms);
     settings_done(&settings);
 }
 

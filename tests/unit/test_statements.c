@@ -123,7 +123,7 @@ static int set_up(void **state)
     (void)state;
     settings.database.url = url;
     settings.database.connect_timeout_us = settings.database.statement_timeout_us = 1000000;
-    settings.protections.transaction = true;
+    settings.protections.transaction = settings.protections.session_terms = true;
     database = database_new(&settings, "test");
     statements = database ? statements_new(database) : NULL;
     pq_play(rows);

@@ -243,7 +243,7 @@ static bool split_status(const char *text, char into[STATUS_TEXT_MAX], struct au
 
 static PGconn *connect_to_read(struct invocation *invocation, struct buffer *fault)
 {
-    PGconn *connection = query_connect(invocation->settings, "interlock audit", fault);
+    PGconn *connection = query_connect(invocation->settings, SESSION_READS, "interlock audit", fault);
     if (!connection)
         return NULL;
     QUERY_RESULT ready = query_run_script(connection,

@@ -182,7 +182,7 @@ static bool verify(struct verification *verification, bool execute)
     const struct settings *settings = verification->invocation->settings;
     int64_t since_us;
 
-    verification->connection = query_connect(settings, "interlock-audit-verify", &verification->fault);
+    verification->connection = query_connect(settings, SESSION_READS, "interlock-audit-verify", &verification->fault);
     if (verification->connection == NULL)
         return false;
     if (execute)

@@ -191,7 +191,7 @@ static void check_sessions(struct check *check, PGconn *connection, const struct
 
 static bool read_backend(PGconn *connection, const char *around, char *into, size_t size, struct buffer *reterr)
 {
-    QUERY_RESULT begin = query_run(connection, "BEGIN", 0, NULL, reterr);
+    QUERY_RESULT begin = query_run(connection, TRANSACTION_BEGIN, 0, NULL, reterr);
     QUERY_RESULT backend = begin ? query_run(connection, "SELECT pg_backend_pid()", 0, NULL, reterr) : NULL;
     if (!backend)
         return false;
@@ -206,7 +206,7 @@ static void check_pooler(struct check *check, PGconn *connection, const struct s
 {
     char first[24] = "", other[24] = "", second[24] = "";
     struct buffer fault = BUFFER_EMPTY;
-    QUERY_CONNECTION rival = query_connect(settings, "interlock check", &fault);
+    QUERY_CONNECTION rival = query_connect(settings, SESSION_CHECKS, "interlock check", &fault);
     bool asked = rival && read_backend(connection, "COMMIT", first, sizeof(first), &fault) &&
                  read_backend(rival, "", other, sizeof(other), &fault) &&
                  read_backend(connection, "COMMIT", second, sizeof(second), &fault);
@@ -224,7 +224,7 @@ static void check_pooler(struct check *check, PGconn *connection, const struct s
 void check_database(struct check *check, const struct settings *settings)
 {
     struct buffer fault = BUFFER_EMPTY;
-    QUERY_CONNECTION connection = query_connect(settings, "interlock check", &fault);
+    QUERY_CONNECTION connection = query_connect(settings, SESSION_CHECKS, "interlock check", &fault);
     if (!connection)
     {
         check_add_text(check, CHECK_FIX, "postgresql", &fault);

@@ -157,7 +157,9 @@ int verb_migrate(struct invocation *invocation)
     if (!verb_parse_options(invocation, table, usage) || !check_options(invocation, &options))
         return 1;
     struct buffer fault = BUFFER_EMPTY;
-    QUERY_CONNECTION connection = query_connect(invocation->settings, "interlock migrate", &fault);
+    bool looks = strcmp(options.verb, "status") == 0;
+    QUERY_CONNECTION connection =
+        query_connect(invocation->settings, looks ? SESSION_READS : SESSION_WRITES, "interlock migrate", &fault);
     if (!connection)
         return fail_with(invocation, &fault);
     if (strcmp(options.verb, "up") == 0)

@@ -46,7 +46,7 @@ static bool prune(struct invocation *invocation, int64_t older_than_us, bool exe
                   struct buffer *fault)
 {
     struct prune_log_starts starts = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY };
-    QUERY_CONNECTION connection = query_connect(invocation->settings, "interlock prune", fault);
+    QUERY_CONNECTION connection = query_connect(invocation->settings, SESSION_WRITES, "interlock prune", fault);
     bool good = connection && topics_log_starts(invocation->settings, see_start, &starts, fault);
     prune_log_starts_end(&starts);
     if (invocation->json)

@@ -7,7 +7,7 @@ import psycopg2
 
 @contextlib.contextmanager
 def session(url, autocommit=True):
-    connection = psycopg2.connect(url, connect_timeout=10, application_name="system-tests")
+    connection = psycopg2.connect(url, connect_timeout=10, application_name="system-tests", client_encoding="UTF8")
     connection.autocommit = autocommit
     try:
         yield connection
