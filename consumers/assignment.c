@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/consumer.h"
 #include "consumers/publisher.h"
 #include "worker/fault_point.h"
 #include "worker/log.h"
@@ -103,6 +104,23 @@ static struct tenure *begin_tenure(struct assignment *assignment, struct place *
     return tenure;
 }
 
+static bool has_every_topic(const struct assignment *assignment)
+{
+    rd_kafka_topic_partition_list_t *topics = consumer_topics(assignment->settings);
+    int found = 0;
+
+    for (int i = 0; i < topics->cnt; i++)
+        for (int at = 0; at < assignment->count; at++)
+            if (strcmp(assignment->places[at].topic, topics->elems[i].topic) == 0)
+            {
+                found++;
+                break;
+            }
+    bool every = found == topics->cnt;
+    rd_kafka_topic_partition_list_destroy(topics);
+    return every;
+}
+
 static void make_places(struct assignment *assignment, const rd_kafka_topic_partition_list_t *partitions)
 {
     struct place *places = calloc((size_t)partitions->cnt + 1, sizeof(*places));
@@ -118,7 +136,14 @@ static void make_places(struct assignment *assignment, const rd_kafka_topic_part
     assignment->places = places;
     assignment->count = partitions->cnt;
     assignment->assigned = true;
+    assignment->full = has_every_topic(assignment);
     pthread_mutex_unlock(&assignment->mutex);
+}
+
+enum extent assignment_extent(const struct assignment *assignment, uint64_t *ret_epoch)
+{
+    *ret_epoch = assignment->epoch;
+    return !assignment->assigned ? EXTENT_NONE : assignment->full ? EXTENT_FULL : EXTENT_PARTIAL;
 }
 
 static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,

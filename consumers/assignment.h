@@ -21,6 +21,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "consumers/tenure.h"
+#include "consumers/watchdog.h"
 #include "workflows/buffer.h"
 
 struct settings;
@@ -74,7 +75,10 @@ void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer);
  * when they have something to send, so each is given a question. Waits for the answers, `wait_ms` at the most. */
 void assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int wait_ms);
 
-/* Assigned, and every partition taken over. */
+/* What the group gave, and with which assignment. The poll thread only. */
+enum extent assignment_extent(const struct assignment *assignment, uint64_t *ret_epoch);
+
+/* Assigned, and every partition taken over. Whether that is all that it should have, the watchdog knows. */
 bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size);
 
 /* An array of JSON objects, one per partition. */

@@ -26,6 +26,7 @@ struct assignment
     struct publisher *publisher;
     uint64_t epoch; /* of the last ASSIGN; 0: none yet */
     bool assigned;
+    bool full;           /* it has a partition of every command topic */
     int64_t assigned_us; /* when */
     bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
     bool all_paused;

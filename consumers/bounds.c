@@ -24,10 +24,11 @@ enum
     BATCH_BUFFERS = 3,   /* times BATCH_ARENA_MAX: parameters, libpq's output buffer, events, each at their growth */
     ROUND = 1000,        /* messages that a round may take over the cap */
     SPARE_PARTS = 4,     /* a quarter on top: what malloc keeps between blocks and does not give back */
-    CLIENTS_OF_CELL = 6, /* consumer, producer, committed offsets, a scan; a producer and a consumer that still end */
-    OWN_THREADS = 3,     /* main, http, returner */
-    CELL_THREADS = 4,    /* poll, publisher; two that end a client */
-    CLIENT_THREADS = 3,  /* main, internal, a coordinator; and one a broker */
+    CLIENTS_OF_CELL =
+        6,            /* consumer, producer, committed offsets, a scan (or a question about the group); two that end */
+    OWN_THREADS = 3,  /* main, http, returner */
+    CELL_THREADS = 4, /* poll, publisher; two that end a client */
+    CLIENT_THREADS = 3,     /* main, internal, a coordinator; and one a broker */
     BROKER_DESCRIPTORS = 3, /* its connection, and the pipe that wakes its thread */
     BASE_DESCRIPTORS = 16,  /* standard ones, signals, http's own, the service manager's */
     CELL_SESSIONS = 1,      /* ownership; and one a lane */

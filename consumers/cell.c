@@ -86,11 +86,28 @@ static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
     publisher_set_consumer(cell->publisher, consumer);
 }
 
+/* PROTOCOL O7. */
+static void watch(struct cell *cell, int64_t now_us)
+{
+    uint64_t epoch;
+    enum extent extent = assignment_extent(cell->assignment, &epoch);
+
+    if (!watchdog_step(&cell->watchdog, extent, epoch, now_us))
+        return;
+    cell->replace = true;
+    cell->away_until_us = now_us + watchdog_rest_us(&cell->watchdog);
+}
+
 /* Joins the group, when slot, broker and topics are there. */
 static bool open_consumer(struct cell *cell)
 {
     struct buffer fault = BUFFER_EMPTY;
 
+    if (monotonic_us() < cell->away_until_us)
+    {
+        complaint_make(&cell->complaint, "waiting", "the group forgets this member before it joins again");
+        return false;
+    }
     if (!slot_is_held(cell->slot))
     {
         complaint_make(&cell->complaint, "waiting", "PostgreSQL: a slot of the consumer group");
@@ -106,6 +123,7 @@ static bool open_consumer(struct cell *cell)
         return false;
     }
     use_consumer(cell, consumer);
+    watchdog_begin(&cell->watchdog, monotonic_us());
     cell->replace = cell->fenced = false;
     complaint_end(&cell->complaint);
     return true;
@@ -356,6 +374,7 @@ static void serve(struct cell *cell)
         /* Another process has our slot's ids now: ours must not be used any more (PROTOCOL O1). */
         if (slot_is_held(cell->slot) && slot_number(cell->slot) != cell->slot_number)
             cell->replace = true;
+        watch(cell, now_us);
     }
 }
 
@@ -467,6 +486,7 @@ struct cell *cell_new(const struct settings *settings, int number, struct slot *
     cell->number = number;
     cell->slot = slot;
     complaint_init(&cell->complaint, number);
+    watchdog_init(&cell->watchdog, settings, number);
     pthread_mutex_init(&cell->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -525,6 +545,7 @@ void cell_free(struct cell *cell)
     assignment_free(cell->assignment);
     parcels_free(cell->parcels);
     complaint_done(&cell->complaint);
+    watchdog_done(&cell->watchdog);
     pthread_cond_destroy(&cell->cond);
     pthread_mutex_destroy(&cell->mutex);
     free(cell);

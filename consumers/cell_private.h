@@ -11,6 +11,7 @@
 #include "consumers/complaint.h"
 #include "consumers/parcels.h"
 #include "consumers/publisher.h"
+#include "consumers/watchdog.h"
 
 struct cell
 {
@@ -39,12 +40,14 @@ struct cell
     rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
 
     struct complaint complaint;
+    struct watchdog watchdog;
 
     /* Poll thread. */
     rd_kafka_t *consumer;
     int slot_number;         /* that the consumer was made for */
     bool replace;            /* the consumer must be made anew */
     bool fenced;             /* and somebody else has its place */
+    int64_t away_until_us;   /* no consumer is made before */
     struct pressure counted; /* as the metrics have it */
     int64_t full_since_us;   /* 0: there is room */
     int64_t read_bytes;      /* since the last nudge */

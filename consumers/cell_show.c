@@ -19,7 +19,7 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
 {
     if (complaint_copy(&cell->complaint, why, why_size) || publisher_problem(cell->publisher, why, why_size))
         return false;
-    if (!assignment_is_ready(cell->assignment, why, why_size))
+    if (!assignment_is_ready(cell->assignment, why, why_size) || !watchdog_is_content(&cell->watchdog, why, why_size))
         return false;
     if (atomic_load_explicit(&cell->quiet, memory_order_relaxed) || cell_is_stopping(cell))
     {

@@ -22,6 +22,8 @@ enum kind_set /* bits of enum client_kind */
     FOR_ALL = FOR_FETCHERS | FOR_PRODUCERS | FOR_ADMIN,
 };
 
+static const int64_t DRAIN_SLACK_US = 10000000; /* of a rebalance callback, besides the drain itself */
+
 /* Set before the operator's own pairs (kafka.consumer, kafka.producer), which may change them. */
 static const struct client_default
 {
@@ -58,6 +60,17 @@ static const struct client_default
     { FOR_PRODUCERS, "partitioner", "murmur2_random" }, /* as the Java client: one aggregate, one partition */
     /* Mostly the wait for the markers of the transaction before (see producer_send_offsets), which take a few ms. */
     { FOR_PRODUCERS, "retry.backoff.ms", "2" },
+    { 0, NULL, NULL },
+};
+
+/* The same of names that 2.0.2 does not know: set where the library knows them. */
+static const struct client_default newer_defaults[] = {
+    /* Since 2.3.0 retry.backoff.ms is doubled each time, up to a second, with a jitter. */
+    { FOR_PRODUCERS, "retry.backoff.max.ms", "8" },
+    /* Since 2.2.0 the second that a full queue rests is a setting. */
+    { FOR_FETCHERS, "fetch.queue.backoff.ms", "50" },
+    /* 2.5.0 to 2.8.0 wait a second for their telemetry when a handle ends. Nobody reads it here. */
+    { FOR_ALL, "enable.metrics.push", "false" },
     { 0, NULL, NULL },
 };
 
@@ -119,6 +132,15 @@ static bool set_table(rd_kafka_conf_t *conf, const struct client_default *table,
     return true;
 }
 
+static void set_where_known(rd_kafka_conf_t *conf, enum client_kind kind)
+{
+    char problem[256];
+
+    for (const struct client_default *at = newer_defaults; at->name; at++)
+        if (at->kinds & (1u << kind))
+            (void)rd_kafka_conf_set(conf, at->name, at->value, problem, sizeof(problem));
+}
+
 static bool set_pairs(rd_kafka_conf_t *conf, const struct settings_pairs *pairs, struct buffer *reterr)
 {
     for (int i = 0; i < pairs->count; i++)
@@ -139,18 +161,35 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+int64_t clients_poll_interval_us(const struct settings *settings)
+{
+    int64_t drain_us = settings->consumers.drain_timeout_us + DRAIN_SLACK_US;
+    int64_t session_us = settings->consumers.session_timeout_us; /* librdkafka wants it to be no longer */
+
+    return drain_us > session_us ? drain_us : session_us;
+}
+
+/* The unsubscribed readers have no session, and the same limits between the two. */
+static bool set_fetcher_times(rd_kafka_conf_t *conf, const struct settings *settings, struct buffer *reterr)
+{
+    int64_t session_us = settings->consumers.session_timeout_us;
+
+    return set_ms(conf, "session.timeout.ms", session_us, reterr) &&
+           set_ms(conf, "heartbeat.interval.ms", smaller(session_us / 3, 3000000), reterr) &&
+           (!settings->protections.watchdog ||
+            set_ms(conf, "max.poll.interval.ms", clients_poll_interval_us(settings), reterr)) &&
+           set_ms(conf, "socket.timeout.ms", 10000000, reterr);
+}
+
 /* Timeouts that follow from our settings: librdkafka refuses a message timeout above the transaction's, and a request
  * must be given up well before the broker ends the transaction it belongs to. */
 static bool set_times(rd_kafka_conf_t *conf, const struct settings *settings, enum client_kind kind,
                       struct buffer *reterr)
 {
-    int64_t session_us = settings->consumers.session_timeout_us;
     int64_t transaction_us = settings->consumers.transaction_timeout_us;
 
-    if (kind == CLIENT_CONSUMER)
-        return set_ms(conf, "session.timeout.ms", session_us, reterr) &&
-               set_ms(conf, "heartbeat.interval.ms", smaller(session_us / 3, 3000000), reterr) &&
-               set_ms(conf, "socket.timeout.ms", 10000000, reterr);
+    if (kind == CLIENT_CONSUMER || kind == CLIENT_READER)
+        return set_fetcher_times(conf, settings, reterr);
     if (kind == CLIENT_TRANSACTIONAL)
         return set_ms(conf, "transaction.timeout.ms", transaction_us, reterr) &&
                set_ms(conf, "message.timeout.ms", transaction_us, reterr) &&
@@ -170,6 +209,7 @@ rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind 
     steady_wait_use(settings->protections.steady_waits);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    set_where_known(conf, kind);
     if (clients_set(conf, "bootstrap.servers", settings->kafka.bootstrap, reterr) &&
         clients_set(conf, "client.id", "interlock", reterr) && set_table(conf, defaults, kind, reterr) &&
         set_times(conf, settings, kind, reterr) && set_pairs(conf, pairs, reterr) &&

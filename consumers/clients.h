@@ -46,6 +46,10 @@ static inline void *clients_copied(const char *at)
     return without_const.out;
 }
 
+/* max.poll.interval.ms of every consumer (PROTOCOL O7): JoinGroup's own deadline, and how long the group waits for a
+ * member that is to rejoin, which may drain before that. */
+int64_t clients_poll_interval_us(const struct settings *settings);
+
 /* A text setting of a handle's conf, for limits that are librdkafka's own. */
 int64_t clients_number(const rd_kafka_conf_t *conf, const char *name, int64_t otherwise);
 

@@ -17,7 +17,7 @@ enum
     CLOSE_POLL_MS = 50,
 };
 
-static rd_kafka_topic_partition_list_t *command_topics(const struct settings *settings)
+rd_kafka_topic_partition_list_t *consumer_topics(const struct settings *settings)
 {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(4);
     const char *at = settings->kafka.topics;
@@ -93,7 +93,7 @@ rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, c
 
     if (consumer == NULL)
         return NULL;
-    rd_kafka_topic_partition_list_t *topics = command_topics(settings);
+    rd_kafka_topic_partition_list_t *topics = consumer_topics(settings);
     bool there = topics_exist(settings, consumer, topics, reterr);
     rd_kafka_resp_err_t error = there ? rd_kafka_subscribe(consumer, topics) : RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_destroy(topics);

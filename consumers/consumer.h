@@ -20,6 +20,9 @@ typedef void consumer_rebalance_fn(rd_kafka_t *consumer, rd_kafka_resp_err_t wha
 rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, consumer_rebalance_fn *on_rebalance,
                           void *owner, struct buffer *reterr);
 
+/* The command topics; the caller destroys. */
+rd_kafka_topic_partition_list_t *consumer_topics(const struct settings *settings);
+
 /* Leaves the group (2.0.2 may hang in a close after a broker was away): callbacks are served meanwhile. A static member
  * leaves nothing: its partitions wait for it until the session timeout. Bounded by 5 s and, but for a last moment, by
  * the deadline. */

@@ -34,6 +34,8 @@
       "Kafka transactions (or offset commits) that ended well.")                                                       \
     X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.")                           \
     X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")        \
+    X(CONSUMER_REBUILDS, COUNTER, "interlock_consumer_rebuilds_total",                                                 \
+      "Consumers thrown away and built anew because the group gave them nothing for too long.")                        \
     X(REBALANCES, COUNTER, "interlock_rebalances_total", "Assignments received.")                                      \
     X(REWINDS, COUNTER, "interlock_offset_rewinds_total",                                                              \
       "Partitions taken over at an offset behind what was published: offsets moved or expired, a topic made anew.")    \

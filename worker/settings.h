@@ -59,6 +59,7 @@ struct settings
         int64_t session_timeout_us, drain_timeout_us;
         int64_t publish_linger_us; /* gathers more before a Kafka transaction; default 0 */
         int64_t transaction_timeout_us;
+        int64_t watchdog_us;
     } consumers;
     struct
     {
@@ -84,7 +85,7 @@ struct settings
     {
         /* only test builds may switch them off */
         bool row_locks, inbox, fence, producer_guard;
-        bool retry, redis_lock, transaction, parking, quarantine, steady_waits, standby, session_terms;
+        bool retry, redis_lock, transaction, parking, quarantine, steady_waits, standby, session_terms, watchdog;
     } protections;
     struct settings_origins *origins; /* where each value came from, for settings_print */
 };

@@ -14,6 +14,7 @@ static const struct
     { "metadata.broker.list", "set kafka.bootstrap instead" },
     { "group.id", "set kafka.group instead" },
     { "session.timeout.ms", "set consumers.session_timeout instead" },
+    { "max.poll.interval.ms", "it follows from consumers.drain_timeout and consumers.session_timeout" },
     { "transaction.timeout.ms", "set consumers.transaction_timeout instead" },
     { "group.instance.id", "Interlock makes it of group, slot and cell; consumers.static = false switches it off" },
     { "transactional.id", "Interlock makes it of group, slot and cell: two processes with one id fence each other" },
@@ -129,8 +130,7 @@ static bool check_timeouts(const struct settings *settings, struct buffer *reter
     int64_t lease_us = INT64_MAX;
     for (int i = 0; i < LOCK__COUNT; i++)
         lease_us = settings->locks[i].lease_us < lease_us ? settings->locks[i].lease_us : lease_us;
-    const struct settings_pairs *consumer = &settings->kafka.consumer, *producer = &settings->kafka.producer;
-    int64_t poll_us = pair_us(consumer, "max.poll.interval.ms", INT64_C(300000000));
+    const struct settings_pairs *producer = &settings->kafka.producer;
     int64_t transaction_us = settings->consumers.transaction_timeout_us;
     return check_order(settings, "database.lock_timeout", settings->database.lock_timeout_us, false,
                        "database.statement_timeout", settings->database.statement_timeout_us,
@@ -138,11 +138,6 @@ static bool check_timeouts(const struct settings *settings, struct buffer *reter
            check_order(settings, "database.statement_timeout", settings->database.statement_timeout_us, false,
                        "half the shortest locks.*.lease", lease_us / 2, "a lock must outlive its transaction",
                        reterr) &&
-           check_order(settings, "consumers.drain_timeout", settings->consumers.drain_timeout_us, false,
-                       "kafka.consumer's max.poll.interval.ms", poll_us, "draining would lose the partitions",
-                       reterr) &&
-           check_order(settings, "consumers.session_timeout", settings->consumers.session_timeout_us, true,
-                       "kafka.consumer's max.poll.interval.ms", poll_us, "librdkafka asks for it", reterr) &&
            check_order(settings, "kafka.producer's message.timeout.ms", pair_us(producer, "message.timeout.ms", 0),
                        true, "consumers.transaction_timeout", transaction_us, "librdkafka asks for it", reterr) &&
            check_order(settings, "kafka.producer's socket.timeout.ms", pair_us(producer, "socket.timeout.ms", 0), true,

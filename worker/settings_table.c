@@ -214,11 +214,13 @@ const struct settings_key settings_keys[] = {
     DURATION("consumers", "session_timeout", consumers.session_timeout_us, "10s", S, 30 * MIN,
              "after this Kafka gives a silent worker's partitions to others"),
     DURATION("consumers", "drain_timeout", consumers.drain_timeout_us, "10s", 100 * MS, 30 * MIN,
-             "for work in flight when a partition or the process ends; less than max.poll.interval.ms"),
+             "for work in flight when a partition or the process ends; max.poll.interval.ms is 10 s more"),
     DURATION("consumers", "publish_linger", consumers.publish_linger_us, "0ms", 0, S,
              "gather events this long before publishing"),
     DURATION("consumers", "transaction_timeout", consumers.transaction_timeout_us, "10s", S, 15 * MIN,
              "Kafka aborts a transaction of ours after this"),
+    DURATION("consumers", "watchdog", consumers.watchdog_us, "30s", S, HOUR,
+             "without a partition that it should have for this and for drain_timeout + 10s: the consumer is rebuilt"),
 
     RANGE("worker", "lanes", SETTINGS_INTEGER, worker.lanes, "4", 1, 64,
           "per cell; each has a thread and a PostgreSQL session"),
@@ -272,6 +274,8 @@ const struct settings_key settings_keys[] = {
            "what a synchronous standby may lack is not published"),
     SWITCH("protections", "session_terms", protections.session_terms, SETTINGS_PROTECTION,
            "a PostgreSQL session sets what it rests on; else it only looks whether it is so"),
+    SWITCH("protections", "watchdog", protections.watchdog, SETTINGS_PROTECTION,
+           "a consumer that the group gives nothing is rebuilt"),
     { .name = NULL },
 };
 

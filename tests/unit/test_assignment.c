@@ -147,6 +147,8 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&world, 0, sizeof(world));
+    static char topics[] = "commands";
+    world.settings.kafka.topics = topics;
     world.settings.consumers.drain_timeout_us = 1000000;
     world.settings.consumers.in_flight_commands = 300;
     world.settings.consumers.in_flight_bytes = 300000;
@@ -214,6 +216,25 @@ static void nothing_is_fetched_before_it_is_taken_over(void **state)
     assert_string_equal(world.log, "group assign ask:3 assign:0@10,1@-2,2@30 ");
     char why[128];
     assert_true(assignment_is_ready(world.assignment, why, sizeof(why)));
+}
+
+/* PROTOCOL O7. */
+static void an_assignment_without_a_partition_of_some_topic_is_a_partial_one(void **state)
+{
+    static char topics[] = "commands,others";
+    uint64_t epoch;
+    (void)state;
+
+    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_NONE);
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_FULL);
+    assert_int_equal(epoch, 1);
+    world.settings.kafka.topics = topics;
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_PARTIAL);
+    assert_int_equal(epoch, 2);
+    rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_NONE);
 }
 
 static void one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever(void **state)
@@ -406,6 +427,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(nothing_is_fetched_before_it_is_taken_over),
+        TEST(an_assignment_without_a_partition_of_some_topic_is_a_partial_one),
         TEST(one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever),
         TEST(a_revoke_stops_the_lanes_publishes_and_only_then_lets_go),
         TEST(a_lost_assignment_waits_for_nothing),

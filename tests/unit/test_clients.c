@@ -1,7 +1,9 @@
+/* wrap: rd_kafka_conf_set */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,35 @@ enum
 
 static struct settings settings;
 static struct buffer fault;
+
+/* A librdkafka that knows more names than the one this was built with. */
+static struct
+{
+    bool knows_all;
+    char set[512]; /* "name=value " of those that only it knows */
+} newer;
+
+rd_kafka_conf_res_t __real_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
+                                             size_t size);
+rd_kafka_conf_res_t __wrap_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
+                                             size_t size);
+
+rd_kafka_conf_res_t __wrap_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
+                                             size_t size)
+{
+    static const char *const names[] = { "enable.metrics.push", "retry.backoff.max.ms", "fetch.queue.backoff.ms" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strcmp(name, names[i]) == 0)
+        {
+            size_t used = strlen(newer.set);
+            snprintf(problem, size, "No such configuration property: \"%s\"", name);
+            if (newer.knows_all)
+                snprintf(newer.set + used, sizeof(newer.set) - used, "%s=%s ", name, value);
+            return newer.knows_all ? RD_KAFKA_CONF_OK : RD_KAFKA_CONF_UNKNOWN;
+        }
+    return __real_rd_kafka_conf_set(conf, name, value, problem, size);
+}
 
 static int set_up(void **state)
 {
@@ -84,12 +115,82 @@ static void the_operator_s_pairs_count_but_not_against_the_protocol(void **state
     settings.kafka.consumer = kept;
 }
 
+static void settings_that_only_newer_libraries_know_are_set_where_they_are_known(void **state)
+{
+    static const char *const expected[KINDS] = {
+        [CLIENT_CONSUMER] = "fetch.queue.backoff.ms=50 enable.metrics.push=false ",
+        [CLIENT_TRANSACTIONAL] = "retry.backoff.max.ms=8 enable.metrics.push=false ",
+        [CLIENT_IDEMPOTENT] = "retry.backoff.max.ms=8 enable.metrics.push=false ",
+        [CLIENT_READER] = "fetch.queue.backoff.ms=50 enable.metrics.push=false ",
+        [CLIENT_ADMIN] = "enable.metrics.push=false ",
+    };
+    (void)state;
+
+    for (int kind = 0; kind < KINDS; kind++)
+    {
+        newer.knows_all = false;
+        rd_kafka_conf_destroy(conf_of(kind));
+        newer.knows_all = true;
+        newer.set[0] = '\0';
+        rd_kafka_conf_destroy(conf_of(kind));
+        assert_string_equal(newer.set, expected[kind]);
+    }
+    newer.knows_all = false;
+}
+
+/* A worker has half a dozen of them, and K3 rebuilds them one after another. */
+static void a_client_ends_within_half_a_second(void **state)
+{
+    static char nowhere[] = "127.0.0.1:1";
+    char *kept = settings.kafka.bootstrap;
+    (void)state;
+
+    settings.kafka.bootstrap = nowhere;
+    for (int kind = 0; kind < KINDS; kind++)
+    {
+        rd_kafka_conf_t *conf = conf_of(kind);
+        if (kind == CLIENT_TRANSACTIONAL)
+            assert_true(clients_set(conf, "transactional.id", "test", &fault));
+        rd_kafka_t *client = clients_new((enum client_kind)kind, conf, &fault);
+        assert_non_null(client);
+        assert_true(clients_destroy(client, 500000));
+    }
+    settings.kafka.bootstrap = kept;
+}
+
+/* PROTOCOL O7. */
+static void a_lost_answer_of_the_group_costs_no_more_than_a_drain_and_ten_seconds(void **state)
+{
+    static const int fetchers[] = { CLIENT_CONSUMER, CLIENT_READER };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(fetchers) / sizeof(*fetchers); i++)
+    {
+        rd_kafka_conf_t *conf = conf_of(fetchers[i]);
+        assert_int_equal(clients_number(conf, "max.poll.interval.ms", -1), 20000);
+        assert_int_equal(clients_number(conf, "session.timeout.ms", -1), 10000);
+        rd_kafka_conf_destroy(conf);
+    }
+    int64_t kept_us = settings.consumers.session_timeout_us;
+    settings.consumers.session_timeout_us = 45000000;
+    for (size_t i = 0; i < sizeof(fetchers) / sizeof(*fetchers); i++)
+    {
+        rd_kafka_t *client = clients_new((enum client_kind)fetchers[i], conf_of(fetchers[i]), &fault);
+        assert_non_null(client); /* librdkafka wants no session longer than that */
+        assert_true(clients_destroy(client, 5000000));
+    }
+    settings.consumers.session_timeout_us = kept_us;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_broker_that_is_gone_is_given_up_by_every_client_within_seconds),
         cmocka_unit_test(a_transaction_s_requests_are_given_up_before_the_broker_ends_it),
         cmocka_unit_test(the_operator_s_pairs_count_but_not_against_the_protocol),
+        cmocka_unit_test(settings_that_only_newer_libraries_know_are_set_where_they_are_known),
+        cmocka_unit_test(a_client_ends_within_half_a_second),
+        cmocka_unit_test(a_lost_answer_of_the_group_costs_no_more_than_a_drain_and_ten_seconds),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

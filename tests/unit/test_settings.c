@@ -452,9 +452,8 @@ static void timeouts_must_nest(void **state)
     refuses("database:\n{\n lock_timeout = \"4s\"; };", 3, "database.lock_timeout (4s)", "statement_timeout (4s)",
             NULL);
     refuses("locks: { embedding: { lease = \"8s\"; }; };", 0, "statement_timeout (4s)", "lease (4s)", NULL);
-    refuses("consumers: { drain_timeout = \"5min\"; };", 1, "drain_timeout (5min)", "max.poll.interval.ms (5min)",
+    refuses("kafka: { consumer = { max.poll.interval.ms = 10000; }; };", 1, "max.poll.interval.ms", "drain_timeout",
             NULL);
-    refuses("kafka: { consumer = { max.poll.interval.ms = 10000; }; };", 0, "drain_timeout", NULL);
     refuses("kafka: { producer = { message.timeout.ms = 10001; }; };", 1, "message.timeout.ms", NULL);
     struct settings settings = load_good("database: { lock_timeout = \"3999ms\"; };\n"
                                          "locks: { embedding: { lease = \"8001ms\"; }; };\n"

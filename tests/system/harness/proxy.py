@@ -11,12 +11,15 @@ import threading
 from .relay import Ended, Relay, Watcher
 
 PRODUCE = 0
+METADATA = 3
+JOIN_GROUP = 11
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 
 
 class FrameWatcher(Watcher):
-    """`watch.on_request(link, key, frame)`: true forwards the request; `watch.on_answer(key)` is told of answers."""
+    """`watch.on_request(link, key, frame)`: true forwards the request; `watch.on_answer(key)` is told of answers;
+    `watch.change_answer(key, frame)`, where it is there: what the client gets instead, None: nothing."""
 
     def __init__(self, watch=None):
         self.watch, self.places = watch, ()
@@ -44,6 +47,9 @@ class FrameWatcher(Watcher):
         key = keys_of(link).pop(struct.unpack(">i", piece[4:8])[0], None)
         if self.watch is not None:
             self.watch.on_answer(key)
+            piece = self.watch.change_answer(key, piece) if hasattr(self.watch, "change_answer") else piece
+            if piece is None:
+                return None
         body = piece[4:]
         for old, new in self.places:
             body = body.replace(old, new)
@@ -209,3 +215,69 @@ class DelayedEndTxn:
 
     def on_answer(self, key):
         pass
+
+
+class Answers:
+    """Told of answers; lets every request through."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def on_request(self, _link, _key, _frame):
+        return True
+
+    def on_answer(self, key):
+        pass
+
+
+class LostAnswers(Answers):
+    """The next so many answers to requests of one kind never arrive, and their connections stay."""
+
+    def __init__(self, key, count=1):
+        super().__init__()
+        self.key, self.left, self.lost = key, count, 0
+
+    def change_answer(self, key, frame):
+        with self.lock:
+            if key != self.key or self.left == 0:
+                return frame
+            self.left, self.lost = self.left - 1, self.lost + 1
+            return None
+
+
+class TopicDenied(Answers):
+    """Who has just joined the group asks, as its leader, what topics there are; the one answer says that there is no
+    such topic."""
+
+    UNKNOWN_TOPIC = struct.pack(">h", 3)
+
+    def __init__(self, topic):
+        super().__init__()
+        # In an answer the topic's error stands before its name, and behind it a flag and its partitions.
+        self.name = struct.pack(">h", len(topic)) + topic.encode()
+        self.joined, self.denied = False, 0
+
+    def change_answer(self, key, frame):
+        with self.lock:
+            self.joined = self.joined or key == JOIN_GROUP
+            at = frame.find(bytes(2) + self.name)
+            if key != METADATA or not self.joined or self.denied > 0 or at < 0:
+                return frame
+            self.denied += 1
+            flag = at + 2 + len(self.name)
+            body = frame[4:at] + self.UNKNOWN_TOPIC + self.name + frame[flag:flag + 1] + bytes(4) + \
+                frame[end_of_partitions(frame, flag + 1):]
+            return struct.pack(">i", len(body)) + body
+
+
+def end_of_partitions(frame, at):
+    """Behind a topic's partitions in a Metadata answer of versions 1 to 4: of each its error, number and leader, then
+    two lists of brokers."""
+    def number():
+        return struct.unpack(">i", frame[at:at + 4])[0]
+    count, at = number(), at + 4
+    for _ in range(count):
+        at += 10
+        for _ in range(2):
+            at += 4 + 4 * number()
+    return at

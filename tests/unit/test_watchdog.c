@@ -1,0 +1,197 @@
+/* wrap: group_owners_ask */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consumers/group_owners.h"
+#include "consumers/watchdog.h"
+#include "worker/metrics.h"
+#include "worker/settings.h"
+
+/* PROTOCOL O7, with a clock and a group of the test's own. */
+
+#define S INT64_C(1000000)
+
+static struct
+{
+    struct settings settings;
+    struct watchdog watchdog;
+    enum group_answer answer;
+    int unowned, questions;
+    int64_t now_us;
+} world;
+
+enum group_answer __wrap_group_owners_ask(const struct settings *settings, int *ret_unowned, char *why,
+                                          size_t why_size);
+
+enum group_answer __wrap_group_owners_ask(const struct settings *settings, int *ret_unowned, char *why, size_t why_size)
+{
+    (void)settings;
+    world.questions++;
+    *ret_unowned = world.unowned;
+    snprintf(why, why_size, "%s", world.answer == GROUP_SILENT ? "no answer" : "");
+    return world.answer;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    world.settings.consumers.drain_timeout_us = 10 * S;
+    world.settings.consumers.session_timeout_us = 10 * S;
+    world.settings.consumers.watchdog_us = 30 * S;
+    world.settings.protections.watchdog = true;
+    world.answer = GROUP_UNOWNED;
+    world.unowned = 6;
+    world.now_us = 1000 * S;
+    watchdog_init(&world.watchdog, &world.settings, 0);
+    watchdog_begin(&world.watchdog, world.now_us);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    watchdog_done(&world.watchdog);
+    return 0;
+}
+
+/* Step by step through a time, as the poll thread does. Seconds until it wants a new consumer, or -1. */
+static double seconds_to_rebuild(enum extent extent, uint64_t epoch, int seconds)
+{
+    for (int64_t from_us = world.now_us; world.now_us < from_us + seconds * S; world.now_us += S / 10)
+        if (watchdog_step(&world.watchdog, extent, epoch, world.now_us))
+            return (double)(world.now_us - from_us) / (double)S;
+    return -1;
+}
+
+static bool is_content(void)
+{
+    char why[320];
+    return watchdog_is_content(&world.watchdog, why, sizeof(why));
+}
+
+static void a_cell_without_an_assignment_gets_a_new_consumer_after_the_time_allowed(void **state)
+{
+    int64_t before = metrics_get(METRIC_CONSUMER_REBUILDS);
+    (void)state;
+
+    double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 60);
+    assert_true(seconds >= 30 && seconds <= 33.2);
+    assert_int_equal(world.questions, 1);
+    assert_int_equal(metrics_get(METRIC_CONSUMER_REBUILDS), before + 1);
+    assert_int_equal(watchdog_rest_us(&world.watchdog), 0);
+}
+
+static void the_time_allowed_is_never_shorter_than_a_drain_and_a_session(void **state)
+{
+    (void)state;
+
+    world.settings.consumers.drain_timeout_us = 60 * S;
+    watchdog_begin(&world.watchdog, world.now_us);
+    double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 200);
+    assert_true(seconds >= 70 && seconds <= 77.2);
+    world.settings.consumers.session_timeout_us = 120 * S;
+    watchdog_begin(&world.watchdog, world.now_us);
+    seconds = seconds_to_rebuild(EXTENT_NONE, 0, 200);
+    assert_true(seconds >= 120 && seconds <= 132.2);
+}
+
+static void nothing_is_rebuilt_while_kafka_does_not_answer(void **state)
+{
+    (void)state;
+
+    world.answer = GROUP_SILENT;
+    assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 300) < 0);
+    char why[320];
+    assert_false(watchdog_is_content(&world.watchdog, why, sizeof(why)));
+    assert_string_equal(why, "no answer");
+    assert_true(world.questions <= 30);
+    world.answer = GROUP_MOVING;
+    assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 11) >= 0);
+}
+
+static void an_empty_assignment_is_given_up_where_partitions_have_no_owner(void **state)
+{
+    (void)state;
+
+    assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 20) < 0);
+    assert_false(is_content());
+    assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 20) >= 0);
+    /* The coordinator gives a static member that comes back the same assignment again, until it has forgotten it. */
+    assert_int_equal(watchdog_rest_us(&world.watchdog), 0);
+    world.settings.consumers.static_membership = true;
+    assert_int_equal(watchdog_rest_us(&world.watchdog), 11 * S);
+}
+
+static void a_worker_for_which_nothing_is_left_is_content(void **state)
+{
+    (void)state;
+
+    world.answer = GROUP_OWNED;
+    assert_false(is_content());
+    assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 600) < 0);
+    assert_true(is_content());
+    assert_true(world.questions <= 61);
+    /* The time begins with the last answer that was good. */
+    world.answer = GROUP_UNOWNED;
+    double seconds = seconds_to_rebuild(EXTENT_PARTIAL, 1, 60);
+    assert_true(seconds >= 20 && seconds <= 33.2);
+    assert_false(is_content());
+}
+
+static void a_group_that_is_moving_says_nothing_of_an_empty_assignment(void **state)
+{
+    (void)state;
+
+    world.answer = GROUP_MOVING;
+    assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 300) < 0);
+}
+
+static void with_every_topic_assigned_nothing_is_asked(void **state)
+{
+    (void)state;
+
+    assert_true(seconds_to_rebuild(EXTENT_FULL, 1, 300) < 0);
+    assert_true(is_content());
+    assert_int_equal(world.questions, 0);
+}
+
+static void each_assignment_has_the_whole_time(void **state)
+{
+    (void)state;
+
+    for (uint64_t epoch = 1; epoch < 5; epoch++)
+        assert_true(seconds_to_rebuild(EXTENT_PARTIAL, epoch, 25) < 0);
+}
+
+static void with_the_protection_off_it_waits_for_ever(void **state)
+{
+    (void)state;
+
+    world.settings.protections.watchdog = false;
+    assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 600) < 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_cell_without_an_assignment_gets_a_new_consumer_after_the_time_allowed),
+        TEST(the_time_allowed_is_never_shorter_than_a_drain_and_a_session),
+        TEST(nothing_is_rebuilt_while_kafka_does_not_answer),
+        TEST(an_empty_assignment_is_given_up_where_partitions_have_no_owner),
+        TEST(a_worker_for_which_nothing_is_left_is_content),
+        TEST(a_group_that_is_moving_says_nothing_of_an_empty_assignment),
+        TEST(with_every_topic_assigned_nothing_is_asked),
+        TEST(each_assignment_has_the_whole_time),
+        TEST(with_the_protection_off_it_waits_for_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
