@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "worker/blockers.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
@@ -12,10 +13,11 @@
 #include "worker/session_terms.h"
 #include "worker/settings.h"
 
-static const int64_t CAREFUL_US = 30000000;   /* how long an owner runs with care after crashes */
-static const int64_t STATEMENT_US = 5000000;  /* of a statement that waits for no lock */
-static const int64_t LOCK_WAIT_US = 5000000;  /* PROTOCOL O3: then the holders are ended */
-static const int64_t RECONNECT_US = 5000000;  /* between two attempts while only `published` is to be raised */
+static const int64_t CAREFUL_US = 30000000;  /* how long an owner runs with care after crashes */
+static const int64_t STATEMENT_US = 5000000; /* of a statement that waits for no lock */
+static const int64_t LOCK_WAIT_US = 5000000; /* PROTOCOL O3: then the holders are ended */
+static const int64_t RECONNECT_US = 5000000; /* between two attempts while only `published` is to be raised */
+static const int64_t HOLDERS_LOG_US = 30000000;
 static const int64_t LOCK_SLACK_US = 3000000; /* how much later than that the server must have answered */
 
 enum
@@ -33,6 +35,7 @@ struct ownership_books
     void *owner;
     bool went_back; /* the offsets of the partition that is being taken stand below what is known to be published */
     char problem[320];
+    struct log_rate holders_rate;
 
     /* The statement that raises `published` and is out: what the tenures will be known to have when it is answered. */
     struct
@@ -160,7 +163,8 @@ static bool find_partition(struct ownership_books *books, struct tenure *tenure,
 static bool end_holders(struct ownership_books *books, int32_t partition_id, const struct session_stop *stop)
 {
     static const char sql[] =
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND "
+        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE usename = current_user AND locktype = 'advisory' AND granted AND "
         "database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND "
         "classid = $1::bigint::oid AND objid = $2::bigint::oid AND objsubid = 2 AND pid <> pg_backend_pid()";
     struct number_text class, id;
@@ -169,6 +173,26 @@ static bool end_holders(struct ownership_books *books, int32_t partition_id, con
 
     PQclear(ended);
     return ended != NULL;
+}
+
+/* Those of other roles are not ours to end: they are named. True: there are some. */
+static bool name_holders(struct ownership_books *books, int32_t partition_id, const struct session_stop *stop)
+{
+    struct buffer sql = BUFFER_EMPTY;
+    bool written = blockers_write_sql(BLOCKERS_OF_TAKEOVER, &partition_id, 1, &sql);
+    cleanup_result PGresult *holders = written ? run(books, sql.at, 0, NULL, stop) : NULL;
+
+    buffer_done(&sql);
+    if (holders == NULL || PQgetvalue(holders, 0, 0)[0] == '\0')
+        return false;
+    snprintf(books->problem, sizeof(books->problem),
+             "the partition's lock is held in PostgreSQL by %.160s: end that session, or take its right to advisory "
+             "locks away (schema/roles.sql)",
+             PQgetvalue(holders, 0, 0));
+    /* At once: the round has more partitions, and may wait for each. */
+    if (log_allowed(&books->holders_rate, HOLDERS_LOG_US))
+        log_warning("ownership: %s", books->problem);
+    return true;
 }
 
 enum lock_answer
@@ -411,7 +435,7 @@ static enum ownership_result take_once(struct ownership_books *books, struct ten
     case LOCKED:
         break;
     case LOCK_HELD:
-        *ret_retry = end_holders(books, id, stop);
+        *ret_retry = end_holders(books, id, stop) && !name_holders(books, id, stop);
         return OWNERSHIP_AGAIN;
     case LOCK_FAILED:
         return OWNERSHIP_AGAIN;

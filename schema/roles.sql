@@ -119,6 +119,19 @@ GRANT EXECUTE ON FUNCTION interlock.draw_job_ids(integer) TO interlock_worker;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA interlock TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.draw_ticket_ids(integer), interlock.draw_jobneed_ids(integer) TO interlock_worker;
 
+-- A partition's owner and its batches meet at advisory locks, and whoever holds one of those stops them. PostgreSQL lets
+-- everybody take any; in this database only who needs them. Another program of this database that uses advisory locks is
+-- granted them by name.
+DO $$
+DECLARE thing record;
+BEGIN
+    FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^pg_(try_)?advisory_(xact_)?lock' LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, interlock_reader, interlock_pruner', thing.name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO interlock_owner, interlock_worker', thing.name);
+    END LOOP;
+END $$;
+
 -- What prune looks at, and what it may take away.
 GRANT USAGE ON SCHEMA interlock TO interlock_pruner;
 GRANT SELECT ON interlock.partition_owner, interlock.inbox, interlock.dead_letter TO interlock_pruner;

@@ -133,6 +133,7 @@ static enum batch_end decode(struct batch *batch, struct delivery *const *delive
     batch->items = arena_take_zeroed(&batch->arena, (size_t)count * sizeof(*batch->items));
     batch->partitions = arena_take(&batch->arena, BATCH_PARTITIONS_MAX * sizeof(*batch->partitions));
     batch->partition_count = 0;
+    batch->fence_at = -1;
     batch->identity_slots = 16;
     while (batch->identity_slots < (uint32_t)count * 2)
         batch->identity_slots *= 2;

@@ -127,6 +127,7 @@ struct batch
     uint32_t identity_slots;
     struct batch_partition *partitions;
     int partition_count;
+    int fence_at; /* the place in pipeline 1 of the statement that waits for the partitions' locks; -1: none was sent */
     bool any_busy;
     bool any_parked; /* PostgreSQL keeps parked commands, whosever */
     bool drew_short; /* the try before found no id that its own commands had not named: draw more */

@@ -58,7 +58,7 @@ static bool send_fences(struct batch *batch, struct places *places)
         array_add_int32(ids, batch->partitions[i].ownership->partition_id);
     if (!statements_send_fixed(batch->tools.statements, fence_lock_sql, parameters, 1))
         return false;
-    places->next++;
+    batch->fence_at = places->next++;
     /* A later statement, so a new snapshot: it sees what a takeover committed before it let go of the lock. */
     places->fence = places->next++;
     return statements_send_fixed(batch->tools.statements, fence_sql, parameters, 1);

@@ -80,7 +80,8 @@ struct lane
     bool shows, shows_late; /* something is shown; it is not the latest */
     bool without_redis;     /* told so, and why; it is told as well when that is over */
     char redis_why[96];
-    struct log_rate stuck_rate, connect_rate, again_rate, parked_rate, redis_rate;
+    int64_t fenced_since_us; /* batches wait for their partitions' locks since then; 0: they do not */
+    struct log_rate stuck_rate, connect_rate, again_rate, parked_rate, redis_rate, fence_rate;
 };
 
 /* On the lane's condition, under its mutex; INT64_MAX: without an end. */
@@ -96,6 +97,14 @@ int64_t lane_show_due(const struct lane *lane);
 
 /* Takes back the notes that are owed (worker/quarantine.h); false: some are left. */
 bool lane_pay_notes(struct lane *lane);
+
+/* For readiness; `why` is copied. */
+void lane_set_ready(struct lane *lane, bool ready, const char *why);
+
+/* lane_fence.c: after each run of a batch; and, where that went on for long, who is in its way: in the log, and for
+ * readiness. The second one asks PostgreSQL: database_failure is another one behind it. */
+void lane_note_fence(struct lane *lane, enum batch_end end);
+void lane_tell_fence(struct lane *lane);
 
 /* Gives a chain back unanswered. */
 void lane_drop(struct lane *lane, struct delivery *chain);

@@ -42,7 +42,7 @@ void lane_pause(struct lane *lane, int64_t delay_us)
     pthread_mutex_unlock(&lane->mutex);
 }
 
-static void set_ready(struct lane *lane, bool ready, const char *why)
+void lane_set_ready(struct lane *lane, bool ready, const char *why)
 {
     pthread_mutex_lock(&lane->mutex);
     lane->ready = ready;
@@ -193,7 +193,7 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
             log_info("%s: connected to PostgreSQL at %s", lane->name, database_where(lane->database));
         }
         if (!lane->stuck.refused)
-            set_ready(lane, true, "");
+            lane_set_ready(lane, true, "");
         return true;
     }
     if (stop && atomic_load(stop))
@@ -202,7 +202,7 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
     char why[256];
     snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate,
              failure->sqlstate[0] ? ": " : "", failure->message);
-    set_ready(lane, false, why);
+    lane_set_ready(lane, false, why);
     if (log_allowed(&lane->connect_rate, LOG_EVERY_US))
         log_warning("%s: waiting for PostgreSQL, database.url: %s", lane->name, why);
     int64_t delay_us = 50000 << (attempt < 6 ? attempt : 6);
@@ -246,7 +246,7 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count, int64
         char where_and_why[sizeof(lane->why)];
         snprintf(where_and_why, sizeof(where_and_why), "PostgreSQL at %.60s refuses to work (%.160s)",
                  database_where(lane->database), why);
-        set_ready(lane, false, where_and_why);
+        lane_set_ready(lane, false, where_and_why);
         if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
             log_error(
                 "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
@@ -296,7 +296,7 @@ static void forget_refusal(struct lane *lane)
 {
     lane->stuck.refused = false;
     if (database_is_connected(lane->database))
-        set_ready(lane, true, "");
+        lane_set_ready(lane, true, "");
 }
 
 /* One batch until it is committed, dropped, or has to be split. Returns BATCH_DONE when nothing is left to do. */
@@ -322,11 +322,12 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
             continue;
         }
         enum batch_end end = batch_run(&lane->batch, deliveries, *count, mode);
+        lane_note_fence(lane, end);
         tell_lock(lane);
         const struct failure *failure = database_failure(lane->database);
         if (end == BATCH_DONE)
         {
-            set_ready(lane, true, "");
+            lane_set_ready(lane, true, "");
             settle(lane);
             return BATCH_DONE;
         }
@@ -347,12 +348,14 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
             connects = 1;
             delay_us = lost++ > 0 ? retry_delay_us(policy, lost, &lane->random_state) : 0;
         }
+        bool refused = failure->class == FAILURE_OURS;
         note_stuck(lane, deliveries, *count);
         tell_trouble(lane, end, *count, delay_us);
+        lane_tell_fence(lane);
         metrics_add(METRIC_BATCH_RETRIES, 1);
         if (delay_us > 0)
             lane_pause(lane, delay_us);
-        if (failure->class == FAILURE_OURS)
+        if (refused)
         {
             /* A plan from before a migration, or statements that somebody deallocated, are refused for as long as the
              * session lasts. */
@@ -371,6 +374,7 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_
     int count = 1;
     char why[256];
 
+    lane_tell_fence(lane);
     for (int tries = 1;; tries++)
     {
         say_failure(&failure, why, sizeof(why));

@@ -147,6 +147,27 @@ static void check_grants(struct check *check, PGconn *connection)
     buffer_done(&missing);
 }
 
+/* The locks behind fences and slots (PROTOCOL O1, O4). Whoever may take advisory locks may take these. */
+static void check_advisory(struct check *check, PGconn *connection)
+{
+    static const char sql[] =
+        "SELECT CASE WHEN NOT has_function_privilege('pg_advisory_xact_lock(int,int)', 'EXECUTE') THEN 'no' "
+        "WHEN has_function_privilege('public', 'pg_advisory_xact_lock(int,int)', 'EXECUTE') THEN 'all' ELSE '' END";
+    char text[8];
+    if (!ask(check, connection, "advisory locks", sql, 0, NULL, text, sizeof(text)))
+        return;
+    if (strcmp(text, "no") == 0)
+        check_add(check, CHECK_FIX, "advisory locks",
+                  "%s may not take them: connect as interlock_worker, or GRANT EXECUTE on the pg_advisory functions",
+                  PQuser(connection));
+    else if (*text)
+        check_add(check, CHECK_NOTE, "advisory locks",
+                  "whoever may connect to this database can take those of the partitions and stop all work: run psql "
+                  "-f schema/roles.sql");
+    else
+        check_add(check, CHECK_OK, "advisory locks", "for the roles of schema/roles.sql only");
+}
+
 static bool check_schema(struct check *check, PGconn *connection)
 {
     struct migrate_status status;
@@ -239,6 +260,7 @@ void check_database(struct check *check, const struct settings *settings)
     {
         check_role(check, connection);
         check_grants(check, connection);
+        check_advisory(check, connection);
         check_group(check, connection, settings);
     }
     check_sessions(check, connection, settings);
