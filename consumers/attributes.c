@@ -9,11 +9,12 @@ struct attribute_row
     struct span name;
     size_t longest;
     const char *header;
+    enum attribute_form form;
 };
 
 static const struct attribute_row rows[ATTRIBUTE__COUNT] = {
 #define X(symbol, name, longest, form, description)                                                                    \
-    [ATTRIBUTE_##symbol] = { { name, sizeof(name) - 1 }, longest, "ce_" name },
+    [ATTRIBUTE_##symbol] = { { name, sizeof(name) - 1 }, longest, "ce_" name, form },
     ATTRIBUTES(X)
 #undef X
 };
@@ -28,12 +29,31 @@ size_t attribute_longest(enum attribute attribute)
     return rows[attribute].longest;
 }
 
+enum attribute_form attribute_form(enum attribute attribute)
+{
+    return rows[attribute].form;
+}
+
 bool attributes_is_media_type(struct span text, const char *type)
 {
     size_t size = strlen(type);
     if (!text.at || text.size < size || strncasecmp(text.at, type, size) != 0)
         return false;
     return text.size == size || text.at[size] == ';' || text.at[size] == ' ' || text.at[size] == '\t';
+}
+
+bool attributes_is_json_type(struct span text)
+{
+    const struct span suffix = SPAN_LITERAL("+json");
+    size_t size = 0;
+    while (size < text.size && !strchr("; \t", text.at[size]))
+        size++;
+    const char *slash = memchr(text.at, '/', size);
+    if (attributes_is_media_type(text, "application/json") || attributes_is_media_type(text, "text/json"))
+        return true;
+    return slash && slash > text.at && text.at + size > slash + 1 + suffix.size &&
+           !memchr(slash + 1, '/', size - (size_t)(slash + 1 - text.at)) &&
+           strncasecmp(text.at + size - suffix.size, suffix.at, suffix.size) == 0;
 }
 
 /* CloudEvents: lower-case letters and digits. */
@@ -45,6 +65,13 @@ static bool is_name(struct span name)
             return false;
     }
     return name.size > 0;
+}
+
+bool attributes_is_misspelt(struct span header)
+{
+    if (header.size < 3 || strncasecmp(header.at, "ce", 2) != 0 || (header.at[2] != '_' && header.at[2] != '-'))
+        return false;
+    return memcmp(header.at, "ce_", 3) != 0 || !is_name((struct span){ header.at + 3, header.size - 3 });
 }
 
 static struct value value_of(const struct node *node)
@@ -110,8 +137,9 @@ void attributes_of_object(const struct document *document, const struct node *ob
 /* Headers are texts; the one attribute that is a number is written in decimal, the one that is a boolean as a word. */
 static struct value value_of_word(struct span text)
 {
-    if (span_is(text, "true") || span_is(text, "false"))
-        return (struct value){ VALUE_BOOLEAN, text, text.size == sizeof("true") - 1 };
+    bool yes = text.size == 4 && strncasecmp(text.at, "true", 4) == 0; /* Python's str() makes True of it */
+    if (yes || (text.size == 5 && strncasecmp(text.at, "false", 5) == 0))
+        return (struct value){ VALUE_BOOLEAN, text, yes };
     return (struct value){ VALUE_OTHER, text, 0 };
 }
 
@@ -129,6 +157,25 @@ static struct value value_of_decimal(struct span text)
     return (struct value){ VALUE_INTEGER, text, number };
 }
 
+static bool is_text(struct span text)
+{
+    return utf8_is_valid(text.at, text.size) && !memchr(text.at, '\0', text.size);
+}
+
+/* A header that is passed over because of its spelling may be a protection that somebody counts on. */
+static void note_misspelt(const struct envelope_source *source, struct attributes *attributes)
+{
+    struct span name, value;
+    for (size_t cursor = 0; source->next_header(source->owner, &cursor, &name, &value);)
+    {
+        if (!attributes_is_misspelt(name))
+            continue;
+        attributes->bad_encoding = attributes->bad_encoding || !is_text(name);
+        if (!attributes->bad_name.at)
+            attributes->bad_name = name;
+    }
+}
+
 void attributes_of_headers(const struct envelope_source *source, struct attributes *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -139,10 +186,10 @@ void attributes_of_headers(const struct envelope_source *source, struct attribut
         struct span text = SPAN_NULL;
         if (!source->header(source->owner, header, &text) || !text.at)
             continue;
-        if (!utf8_is_valid(text.at, text.size) || memchr(text.at, '\0', text.size))
-            ret->bad_encoding = true;
+        ret->bad_encoding = ret->bad_encoding || !is_text(text);
         ret->values[index] = index == ATTRIBUTE_EXPECTEDVERSION ? value_of_decimal(text)
                              : index == ATTRIBUTE_AFTERPARKED   ? value_of_word(text)
                                                                 : (struct value){ VALUE_TEXT, text, 0 };
     }
+    note_misspelt(source, ret);
 }

@@ -40,17 +40,25 @@ struct attributes
     struct value values[ATTRIBUTE__COUNT];
     const struct node *data; /* of structured mode; NULL: none */
     bool has_data_base64;
-    struct span bad_name; /* a member whose name no attribute can have; null: none */
+    struct span bad_name; /* a member or header whose name no attribute can have; null: none */
     bool bad_encoding;    /* of a header */
 };
 
 const char *attribute_name(enum attribute attribute);
 size_t attribute_longest(enum attribute attribute);
+enum attribute_form attribute_form(enum attribute attribute);
 
 void attributes_of_object(const struct document *document, const struct node *object, struct attributes *ret);
 void attributes_of_headers(const struct envelope_source *source, struct attributes *ret);
 
 /* Whether `text` is the media type, whatever its case and parameters. */
 bool attributes_is_media_type(struct span text, const char *type);
+
+/* Whether it is one of JSON: application/json, text/json, or any that ends with +json. */
+bool attributes_is_json_type(struct span text);
+
+/* Whether a header is meant to be an attribute in binary mode but is not spelled as Kafka's binding does, "ce_" and a
+ * name of lower-case letters and digits: ce-id, CE_ID, ce_expectedVersion. */
+bool attributes_is_misspelt(struct span header);
 
 #endif

@@ -113,8 +113,15 @@ static void refuse_name(struct decoding *decoding, struct span name)
     parameters_add_pointer(&pointer, name);
     buffer_add_byte(&pointer, '\0');
     refuse_parameter(decoding, buffer_failed(&pointer) ? "/" : pointer.at,
-                     "the name of an attribute has lower-case letters and digits only");
+                     attributes_is_misspelt(name)
+                         ? "a header with an attribute is spelled ce_ and lower-case letters and digits"
+                         : "the name of an attribute has lower-case letters and digits only");
     buffer_done(&pointer);
+}
+
+static bool may_be_empty(enum attribute attribute)
+{
+    return attribute_form(attribute) == FORM_COPIED || attribute_form(attribute) == FORM_JSON_TYPE;
 }
 
 /* The attribute's text, or null when it is absent or refused: what is wrong never gets into an event. */
@@ -122,6 +129,8 @@ static struct span read_text(struct decoding *decoding, enum attribute attribute
 {
     const struct value *value = &decoding->attributes.values[attribute];
     if (value->kind == VALUE_ABSENT)
+        return SPAN_NULL;
+    if (value->kind == VALUE_TEXT && value->text.size == 0 && may_be_empty(attribute))
         return SPAN_NULL;
     size_t longest = attribute_longest(attribute);
     if (value->kind == VALUE_TEXT && value->text.size > 0 && value->text.size <= longest)
@@ -149,8 +158,8 @@ static bool read_time(struct decoding *decoding, enum attribute attribute, struc
 static void read_content_type(struct decoding *decoding)
 {
     struct span text = read_text(decoding, ATTRIBUTE_DATACONTENTTYPE);
-    if (text.at && !attributes_is_media_type(text, "application/json"))
-        refuse_attribute(decoding, ATTRIBUTE_DATACONTENTTYPE, "expected application/json");
+    if (text.at && !attributes_is_json_type(text))
+        refuse_attribute(decoding, ATTRIBUTE_DATACONTENTTYPE, "expected application/json, or another type of JSON");
 }
 
 static void read_attributes(struct decoding *decoding)
@@ -205,6 +214,7 @@ static void check_subject(struct decoding *decoding)
     struct command *command = decoding->command;
     char key[AGGREGATE_KEY_MAX];
     char message[AGGREGATE_KEY_MAX + 64];
+    struct aggregate subject;
     if (!command->subject.at)
         return;
     if (command->aggregate.kind == AGGREGATE_NONE)
@@ -212,11 +222,25 @@ static void check_subject(struct decoding *decoding)
         refuse_attribute(decoding, ATTRIBUTE_SUBJECT, "the data names no aggregate, so neither may the subject");
         return;
     }
-    size_t size = aggregate_print(command->aggregate, key);
-    if (span_equal(command->subject, (struct span){ key, size }))
+    if (aggregate_parse(command->subject, &subject) && subject.kind == command->aggregate.kind &&
+        id_equal(subject.id, command->aggregate.id))
         return;
+    aggregate_print(command->aggregate, key);
     snprintf(message, sizeof message, "the data names %s", key);
     refuse_attribute(decoding, ATTRIBUTE_SUBJECT, message);
+}
+
+/* Who waits for an event under a key is to hear of a refusal too: it is about the aggregate that the data names, else
+ * the subject, else the key, the first that is a well-formed one. */
+static void name_refused(struct decoding *decoding)
+{
+    struct command *command = decoding->command;
+    struct aggregate *aggregate = &command->aggregate;
+    if (aggregate->kind == AGGREGATE_NONE && command->workflow && command->data)
+        *aggregate = workflow_named_aggregate(command->workflow, &command->document, command->data);
+    if (aggregate->kind == AGGREGATE_NONE && !aggregate_parse(command->subject, aggregate) &&
+        !aggregate_parse(decoding->source->key, aggregate))
+        *aggregate = (struct aggregate){ AGGREGATE_NONE, { 0, 0 } };
 }
 
 /* Also done for a command that is refused already, so that its event carries the aggregate where the data names one. */
@@ -250,21 +274,34 @@ static void read_data(struct decoding *decoding)
 
 /* --- digests --------------------------------------------------------------------------------------------------- */
 
+static bool make_digest(const struct span parts[3], uint8_t ret[DIGEST_SIZE])
+{
+    uint8_t digest[DIGEST_SHA256_SIZE];
+    if (!digest_sha256(parts, 3, digest))
+        return false;
+    memcpy(ret, digest, DIGEST_SIZE);
+    return true;
+}
+
 /* `unparsed`: the data of a binary message that is not JSON has no canonical form, and stands for itself. */
 static bool make_digests(struct decoding *decoding, struct span unparsed)
 {
     struct command *command = decoding->command;
     struct buffer canonical = BUFFER_EMPTY;
-    if (command->data)
-        document_canonical(&command->document, command->data, &canonical);
-    uint8_t digest[DIGEST_SHA256_SIZE];
     const struct span nul = { "", 1 };
     const struct span identity[] = { command->source, nul, command->id };
-    const struct span body[] = { command->type, nul, command->data ? buffer_span(&canonical) : unparsed };
-    bool made = !buffer_failed(&canonical) && digest_sha256(identity, 3, digest);
-    memcpy(command->identity, digest, made ? sizeof command->identity : 0);
-    made = made && digest_sha256(body, 3, digest);
-    memcpy(command->body_digest, digest, made ? sizeof command->body_digest : 0);
+    bool changed = command->data && document_canonical(&command->document, command->data, &canonical);
+    bool made = !buffer_failed(&canonical) && make_digest(identity, command->identity);
+    struct span body[] = { command->type, nul, command->data ? buffer_span(&canonical) : unparsed };
+    made = made && make_digest(body, command->body_digest);
+    memcpy(command->written_digest, command->body_digest, sizeof command->written_digest);
+    if (made && changed)
+    {
+        buffer_clear(&canonical);
+        document_canonical_as_written(&command->document, command->data, &canonical);
+        body[2] = buffer_span(&canonical);
+        made = !buffer_failed(&canonical) && make_digest(body, command->written_digest);
+    }
     buffer_done(&canonical);
     return made;
 }
@@ -288,6 +325,8 @@ static enum decode_result finish(struct decoding *decoding, struct span unparsed
         check_version(decoding);
         read_data(decoding);
     }
+    if (command->refusal != REASON_NONE)
+        name_refused(decoding);
     return arena_failed(decoding->arena) ? DECODE_MEMORY : DECODE_COMMAND;
 }
 
@@ -350,6 +389,32 @@ static enum mode mode_of(const struct envelope_source *source)
     return source->header(source->owner, "ce_specversion", &version) ? MODE_BINARY : MODE_STRUCTURED;
 }
 
+/* A publisher that spells its headers as HTTP or AMQP do is told so, rather than that its data is no CloudEvent. */
+static enum decode_result name_misspelt(struct decoding *decoding, enum decode_result result)
+{
+    const struct envelope_source *source = decoding->source;
+    char seen[64] = "";
+    size_t used = 0;
+    struct span name, value;
+    if (!source->header || !decoding->dead_reason || strncmp(decoding->dead_reason, "not_", 4) != 0)
+        return result;
+    for (size_t cursor = 0; source->next_header(source->owner, &cursor, &name, &value);)
+    {
+        bool shown = attributes_is_misspelt(name) && used + name.size + 3 < sizeof seen;
+        for (size_t i = 0; i < name.size && shown; i++)
+            shown = name.at[i] > ' ' && name.at[i] <= '~';
+        if (shown)
+            used +=
+                (size_t)snprintf(seen + used, sizeof seen - used, "%s%.*s", used ? ", " : "", (int)name.size, name.at);
+    }
+    char message[160];
+    snprintf(message, sizeof message,
+             "no specversion; there are headers %s: in Kafka an attribute is spelled ce_ and lower case, "
+             "as in ce_specversion",
+             seen);
+    return used > 0 ? dead(decoding, "not_a_cloudevent", message) : result;
+}
+
 static enum decode_result decode(struct decoding *decoding)
 {
     struct span value = decoding->source->value;
@@ -368,7 +433,7 @@ static enum decode_result decode(struct decoding *decoding)
     case MODE_BINARY:
         return decode_binary(decoding);
     default:
-        return decode_structured(decoding);
+        return name_misspelt(decoding, decode_structured(decoding));
     }
 }
 

@@ -178,10 +178,19 @@ static bool source_header(void *owner, const char *name, struct span *ret_value)
     return ret_value->at != NULL;
 }
 
+static bool source_next_header(void *owner, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    return parcel_header(owner, cursor, ret_name, ret_value);
+}
+
 static struct envelope_source source_of(struct delivery *delivery)
 {
     return (struct envelope_source){
-        .key = delivery->key, .value = delivery->value, .header = source_header, .owner = delivery
+        .key = delivery->key,
+        .value = delivery->value,
+        .header = source_header,
+        .next_header = source_next_header,
+        .owner = delivery,
     };
 }
 

@@ -26,9 +26,7 @@ static struct span print_aggregate(struct batch *batch, struct aggregate aggrega
 
 static struct span aggregate_of(struct batch *batch, const struct command *command)
 {
-    if (command->aggregate.kind != AGGREGATE_NONE)
-        return print_aggregate(batch, command->aggregate);
-    return command->subject;
+    return command->aggregate.kind == AGGREGATE_NONE ? SPAN_NULL : print_aggregate(batch, command->aggregate);
 }
 
 /* All of the record that does not depend on the outcome. */
@@ -113,7 +111,12 @@ static struct span keep_text(struct batch *batch, const struct buffer *text)
 
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata)
 {
+    struct aggregate keyed;
+
     begin_record(batch, item);
+    /* Of what was to be created under an id yet to be drawn: its publisher waits under the key. */
+    if (!item->record.aggregate.at && aggregate_parse(item->delivery->key, &keyed))
+        item->record.aggregate = print_aggregate(batch, keyed);
     /* A command that was refused unread has asked for no row; that another one of the batch did must not show in its
      * event (PROTOCOL B3). */
     bool asked = item->state == ITEM_NEW && item->command.refusal == REASON_NONE;

@@ -17,17 +17,28 @@ static bool same_position(const struct item *item)
            item->inbox.kafka_offset.value == item->delivery->offset;
 }
 
+static bool is_digest(const struct item *item, const uint8_t digest[DIGEST_SIZE])
+{
+    return id_equal(item->inbox.body_digest, array_read_id((const char *)digest));
+}
+
+/* Rows recorded before equal numbers were equal hold the digest of numbers as written, and are compared with that. */
 static bool same_body(const struct item *item)
 {
-    struct id body = array_read_id((const char *)item->command.body_digest);
-    return id_equal(item->inbox.body_digest, body);
+    return is_digest(item, item->command.body_digest) || is_digest(item, item->command.written_digest);
+}
+
+/* Not in both forms: another program version may have answered with id_reused what is the same body today. */
+static bool same_in_every_form(const struct item *item)
+{
+    return is_digest(item, item->command.body_digest) && is_digest(item, item->command.written_digest);
 }
 
 /* Seen messages whose answer stands in an audit row at their own position: themselves, or an id_reused of theirs. A
  * parked one has none (PROTOCOL L4). */
 static bool wants_record(const struct item *item)
 {
-    return item->state == ITEM_SEEN && ((same_position(item) && !item->parked.known) || !same_body(item));
+    return item->state == ITEM_SEEN && ((same_position(item) && !item->parked.known) || !same_in_every_form(item));
 }
 
 static bool send_looks(struct batch *batch, bool *ret_sent)

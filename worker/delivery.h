@@ -69,7 +69,7 @@ struct delivery
     enum answer answer;
     char *event;
     size_t event_size;
-    char event_key[136];     /* NUL-terminated; empty: no key. The longest is a subject of 128 bytes (DESIGN.md 4) */
+    char event_key[136];     /* NUL-terminated; empty: no key. Rows of old have subjects of up to 128 bytes */
     const char *dead_reason; /* static: not_json, too_deep, ... */
     char dead_message[160];  /* for people */
     int64_t first_failed_us; /* Unix microseconds, of the dead letter's row */

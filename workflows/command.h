@@ -30,12 +30,16 @@ struct command
 
     uint8_t identity[DIGEST_SIZE];    /* sha256(source NUL id), first 128 bits */
     uint8_t body_digest[DIGEST_SIZE]; /* sha256(type NUL canonical data), first 128 bits (PROTOCOL R2) */
+    /* The same with numbers as written: what rows hold that were recorded before equal numbers were equal. */
+    uint8_t written_digest[DIGEST_SIZE];
 
     const struct workflow *workflow; /* NULL: unknown type */
     struct document document;        /* of the data */
     const struct node *data;         /* root of the data, or NULL */
-    void *parameters;           /* the workflow's struct, decoded by its table; valid when refusal is REASON_NONE */
-    struct aggregate aggregate; /* kind AGGREGATE_NONE where it cannot be told before the rows are decided */
+    void *parameters; /* the workflow's struct, decoded by its table; valid when refusal is REASON_NONE */
+    /* Kind AGGREGATE_NONE where it cannot be told before the rows are decided. Of a refused command it is what its
+     * event is about: named by its data, else by its subject, else by its key. */
+    struct aggregate aggregate;
 
     /* A command that was readable but is wrong is refused before any row is looked at. `refusal_metadata` is JSON
      * text: {"parameter":"/level","message":"..."} */

@@ -23,33 +23,55 @@ static const struct attribute_row attribute_rows[] = {
 #undef X
 };
 
-static void add_attribute(const struct attribute_row *row, const struct workflow *workflow, struct buffer *into)
+/* A text in bytes (see parameters_schema.c). */
+static void add_text(const struct attribute_row *row, const char *type, int shortest, struct buffer *into)
 {
-    add_string(into, row->name);
-    buffer_add_byte(into, ':');
-    if (row->form == FORM_INTEGER && (workflow->flags & (WORKFLOW_BULK | WORKFLOW_COUNTERS)))
-    {
-        buffer_add_text(into, "false"); /* refused: there is no one version to expect */
-        return;
-    }
-    buffer_add_text(into, "{\"description\":");
-    add_string(into, row->description);
+    buffer_add_text(into, ",\"type\":");
+    buffer_add_text(into, type);
+    buffer_add_text(into, ",\"minLength\":");
+    buffer_add_int64(into, shortest);
+    buffer_add_text(into, ",\"maxLength\":");
+    buffer_add_int64(into, row->longest);
+    buffer_add_text(into, ",\"x-maxBytes\":");
+    buffer_add_int64(into, row->longest);
+}
+
+static const char optional_text[] = "[\"string\",\"null\"]";
+
+/* Whatever its case and parameters; or nothing. */
+static const char json_type_pattern[] =
+    "^$|^([Aa][Pp][Pp][Ll][Ii][Cc][Aa][Tt][Ii][Oo][Nn]/[Jj][Ss][Oo][Nn]|[Tt][Ee][Xx][Tt]/[Jj][Ss][Oo][Nn]|"
+    "[^/; \\t]+/[^/; \\t]+[+][Jj][Ss][Oo][Nn])([; \\t][\\s\\S]*)?$";
+
+/* JSON null is as if the attribute were absent, as CloudEvents has it; what is required may not be absent. */
+static void add_attribute_form(const struct attribute_row *row, const struct workflow *workflow, struct buffer *into)
+{
     switch (row->form)
     {
-    case FORM_TEXT:
-        buffer_add_text(into, ",\"type\":\"string\",\"minLength\":1,\"maxLength\":");
-        buffer_add_int64(into, row->longest);
-        buffer_add_text(into, ",\"x-maxBytes\":");
-        buffer_add_int64(into, row->longest);
+    case FORM_COPIED:
+        add_text(row, optional_text, 0, into);
+        break;
+    case FORM_IDENTITY:
+        add_text(row, "\"string\"", 1, into);
+        break;
+    case FORM_AGGREGATE:
+        add_text(row, optional_text, 1, into);
+        parameters_add_aggregate_pattern(into);
+        break;
+    case FORM_JSON_TYPE:
+        add_text(row, optional_text, 0, into);
+        buffer_add_text(into, ",\"pattern\":");
+        add_string(into, json_type_pattern);
         break;
     case FORM_TIME:
-        buffer_add_text(into, ",\"type\":\"string\",\"format\":\"date-time\"");
+        add_text(row, optional_text, 1, into);
+        buffer_add_text(into, parameters_time_schema);
         break;
     case FORM_INTEGER:
-        buffer_add_text(into, ",\"type\":\"integer\",\"minimum\":0");
+        buffer_add_text(into, ",\"type\":[\"integer\",\"null\"],\"minimum\":0,\"maximum\":9223372036854775807");
         break;
     case FORM_BOOLEAN:
-        buffer_add_text(into, ",\"type\":\"boolean\"");
+        buffer_add_text(into, ",\"type\":[\"boolean\",\"null\"]");
         break;
     case FORM_VERSION:
         buffer_add_text(into, ",\"const\":\"1.0\"");
@@ -59,6 +81,17 @@ static void add_attribute(const struct attribute_row *row, const struct workflow
         add_string(into, workflow->type);
         break;
     }
+}
+
+static void add_attribute(const struct attribute_row *row, const struct workflow *workflow, struct buffer *into)
+{
+    add_string(into, row->name);
+    buffer_add_text(into, ":{\"description\":");
+    add_string(into, row->description);
+    if (row->form == FORM_INTEGER && (workflow->flags & (WORKFLOW_BULK | WORKFLOW_COUNTERS)))
+        buffer_add_text(into, ",\"type\":\"null\""); /* refused: there is no one version to expect */
+    else
+        add_attribute_form(row, workflow, into);
     buffer_add_byte(into, '}');
 }
 
@@ -71,9 +104,11 @@ void describe_add_command(const struct workflow *workflow, struct buffer *into)
         buffer_add_text(into, ",\"description\":");
         add_string(into, workflow->description);
     }
-    /* Further extension attributes are accepted where CloudEvents allows their names; data_base64 is not one. */
+    /* Further extension attributes are accepted where CloudEvents allows their names. data_base64 is data, which is
+     * accepted as JSON only: null is none. */
     buffer_add_text(into, ",\"type\":\"object\",\"required\":[\"specversion\",\"id\",\"source\",\"type\",\"data\"],"
-                          "\"propertyNames\":{\"pattern\":\"^[a-z0-9]+$\"},\"properties\":{");
+                          "\"propertyNames\":{\"pattern\":\"^([a-z0-9]+|data_base64)$\"},\"properties\":{"
+                          "\"data_base64\":{\"type\":\"null\"},");
     for (size_t i = 0; i < sizeof attribute_rows / sizeof attribute_rows[0]; i++)
     {
         add_attribute(&attribute_rows[i], workflow, into);
@@ -112,7 +147,7 @@ static const char *reason_word(int index)
     return reason_name((enum reason)index);
 }
 
-static const char optional_text[] = "{\"type\":[\"string\",\"null\"]}";
+static const char text_or_null[] = "{\"type\":[\"string\",\"null\"]}";
 static const char optional_id[] = "{\"type\":[\"integer\",\"null\"]}";
 
 /* "name":{old, new} */
@@ -147,7 +182,7 @@ static void add_event_data(struct buffer *into)
                           "\"version\":{\"type\":[\"object\",\"null\"],");
     buffer_add_text(into, version_schema);
     buffer_add_text(into, "},");
-    add_change(into, "status", optional_text);
+    add_change(into, "status", text_or_null);
     buffer_add_byte(into, ',');
     add_change(into, "person", optional_id);
     buffer_add_byte(into, ',');
@@ -158,7 +193,7 @@ static void add_event_data(struct buffer *into)
                           "\"version\":{\"type\":[\"object\",\"null\"],");
     buffer_add_text(into, version_schema);
     buffer_add_text(into, "},");
-    add_change(into, "status", optional_text);
+    add_change(into, "status", text_or_null);
     buffer_add_text(into,
                     "}}},\"actor\":{\"type\":[\"string\",\"null\"]},"
                     "\"lock_wait_us\":{\"type\":\"integer\",\"minimum\":0},"

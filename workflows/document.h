@@ -26,8 +26,8 @@ enum node_kind
     NODE_NULL,
     NODE_FALSE,
     NODE_TRUE,
-    NODE_INTEGER, /* no fraction, no exponent, fits int64: value in `integer` */
-    NODE_NUMBER,  /* any other number: finite double in `number` */
+    NODE_INTEGER, /* a whole number that fits int64, however written (5, 5.0, 50e-1): value in `integer` */
+    NODE_NUMBER,  /* any other number: the nearest double in `number`, infinite beyond its range */
     NODE_STRING,  /* `text`: unescaped bytes */
     NODE_ARRAY,
     NODE_OBJECT,
@@ -79,9 +79,12 @@ const struct node *document_first(const struct document *document, const struct 
 const struct node *document_next(const struct document *document, const struct node *container,
                                  const struct node *child);
 
-/* The value with object keys sorted by bytes, no white space, numbers as written: the form that the body digest is of
- * (PROTOCOL R2). */
-void document_canonical(const struct document *document, const struct node *node, struct buffer *into);
+/* The value with object keys sorted by bytes, no white space, numbers in one text for each value: the form that the
+ * body digest is of (PROTOCOL R2). True: a number is printed otherwise than it is written. */
+bool document_canonical(const struct document *document, const struct node *node, struct buffer *into);
+
+/* The same with numbers as written: what body digests were of before equal numbers were equal. */
+void document_canonical_as_written(const struct document *document, const struct node *node, struct buffer *into);
 
 /* The text of a fault for people: "duplicate_key", "too_deep", "bad_encoding", "not_json", "too_large". Also the dead
  * letter's interlock.reason. */

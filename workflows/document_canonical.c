@@ -1,29 +1,42 @@
 #include <stdlib.h>
 
 #include "workflows/document_keys.h"
+#include "workflows/document_number.h"
 
 enum
 {
     STACK_KEYS = 32, /* times 32 levels is 16 KiB of stack; larger objects sort in memory of their own */
 };
 
-static void print(const struct document *document, const struct node *node, struct buffer *into);
-
-static void print_array(const struct document *document, const struct node *array, struct buffer *into)
+struct printing
 {
+    const struct document *document;
+    struct buffer *into;
+    bool numbers_as_written;
+    bool changed; /* a number is printed otherwise than it is written */
+};
+
+static void print(struct printing *printing, const struct node *node);
+
+static void print_array(struct printing *printing, const struct node *array)
+{
+    const struct document *document = printing->document;
+    struct buffer *into = printing->into;
     buffer_add_byte(into, '[');
     const struct node *first = document_first(document, array);
     for (const struct node *child = first; child; child = document_next(document, array, child))
     {
         if (child != first)
             buffer_add_byte(into, ',');
-        print(document, child, into);
+        print(printing, child);
     }
     buffer_add_byte(into, ']');
 }
 
-static void print_object(const struct document *document, const struct node *object, struct buffer *into)
+static void print_object(struct printing *printing, const struct node *object)
 {
+    const struct document *document = printing->document;
+    struct buffer *into = printing->into;
     struct document_key few[2 * STACK_KEYS];
     struct document_key *keys = few;
     if (object->count > STACK_KEYS)
@@ -43,7 +56,7 @@ static void print_object(const struct document *document, const struct node *obj
             buffer_add_byte(into, ',');
         buffer_add_json_string(into, child->key);
         buffer_add_byte(into, ':');
-        print(document, child, into);
+        print(printing, child);
     }
     buffer_add_byte(into, '}');
     if (keys != few)
@@ -51,36 +64,51 @@ static void print_object(const struct document *document, const struct node *obj
 }
 
 /* Recursion ends at DOCUMENT_DEPTH_MAX, which the parser has checked. */
-static void print(const struct document *document, const struct node *node, struct buffer *into)
+static void print(struct printing *printing, const struct node *node)
 {
     switch (node->kind)
     {
     case NODE_OBJECT:
-        print_object(document, node, into);
+        print_object(printing, node);
         return;
     case NODE_ARRAY:
-        print_array(document, node, into);
+        print_array(printing, node);
         return;
     case NODE_STRING:
         /* Without a backslash the text as written is the text as printed. */
         if (node->text.at != node->raw.at + 1)
         {
-            buffer_add_json_string(into, node->text);
+            buffer_add_json_string(printing->into, node->text);
             return;
         }
-        buffer_add_span(into, node->raw);
+        buffer_add_span(printing->into, node->raw);
+        return;
+    case NODE_INTEGER:
+    case NODE_NUMBER:
+        if (!printing->numbers_as_written)
+        {
+            printing->changed = !document_number_print(node->raw, printing->into) || printing->changed;
+            return;
+        }
+        buffer_add_span(printing->into, node->raw);
         return;
     case NODE_NULL:
     case NODE_FALSE:
     case NODE_TRUE:
-    case NODE_INTEGER:
-    case NODE_NUMBER:
-        buffer_add_span(into, node->raw);
+        buffer_add_span(printing->into, node->raw);
         return;
     }
 }
 
-void document_canonical(const struct document *document, const struct node *node, struct buffer *into)
+bool document_canonical(const struct document *document, const struct node *node, struct buffer *into)
 {
-    print(document, node, into);
+    struct printing printing = { .document = document, .into = into };
+    print(&printing, node);
+    return printing.changed;
+}
+
+void document_canonical_as_written(const struct document *document, const struct node *node, struct buffer *into)
+{
+    struct printing printing = { .document = document, .into = into, .numbers_as_written = true };
+    print(&printing, node);
 }

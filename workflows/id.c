@@ -124,16 +124,6 @@ static bool parse_number(struct span text, struct id *ret)
     return number <= INT64_MAX;
 }
 
-/* A key has one spelling only, or one aggregate would have two locks. */
-static bool parse_uuid_as_printed(struct span text, struct id *ret)
-{
-    char printed[UUID_TEXT_SIZE];
-    if (!id_parse_uuid(text, ret))
-        return false;
-    id_print_uuid(*ret, printed);
-    return memcmp(printed, text.at, sizeof printed) == 0;
-}
-
 bool aggregate_parse(struct span text, struct aggregate *ret)
 {
     const char *slash = text.size ? memchr(text.at, '/', text.size) : NULL;
@@ -146,7 +136,7 @@ bool aggregate_parse(struct span text, struct aggregate *ret)
         if (!span_is(name, kinds[kind].name))
             continue;
         ret->kind = (enum aggregate_kind)kind;
-        return kinds[kind].uuid ? parse_uuid_as_printed(rest, &ret->id) : parse_number(rest, &ret->id);
+        return kinds[kind].uuid ? id_parse_uuid(rest, &ret->id) : parse_number(rest, &ret->id);
     }
     return false;
 }

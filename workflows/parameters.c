@@ -318,11 +318,26 @@ static bool decode_objects(const struct decoding *decoding, const struct place *
     return true;
 }
 
+/* Neither we nor PostgreSQL can calculate with 1e400. */
+static bool is_finite(const struct decoding *decoding, const struct node *node)
+{
+    const struct node *end = &decoding->document->nodes[node->next];
+    for (; node < end; node++)
+    {
+        if (node->kind == NODE_NUMBER && !isfinite(node->number))
+            return false;
+    }
+    return true;
+}
+
 static bool decode_value(const struct decoding *decoding, const struct place *place, const struct parameter *parameter,
                          const struct node *node, char *into)
 {
+    bool open = parameter->kind == PARAMETER_JSON || node->kind == NODE_NUMBER;
     if (node->kind == NODE_NULL && (parameter->flags & PARAMETER_NULLABLE))
         return true;
+    if (open && !is_finite(decoding, node))
+        return fail(decoding, place, "a number beyond the range of a double");
     void *field = into + parameter->offset;
     switch (parameter->kind)
     {

@@ -100,6 +100,10 @@ bool parameters_is_bounded(const struct parameter *parameter);
 /* The JSON Schema (2020-12) of the table as an object schema. */
 void parameters_print_schema(const struct parameter *table, struct buffer *into);
 
+/* What it says of a time and of an aggregate, behind their type: ",\"pattern\":...". */
+extern const char parameters_time_schema[];
+void parameters_add_aggregate_pattern(struct buffer *into);
+
 /* RFC 3339 to Unix microseconds; false when it is not one. */
 bool parameters_parse_time(struct span text, int64_t *ret_unix_us);
 bool parameters_parse_uuid(struct span text, struct id *ret);

@@ -47,6 +47,8 @@ struct plain
     ":[0-5][0-9]:([0-5][0-9]|60)([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$\""
 #define UUID_TAIL ",\"format\":\"uuid\",\"pattern\":\"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$\""
 
+const char parameters_time_schema[] = TIME_TAIL;
+
 static const struct plain plain_kinds[] = {
     [PARAMETER_ID] = { "integer", ",\"minimum\":1,\"maximum\":9223372036854775807" },
     [PARAMETER_BOOLEAN] = { "boolean", "" },
@@ -71,7 +73,7 @@ static void add_text_limits(const struct parameter *parameter, struct buffer *in
 }
 
 /* Every kind of aggregate by the form of its key. */
-static void add_aggregate_pattern(struct buffer *into)
+void parameters_add_aggregate_pattern(struct buffer *into)
 {
     buffer_add_text(into, ",\"pattern\":\"");
     for (int kind = AGGREGATE_NONE + 1; kind < AGGREGATE__COUNT; kind++)
@@ -82,7 +84,7 @@ static void add_aggregate_pattern(struct buffer *into)
         buffer_add_text(into, kind == AGGREGATE_NONE + 1 ? "^" : "|^");
         buffer_add(into, key, (size_t)(slash - key));
         buffer_add_text(into, aggregate_has_uuid((enum aggregate_kind)kind)
-                                  ? "/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+                                  ? "/[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
                                   : "/[1-9][0-9]{0,18}$");
     }
     buffer_add_byte(into, '"');
@@ -136,7 +138,7 @@ static void add_kind(const struct parameter *parameter, struct buffer *into)
         return;
     case PARAMETER_AGGREGATE:
         add_type(parameter, "string", into);
-        add_aggregate_pattern(into);
+        parameters_add_aggregate_pattern(into);
         return;
     case PARAMETER_ID:
     case PARAMETER_BOOLEAN:

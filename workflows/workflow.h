@@ -42,9 +42,20 @@ enum lock_class
     LOCK__COUNT,
 };
 
+/* Which member of the data names the aggregate, for data that is refused: who waits for an event under its key is to
+ * hear of the refusal. An id or a uuid by the kind, an array of ids (the smallest counts); kind AGGREGATE_NONE: a key
+ * like ticket/42. */
+struct workflow_naming
+{
+    enum aggregate_kind kind;
+    const char *member;
+    const char *otherwise; /* the member that counts where the first is not there or null; or NULL */
+};
+
 struct workflow
 {
     const char *type; /* "ticket.escalate" */
+    struct workflow_naming named;
     const char *description;
     const struct parameter *parameters;
     size_t parameters_size;
@@ -68,6 +79,11 @@ struct workflow
 };
 
 const struct workflow *workflow_find(struct span type);
+
+/* The aggregate that the data names, whatever else is wrong with it; AGGREGATE_NONE: none, or none that is well-formed.
+ */
+struct aggregate workflow_named_aggregate(const struct workflow *workflow, const struct document *document,
+                                          const struct node *data);
 
 /* All of them, in the order of the registry; ends with NULL. */
 extern const struct workflow *const workflows[];

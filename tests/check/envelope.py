@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import math
 import re
 import uuid
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Optional
 
 SIZE_MAX = 64 * 1024
@@ -14,6 +13,9 @@ DEPTH_MAX = 32
 ID_MAX = 128
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "partitionkey", "correlationid",
               "causationid", "traceparent", "actor", "tenant", "expectedversion", "notbefore", "afterparked")
+
+COPIED = ("correlationid", "causationid", "traceparent", "tracestate", "actor", "tenant", "partitionkey", "dataschema",
+          "datacontenttype")  # empty is as if absent
 
 
 @dataclass
@@ -75,7 +77,30 @@ def identity_uuid(source, id_):
 
 
 def canonical(value):
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=float)
+    """Equal for equal values: 1, 1.0 and 1e0 are one number, 9007199254740993 and 9007199254740992.0 are two."""
+    return json.dumps(_numbers_told_apart(value), sort_keys=True, ensure_ascii=False)
+
+
+def _numbers_told_apart(value):
+    if isinstance(value, dict):
+        return {name: _numbers_told_apart(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_numbers_told_apart(member) for member in value]
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, Huge)):
+        return value
+    if isinstance(value, Huge):
+        return {"\0": value.digits}
+    sign, digits, exponent = Decimal(value).as_tuple()  # of a text or an integer it is exact
+    digits = "".join(map(str, digits)).lstrip("0")
+    short = digits.rstrip("0")
+    return {"\0": f"{'-' * sign}{short}e{exponent + len(digits) - len(short)}" if short else "0"}
+
+
+@dataclass(frozen=True)
+class Huge:
+    """A number that is beyond Decimal, as written."""
+
+    digits: str
 
 
 class Unreadable(Exception):
@@ -123,7 +148,7 @@ def parse_json(raw):
     text = raw.decode("utf-8", "surrogateescape")
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant,
-                           parse_float=_decimal, parse_int=_integer)
+                           parse_float=_decimal)
     except RecursionError as error:
         raise Unreadable("too deep") from error
     except json.JSONDecodeError as error:
@@ -140,14 +165,13 @@ def parse_json(raw):
 
 
 def _decimal(digits):
-    if math.isinf(float(digits)):
-        raise NotJson("no double can be so large")
-    return Decimal(digits)
-
-
-def _integer(digits):
-    _decimal(digits)
-    return int(digits)
+    """5.0 is an integer."""
+    try:
+        number = Decimal(digits)
+    except InvalidOperation:
+        return Huge(digits)
+    small = number.adjusted() < 30 and number.as_tuple().exponent > -65536
+    return int(number) if small and number == number.to_integral_value() else number
 
 
 def _refuse_constant(name):
@@ -203,6 +227,7 @@ def read_command(record):
     for name in ("id", "source", "type"):
         if len(attributes[name].encode()) > ID_MAX:
             raise Unreadable(f"{name} too long")
+    attributes = {name: value for name, value in attributes.items() if value != "" or name not in COPIED}
     return Command(record, attributes["source"], attributes["id"], attributes["type"], attributes, data)
 
 

@@ -33,12 +33,14 @@ static bool identify_thing(const void *parameters, struct arena *into, struct ag
 
 const struct workflow envelope_change = {
     .type = "thing.change",
+    .named = { AGGREGATE_TICKET, "thing_id", NULL },
     .parameters = thing_parameters,
     .parameters_size = sizeof(struct thing),
     .identify = identify_thing,
 };
 static const struct workflow bulk = {
     .type = "thing.bulk",
+    .named = { AGGREGATE_TICKET, "thing_id", NULL },
     .parameters = thing_parameters,
     .parameters_size = sizeof(struct thing),
     .flags = WORKFLOW_BULK,
@@ -46,6 +48,7 @@ static const struct workflow bulk = {
 };
 static const struct workflow counter = {
     .type = "thing.count",
+    .named = { AGGREGATE_TICKET, "thing_id", NULL },
     .parameters = thing_parameters,
     .parameters_size = sizeof(struct thing),
     .flags = WORKFLOW_COUNTERS,
@@ -80,6 +83,17 @@ bool envelope_find_header(void *owner, const char *name, struct span *ret_value)
     return false;
 }
 
+bool envelope_next_header(void *owner, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    const struct header *header = &((const struct message *)owner)->headers[*cursor];
+    if (!header->name)
+        return false;
+    *ret_name = span_of(header->name);
+    *ret_value = header->value;
+    ++*cursor;
+    return true;
+}
+
 struct arena envelope_arena;
 
 int envelope_setup(void **state)
@@ -99,7 +113,7 @@ int envelope_teardown(void **state)
 struct decoded envelope_decode_message(const struct message *message)
 {
     struct message copy = *message;
-    struct envelope_source source = { message->key, message->value, envelope_find_header, &copy };
+    struct envelope_source source = { message->key, message->value, envelope_find_header, envelope_next_header, &copy };
     struct decoded decoded = { .dead_reason = "unset", .dead_message = "unset" };
     decoded.result = envelope_decode(&source, &envelope_arena, &decoded.command, &decoded.dead_reason,
                                      decoded.dead_message, sizeof decoded.dead_message);

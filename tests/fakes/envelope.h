@@ -54,6 +54,7 @@ void envelope_drop_header(struct message *message, const char *name);
 
 /* For struct envelope_source; the owner is a struct message. */
 bool envelope_find_header(void *owner, const char *name, struct span *ret_value);
+bool envelope_next_header(void *owner, size_t *cursor, struct span *ret_name, struct span *ret_value);
 
 struct decoded envelope_decode_message(const struct message *message);
 struct decoded envelope_decode_text(const char *value);

@@ -33,6 +33,16 @@ static bool find_header(void *owner, const char *name, struct span *ret_value)
     return false;
 }
 
+static bool next_header(void *owner, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    const struct message *message = owner;
+    if (*cursor >= (size_t)message->count)
+        return false;
+    *ret_name = message->names[*cursor];
+    *ret_value = message->values[(*cursor)++];
+    return true;
+}
+
 /* Returns what is left behind the headers. */
 static struct span split(struct span text, struct message *ret, struct span *ret_key)
 {
@@ -85,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     const char *dead_reason;
     char dead_message[160];
     struct message message = { .count = 0 };
-    struct envelope_source source = { .header = find_header, .owner = &message };
+    struct envelope_source source = { .header = find_header, .next_header = next_header, .owner = &message };
     source.value = split((struct span){ (const char *)bytes, size }, &message, &source.key);
     arena_init(&arena);
     enum decode_result result =

@@ -237,6 +237,14 @@ static void try_range(const struct trial *trial, const struct place *place, cons
     try_number(trial, place, parameter->maximum, DECODED);
 }
 
+/* The smallest value with a fraction of nothing. */
+static void try_fraction(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+{
+    char raw[32];
+    snprintf(raw, sizeof raw, "%lld.0", (long long)parameter->minimum);
+    try_value(trial, place, raw, "", DECODED);
+}
+
 /* A text of `count` times the character, in quotes. */
 static const char *repeated(const char *character, int64_t count)
 {
@@ -391,15 +399,17 @@ static void walk_value(const struct trial *trial, struct place *place, const str
     switch (parameter->kind)
     {
     case PARAMETER_ID:
-        try_value(trial, place, "1.0", "", REFUSED_BY_US); /* JSON Schema calls it an integer */
+        try_value(trial, place, "70e-1", "", DECODED); /* JSON Schema calls it an integer, too */
+        try_value(trial, place, "5.0", "", DECODED);
         try_number(trial, place, 1, DECODED);
         try_number(trial, place, INT64_MAX, DECODED);
         break;
     case PARAMETER_INTEGER:
-        try_value(trial, place, "1.0", "", REFUSED_BY_US);
+        try_fraction(trial, place, parameter);
         try_range(trial, place, parameter);
         break;
     case PARAMETER_NUMBER:
+        try_value(trial, place, "1e400", "", parameters_is_bounded(parameter) ? REFUSED : REFUSED_BY_US);
         try_range(trial, place, parameter);
         break;
     case PARAMETER_TEXT:
@@ -425,10 +435,14 @@ static void walk_value(const struct trial *trial, struct place *place, const str
         walk_objects(trial, place, parameter, value);
         break;
     case PARAMETER_DECIMAL:
-    case PARAMETER_BOOLEAN:
-    case PARAMETER_UUID:
-    case PARAMETER_AGGREGATE:
     case PARAMETER_JSON:
+        try_value(trial, place, "1e400", "", REFUSED_BY_US); /* JSON Schema knows no infinity */
+        break;
+    case PARAMETER_UUID:
+        try_value(trial, place, "\"0C5C7FD0-1234-4E6F-9F00-00112233445A\"", "", DECODED);
+        break;
+    case PARAMETER_BOOLEAN:
+    case PARAMETER_AGGREGATE:
         break;
     }
 }
@@ -524,6 +538,38 @@ static void the_examples_are_good_and_of_known_types(void **state)
     json_decref(examples);
 }
 
+/* What names the aggregate of a refused command is what names that of a good one. */
+static void the_named_aggregate_is_the_identified_one(void **state)
+{
+    (void)state;
+    json_t *examples = load_examples(), *list_of_type, *example;
+    const char *type;
+    size_t index;
+    json_object_foreach(examples, type, list_of_type)
+    {
+        const struct workflow *workflow = workflow_find(span_of(type));
+        assert_non_null(workflow->named.member);
+        json_array_foreach(list_of_type, index, example)
+        {
+            char *text = json_dumps(example, JSON_COMPACT);
+            struct document document;
+            struct document_failure failure;
+            struct span reterr = SPAN_NULL;
+            struct aggregate identified = { AGGREGATE_NONE, id_of(0) };
+            assert_true(document_parse(&arena, span_of(text), &document, &failure));
+            void *parameters = arena_take_zeroed(&arena, workflow->parameters_size);
+            assert_true(
+                parameters_decode(workflow->parameters, &document, document.nodes, &arena, parameters, &reterr));
+            assert_true(workflow->identify(parameters, &arena, &identified, &reterr));
+            struct aggregate named = workflow_named_aggregate(workflow, &document, document.nodes);
+            if (named.kind != identified.kind || !id_equal(named.id, identified.id))
+                fail_msg("%s: %s", type, text);
+            free(text);
+        }
+    }
+    json_decref(examples);
+}
+
 static void data_that_is_no_object_is_refused_as_a_whole(void **state)
 {
     (void)state;
@@ -558,6 +604,7 @@ int main(void)
         cmocka_unit_test(the_examples_are_good_and_of_known_types),
         cmocka_unit_test(every_parameter_refuses_its_wrong_kinds_by_its_own_name),
         cmocka_unit_test(data_that_is_no_object_is_refused_as_a_whole),
+        cmocka_unit_test(the_named_aggregate_is_the_identified_one),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

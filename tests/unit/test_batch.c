@@ -387,17 +387,40 @@ static void a_misrouted_command_is_applied_and_its_event_has_the_right_key(void 
     assert_string_equal(delivery->event_key, "ticket/7");
 }
 
-static void the_longest_subject_is_the_key_of_its_event_whole(void **state)
+static void a_refused_command_has_its_event_under_a_well_formed_subject_else_its_key(void **state)
 {
-    char subject[129], more[160];
+    static const struct
+    {
+        const char *key, *more, *expected;
+    } cases[] = {
+        { "ticket/3", "\"subject\":\"ticket/2\",", "ticket/2" },
+        { "ticket/3", "\"subject\":\"whatever\",", "ticket/3" },
+        { "k", "\"subject\":\"whatever\",", "" },
+        { "attendance/0C5C7FD0-1234-4E6F-9F00-00112233445A", "", "attendance/0c5c7fd0-1234-4e6f-9f00-00112233445a" },
+    };
     (void)state;
-    memset(subject, 's', 128);
-    subject[128] = '\0';
-    snprintf(more, sizeof(more), "\"subject\":\"%s\",", subject);
-    struct delivery *delivery = world_command("k", "w-1", "no.such.type", more, "{}");
-    world_run_one(delivery);
-    assert_outcome(delivery, "rejected:unknown_type");
-    assert_string_equal(delivery->event_key, subject);
+    for (int i = 0; i < 4; i++)
+    {
+        char id[8], subject[80];
+        snprintf(id, sizeof(id), "w-%d", i);
+        snprintf(subject, sizeof(subject), cases[i].expected[0] ? "\"%s\"" : "(none)", cases[i].expected);
+        struct delivery *delivery = world_command(cases[i].key, id, "no.such.type", cases[i].more, "{}");
+        world_run_one(delivery);
+        assert_outcome(delivery, "rejected:unknown_type");
+        assert_string_equal(delivery->event_key, cases[i].expected);
+        assert_event(delivery, "subject", subject);
+        assert_event(delivery, "data.version", "null");
+    }
+}
+
+static void what_would_have_been_made_is_refused_under_its_publisher_s_key(void **state)
+{
+    (void)state;
+    world_run_one(world_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"LOW\"}"));
+    struct delivery *other = world_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"HIGH\"}");
+    world_run_one(other);
+    assert_outcome(other, "rejected:id_reused");
+    assert_string_equal(other->event_key, "ticket/5");
 }
 
 int main(void)
@@ -421,7 +444,8 @@ int main(void)
         WORLD_TEST(changed_at_never_stands_still_or_goes_back),
         WORLD_TEST(changed_at_is_later_than_that_of_every_aggregate_it_changes),
         WORLD_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
-        WORLD_TEST(the_longest_subject_is_the_key_of_its_event_whole),
+        WORLD_TEST(a_refused_command_has_its_event_under_a_well_formed_subject_else_its_key),
+        WORLD_TEST(what_would_have_been_made_is_refused_under_its_publisher_s_key),
     };
     if (!world_is_there())
         return 0;

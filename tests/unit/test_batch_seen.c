@@ -191,6 +191,72 @@ static void the_same_words_in_another_order_are_the_same_body(void **state)
     assert_outcome(same, "nothing");
 }
 
+/* --- equal numbers ---------------------------------------------------------------------------------------------- */
+
+static struct delivery *levelled(const char *id, const char *level)
+{
+    char data[64];
+    snprintf(data, sizeof(data), "{\"ticket_id\":7,\"level\":%s}", level);
+    return world_command("ticket/7", id, "ticket.escalate", "", data);
+}
+
+static void equal_numbers_are_the_same_body_however_they_are_written(void **state)
+{
+    static const char *const same[] = { "3.0", "3e0", "30e-1" };
+    (void)state;
+    world_run_one(world_create(7));
+    world_run_one(levelled("e-1", "3"));
+    for (int i = 0; i < 3; i++)
+    {
+        struct delivery *duplicate = levelled("e-1", same[i]);
+        world_run_one(duplicate);
+        assert_outcome(duplicate, "nothing");
+    }
+    struct delivery *other = levelled("e-1", "3.1");
+    world_run_one(other);
+    assert_outcome(other, "rejected:id_reused");
+}
+
+/* As a program recorded it that took 3.0 and 3 for two bodies. */
+static void forget_that_equal_numbers_are_equal(const char *level)
+{
+    world_ask("UPDATE interlock.inbox SET body_digest = encode(substring(sha256('ticket.escalate'::bytea || '\\x00' || "
+              "'{\"level\":%s,\"ticket_id\":7}'::bytea) FOR 16), 'hex')::uuid WHERE kafka_offset = 1 RETURNING 1",
+              level);
+}
+
+static void a_body_recorded_by_its_numbers_as_written_is_known_again(void **state)
+{
+    (void)state;
+    world_run_one(world_create(7));
+    struct delivery *first = levelled("e-1", "3.0");
+    world_run_one(first);
+    forget_that_equal_numbers_are_equal("3.0");
+    world_take_over(0);
+    struct delivery *given[] = { world_again(first), world_duplicate(first), levelled("e-1", "4.0") };
+    world_run(given, 3);
+    assert_same_event(first, given[0]);
+    assert_outcome(given[1], "nothing");
+    assert_outcome(given[2], "rejected:id_reused");
+    assert_sql("3", "SELECT level FROM interlock.ticket WHERE id = 7");
+}
+
+/* An older program beside this one answered the duplicate with id_reused: that is recorded, and stays the answer. */
+static void a_recorded_answer_stays_the_answer_when_bodies_are_compared_otherwise(void **state)
+{
+    (void)state;
+    world_run_one(world_create(7));
+    world_run_one(levelled("e-1", "3"));
+    struct delivery *refused = levelled("e-1", "4");
+    world_run_one(refused);
+    assert_outcome(refused, "rejected:id_reused");
+    struct delivery *again = levelled("e-1", "3.0");
+    again->offset = refused->offset;
+    world_run_one(again);
+    assert_same_event(refused, again);
+    assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
+}
+
 /* --- rewinds --------------------------------------------------------------------------------------------------- */
 
 /* PROTOCOL R2: published if and only if row.fence < rewind.fence and offset < rewind.below, for some rewind. */
@@ -448,6 +514,9 @@ int main(void)
         WORLD_TEST(another_body_in_the_same_batch_is_refused_too),
         WORLD_TEST(both_users_of_an_id_are_answered_from_their_records),
         WORLD_TEST(the_same_words_in_another_order_are_the_same_body),
+        WORLD_TEST(equal_numbers_are_the_same_body_however_they_are_written),
+        WORLD_TEST(a_body_recorded_by_its_numbers_as_written_is_known_again),
+        WORLD_TEST(a_recorded_answer_stays_the_answer_when_bodies_are_compared_otherwise),
         WORLD_TEST(a_rewind_says_what_was_published),
         WORLD_TEST(a_rewind_of_another_partition_says_nothing),
         WORLD_TEST(two_commands_that_had_one_position_are_told_apart),

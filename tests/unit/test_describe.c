@@ -82,14 +82,19 @@ static void limits_of_attributes_are_those_of_the_contract(void **state)
     json_decref(schema);
 }
 
+static bool is_text(json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
 static void a_type_without_a_version_refuses_an_expected_one(void **state)
 {
     (void)state;
     json_t *schema = schema_of("ticket.bulk_update");
-    assert_true(json_is_false(at(schema, "properties", "expectedversion", NULL)));
+    assert_true(is_text(at(schema, "properties", "expectedversion", "type", NULL), "null"));
     json_decref(schema);
     schema = schema_of("face.record_verification");
-    assert_true(json_is_false(at(schema, "properties", "expectedversion", NULL)));
+    assert_true(is_text(at(schema, "properties", "expectedversion", "type", NULL), "null"));
     json_decref(schema);
 }
 

@@ -13,6 +13,11 @@
 
 #include "workflows/document.h"
 
+enum
+{
+    CANONICAL_GROWTH = 6,
+};
+
 static struct arena arena;
 
 static int setup(void **state)
@@ -52,8 +57,12 @@ static void assert_same_value(const struct document *document, const struct node
         assert_true(json_is_true(value));
         return;
     case NODE_INTEGER:
-        assert_true(json_is_integer(value));
-        assert_true(json_integer_value(value) == node->integer);
+        /* 5.0 is an integer here, and a real to jansson. */
+        if (json_is_real(value))
+            assert_true(json_real_value(value) == (double)node->integer);
+        else
+            assert_true(json_integer_value(value) == node->integer);
+        assert_true(json_is_number(value));
         return;
     case NODE_NUMBER:
         assert_true(json_is_real(value));
@@ -92,7 +101,7 @@ static void assert_same_value(const struct document *document, const struct node
     assert_int_equal(index, node->count);
 }
 
-/* True when the text was accepted by both. Three differences are intended: whole numbers beyond int64 are numbers here,
+/* True when the text was accepted by both. Three differences are intended: numbers have no limits here,
  * depth ends at 32, and a raw NUL is never taken (jansson 2.14 skips one behind a number). */
 static bool compare_with_jansson(struct span text)
 {
@@ -118,7 +127,7 @@ static bool compare_with_jansson(struct span text)
         struct buffer second = BUFFER_EMPTY;
         struct document again;
         document_canonical(&document, &document.nodes[0], &first);
-        assert_true(first.size <= text.size);
+        assert_true(first.size <= CANONICAL_GROWTH * text.size); /* 1e18 is printed whole */
         assert_true(document_parse(&arena, buffer_span(&first), &again, &failure));
         if (value)
             assert_same_value(&again, &again.nodes[0], value);

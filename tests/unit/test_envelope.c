@@ -10,6 +10,13 @@
 
 #include "tests/fakes/envelope.h"
 
+static void assert_sha256(const uint8_t digest[DIGEST_SIZE], struct span text)
+{
+    unsigned char expected[EVP_MAX_MD_SIZE];
+    assert_int_equal(EVP_Digest(text.at, text.size, expected, NULL, EVP_sha256(), NULL), 1);
+    assert_memory_equal(digest, expected, DIGEST_SIZE);
+}
+
 static void assert_full(const struct decoded *decoded)
 {
     const struct command *command = &decoded->command;
@@ -94,6 +101,99 @@ static void null_attributes_are_absent(void **state)
     assert_false(decoded.command.has_expected_version);
 }
 
+/* Many serialisers write what is not set as an empty text. */
+static void empty_attributes_that_are_only_copied_are_absent(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "correlationid", "causationid",  "traceparent", "tracestate",     "actor",
+                                         "tenant",        "partitionkey", "dataschema",  "datacontenttype" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    {
+        char text[256], header[32];
+        snprintf(text, sizeof text, HEAD ",\"%s\":\"\"" DATA, names[i]);
+        struct decoded decoded = envelope_decode_text(text);
+        assert_good(&decoded);
+        assert_null(decoded.command.correlationid.at);
+        assert_null(decoded.command.causationid.at);
+        assert_null(decoded.command.traceparent.at);
+        assert_null(decoded.command.actor.at);
+        assert_null(decoded.command.tenant.at);
+        struct message message = envelope_binary("{\"thing_id\":42}");
+        snprintf(header, sizeof header, "ce_%s", names[i]);
+        envelope_drop_header(&message, "ce_expectedversion");
+        envelope_set_header(&message, strcmp(names[i], "datacontenttype") == 0 ? "content-type" : header,
+                            SPAN_LITERAL(""));
+        decoded = envelope_decode_message(&message);
+        assert_good(&decoded);
+    }
+}
+
+static void any_media_type_of_json_is_accepted(void **state)
+{
+    (void)state;
+    static const char *const good[] = { "application/json",
+                                        "Application/JSON; charset=utf-8",
+                                        "text/json",
+                                        "application/vnd.acme.v1+json",
+                                        "application/ld+json;profile=x",
+                                        "application/problem+JSON" };
+    static const char *const bad[] = {
+        "text/plain",           "application/xml",   "json",   "+json", "application/+json", "application/jsonl",
+        "application/a/b+json", "application/json5", "/x+json"
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0] + sizeof bad / sizeof bad[0]; i++)
+    {
+        bool accepted = i < sizeof good / sizeof good[0];
+        const char *type = accepted ? good[i] : bad[i - sizeof good / sizeof good[0]];
+        char text[256];
+        snprintf(text, sizeof text, HEAD ",\"datacontenttype\":\"%s\"" DATA, type);
+        struct decoded decoded = envelope_decode_text(text);
+        struct message message = envelope_binary("{\"thing_id\":42}");
+        envelope_set_header(&message, "content-type", span_of(type));
+        struct decoded in_binary = envelope_decode_message(&message);
+        if ((decoded.command.refusal == REASON_NONE) != accepted ||
+            (in_binary.command.refusal == REASON_NONE) != accepted)
+            fail_msg("%s", type);
+    }
+}
+
+static void a_word_of_a_header_is_read_in_any_case(void **state)
+{
+    (void)state;
+    static const struct
+    {
+        const char *word;
+        bool accepted, value;
+    } cases[] = {
+        { "true", true, true },   { "True", true, true },  { "TRUE", true, true }, { "False", true, false },
+        { "false", true, false }, { "yes", false, false }, { "1", false, false },  { "truee", false, false }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    {
+        struct message message = envelope_binary("{\"thing_id\":42}");
+        envelope_drop_header(&message, "ce_tenant");
+        envelope_set_header(&message, "ce_afterparked", span_of(cases[i].word));
+        struct decoded decoded = envelope_decode_message(&message);
+        assert_int_equal(decoded.command.refusal == REASON_NONE, cases[i].accepted);
+        assert_int_equal(decoded.command.after_parked, cases[i].value);
+    }
+}
+
+static void equal_numbers_make_equal_bodies(void **state)
+{
+    (void)state;
+    struct decoded one = envelope_decode_text(HEAD ",\"data\":{\"thing_id\":100,\"level\":1}}");
+    struct decoded other = envelope_decode_text(HEAD ",\"data\":{\"thing_id\":1e2,\"level\":1.0}}");
+    assert_good(&one);
+    assert_good(&other);
+    assert_memory_equal(one.command.body_digest, other.command.body_digest, DIGEST_SIZE);
+    assert_memory_equal(one.command.body_digest, one.command.written_digest, DIGEST_SIZE);
+    assert_sha256(other.command.written_digest, SPAN_LITERAL("thing.change\0{\"level\":1.0,\"thing_id\":1e2}"));
+    one = envelope_decode_text(HEAD ",\"data\":{\"thing_id\":9007199254740993}}");
+    other = envelope_decode_text(HEAD ",\"data\":{\"thing_id\":9007199254740992.0}}");
+    assert_memory_not_equal(one.command.body_digest, other.command.body_digest, DIGEST_SIZE);
+}
+
 static void unknown_extensions_are_ignored(void **state)
 {
     (void)state;
@@ -139,13 +239,6 @@ static void id_and_source_may_have_128_bytes(void **state)
 /* --- digests -------------------------------------------------------------------------------------------------------
  */
 
-static void assert_sha256(const uint8_t digest[DIGEST_SIZE], struct span text)
-{
-    unsigned char expected[EVP_MAX_MD_SIZE];
-    assert_int_equal(EVP_Digest(text.at, text.size, expected, NULL, EVP_sha256(), NULL), 1);
-    assert_memory_equal(digest, expected, DIGEST_SIZE);
-}
-
 static void digests_are_those_of_the_protocol(void **state)
 {
     (void)state;
@@ -185,7 +278,7 @@ static void memory_that_is_not_there_is_neither_refusal_nor_death(void **state)
 static uint64_t hash(const struct message *message)
 {
     struct message copy = *message;
-    struct envelope_source source = { message->key, message->value, envelope_find_header, &copy };
+    struct envelope_source source = { message->key, message->value, envelope_find_header, envelope_next_header, &copy };
     return envelope_lane_hash(&source);
 }
 
@@ -268,6 +361,10 @@ int main(void)
         cmocka_unit_test(a_binary_command_is_read_whole_and_is_the_same_command),
         cmocka_unit_test(only_what_is_required_is_required),
         cmocka_unit_test(null_attributes_are_absent),
+        cmocka_unit_test(empty_attributes_that_are_only_copied_are_absent),
+        cmocka_unit_test(any_media_type_of_json_is_accepted),
+        cmocka_unit_test(a_word_of_a_header_is_read_in_any_case),
+        cmocka_unit_test(equal_numbers_make_equal_bodies),
         cmocka_unit_test(unknown_extensions_are_ignored),
         cmocka_unit_test(escaped_attributes_are_unescaped),
         cmocka_unit_test(an_expected_version_of_zero_is_one),

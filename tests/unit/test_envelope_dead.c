@@ -55,6 +55,29 @@ static void an_object_without_specversion_is_dead(void **state)
     assert_text_dead("{\"id\":\"1\",\"source\":\"s\",\"type\":\"thing.change\",\"data\":{}}", "not_a_cloudevent");
 }
 
+/* What publishers for HTTP or AMQP send is named, and how Kafka spells it. */
+static void headers_that_are_misspelt_are_named_in_the_reason(void **state)
+{
+    (void)state;
+    struct message message = { .value = SPAN_LITERAL("{\"thing_id\":42}"),
+                               .headers = { { "content-type", SPAN_LITERAL("application/json") },
+                                            { "ce-id", SPAN_LITERAL("c-1") },
+                                            { "ce-specversion", SPAN_LITERAL("1.0") },
+                                            { "ce-\x1b[2J", SPAN_LITERAL("x") } } };
+    struct decoded decoded = envelope_decode_message(&message);
+    assert_dead(&decoded, "not_a_cloudevent");
+    assert_string_equal(decoded.dead_message, "no specversion; there are headers ce-id, ce-specversion: in Kafka an "
+                                              "attribute is spelled ce_ and lower case, as in ce_specversion");
+    message.value = SPAN_LITERAL("<not JSON/>");
+    message.headers[1].name = "CE_ID";
+    decoded = envelope_decode_message(&message);
+    assert_dead(&decoded, "not_a_cloudevent");
+    assert_non_null(strstr(decoded.dead_message, "CE_ID, ce-specversion"));
+    message.value = SPAN_LITERAL(HEAD DATA); /* structured all the same */
+    decoded = envelope_decode_message(&message);
+    assert_good(&decoded);
+}
+
 static void a_batch_of_events_is_dead(void **state)
 {
     (void)state;
@@ -192,6 +215,7 @@ int main(void)
         cmocka_unit_test(the_dead_message_names_the_byte),
         cmocka_unit_test(json_that_is_no_object_is_dead),
         cmocka_unit_test(an_object_without_specversion_is_dead),
+        cmocka_unit_test(headers_that_are_misspelt_are_named_in_the_reason),
         cmocka_unit_test(a_batch_of_events_is_dead),
         cmocka_unit_test(a_value_over_64_kib_is_dead),
         cmocka_unit_test(json_deeper_than_32_is_dead),

@@ -224,8 +224,8 @@ static void values_out_of_range_or_kind_are_refused(void **state)
     static const char count_message[] = "expected a whole number of 0 to 10";
     assert_refused("{\"id\":0}", "/id", id_message);
     assert_refused("{\"id\":-1}", "/id", id_message);
-    assert_refused("{\"id\":1.0}", "/id", id_message);
-    assert_refused("{\"id\":1e0}", "/id", id_message);
+    assert_refused("{\"id\":1.5}", "/id", id_message);
+    assert_refused("{\"id\":1e-1}", "/id", id_message);
     assert_refused("{\"id\":\"1\"}", "/id", id_message);
     assert_refused("{\"id\":9223372036854775808}", "/id", id_message);
     assert_refused("{\"id\":1,\"count\":11}", "/count", count_message);
@@ -244,6 +244,27 @@ static void values_out_of_range_or_kind_are_refused(void **state)
     assert_refused("{\"id\":1,\"at\":\"yesterday\"}", "/at", "expected an RFC 3339 time like 2026-11-24T09:00:00Z");
     assert_refused("{\"id\":1,\"uuid\":\"42\"}", "/uuid", "expected a uuid");
     assert_refused("{\"id\":1,\"aggregate\":\"jobneed/07\"}", "/aggregate", "expected an aggregate like jobneed/7");
+}
+
+static void a_whole_number_may_be_written_with_a_fraction_or_exponent(void **state)
+{
+    (void)state;
+    struct everything all = decoded("{\"id\":5.0,\"count\":1e1,\"ids\":[3.0,20e-1]}");
+    assert_int_equal(all.id.value, 5);
+    assert_int_equal(all.count.value, 10);
+    assert_int_equal(all.ids.at[1], 2);
+    assert_refused("{\"id\":1,\"ids\":[2,2.0]}", "/ids", "an id stands there twice");
+}
+
+static void a_number_beyond_a_double_is_refused_where_it_stands(void **state)
+{
+    (void)state;
+    static const char message[] = "a number beyond the range of a double";
+    assert_refused("{\"id\":1e400}", "/id", message);
+    assert_refused("{\"id\":1,\"share\":-1e400}", "/share", message);
+    assert_refused("{\"id\":1,\"point\":{\"x\":1,\"y\":1e400}}", "/point/y", message);
+    assert_refused("{\"id\":1,\"json\":1e400}", "/json", message);
+    assert_refused("{\"id\":1,\"json\":{\"a\":[0,{\"b\":1e400}]}}", "/json", message);
 }
 
 static void arrays_have_their_limits_and_ids_are_distinct(void **state)
@@ -457,6 +478,8 @@ int main(void)
         cmocka_unit_test(missing_and_unknown_members_are_named),
         cmocka_unit_test(a_long_unknown_name_is_cut_between_characters),
         cmocka_unit_test(values_out_of_range_or_kind_are_refused),
+        cmocka_unit_test(a_whole_number_may_be_written_with_a_fraction_or_exponent),
+        cmocka_unit_test(a_number_beyond_a_double_is_refused_where_it_stands),
         cmocka_unit_test(arrays_have_their_limits_and_ids_are_distinct),
         cmocka_unit_test(no_memory_is_not_an_answer_about_the_command),
         cmocka_unit_test(rfc_3339_times_are_read),

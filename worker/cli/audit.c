@@ -178,12 +178,19 @@ static bool is_status(const char *text)
     return false;
 }
 
-static bool is_aggregate(const char *text)
+/* As it is recorded: a uuid may be given in either case. */
+static bool read_aggregate(const char **text, char into[AGGREGATE_KEY_MAX])
 {
     struct aggregate aggregate;
-    if (aggregate_parse(span_of(text), &aggregate))
+    if (*text == NULL)
         return true;
-    fprintf(stderr, "interlock: audit: --aggregate %s: accepted is a key such as ticket/42, jobneed/7\n", text);
+    if (aggregate_parse(span_of(*text), &aggregate))
+    {
+        aggregate_print(aggregate, into);
+        *text = into;
+        return true;
+    }
+    fprintf(stderr, "interlock: audit: --aggregate %s: accepted is a key such as ticket/42, jobneed/7\n", *text);
     return false;
 }
 
@@ -257,8 +264,7 @@ static PGconn *connect_to_read(struct invocation *invocation, struct buffer *fau
 
 static bool check_filter(const struct audit_filter *filter)
 {
-    return (!filter->aggregate || is_aggregate(filter->aggregate)) &&
-           (!filter->operation || is_operation(filter->operation)) &&
+    return (!filter->operation || is_operation(filter->operation)) &&
            (!filter->status_from || is_status(filter->status_from)) &&
            (!filter->status_to || is_status(filter->status_to)) && (!filter->limit || is_limit(filter->limit));
 }
@@ -268,7 +274,7 @@ static int run_list(struct invocation *invocation)
     struct audit_filter filter = { 0 };
     const char *status = NULL;
     bool explain = false;
-    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], statuses[STATUS_TEXT_MAX];
+    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], statuses[STATUS_TEXT_MAX], aggregate[AGGREGATE_KEY_MAX];
     const struct verb_option options[] = {
         { "--aggregate", &filter.aggregate, NULL },
         { "--operation", &filter.operation, NULL },
@@ -286,8 +292,9 @@ static int run_list(struct invocation *invocation)
         return 1;
     if (invocation->argc != 1)
         return verb_usage_error(usage, "audit list takes no operands");
-    if (!split_status(status, statuses, &filter) || !check_filter(&filter) ||
-        !read_time("--since", &filter.since, since) || !read_time("--until", &filter.until, until))
+    if (!split_status(status, statuses, &filter) || !read_aggregate(&filter.aggregate, aggregate) ||
+        !check_filter(&filter) || !read_time("--since", &filter.since, since) ||
+        !read_time("--until", &filter.until, until))
         return 1;
     struct buffer fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = connect_to_read(invocation, &fault);

@@ -196,6 +196,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_create = {
     .type = "job.create",
+    .named = { AGGREGATE_JOBNEED, "parent_id", "jobneed_id" },
     .description = "Creates a jobneed in ASSIGNED, with its checkpoints.",
     .parameters = parameters,
     .parameters_size = sizeof(struct create),

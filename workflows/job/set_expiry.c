@@ -62,6 +62,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_set_expiry = {
     .type = "job.set_expiry",
+    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
     .description = "Sets when a root jobneed that is not finished expires.",
     .parameters = parameters,
     .parameters_size = sizeof(struct expiry),

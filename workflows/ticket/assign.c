@@ -52,6 +52,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_assign = {
     .type = "ticket.assign",
+    .named = { AGGREGATE_TICKET, "ticket_id" },
     .description = "Assigns a ticket to a person, a group, or both.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assign),

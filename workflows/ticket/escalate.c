@@ -98,6 +98,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_escalate = {
     .type = "ticket.escalate",
+    .named = { AGGREGATE_TICKET, "ticket_id" },
     .description = "Raises a ticket's level and hands it to whom the command or the escalation matrix names.",
     .parameters = parameters,
     .parameters_size = sizeof(struct escalate),

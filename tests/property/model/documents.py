@@ -18,7 +18,7 @@ class DocumentEffect(Effect):
 
     def aggregate(self, data):
         kind, _, name = data["aggregate"].partition("/")
-        return (kind, name if kind == "attendance" else int(name))
+        return (kind, name.lower() if kind == "attendance" else int(name))
 
     def form(self, data):
         return FIELDS[(self.aggregate(data)[0], data["field"])]

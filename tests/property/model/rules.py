@@ -110,7 +110,7 @@ def uuid(value):
 def aggregate(value):
     kind, _, name = value.partition("/") if isinstance(value, str) else ("", "", "")
     if kind == "attendance":
-        return uuid(name) and name == name.lower()
+        return uuid(name)
     return kind in KINDS and re.fullmatch(r"[1-9]\d{0,18}", name, re.ASCII) is not None and int(name) <= INT64
 
 
