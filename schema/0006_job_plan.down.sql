@@ -1,5 +1,9 @@
 DROP FUNCTION interlock.draw_job_ids(integer);
 ALTER TABLE interlock.jobneed DROP CONSTRAINT jobneed_end_after_beginning;
+-- A geofence assignment is not one without its person and its time.
+UPDATE interlock.jobneed n SET job_id = NULL FROM interlock.job j
+    WHERE n.job_id = j.id AND j.identifier = 'GEOFENCE' AND j.parent_id IS NOT NULL;
+DELETE FROM interlock.job WHERE identifier = 'GEOFENCE' AND parent_id IS NOT NULL;
 DROP INDEX interlock.jobneed_by_job, interlock.job_by_person, interlock.job_by_parent, interlock.job_name_once,
     interlock.job_checkpoint_once;
 ALTER TABLE interlock.job

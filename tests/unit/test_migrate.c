@@ -301,6 +301,17 @@ static void a_checksum_is_the_sha256_of_the_text_in_hexadecimal(void **state)
     assert_string_equal(checksum, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+static void a_down_script_may_be_corrected_after_its_migration_was_applied(void **state)
+{
+    (void)state;
+    static const unsigned char up[] = "abc", down[] = "d", corrected[] = "e";
+    const struct migration before = { 1, "x", up, down }, after = { 1, "x", up, corrected };
+    char first[MIGRATE_CHECKSUM_SIZE], second[MIGRATE_CHECKSUM_SIZE];
+    migrate_checksum(&before, first);
+    migrate_checksum(&after, second);
+    assert_string_equal(first, second);
+}
+
 static void up_applies_everything_in_order_each_in_its_transaction(void **state)
 {
     (void)state;
@@ -494,6 +505,7 @@ int main(void)
         TEST(migrations_are_numbered_from_one_without_gaps_and_have_a_way_back),
         TEST(embedded_texts_are_the_files_byte_for_byte),
         TEST(a_checksum_is_the_sha256_of_the_text_in_hexadecimal),
+        TEST(a_down_script_may_be_corrected_after_its_migration_was_applied),
         TEST(up_applies_everything_in_order_each_in_its_transaction),
         TEST(up_stops_at_the_number_it_is_given),
         TEST(up_with_nothing_pending_runs_no_script),

@@ -43,6 +43,7 @@ static bool has(enum session_kind kind, const char *part)
     return found;
 }
 
+/* PROTOCOL O6. */
 static void every_kind_of_session_has_its_bytes_its_snapshots_and_its_names(void **state)
 {
     static const char *const parts[] = { "('client_encoding','UTF8'",
