@@ -11,11 +11,18 @@
 
 #include "worker/monotonic.h"
 
+static atomic_bool used = true;
+
+void steady_wait_use(bool use)
+{
+    atomic_store(&used, use);
+}
+
+#ifdef __GLIBC__
+
 /* No wait of ours in librdkafka is that long; a clock that is set back between the library's reading of it and the call
  * costs no more than this. */
 static const int64_t LONGEST_US = 60000000;
-
-static atomic_bool used = true;
 
 /* The C library's own functions of these types are calls of the pthread ones. */
 static_assert(sizeof(cnd_t) == sizeof(pthread_cond_t), "cnd_t is a pthread_cond_t");
@@ -52,11 +59,6 @@ __attribute__((visibility("default"))) int cnd_timedwait(cnd_t *restrict cond, m
     return told(wait_until((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, &end));
 }
 
-void steady_wait_use(bool use)
-{
-    atomic_store(&used, use);
-}
-
 bool steady_wait_is_found(void)
 {
     int (*const ours)(cnd_t *restrict, mtx_t *restrict, const struct timespec *restrict) = cnd_timedwait;
@@ -64,3 +66,13 @@ bool steady_wait_is_found(void)
 
     return memcmp(&found, &ours, sizeof(found)) == 0;
 }
+
+#else
+
+/* No pthread_cond_clockwait here, and the condition variable is the library's: the library's own wait stays. */
+bool steady_wait_is_found(void)
+{
+    return false;
+}
+
+#endif

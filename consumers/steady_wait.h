@@ -7,7 +7,8 @@
  * on the monotonic clock.
  *
  * Threads    any.
- * Failure    a library that brings its own cnd_timedwait is not reached: steady_wait_is_found says so.
+ * Failure    a library that brings its own cnd_timedwait is not reached, and a C library without pthread_cond_clockwait
+ *            (musl) has no other wait to offer: steady_wait_is_found says so.
  */
 #ifndef CONSUMERS_STEADY_WAIT_H
 #define CONSUMERS_STEADY_WAIT_H

@@ -32,5 +32,35 @@ kafka_jars_complete() {
     [[ -f $stamp && $(<"$stamp") == "$(kafka_stamp)" ]]
 }
 
-# Debian keeps the server programs of PostgreSQL out of PATH.
-postgresql_bin() { echo "/usr/lib/postgresql/$POSTGRESQL_MAJOR/bin"; }
+# Debian keeps the server programs of PostgreSQL out of PATH, each major in a folder of its own. Prints that of the newest
+# that will do; fails where there is none.
+postgresql_bin() {
+    local bin major found='' newest=$((POSTGRESQL_MINIMUM - 1))
+    for bin in /usr/lib/postgresql/*/bin; do
+        major=${bin%/bin} major=${major##*/}
+        if [[ $major =~ ^[0-9]+$ && -x $bin/postgres ]] && ((major > newest)); then newest=$major found=$bin; fi
+    done
+    [[ -n $found ]] && echo "$found"
+}
+
+# Prints the name of the Redis, or Valkey, server that will do: redis-server or valkey-server.
+redis_server() {
+    local name minimum major
+    for name in redis valkey; do
+        minimum=$REDIS_MINIMUM
+        if [[ $name == valkey ]]; then minimum=$VALKEY_MINIMUM; fi
+        major=$("$name-server" --version 2>/dev/null | sed -n 's/.* v=\([0-9]*\)\..*/\1/p') || true
+        if ((${major:-0} >= minimum)); then echo "$name-server"; return; fi
+    done
+    return 1
+}
+
+# The client that came with it.
+redis_cli() { redis_server | sed 's/server$/cli/'; }
+
+# Succeeds where the Java in PATH will do.
+java_is_there() {
+    local major
+    major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1) || true
+    ((${major:-0} >= JAVA_MINIMUM))
+}

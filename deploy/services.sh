@@ -5,9 +5,9 @@
 
 need_programs() {
     local missing=()
-    [[ -x $(postgresql_bin)/postgres ]] || missing+=("PostgreSQL $POSTGRESQL_MAJOR")
-    [[ $(redis-server --version 2>/dev/null) == *" v=$REDIS_MAJOR."* ]] || missing+=("Redis $REDIS_MAJOR")
-    command -v java >/dev/null || missing+=("Java $JAVA_MAJOR")
+    postgresql_bin >/dev/null || missing+=("PostgreSQL $POSTGRESQL_MINIMUM or later")
+    redis_server >/dev/null || missing+=("Redis $REDIS_MINIMUM or Valkey $VALKEY_MINIMUM or later")
+    java_is_there || missing+=("Java $JAVA_MINIMUM or later")
     command -v kcat >/dev/null || missing+=("kcat")
     kafka_jars_complete || missing+=("Kafka $KAFKA_VERSION's jars in $(kafka_jars)")
     ((${#missing[@]} == 0)) || die "missing: $(printf '%s, ' "${missing[@]}" | sed 's/, $//'). Run deploy/install."
@@ -104,7 +104,7 @@ save ""
 appendonly no
 maxmemory-policy noeviction
 END
-    launch redis redis-server "$dir/redis/redis.conf"
+    launch redis "$(redis_server)" "$dir/redis/redis.conf"
 }
 
 start_kafka() {

@@ -6,7 +6,8 @@
 #include "worker/digest.h"
 
 /* a2746ba5-dd78-4d20-8806-dba05a7c318d: drawn once for this project. Another one would give every event another id. */
-static const char namespace_id[16] = "\xa2\x74\x6b\xa5\xdd\x78\x4d\x20\x88\x06\xdb\xa0\x5a\x7c\x31\x8d";
+static const uint8_t namespace_id[16] = { 0xa2, 0x74, 0x6b, 0xa5, 0xdd, 0x78, 0x4d, 0x20,
+                                          0x88, 0x06, 0xdb, 0xa0, 0x5a, 0x7c, 0x31, 0x8d };
 
 bool event_id_make(const uint8_t identity[16], struct span topic, int32_t partition, int64_t offset,
                    uint8_t ret[EVENT_ID_SIZE])
@@ -22,7 +23,7 @@ bool event_id_make(const uint8_t identity[16], struct span topic, int32_t partit
     char position[40];
     int size = snprintf(position, sizeof position, "/%" PRId32 "/%" PRId64, partition, offset);
     const struct span parts[] = {
-        { namespace_id, sizeof namespace_id },
+        { (const char *)namespace_id, sizeof namespace_id },
         { identity_text, sizeof identity_text },
         topic,
         { position, (size_t)size },

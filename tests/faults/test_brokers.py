@@ -68,6 +68,7 @@ def note_stalls(trial):
 
 # ---- brokers die ---------------------------------------------------------------------------------------------------
 
+@pytest.mark.breaks_stack
 @pytest.mark.fault(6)
 @pytest.mark.seconds(400)
 def test_the_broker_crashes_and_comes_back(trial):
@@ -82,6 +83,7 @@ def test_the_broker_crashes_and_comes_back(trial):
     trial.judge()
 
 
+@pytest.mark.breaks_stack
 @pytest.mark.long
 @pytest.mark.fault(6)
 @pytest.mark.seconds(900)

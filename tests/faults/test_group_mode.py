@@ -136,6 +136,7 @@ def test_group_mode_transactions(trial):
     judge_copy(trial, copy(trial, [BOUNCES[name] for name in names]))
 
 
+@pytest.mark.breaks_stack
 @pytest.mark.fault(6)
 @pytest.mark.long
 @pytest.mark.seconds(1500)
@@ -154,6 +155,7 @@ def test_group_mode_transactions_with_three_brokers_bounced(wide, cluster, how):
 
 # ---- delivered at least once ---------------------------------------------------------------------------------------
 
+@pytest.mark.breaks_stack
 @pytest.mark.fault(6)
 @pytest.mark.long
 @pytest.mark.seconds(1500)

@@ -36,6 +36,7 @@ def test_a_third_of_half_an_hour_has_rounds_enough(minutes_in_all):
     assert quiet >= SLOPES_SECONDS and quiet / round_seconds(quiet) >= 2 * SAMPLES_MIN
 
 
+@pytest.mark.breaks_stack
 @pytest.mark.fault(28)
 @pytest.mark.seconds(int(LONG * 2 + 300))
 def test_random_faults_leave_no_trace_and_no_slope(trial):

@@ -11,7 +11,7 @@ from scenarios import RACES, SCENARIOS
 from scenarios.attacks import ATTACKS
 from table import COLUMNS, rows_of_page
 
-FULL = os.environ.get("RACES_FULL") == "1"  # tests/run races
+FULL = os.environ.get("RACES_FULL") == "1"  # tests/run races --all
 COMMANDS_AT_ONCE = 60   # where layers are off, so many copies of a small scenario that a loss is seen
 OLD_ROUNDS = 20
 ROUNDS = 5              # of what has to lose, until it does
@@ -136,7 +136,7 @@ def test_there_are_41_races_and_6_attacks():
     assert len({each.name for each in SCENARIOS}) == 47
 
 
-@pytest.mark.skipif(not FULL, reason="tests/run races")
+@pytest.mark.skipif(not FULL, reason="tests/run races --all")
 def test_the_table_is_kept(table, capsys):
     if not table.whole():
         pytest.skip("only a part of the scenarios ran")

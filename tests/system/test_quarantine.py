@@ -25,7 +25,8 @@ def test_a_command_that_ends_the_worker_goes_to_the_dead_letters_and_its_neighbo
     after = [escalate(number) for number in range(1, 21)]
     world.publish(*before, poison, *after)
     worker = world.worker(ready=False, consumers_session_timeout="6s", FAULT_COMMAND="poison")
-    assert crash_until_it_lives(world, worker, 15) == 5  # two that nobody can be charged with, three noted
+    # Two that nobody can be charged with, three noted; more where an owner came further than the one before it.
+    assert crash_until_it_lives(world, worker, 15) >= 5
     world.await_events([*before, *after], 30)
     letter, = until("its dead letter", world.letters.all, 20)
     headers = dict(letter.headers)

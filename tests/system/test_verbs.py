@@ -61,6 +61,7 @@ def test_check_sees_durability_switched_off(world):
     assert results(world, code=1)["durability"][0] == "fix"
 
 
+@pytest.mark.breaks_stack
 def test_check_refuses_a_redis_that_evicts(world):
     before = world.stack.redis("CONFIG", "GET", "maxmemory-policy").splitlines()[1]
     world.stack.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

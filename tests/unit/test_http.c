@@ -55,7 +55,7 @@ static int start(void **state)
     return http == NULL;
 }
 
-static int stop(void **state)
+static int end(void **state)
 {
     (void)state;
     http_stop(http);
@@ -260,7 +260,7 @@ static void port_zero_takes_a_free_one_and_tells_it(void **state)
     assert_in_range(atoi(http_where(http) + 10), 1, 65535);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, end)
 
 int main(void)
 {

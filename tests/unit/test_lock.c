@@ -43,6 +43,8 @@ static void start_redis(void)
         dup2(null, STDOUT_FILENO);
         execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly",
                "no", (char *)NULL);
+        execlp("valkey-server", "valkey-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly",
+               "no", (char *)NULL);
         _exit(127);
     }
 }

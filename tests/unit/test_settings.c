@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/environment.h"
 #include "worker/settings_parts.h"
 
 static char file_name[] = "/tmp/interlock_settings_XXXXXX";
@@ -32,7 +33,7 @@ static int remove_file(void **state)
 static int clear_environment(void **state)
 {
     (void)state;
-    return clearenv();
+    return environment_clear();
 }
 
 static void write_file(const char *text, size_t size)
@@ -493,7 +494,7 @@ static void the_environment_overrides_the_file(void **state)
     setenv("INTERLOCK_KAFKA_CONSUMER_FETCH_MIN_BYTES", "2", 1);
     setenv("INTERLOCK_STACK_DIR", "/x", 1);
     struct settings settings = load_good("worker: { lanes = 2; };\nkafka: { consumer = { fetch.min.bytes = 1; }; };");
-    clearenv();
+    environment_clear();
     assert_int_equal(settings.worker.lanes, 7);
     assert_int_equal(settings.locks[LOCK_STATUS_CHANGE].lease_us, 30000000);
     assert_true(settings.retries[RETRY_DATABASE_OPERATION].jitter == 0.5);
@@ -512,7 +513,7 @@ static void the_services_variables_stand_between_file_and_own_variables(void **s
     setenv("INTERLOCK_KAFKA_BOOTSTRAP", "own:1", 1);
     struct settings settings = load_good("database: { url = \"postgresql://file/d\"; };\n"
                                          "redis: { url = \"redis://file\"; };");
-    clearenv();
+    environment_clear();
     assert_string_equal(settings.database.url, "postgresql://service/d");
     assert_string_equal(settings.kafka.bootstrap, "own:1");
     assert_string_equal(settings.redis.url, "redis://file");

@@ -11,12 +11,13 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "tests/unit/environment.h"
 #include "worker/settings.h"
 
 static int clear_environment(void **state)
 {
     (void)state;
-    return clearenv();
+    return environment_clear();
 }
 
 static struct settings load(const char *file)

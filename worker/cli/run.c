@@ -428,7 +428,9 @@ int verb_run(struct invocation *invocation)
         return 1;
     if (invocation->argc > 1)
         return verb_usage_error(usage, "run: unexpected %s", invocation->argv[1]);
+#ifdef M_ARENA_MAX /* only the GNU C library has arenas to be limited */
     mallopt(M_ARENA_MAX, ARENAS);
+#endif
     if (!prepare_limits(invocation))
         return 1;
     run.signals = open_signals();

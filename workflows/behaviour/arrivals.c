@@ -100,7 +100,7 @@ static double regularity_of(const struct arrival *arrivals, size_t count)
         squares += minute * minute;
     }
     double deviation = sqrt((double)(n * squares - sum * sum)) / (double)n;
-    return fmax(0, 1 - deviation / REGULARITY_SPREAD_MINUTES);
+    return fmax(0, 1 - deviation / (double)REGULARITY_SPREAD_MINUTES);
 }
 
 static struct span print_arrivals(struct arena *arena, const struct arrival *arrivals, size_t count)

@@ -15,7 +15,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .stack import ROOT
+from .stack import ROOT, ask_deploy
 from .waiting import until
 
 SETTINGS = {
@@ -63,9 +63,7 @@ def free_ports(count):
 
 def jars():
     """Where deploy/install put them."""
-    done = subprocess.run(["bash", "-c", '. "$1"; kafka_jars', "-", ROOT / "deploy/lib.sh"], capture_output=True,
-                          text=True, check=True)
-    return Path(done.stdout.strip())
+    return Path(ask_deploy("kafka_jars"))
 
 
 def cluster_id():

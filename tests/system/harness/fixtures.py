@@ -16,6 +16,7 @@ TEST_SECONDS = 60  # for a test that names no deadline of its own: @pytest.mark.
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "seconds(n): the test ends after n seconds, one way or the other")
+    config.addinivalue_line("markers", "breaks_stack: stops, kills or restarts a service of the stack; nothing runs beside it")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,6 +27,7 @@ def pytest_runtest_protocol(item, nextitem):
     def expired(_number, _frame):
         signal.alarm(30)  # once more, in case the clean-up hangs too
         pytest.fail(f"not finished after {seconds} s", pytrace=True)
+    Stack.may_break = item.get_closest_marker("breaks_stack") is not None
     signal.signal(signal.SIGALRM, expired)
     signal.alarm(seconds)
     try:
@@ -50,8 +52,9 @@ def binary():
 def log_directory():
     path = Path(os.environ.get("TESTS_LOGS", ROOT / "build/test-logs"))
     path.mkdir(parents=True, exist_ok=True)
-    for old in path.glob("*.log"):
-        old.unlink()
+    if "TESTS_LOGS" not in os.environ:  # else others write there too, and tests/run took the old ones away
+        for old in path.glob("*.log"):
+            old.unlink()
     return path
 
 

@@ -104,8 +104,10 @@ class Kafka:
     def group_members(self, group):
         return len(self.admin.describe_consumer_groups([group], request_timeout=10)[group].result(30).members)
 
-    def ends(self, topic):
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"ends-{uuid.uuid4()}"})
+    def ends(self, topic, whole=False):
+        """Where a reader of what is committed ends; `whole`: where the topic does."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"ends-{uuid.uuid4()}",
+                             "isolation.level": "read_uncommitted" if whole else "read_committed"})
         try:
             return {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
                     for number in self.partitions(topic)}

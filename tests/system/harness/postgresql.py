@@ -6,7 +6,6 @@ import contextlib
 import copy
 import os
 import pwd
-import re
 import shutil
 import signal
 import subprocess
@@ -18,14 +17,12 @@ import pytest
 
 from .broker import free_ports
 from .database import Database, session
-from .stack import ROOT
+from .stack import ROOT, ask_deploy
 from .waiting import until
 from .worker import run_verb
 from .world import World
 
-VERSIONS = (ROOT / "deploy/versions").read_text(encoding="utf-8")
-MAJOR = re.search(r"^POSTGRESQL_MAJOR=(\d+)$", VERSIONS, re.MULTILINE).group(1)
-BIN = Path(f"/usr/lib/postgresql/{MAJOR}/bin")
+BIN = Path(ask_deploy("postgresql_bin"))
 IS_ROOT = os.geteuid() == 0  # which PostgreSQL refuses to be
 SETTINGS = {
     "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "40", "shared_buffers": "32MB",

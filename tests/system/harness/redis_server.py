@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from .stack import ask_deploy
 from .waiting import until
 
 
@@ -45,7 +46,7 @@ class PrivateRedis:
         self.password = None
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+                ["setpriv", "--pdeathsig", "KILL", ask_deploy("redis_server"), "--port", str(self.port), "--bind", "127.0.0.1",
                  "--dir", self.folder, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
                  "--lua-time-limit", "50"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True)

@@ -1,5 +1,6 @@
 """The running stack: addresses from the environment, services stopped and started by deploy/stack."""
 
+import functools
 import os
 import subprocess
 import urllib.parse
@@ -7,18 +8,30 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND_TIMEOUT = 240
+ALONE = "other tests run on this stack: mark the test @pytest.mark.breaks_stack"
+
+
+@functools.cache
+def ask_deploy(function):
+    """What a function of deploy/lib.sh prints: where programs and jars are."""
+    done = subprocess.run(["bash", "-c", '. "$1"; "$2"', "-", ROOT / "deploy/lib.sh", function], capture_output=True,
+                          text=True, check=True)
+    return done.stdout.strip()
 
 
 class Stack:
     replication = 1  # of topics
+    may_break = False  # the test that runs just now is marked breaks_stack, so it has this stack for itself
 
     def __init__(self):
         self.bootstrap = os.environ["KAFKA_BOOTSTRAP"]
         self.database_url = os.environ["DATABASE_URL"]
         self.redis_url = os.environ["REDIS_URL"]
         self.directory = os.environ["INTERLOCK_STACK_DIR"]
+        self.redis_cli = ask_deploy("redis_cli")
 
     def control(self, *words):
+        assert Stack.may_break, ALONE
         done = subprocess.run([ROOT / "deploy/stack", *words, "--dir", self.directory], capture_output=True, text=True,
                               timeout=COMMAND_TIMEOUT, check=False)
         assert done.returncode == 0, f"deploy/stack {' '.join(words)}: {done.stderr}"
@@ -36,8 +49,9 @@ class Stack:
         self.control("restart", service)
 
     def redis(self, *words):
+        assert Stack.may_break or " ".join(words[:2]).lower() not in ("flushall", "config set", "script flush"), ALONE
         address = urllib.parse.urlparse(self.redis_url)
-        done = subprocess.run(["redis-cli", "-h", address.hostname, "-p", str(address.port), *words],
+        done = subprocess.run([self.redis_cli, "-h", address.hostname, "-p", str(address.port), *words],
                               capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
