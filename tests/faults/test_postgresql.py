@@ -290,6 +290,7 @@ def frozen(trial):
 def no_session_left(trial):
     """Everybody else has connected, and the worker's own sessions are lost."""
     world = trial.world
+    world.database.execute("ALTER ROLE interlock_reader CONNECTION LIMIT -1")
     with contextlib.ExitStack() as others:
         free = world.server.ask("SELECT current_setting('max_connections')::int - "
                                 "current_setting('superuser_reserved_connections')::int")

@@ -176,7 +176,11 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
         "DROP TABLE interlock.ticket", "ALTER TABLE interlock.audit_event DISABLE TRIGGER ALL",
         "INSERT INTO interlock.schema_migration (number, name, checksum) VALUES (99, 'x', 'x')")],
     ("interlock_reader", "INSERT INTO interlock.ticket (id) VALUES (1)"),
-    ("interlock_reader", "SELECT interlock.draw_ticket_ids(1)"),
+    *[("interlock_reader", each) for each in (
+        "SELECT interlock.draw_ticket_ids(1)", "SELECT value FROM interlock.parked_command",
+        "SELECT headers FROM interlock.parked_command", "SELECT token FROM interlock.parked_command",
+        "SELECT * FROM interlock.parked_command", "SELECT owner_token FROM interlock.partition_owner",
+        "SELECT vector FROM interlock.face_embedding", "SELECT p::text FROM interlock.parked_command p")],
 ])
 def test_what_a_role_is_not_granted_is_refused(roles, role, statement):
     with session(url_as(roles, role)) as connection, connection.cursor() as cursor, pytest.raises(psycopg2.Error) as refused:
@@ -186,7 +190,34 @@ def test_what_a_role_is_not_granted_is_refused(roles, role, statement):
 
 
 def test_the_reader_reads_the_audit(roles):
-    assert roles.verb("audit", "list", DATABASE_URL=url_as(roles, "interlock_reader")).returncode == 0
+    url = url_as(roles, "interlock_reader")
+    for words in (["list"], ["verify"]):
+        done = roles.verb("audit", *words, DATABASE_URL=url)
+        assert done.returncode == 0, done.stderr
+    with session(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT identity, due_at, reason FROM interlock.parked_command")
+        cursor.execute("SELECT id, user_id, is_primary FROM interlock.face_embedding")
+
+
+def test_a_report_can_neither_run_for_ever_nor_take_all_sessions(roles):
+    found = dict(roles.database.rows("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname ~ '^interlock_'"))
+    assert found == {"interlock_worker": -1, "interlock_owner": 5, "interlock_reader": 20, "interlock_pruner": 2}
+    for role in ("interlock_worker", "interlock_reader", "interlock_pruner"):
+        with session(url_as(roles, role)) as connection, connection.cursor() as cursor:
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+                cursor.execute(f"SHOW {name}")
+                assert cursor.fetchone()[0] != "0", (role, name)
+
+
+def test_what_a_later_migration_makes_is_nobody_s_until_roles_sql_says_whose(roles):
+    owner = url_as(roles, "interlock_owner")
+    with session(owner) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE FUNCTION interlock.later() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+        cursor.execute("CREATE TABLE interlock.later_table (value integer)")
+    for statement in ("SELECT interlock.later()", "SELECT * FROM interlock.later_table"):
+        with session(url_as(roles, "interlock_worker")) as connection, connection.cursor() as cursor, \
+                pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(statement)
 
 
 def test_the_owner_migrates(roles):
