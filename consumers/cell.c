@@ -190,6 +190,7 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
         assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "an offset came that was behind us");
         return;
     }
+    spread_note(&cell->spread, cell->consumer, tenure->ownership.epoch, message);
     struct delivery *delivery = parcels_make(cell->parcels, message, round->now_us);
     if (delivery == NULL)
     {

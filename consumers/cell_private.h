@@ -11,6 +11,7 @@
 #include "consumers/complaint.h"
 #include "consumers/parcels.h"
 #include "consumers/publisher.h"
+#include "consumers/spread.h"
 #include "consumers/watchdog.h"
 
 struct cell
@@ -52,7 +53,8 @@ struct cell
     int64_t full_since_us;   /* 0: there is room */
     int64_t read_bytes;      /* since the last nudge */
     int64_t largest_bytes;   /* of a message since there was room: a batch that expands may hold one of any size */
-    int64_t error_us;        /* when librdkafka last complained */
+    struct spread spread;
+    int64_t error_us; /* when librdkafka last complained */
 };
 
 static inline bool cell_is_stopping(const struct cell *cell)

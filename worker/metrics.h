@@ -15,6 +15,8 @@
 #define METRICS(X)                                                                                                     \
     X(RECEIVED, COUNTER, "interlock_messages_received_total", "Messages read from the command topics.")                \
     X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.")             \
+    X(UNEXPECTED_PARTITION, COUNTER, "interlock_unexpected_partition_total",                                           \
+      "Messages with a key in another partition than murmur2 gives it.")                                               \
     X(DEDUPE_HITS, COUNTER, "interlock_dedupe_hits_total", "Commands seen again.")                                     \
     X(DEAD_LETTERS, COUNTER, "interlock_dlq_total", "Messages that could not be read as a command.")                   \
     X(BATCHES, COUNTER, "interlock_batches_total", "Transactions committed in PostgreSQL.")                            \

@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+from confluent_kafka import Producer
 
 from harness.commands import Message, binary, command, create_ticket, escalate, event, structured
 from harness.waiting import until
@@ -187,3 +188,35 @@ def test_publish_keys_what_will_be_rejected_by_what_can_be_read(shared, number):
     rows = shared.database.rows("SELECT aggregate FROM interlock.audit_event WHERE command_id = ANY (%s)",
                                 [each["id"] for each in lines])
     assert sorted(str(row[0]) for row in rows) == ["None", f"ticket/{number}", f"ticket/{number}"]
+
+
+# ---- partitioners ----------------------------------------------------------------------------------------
+
+def test_messages_that_another_partitioner_placed_are_counted_and_check_names_them(world):
+    """librdkafka's default is CRC32: two producers of one topic then have two partitions for one aggregate."""
+    worker = world.worker()
+    right, wrong = (Producer({"bootstrap.servers": world.stack.bootstrap, "partitioner": name})
+                    for name in ("murmur2_random", "consistent_random"))
+    sent = [create_ticket(number) for number in range(1, 41)]
+    for each in sent:
+        right.produce(world.topic, each.value, each.key, headers=each.headers)
+        right.produce(world.topic, each.value, None, headers=each.headers)  # has no place of its own
+    assert right.flush(30) == 0
+    world.await_events(sent)
+    world.drain()
+    assert worker.metric("interlock_unexpected_partition_total") == 0
+    assert "murmur2 puts them" in said_of("partitioner", world)
+    for each in (escalate(number) for number in range(1, 41)):
+        wrong.produce(world.topic, each.value, each.key, headers=each.headers)
+    assert wrong.flush(30) == 0
+    world.drain()
+    counted = worker.metric("interlock_unexpected_partition_total")
+    assert 20 < counted < 40  # a sixth is right by chance
+    says = said_of("partitioner", world)
+    assert f" {int(counted)} lie in another partition" in says and "murmur2_random" in says
+    assert "murmur2_random" in worker.text()
+
+
+def said_of(check, world):
+    report = json.loads(world.verb("check", "--output", "json").stdout)
+    return {row["check"]: row["says"] for row in report["checks"]}[check]

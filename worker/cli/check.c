@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "consumers/spread.h"
 #include "consumers/topics.h"
 #include "worker/cli/verbs.h"
 #include "worker/lock_check.h"
@@ -113,6 +114,28 @@ static void check_topic(struct check *check, const struct topic_state *topic)
     buffer_done(&says);
 }
 
+/* Retention may have to pass before what was spread wrongly is gone: a note. */
+static void check_spread(struct check *check, const struct settings *settings, const struct topic_state *topic)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    struct spread_sampled sampled;
+    if (!topic->exists || strcmp(topic->role, "commands") != 0)
+        return;
+    if (!spread_sample(settings, topic->name, topic->partitions, &sampled, &fault))
+        check_add_text(check, CHECK_NOTE, "partitioner", &fault);
+    else if (sampled.elsewhere > 0)
+        check_add(
+            check, CHECK_NOTE, "partitioner",
+            "%s: of the last %lld messages with a key %lld lie in another partition than murmur2 gives it: the "
+            "commands of one aggregate lose their order; set partitioner=murmur2_random in every producer that is "
+            "librdkafka's (kcat too); the worker counts them as interlock_unexpected_partition_total",
+            topic->name, (long long)sampled.keyed, (long long)sampled.elsewhere);
+    else if (sampled.keyed > 0)
+        check_add(check, CHECK_OK, "partitioner", "%s: the last %lld messages with a key lie where murmur2 puts them",
+                  topic->name, (long long)sampled.keyed);
+    buffer_done(&fault);
+}
+
 static void check_kafka(struct check *check, const struct settings *settings)
 {
     struct buffer fault = BUFFER_EMPTY;
@@ -121,7 +144,10 @@ static void check_kafka(struct check *check, const struct settings *settings)
     {
         check_add(check, CHECK_OK, "kafka", "%s, brokers: %d", settings->kafka.bootstrap, report.brokers);
         for (int i = 0; i < report.count; i++)
+        {
             check_topic(check, &report.at[i]);
+            check_spread(check, settings, &report.at[i]);
+        }
     }
     else
         check_add_text(check, CHECK_FIX, "kafka", &fault);
