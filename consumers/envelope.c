@@ -407,7 +407,7 @@ static enum decode_result name_misspelt(struct decoding *decoding, enum decode_r
             used +=
                 (size_t)snprintf(seen + used, sizeof seen - used, "%s%.*s", used ? ", " : "", (int)name.size, name.at);
     }
-    char message[160];
+    char message[sizeof seen + 128];
     snprintf(message, sizeof message,
              "no specversion; there are headers %s: in Kafka an attribute is spelled ce_ and lower case, "
              "as in ce_specversion",
