@@ -10,6 +10,8 @@
 #include "consumers/producer_guard.h"
 #include "consumers/remedy.h"
 #include "worker/fault_point.h"
+#include "worker/log.h"
+#include "worker/metrics.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
 
@@ -19,6 +21,8 @@ static const int64_t SLICE_MS = 1000;      /* of one blocking call; between two 
  * aborted events. The first is replaced at once, because a coordinator that moves breaks it too. */
 static const int64_t REST_US = 200000;
 static const int64_t REST_MAX_US = 5000000;
+static const int64_t MUTED_MAX_US = 30000000;
+static const int64_t THROTTLE_LOG_US = 60000000;
 
 enum
 {
@@ -44,12 +48,13 @@ struct producer
     struct topic_handle dead[DEAD_LETTER_TOPICS_MAX];
     int dead_count;
     size_t message_max;
-    int64_t outstanding; /* sent, not reported; changed by this thread only: reports are served by rd_kafka_poll */
-    int64_t failed;      /* reported as not delivered, since begin */
-    bool purged;         /* the first of them only because something else had failed */
-    bool broke;          /* this handle */
-    int breaks;          /* handles in a row, none of which published anything */
-    int64_t rested_us;   /* no new one before */
+    int64_t outstanding;    /* sent, not reported; changed by this thread only: reports are served by rd_kafka_poll */
+    int64_t failed;         /* reported as not delivered, since begin */
+    bool purged;            /* the first of them only because something else had failed */
+    bool broke;             /* this handle */
+    int breaks;             /* handles in a row, none of which published anything */
+    int64_t rested_us;      /* no new one before */
+    int64_t muted_until_us; /* a broker that throttles answers first and then reads nothing for so long */
     char problem[440];
 };
 
@@ -123,6 +128,30 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
              rd_kafka_err2str(message->err), remedy_of(message->err));
 }
 
+static void on_throttle(rd_kafka_t *client, const char *broker, int32_t id, int throttle_ms, void *owner)
+{
+    struct producer *producer = owner;
+    int64_t muted_us = throttle_ms * INT64_C(1000), now_us = monotonic_us();
+    static struct log_rate rate;
+    (void)client, (void)id;
+
+    if (throttle_ms <= 0)
+        return;
+    muted_us = muted_us < MUTED_MAX_US ? muted_us : MUTED_MAX_US;
+    metrics_add(METRIC_THROTTLED, muted_us);
+    if (now_us + muted_us > producer->muted_until_us)
+        producer->muted_until_us = now_us + muted_us;
+    if (log_allowed(&rate, THROTTLE_LOG_US))
+        log_warning("kafka: %s makes the producer wait for %d ms: a quota of our client.id or user", broker,
+                    throttle_ms);
+}
+
+int64_t producer_muted_us(const struct producer *producer)
+{
+    int64_t left_us = producer->muted_until_us - monotonic_us();
+    return left_us > 0 ? left_us : 0;
+}
+
 static rd_kafka_conf_t *make_conf(struct producer *producer, const char *transactional_id, struct buffer *fault)
 {
     enum client_kind kind = transactional_id ? CLIENT_TRANSACTIONAL : CLIENT_IDEMPOTENT;
@@ -132,6 +161,7 @@ static rd_kafka_conf_t *make_conf(struct producer *producer, const char *transac
         return NULL;
     rd_kafka_conf_set_opaque(conf, producer);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_throttle_cb(conf, on_throttle);
     producer->message_max = (size_t)clients_number(conf, "message.max.bytes", 1000000);
     if ((transactional_id == NULL || clients_set(conf, "transactional.id", transactional_id, fault)) &&
         producer_guard_watch(producer->guard, conf))

@@ -58,6 +58,11 @@ enum producer_result producer_commit(struct producer *producer, int64_t deadline
 /* Serves the handle's callbacks while nothing is published. */
 void producer_idle(struct producer *producer);
 
+/* A quota: how long from now the brokers read nothing that the producer sends, so that a transaction begun meanwhile
+ * would only wait. 0: not at all. At the most MUTED_MAX_US: who lowers a quota by mistake and raises it again is not
+ * to wait for the first one's time. */
+int64_t producer_muted_us(const struct producer *producer);
+
 const char *producer_problem(const struct producer *producer);
 
 #endif

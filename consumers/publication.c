@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "worker/metrics.h"
+#include "worker/monotonic.h"
+
 static bool reserve_parts(struct publication *publication, int count)
 {
     if (count <= publication->capacity)
@@ -30,20 +33,29 @@ static void append(struct part *part, struct delivery *delivery)
     part->next_offset = delivery->offset + 1;
 }
 
-bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start)
+static int64_t sends(const struct delivery *delivery)
+{
+    if (delivery->answer == ANSWER_NOTHING)
+        return 0;
+    return PUBLICATION_RECORD +
+           (int64_t)(delivery->answer == ANSWER_DEAD_LETTER ? parcel_size(delivery) : delivery->event_size);
+}
+
+bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start,
+                        int64_t bytes)
 {
     int events = 0;
-    size_t bytes = 0;
 
     assert(publication->count == 0);
     if (!reserve_parts(publication, count))
         return false;
     publication->deliveries = 0;
+    publication->sends = 0;
     for (int i = 0; i < count; i++)
     {
         struct tenure *tenure = tenures[(start + i) % count];
         struct part part = { .tenure = tenure };
-        while (tenure->live && events < PUBLICATION_EVENTS_MAX && bytes < PUBLICATION_BYTES_MAX &&
+        while (tenure->live && events < PUBLICATION_EVENTS_MAX && publication->sends < bytes &&
                publication->deliveries < PUBLICATION_DELIVERIES_MAX)
         {
             struct delivery *delivery = watermark_pop(&tenure->watermark);
@@ -52,12 +64,74 @@ bool publication_gather(struct publication *publication, struct tenure *const *t
             append(&part, delivery);
             publication->deliveries++;
             events += delivery->answer != ANSWER_NOTHING;
-            bytes += delivery->answer == ANSWER_DEAD_LETTER ? parcel_size(delivery) : delivery->event_size;
+            publication->sends += sends(delivery);
         }
         if (part.count > 0)
             publication->parts[publication->count++] = part;
     }
     return publication->count > 0;
+}
+
+/* How many of a part are kept; what they send is added. */
+static int fitting(const struct part *part, int64_t bytes, int64_t *sum)
+{
+    int count = 0;
+
+    for (const struct delivery *delivery = part->first; delivery && *sum < bytes; delivery = delivery->next, count++)
+        *sum += sends(delivery);
+    return count;
+}
+
+/* The part without what is behind its first `kept` deliveries. */
+static struct part cut(const struct part *part, int kept)
+{
+    struct part head = { .tenure = part->tenure };
+    struct delivery *next;
+
+    for (struct delivery *delivery = part->first; delivery; delivery = next)
+    {
+        next = delivery->next;
+        if (head.count < kept)
+            append(&head, delivery);
+        else if (!watermark_mark(&part->tenure->watermark, delivery->sequence, delivery))
+            assert(!"a place that was just made is taken");
+    }
+    return head;
+}
+
+void publication_trim(struct publication *publication, int64_t bytes)
+{
+    int64_t sum = 0;
+    int parts = 0;
+
+    if (publication->sends <= bytes)
+        return;
+    publication->deliveries = 0;
+    for (int i = 0; i < publication->count; i++)
+    {
+        struct part part = publication->parts[i];
+        int kept = fitting(&part, bytes, &sum);
+        if (kept < part.count && watermark_reopen(&part.tenure->watermark, (uint64_t)(part.count - kept)))
+            part = cut(&part, kept);
+        if (part.count == 0)
+            continue;
+        publication->parts[parts++] = part;
+        publication->deliveries += part.count;
+    }
+    publication->count = parts;
+    publication->sends = sum;
+}
+
+int64_t publication_deadline(const struct publication *publication, int64_t longest_us)
+{
+    int64_t deadline_us = monotonic_us() + longest_us;
+
+    for (int i = 0; i < publication->count; i++)
+    {
+        int64_t give_up_us = publication->parts[i].tenure->give_up_us;
+        deadline_us = give_up_us < deadline_us ? give_up_us : deadline_us;
+    }
+    return deadline_us;
 }
 
 rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *publication)
@@ -88,6 +162,15 @@ enum producer_result publication_send(const struct publication *publication, str
             if (delivery->answer != ANSWER_NOTHING)
                 result = producer_send(producer, delivery);
     return result == PRODUCER_DONE ? producer_commit(producer, deadline_us) : result;
+}
+
+void publication_count(const struct part *part, int64_t now_us)
+{
+    metrics_add(METRIC_EVENTS, part->events);
+    metrics_add(METRIC_DEAD_LETTERS, part->dead_letters);
+    for (const struct delivery *delivery = part->first; delivery; delivery = delivery->next)
+        if (delivery->answer == ANSWER_EVENT && delivery->timestamp_us > 0)
+            metrics_observe_latency(now_us - delivery->timestamp_us);
 }
 
 void publication_release(struct publication *publication, int index, struct parcels *parcels)

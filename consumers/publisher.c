@@ -9,6 +9,7 @@
 #include "consumers/gathering.h"
 #include "consumers/handover.h"
 #include "consumers/offset_commits.h"
+#include "consumers/portion.h"
 #include "consumers/publication.h"
 #include "consumers/takeover.h"
 #include "worker/log.h"
@@ -47,6 +48,7 @@ struct publisher
     int turn; /* whose prefix is gathered first */
     struct publication publication;
     struct gathering gathering;
+    struct portion portion;
     bool unclear;    /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
     int slot_number; /* that the producer was made for */
     bool unraised;   /* PostgreSQL may not know yet what is published */
@@ -218,22 +220,13 @@ static void drop_given_up(struct publisher *publisher)
     }
 }
 
-static void count_published(const struct part *part, int64_t now_us)
-{
-    metrics_add(METRIC_EVENTS, part->events);
-    metrics_add(METRIC_DEAD_LETTERS, part->dead_letters);
-    for (const struct delivery *delivery = part->first; delivery; delivery = delivery->next)
-        if (delivery->answer == ANSWER_EVENT && delivery->timestamp_us > 0)
-            metrics_observe_latency(now_us - delivery->timestamp_us);
-}
-
 /* The part is published, and its offset committed (at-least-once: about to be). */
 static void settle_part(struct publisher *publisher, int index)
 {
     const struct part *part = &publisher->publication.parts[index];
     struct tenure *tenure = part->tenure;
 
-    count_published(part, wall_us());
+    publication_count(part, wall_us());
     atomic_store_explicit(&tenure->moved_us, monotonic_us(), memory_order_relaxed);
     atomic_store_explicit(&tenure->committed, part->next_offset, memory_order_relaxed);
     if (publisher->settings->kafka.exactly_once)
@@ -278,26 +271,20 @@ static bool settle_reached(struct publisher *publisher)
     return known;
 }
 
-static int64_t attempt_deadline(const struct publisher *publisher)
-{
-    int64_t half_us = publisher->settings->consumers.transaction_timeout_us / 2;
-    int64_t deadline_us = monotonic_us() + (half_us < ATTEMPT_US ? half_us : ATTEMPT_US);
-
-    for (int i = 0; i < publisher->publication.count; i++)
-    {
-        int64_t give_up_us = publisher->publication.parts[i].tenure->give_up_us;
-        deadline_us = give_up_us < deadline_us ? give_up_us : deadline_us;
-    }
-    return deadline_us;
-}
-
 static void attempt(struct publisher *publisher)
 {
-    int64_t begun_us = monotonic_us();
+    int64_t half_us = publisher->settings->consumers.transaction_timeout_us / 2, begun_us = monotonic_us();
+    int64_t deadline_us = publication_deadline(&publisher->publication, half_us < ATTEMPT_US ? half_us : ATTEMPT_US);
+    int64_t sent = publisher->publication.sends;
     enum producer_result result =
-        publication_send(&publisher->publication, publisher->producer, publisher->group, attempt_deadline(publisher));
+        publication_send(&publisher->publication, publisher->producer, publisher->group, deadline_us);
+    int64_t took_us = monotonic_us() - begun_us;
+    int64_t muted_us = producer_muted_us(publisher->producer);
+    bool shrunk = result == PRODUCER_DONE ? portion_note_done(&publisher->portion, sent, took_us, muted_us)
+                                          : portion_note_failed(&publisher->portion, sent, muted_us);
 
-    metrics_add(METRIC_PUBLISH_TIME, monotonic_us() - begun_us);
+    metrics_add(METRIC_PUBLISH_TIME, took_us);
+    metrics_add(METRIC_PUBLICATION_SHRINKS, shrunk);
     if (result == PRODUCER_DONE)
     {
         complaint_end(&publisher->complaint);
@@ -339,13 +326,17 @@ static void publish(struct publisher *publisher)
         sweep(publisher); /* this may last: what ended meanwhile must not stay in memory */
         if (publisher->publication.count == 0)
             break;
-        if (!open_producer(publisher) || (publisher->unclear && !settle_reached(publisher)))
+        bool able = open_producer(publisher) && (!publisher->unclear || settle_reached(publisher));
+        int64_t rest_us = able ? producer_muted_us(publisher->producer) : PAUSE_US;
+        if (rest_us > 0)
         {
             if (handover_is_stopping(publisher->handover))
                 break;
-            pause_for(publisher, PAUSE_US);
+            pause_for(publisher, rest_us < PAUSE_US ? rest_us : PAUSE_US);
+            continue;
         }
-        else if (publisher->publication.count > 0)
+        publication_trim(&publisher->publication, publisher->portion.bytes);
+        if (publisher->publication.count > 0)
             attempt(publisher);
     }
     publisher->unclear = false;
@@ -405,7 +396,8 @@ static bool gather(struct publisher *publisher)
     if (publisher->count == 0)
         return false;
     publisher->turn = (publisher->turn + 1) % publisher->count;
-    return publication_gather(&publisher->publication, publisher->tenures, publisher->count, publisher->turn);
+    return publication_gather(&publisher->publication, publisher->tenures, publisher->count, publisher->turn,
+                              publisher->portion.bytes);
 }
 
 /* At-least-once: waits until no commit is out and none is due, or the tenures are given up. */
@@ -567,6 +559,7 @@ struct publisher *publisher_new(const struct publisher_options *options, const c
     publisher->settings = options->settings;
     publisher->options = *options;
     publisher->slot_number = -1;
+    publisher->portion = PORTION_NEW;
     complaint_init(&publisher->complaint, options->cell);
     publisher->handover = handover_new();
     publisher->producer = producer_new(options->settings);

@@ -73,6 +73,21 @@ void *watermark_pop(struct watermark *watermark)
     return item;
 }
 
+bool watermark_reopen(struct watermark *watermark, uint64_t count)
+{
+    assert(count <= watermark->base);
+    /* Sequences before the base have the places of those a whole ring further on, which may be taken. */
+    for (uint64_t i = 1; i <= count; i++)
+        if (i > watermark->capacity || *place_of(watermark, watermark->base - i) != NULL)
+        {
+            if (!grow(watermark, watermark->capacity + count))
+                return false;
+            break;
+        }
+    watermark->base -= count;
+    return true;
+}
+
 void *watermark_drop(struct watermark *watermark)
 {
     while (watermark->answered > 0)

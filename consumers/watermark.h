@@ -38,6 +38,9 @@ bool watermark_mark(struct watermark *watermark, uint64_t sequence, void *item);
 void *watermark_peek(const struct watermark *watermark);
 void *watermark_pop(struct watermark *watermark);
 
+/* Makes the last `count` that were popped unanswered again, to be marked anew. False: no memory; nothing is changed. */
+bool watermark_reopen(struct watermark *watermark, uint64_t count);
+
 /* Takes out any one marked item, in order, answered prefix or not: for the end of an ownership. NULL: none is left. */
 void *watermark_drop(struct watermark *watermark);
 

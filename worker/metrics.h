@@ -35,6 +35,9 @@
     X(PUBLICATIONS, COUNTER, "interlock_publications_total",                                                           \
       "Kafka transactions (or offset commits) that ended well.")                                                       \
     X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.")                           \
+    X(PUBLICATION_SHRINKS, COUNTER, "interlock_publication_shrinks_total",                                             \
+      "Publications made smaller because the one before failed or was slow.")                                          \
+    X(THROTTLED, COUNTER_US, "interlock_throttled_seconds_total", "Time that the brokers' quotas asked to wait.")      \
     X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")        \
     X(CONSUMER_REBUILDS, COUNTER, "interlock_consumer_rebuilds_total",                                                 \
       "Consumers thrown away and built anew because the group gave them nothing for too long.")                        \

@@ -40,4 +40,5 @@ ROWS = {
     27: Row("no memory, no file, no thread, no descriptor", "a clean end or another try"),
     28: Row("anything, in any order, for a long time", "all of it, and no slope"),
     29: Row("an answer of the group is lost, or false", "back within the time allowed; not ready meanwhile"),
+    30: Row("a quota, or a line that slow", "flows; publications shrink and grow"),
 }

@@ -1,6 +1,6 @@
 /* wrap: producer_open producer_close producer_is_open producer_is_suspect producer_begin producer_send_offsets
  * producer_send producer_commit producer_idle producer_problem takeover_round takeover_read_committed
- * takeover_raise_published takeover_problem */
+ * takeover_raise_published takeover_problem producer_muted_us */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +51,7 @@ static struct
     bool failing_reach_kafka; /* ... or do */
     bool hold_commit;         /* a commit waits until this is false */
     int64_t committed[PARTITIONS], sent[PARTITIONS];
+    int64_t muted_until_us;
     int unknown; /* so many questions about committed offsets get no answer */
 } world;
 
@@ -81,6 +82,7 @@ enum producer_result __wrap_producer_send(struct producer *producer, const struc
 enum producer_result __wrap_producer_commit(struct producer *producer, int64_t deadline_us);
 void __wrap_producer_idle(struct producer *producer);
 const char *__wrap_producer_problem(const struct producer *producer);
+int64_t __wrap_producer_muted_us(const struct producer *producer);
 int __wrap_takeover_round(struct takeover *takeover, struct tenure **tenures, int count);
 bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets);
 bool __wrap_takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count,
@@ -175,6 +177,15 @@ enum producer_result __wrap_producer_commit(struct producer *producer, int64_t d
 void __wrap_producer_idle(struct producer *producer)
 {
     (void)producer;
+}
+
+int64_t __wrap_producer_muted_us(const struct producer *producer)
+{
+    (void)producer;
+    pthread_mutex_lock(&world.mutex);
+    int64_t left_us = world.muted_until_us - monotonic_us();
+    pthread_mutex_unlock(&world.mutex);
+    return left_us > 0 ? left_us : 0;
 }
 
 const char *__wrap_producer_problem(const struct producer *producer)
@@ -447,6 +458,56 @@ static void commits_that_break_again_and_again_are_published_once(void **state)
     await_log("begin 0=2 0/1 broken look begin 0=2 0/1 broken look begin 0=2 0/1 broken look begin 0=2 0/1 done ");
 }
 
+static void a_publication_that_failed_is_sent_again_in_halves_down_to_one_delivery(void **state)
+{
+    struct delivery *received[4];
+    (void)state;
+
+    world.commits_failing = 2;
+    for (int i = 0; i < 4; i++)
+        received[i] = receive(0, i);
+    for (int i = 3; i >= 0; i--)
+        answer(received[i], ANSWER_EVENT);
+    /* Quick ones grow again: one, then as many as fit. */
+    await_log("begin 0=4 0/0 0/1 0/2 0/3 broken look begin 0=2 0/0 0/1 broken look begin 0=1 0/0 done "
+              "begin 0=3 0/1 0/2 done begin 0=4 0/3 done ");
+    await_in_flight(0, 0);
+}
+
+static void what_is_left_of_a_publication_that_failed_is_given_back_at_the_end(void **state)
+{
+    struct delivery *received[4];
+    (void)state;
+
+    world.commits_failing = 2;
+    for (int i = 0; i < 4; i++)
+        received[i] = receive(0, i);
+    world.hold_commit = true;
+    for (int i = 3; i >= 0; i--)
+        answer(received[i], ANSWER_EVENT);
+    await_log("begin 0=4 0/0 0/1 0/2 0/3 ");
+    atomic_store(&world.tenures[0]->give_up_us, 0);
+    pthread_mutex_lock(&world.mutex);
+    world.hold_commit = false;
+    pthread_cond_broadcast(&world.cond);
+    pthread_mutex_unlock(&world.mutex);
+    await_log("begin 0=4 0/0 0/1 0/2 0/3 broken ");
+    assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
+    assert_int_equal(atomic_load(&world.tenures[0]->in_flight), 0);
+}
+
+/* A quota: the broker reads nothing meanwhile, and a transaction would be open all the time. */
+static void nothing_is_begun_while_the_brokers_make_the_producer_wait(void **state)
+{
+    int64_t until_us = monotonic_us() + 300000;
+    (void)state;
+
+    world.muted_until_us = until_us;
+    answer(receive(0, 1), ANSWER_EVENT);
+    await_log("begin 0=2 0/1 done ");
+    assert_true(monotonic_us() >= until_us);
+}
+
 static void a_suspect_producer_is_replaced_before_the_next_begin(void **state)
 {
     (void)state;
@@ -576,6 +637,9 @@ int main(void)
         TEST(a_broken_commit_that_did_reach_kafka_is_not_published_again),
         TEST(nothing_is_published_before_it_is_known_what_reached_kafka),
         TEST(commits_that_break_again_and_again_are_published_once),
+        TEST(a_publication_that_failed_is_sent_again_in_halves_down_to_one_delivery),
+        TEST(what_is_left_of_a_publication_that_failed_is_given_back_at_the_end),
+        TEST(nothing_is_begun_while_the_brokers_make_the_producer_wait),
         TEST(a_suspect_producer_is_replaced_before_the_next_begin),
         TEST(the_end_publishes_the_prefix_and_gives_the_rest_back),
         TEST(an_answer_that_comes_after_the_end_is_given_back),

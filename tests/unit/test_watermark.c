@@ -146,6 +146,34 @@ static void any_order_of_answers_gives_what_a_simple_model_gives(void **state)
         check_against_model(seed);
 }
 
+/* PROTOCOL K3: a publication that failed is sent again as a smaller one. */
+static void what_was_popped_can_be_marked_again(void **state)
+{
+    (void)state;
+
+    /* Full and half full, at every place of the ring: what is behind must stay where it is. */
+    for (uint64_t before = 0; before < 300; before += 37)
+        for (uint64_t behind = 0; behind <= 256; behind += 64)
+        {
+            struct watermark watermark = WATERMARK_EMPTY;
+            for (uint64_t i = 0; i < before + 100; i++)
+            {
+                assert_true(watermark_mark(&watermark, i, &items[i]));
+                assert_ptr_equal(watermark_pop(&watermark), &items[i]);
+            }
+            for (uint64_t i = 0; i < behind; i++)
+                assert_true(watermark_mark(&watermark, before + 100 + i, &items[before + 100 + i]));
+            assert_true(watermark_reopen(&watermark, 100));
+            assert_null(watermark_peek(&watermark));
+            for (uint64_t i = 0; i < 100; i++)
+                assert_true(watermark_mark(&watermark, before + i, &items[before + i]));
+            for (uint64_t i = 0; i < 100 + behind; i++)
+                assert_ptr_equal(watermark_pop(&watermark), &items[before + i]);
+            assert_null(watermark_pop(&watermark));
+            watermark_done(&watermark);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +184,7 @@ int main(void)
         cmocka_unit_test(past_its_limit_it_refuses_and_changes_nothing),
         cmocka_unit_test(what_is_dropped_comes_out_whether_contiguous_or_not),
         cmocka_unit_test(any_order_of_answers_gives_what_a_simple_model_gives),
+        cmocka_unit_test(what_was_popped_can_be_marked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
