@@ -24,11 +24,12 @@ enum
     NUDGE_MS = 100,
 };
 
-static const int64_t FULL_US = 500000;    /* longer than that full: partitions are paused and polling goes on */
-static const int64_t ROOM_US = 20000;     /* one wait for room */
-static const int64_t RETRY_US = 500000;   /* between two attempts to begin */
-static const int64_t FENCED_US = 2000000; /* for the publisher to notice that it publishes for nobody any more */
-static const int64_t ERROR_US = 10000000; /* an error of librdkafka that did not come again within this is over */
+static const int64_t FULL_US = 500000;        /* longer than that full: partitions are paused and polling goes on */
+static const int64_t ROOM_US = 20000;         /* one wait for room */
+static const int64_t RETRY_US = 500000;       /* between two attempts to begin */
+static const int64_t FENCED_US = 2000000;     /* for the publisher to notice that it publishes for nobody any more */
+static const int64_t UNASSIGNED_US = 3000000; /* without an assignment for longer: does Kafka answer at all? */
+static const int64_t ERROR_US = 10000000;     /* an error of librdkafka that did not come again within this is over */
 
 /* --- talking to other threads ----------------------------------------------------------------------------------- */
 
@@ -72,6 +73,18 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t what, rd_kafk
     show_life(cell, monotonic_us());
 }
 
+/* Called by polls; what an error means is told by the call that it hits. */
+static void on_error(rd_kafka_t *consumer, int error, const char *reason, void *owner)
+{
+    struct cell *cell = owner;
+    int64_t now_us = monotonic_us();
+
+    (void)consumer;
+    log_debug("kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)error), reason);
+    if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        reach_doubt(&cell->reach, now_us, now_us);
+}
+
 static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
 {
     rd_kafka_queue_t *queue = consumer ? rd_kafka_queue_get_consumer(consumer) : NULL;
@@ -86,13 +99,37 @@ static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
     publisher_set_consumer(cell->publisher, consumer);
 }
 
+/* It is said that nobody answers while that is so, whatever else is waited for because of it. */
+static void watch_kafka(struct cell *cell, int64_t now_us)
+{
+    char why[sizeof(cell->complaint.text)];
+
+    switch (reach_step(&cell->reach, cell->settings, cell->consumer, now_us, why, sizeof(why)))
+    {
+    case REACH_SAME:
+        return;
+    case REACH_SILENT:
+        complaint_make(&cell->complaint, "Kafka", why);
+        cell->error_us = now_us;
+        return;
+    case REACH_BACK:
+        complaint_end(&cell->complaint);
+        log_info("cell %d: Kafka answers again", cell->number);
+        return;
+    }
+}
+
 /* PROTOCOL O7. */
 static void watch(struct cell *cell, int64_t now_us)
 {
     uint64_t epoch;
     enum extent extent = assignment_extent(cell->assignment, &epoch);
 
-    if (!watchdog_step(&cell->watchdog, extent, epoch, now_us))
+    bool rebuild = watchdog_step(&cell->watchdog, extent, epoch, now_us);
+    if (extent == EXTENT_NONE && now_us - cell->watchdog.since_us > UNASSIGNED_US)
+        reach_doubt(&cell->reach, cell->watchdog.since_us, now_us);
+    watch_kafka(cell, now_us);
+    if (!rebuild)
         return;
     cell->replace = true;
     cell->away_until_us = now_us + watchdog_rest_us(&cell->watchdog);
@@ -114,7 +151,8 @@ static bool open_consumer(struct cell *cell)
         return false;
     }
     cell->slot_number = slot_number(cell->slot);
-    rd_kafka_t *consumer = consumer_open(cell->settings, cell->slot_number, cell->number, on_rebalance, cell, &fault);
+    rd_kafka_t *consumer =
+        consumer_open(cell->settings, cell->slot_number, cell->number, on_rebalance, on_error, cell, &fault);
     if (consumer == NULL)
     {
         buffer_add_byte(&fault, '\0');
@@ -124,6 +162,7 @@ static bool open_consumer(struct cell *cell)
     }
     use_consumer(cell, consumer);
     watchdog_begin(&cell->watchdog, monotonic_us());
+    cell->reach = REACH_NEW;
     cell->replace = cell->fenced = false;
     complaint_end(&cell->complaint);
     return true;

@@ -12,6 +12,7 @@
 #include "consumers/parcels.h"
 #include "consumers/publisher.h"
 #include "consumers/spread.h"
+#include "consumers/reach.h"
 #include "consumers/watchdog.h"
 
 struct cell
@@ -42,6 +43,7 @@ struct cell
 
     struct complaint complaint;
     struct watchdog watchdog;
+    struct reach reach; /* poll thread */
 
     /* Poll thread. */
     rd_kafka_t *consumer;

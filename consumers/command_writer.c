@@ -19,12 +19,17 @@ struct command_writer
     rd_kafka_t *producer;
     char *topic;
     struct command_writer_counts counts;
+    int64_t moved_us; /* when something was last reported, or there was nothing to report */
+    int64_t silent_us;
+    command_writer_silence_fn *tell; /* NULL: nobody, or it was told */
+    void *owner;
 };
 
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *owner)
 {
     struct command_writer *writer = owner;
 
+    writer->moved_us = monotonic_us();
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
     {
         writer->counts.delivered++;
@@ -52,6 +57,7 @@ struct command_writer *command_writer_new(const struct settings *settings, const
     rd_kafka_conf_set_opaque(conf, writer);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     writer->topic = strdup(topic);
+    writer->moved_us = monotonic_us();
     writer->producer = clients_new(CLIENT_IDEMPOTENT, conf, reterr);
     if (writer->producer && writer->topic)
         return writer;
@@ -68,8 +74,33 @@ void command_writer_free(struct command_writer *writer)
     free(writer);
 }
 
+void command_writer_on_silence(struct command_writer *writer, int64_t silent_us, command_writer_silence_fn *tell,
+                               void *owner)
+{
+    writer->silent_us = silent_us;
+    writer->tell = tell;
+    writer->owner = owner;
+}
+
+static void serve(struct command_writer *writer, int wait_ms)
+{
+    char why[CONTACT_TEXT_MAX];
+    command_writer_silence_fn *tell = writer->tell;
+
+    rd_kafka_poll(writer->producer, wait_ms);
+    if (rd_kafka_outq_len(writer->producer) == 0)
+        writer->moved_us = monotonic_us();
+    if (tell == NULL || monotonic_us() - writer->moved_us < writer->silent_us)
+        return;
+    contact_problem(writer->producer, why, sizeof(why));
+    writer->tell = NULL;
+    tell(writer->owner, why);
+}
+
 bool command_writer_send(struct command_writer *writer, struct span key, struct span value, struct buffer *reterr)
 {
+    if (rd_kafka_outq_len(writer->producer) == 0)
+        writer->moved_us = monotonic_us(); /* the one before may have been long ago */
     for (;;)
     {
         rd_kafka_resp_err_t error = rd_kafka_producev(
@@ -78,10 +109,10 @@ bool command_writer_send(struct command_writer *writer, struct span key, struct 
             RD_KAFKA_V_HEADER("content-type", "application/cloudevents+json", -1), RD_KAFKA_V_END);
         if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         {
-            rd_kafka_poll(writer->producer, POLL_MS);
+            serve(writer, POLL_MS);
             continue;
         }
-        rd_kafka_poll(writer->producer, 0);
+        serve(writer, 0);
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
             buffer_add_text(reterr, rd_kafka_err2str(error));
         return error == RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -94,7 +125,7 @@ int command_writer_wait(struct command_writer *writer, int64_t wait_us)
 
     while (rd_kafka_outq_len(writer->producer) > 0 && monotonic_us() < deadline_us &&
            !contact_is_refused(writer->producer))
-        rd_kafka_poll(writer->producer, POLL_MS);
+        serve(writer, POLL_MS);
     return rd_kafka_outq_len(writer->producer);
 }
 

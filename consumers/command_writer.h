@@ -19,6 +19,11 @@ struct command_writer_counts
     char last_error[480]; /* of a failed one; "" when none failed */
 };
 
+/* Called once, when messages wait and nothing was reported for `silent_us`; `why` is librdkafka's reason, or "". */
+typedef void command_writer_silence_fn(void *owner, const char *why);
+void command_writer_on_silence(struct command_writer *writer, int64_t silent_us, command_writer_silence_fn *tell,
+                               void *owner);
+
 struct command_writer *command_writer_new(const struct settings *settings, const char *topic, struct buffer *reterr);
 void command_writer_free(struct command_writer *writer);
 

@@ -65,7 +65,7 @@ static bool topics_exist(const struct settings *settings, rd_kafka_t *consumer,
 }
 
 static rd_kafka_t *make_handle(const struct settings *settings, int slot, int cell, consumer_rebalance_fn *on_rebalance,
-                               void *owner, struct buffer *reterr)
+                               consumer_error_fn *on_error, void *owner, struct buffer *reterr)
 {
     rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_CONSUMER, reterr);
     char instance[300];
@@ -80,6 +80,7 @@ static rd_kafka_t *make_handle(const struct settings *settings, int slot, int ce
     }
     rd_kafka_conf_set_opaque(conf, owner);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_t *consumer = clients_new(CLIENT_CONSUMER, conf, reterr);
     if (consumer)
         rd_kafka_poll_set_consumer(consumer);
@@ -87,9 +88,9 @@ static rd_kafka_t *make_handle(const struct settings *settings, int slot, int ce
 }
 
 rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, consumer_rebalance_fn *on_rebalance,
-                          void *owner, struct buffer *reterr)
+                          consumer_error_fn *on_error, void *owner, struct buffer *reterr)
 {
-    rd_kafka_t *consumer = make_handle(settings, slot, cell, on_rebalance, owner, reterr);
+    rd_kafka_t *consumer = make_handle(settings, slot, cell, on_rebalance, on_error, owner, reterr);
 
     if (consumer == NULL)
         return NULL;

@@ -16,9 +16,12 @@ struct settings;
 typedef void consumer_rebalance_fn(rd_kafka_t *consumer, rd_kafka_resp_err_t what,
                                    rd_kafka_topic_partition_list_t *partitions, void *owner);
 
+/* librdkafka's errors that belong to no call. Called by polls. */
+typedef void consumer_error_fn(rd_kafka_t *consumer, int error, const char *reason, void *owner);
+
 /* Makes a handle, waits a moment for the topics, and subscribes. `slot` and `cell` name a static member. */
 rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, consumer_rebalance_fn *on_rebalance,
-                          void *owner, struct buffer *reterr);
+                          consumer_error_fn *on_error, void *owner, struct buffer *reterr);
 
 /* The command topics; the caller destroys. */
 rd_kafka_topic_partition_list_t *consumer_topics(const struct settings *settings);

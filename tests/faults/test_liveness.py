@@ -2,6 +2,7 @@
 was given. PROTOCOL O7: a worker is not without partitions for longer than it may be, and does not call itself ready."""
 
 import contextlib
+import subprocess
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from conftest import minutes
 from harness.commands import create_ticket
 from harness.proxy import JOIN_GROUP, LostAnswers, Proxy, TopicDenied
 from harness.waiting import holds_for, until
+from harness.wires import wires
 
 ASSIGNED = "interlock_partitions_assigned"
 REBUILDS = "interlock_consumer_rebuilds_total"
@@ -115,3 +117,61 @@ def test_more_workers_than_partitions_are_ready(make_world):
     until("the spare one has it", lambda: spare.metric(ASSIGNED) == 1, 60)
     world.ask(create_ticket(2), timeout=60)
     assert spare.metric(REBUILDS) == 0
+
+
+# ---- nobody answers ------------------------------------------------------------------------------------------------
+
+def says(worker, address):
+    """Readiness and log: who does not answer, where, and for how long."""
+    told = f"Kafka: {address} has not answered for "
+    until("it says who does not answer", lambda: told in worker.get("/readyz")[1], 60)
+    until("and so does its log", lambda: told in worker.text(), 60)
+
+
+def lose_kafka(world, lose):
+    with wires(world) as wired:
+        worker = world.worker(KAFKA_BOOTSTRAP=wired.settings["KAFKA_BOOTSTRAP"])
+        world.ask(create_ticket(1), timeout=60)
+        lose(wired.kafka)
+        says(worker, wired.kafka.address)
+        wired.kafka.heal()
+        worker.wait_ready()
+        world.ask(create_ticket(2), timeout=60)
+        world.drain()
+        world.check()
+        worker.kill()
+
+
+@pytest.mark.fault(29)
+@pytest.mark.seconds(300)
+def test_a_worker_whose_kafka_is_down_says_so(world):
+    def lose(kafka):
+        kafka.refuse()
+        kafka.cut()
+    lose_kafka(world, lose)
+
+
+@pytest.mark.long
+@pytest.mark.fault(29)
+@pytest.mark.seconds(300)
+def test_a_worker_whose_kafka_is_silent_says_so(world):
+    """Connections stay, and new ones are accepted."""
+    lose_kafka(world, lambda kafka: kafka.silence())
+
+
+@pytest.mark.fault(29)
+@pytest.mark.seconds(120)
+def test_publish_says_within_seconds_that_nobody_answers(world):
+    """It goes on trying for half a minute."""
+    with wires(world) as wired:
+        wired.kafka.silence()
+        environment = world.environment(KAFKA_BOOTSTRAP=wired.kafka.address)
+        with subprocess.Popen([world.binary, "publish"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as publish:
+            try:
+                publish.stdin.write(create_ticket(1).value + b"\n")
+                publish.stdin.close()
+                line = publish.stderr.readline().decode()
+                assert f"Kafka at {wired.kafka.address} has not answered for 2 s" in line
+            finally:
+                publish.kill()

@@ -14,6 +14,7 @@ enum
 };
 
 static const int64_t deliver_us = 30000000;
+static const int64_t silent_us = 2000000; /* then it is said what is waited for */
 static const char usage[] = "interlock publish [--topic TOPIC] [FILE|-]";
 
 struct publishing
@@ -109,6 +110,15 @@ static bool publish_lines(struct publishing *publishing, FILE *from)
     return good;
 }
 
+static void tell_silence(void *owner, const char *why)
+{
+    const struct invocation *invocation = owner;
+
+    fprintf(stderr, "publish: Kafka at %s has not answered for %lld s%s%s; waiting for up to %lld s\n",
+            invocation->settings->kafka.bootstrap, (long long)silent_us / 1000000, *why ? ": " : "", why,
+            (long long)deliver_us / 1000000);
+}
+
 static int tell_result(const struct invocation *invocation, struct publishing *publishing, const char *topic)
 {
     struct command_writer_counts counts = command_writer_finish(publishing->writer, deliver_us);
@@ -151,6 +161,8 @@ int verb_publish(struct invocation *invocation)
     int code;
     arena_init(&publishing.arena);
     publishing.writer = command_writer_new(invocation->settings, topic, &fault);
+    if (publishing.writer)
+        command_writer_on_silence(publishing.writer, silent_us, tell_silence, invocation);
     if (publishing.writer == NULL)
         code = verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
     else if (!publish_lines(&publishing, from))
