@@ -184,8 +184,8 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
     return read;
 }
 
-static bool see_log_starts(rd_kafka_t *client, const struct topic_state *topic, topics_start_fn *see, void *owner,
-                           struct buffer *reterr)
+static bool see_logs(rd_kafka_t *client, const struct topic_state *topic, topics_log_fn *see, void *owner,
+                     struct buffer *reterr)
 {
     for (int32_t partition = 0; partition < topic->partitions; partition++)
     {
@@ -194,12 +194,12 @@ static bool see_log_starts(rd_kafka_t *client, const struct topic_state *topic, 
             rd_kafka_query_watermark_offsets(client, topic->name, partition, &start, &end, ANSWER_MS);
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
             return fail(reterr, topic->name, rd_kafka_err2str(error));
-        see(owner, topic->name, partition, start);
+        see(owner, topic->name, partition, start, end);
     }
     return true;
 }
 
-bool topics_log_starts(const struct settings *settings, topics_start_fn *see, void *owner, struct buffer *reterr)
+bool topics_logs(const struct settings *settings, topics_log_fn *see, void *owner, struct buffer *reterr)
 {
     struct topics_report report = { .count = 0 };
     rd_kafka_t *client = name_topics(settings, &report, reterr) ? make_client(settings, reterr) : NULL;
@@ -208,7 +208,7 @@ bool topics_log_starts(const struct settings *settings, topics_start_fn *see, vo
     bool read = read_metadata(client, settings, &report, reterr);
     for (int i = 0; read && i < report.count; i++)
         if (strcmp(report.at[i].role, "commands") == 0)
-            read = report.at[i].exists ? see_log_starts(client, &report.at[i], see, owner, reterr)
+            read = report.at[i].exists ? see_logs(client, &report.at[i], see, owner, reterr)
                                        : fail(reterr, report.at[i].name, "the topic is not there");
     clients_destroy(client, DESTROY_US);
     return read;

@@ -47,10 +47,10 @@ bool topics_find_fault(const struct topic_state *topic, struct buffer *into);
 bool topics_create(const struct settings *settings, const struct topics_report *report, int partitions,
                    int audit_partitions, struct buffer *reterr);
 
-/* The first offset that a partition of a command topic still has. */
-typedef void topics_start_fn(void *owner, const char *topic, int32_t partition, int64_t log_start);
+/* The first offset that a partition of a command topic still has, and the one behind its last. */
+typedef void topics_log_fn(void *owner, const char *topic, int32_t partition, int64_t log_start, int64_t log_end);
 
 /* Of every partition of every command topic, as the brokers answer now. */
-bool topics_log_starts(const struct settings *settings, topics_start_fn *see, void *owner, struct buffer *reterr);
+bool topics_logs(const struct settings *settings, topics_log_fn *see, void *owner, struct buffer *reterr);
 
 #endif

@@ -13,7 +13,7 @@ from harness.commands import append, create_ticket, escalate
 from harness.load import Load, progress
 from harness.waiting import until
 
-NOTHING = {"holes": 0, "doubles": 0, "mismatches": 0, "unknown": 0, "reordered": 0}
+NOTHING = {"holes": 0, "doubles": 0, "mismatches": 0, "unknown": 0, "reordered": 0, "impossible": 0}
 EXECUTE = ("--repair", "--execute", "--reason", "a test")
 TICKETS = 4
 STEPS = 3  # escalations of each
@@ -125,13 +125,52 @@ FAULTS = {
 }
 
 
+BY_HAND = {
+    "before the beginning": {"kafka_offset": "-1"}, "behind the end": {"kafka_offset": "1000000000"},
+    "of no partition": {"partition_id": "99", "kafka_offset": "0"}, "of a fence to come": {"fence": "fence + 100"},
+    "of no fence": {"fence": "0"},
+}
+
+
+def test_rows_that_no_message_can_stand_for_are_counted_and_named(told):
+    """Whoever has the rights of a worker can add rows to the audit; what no command can have left is seen."""
+    columns = [name for name, in told.database.rows(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'interlock' AND table_name = 'audit_event'")]
+    made = []
+    for changed in BY_HAND.values():
+        changed = {"event_id": "gen_random_uuid()", **changed}
+        made.append(told.database.value(
+            f"WITH row AS (SELECT * FROM interlock.audit_event WHERE kafka_offset > 0 LIMIT 1) INSERT INTO interlock.audit_event "
+            f"({', '.join(columns)}) SELECT {', '.join(changed.get(name, name) for name in columns)} FROM row "
+            "RETURNING event_id"))
+    code, counts = verify(told)
+    assert (code, counts["impossible"]) == (3, len(BY_HAND)), counts
+    done = told.verb("audit", "verify")
+    assert done.returncode == 3
+    assert set(re.findall(r"impossible event (\S+)", done.stdout)) == set(made)
+
+
+def test_rows_of_a_topic_that_was_made_anew_are_not_taken_for_such(told):
+    told.kafka.recreate(told.topic, told.partitions)
+    worker = told.worker()
+    assert told.ask(escalate(1)).outcome == "applied"
+    told.drain()
+    assert worker.end() == 0
+    assert verify(told)[1]["impossible"] == 0
+
+
+def test_who_cannot_look_is_told_apart_from_who_finds_something(told):
+    assert told.verb("audit", "verify", DATABASE_URL="postgresql://127.0.0.1:1/x").returncode == 1
+    assert told.verb("audit", "verify", KAFKA_BOOTSTRAP="127.0.0.1:1", timeout=90).returncode == 1
+
+
 @pytest.mark.seconds(120)
 @pytest.mark.parametrize("what", FAULTS)
 def test_each_fault_is_counted_and_named(told, what):
     change, wanted, word = FAULTS[what]
     before = rewrite(told, change)
     code, counts = verify(told)
-    assert (code, faults(counts)) == (1, {**NOTHING, **wanted})
+    assert (code, faults(counts)) == (3, {**NOTHING, **wanted})
     text = told.verb("audit", "verify").stdout
     after = [id_of(each) for each in published(told) if each.value != b"{}"]
     if word == "hole":
@@ -216,7 +255,7 @@ def test_repair_is_a_dry_run_first_and_asks_for_a_reason(told):
     rewrite(told, without(-1, -2))
     left = len(published(told))
     dry = told.verb("audit", "verify", "--repair")
-    assert dry.returncode == 1 and "2 events would be published" in dry.stdout
+    assert dry.returncode == 3 and "2 events would be published" in dry.stdout
     for wrong in (("--repair", "--execute"), ("--execute", "--reason", "x"), ("--repair", "--execute", "--reason", "")):
         assert told.verb("audit", "verify", *wrong).returncode == 1
     assert len(published(told)) == left
@@ -241,7 +280,7 @@ def test_repair_of_an_old_event_comes_behind_newer_ones_and_verify_says_so(told)
     code, counts = verify(told, *EXECUTE)
     assert (code, counts["holes"], counts["repaired"]) == (0, 1, 1)
     code, counts = verify(told)
-    assert (code, faults(counts)) == (1, {**NOTHING, "reordered": 1})
+    assert (code, faults(counts)) == (3, {**NOTHING, "reordered": 1})
 
 
 @pytest.mark.seconds(180)

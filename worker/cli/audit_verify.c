@@ -6,8 +6,10 @@
 
 #include "consumers/audit_repair.h"
 #include "consumers/audit_scan.h"
+#include "consumers/topics.h"
 #include "worker/audit_compare.h"
 #include "worker/cli/verbs.h"
+#include "worker/prune.h"
 #include "worker/query.h"
 #include "worker/statement_text.h"
 
@@ -16,12 +18,15 @@ enum
     PAGE_ROWS = 5000,
     AUDIT_OFFSET_COLUMN = 1, /* of entity_audit_event */
     TOLD_MAX = 20,           /* faults told one by one; the rest is counted */
+    EXIT_FOUND = 3,          /* looked, and there is something */
     REPAIR_LOCK = 0x416474,  /* int4 class of the advisory lock that one repair holds */
 };
 
 static const char usage[] =
     "usage: interlock audit verify [--repair [--execute --reason TEXT]] [--output json]\n"
-    "                              compares audit_event with the audit topic; exit 0: they are the same\n";
+    "                              compares audit_event with the audit topic, and with the command topics' ends. Exit "
+    "0:\n"
+    "                              all is well; 3: there are differences; 1: it could not look\n";
 
 struct verification
 {
@@ -32,7 +37,8 @@ struct verification
     struct buffer fault, event;
     struct arena arena;
     bool wants_repair;
-    long told, repaired;
+    struct prune_log_starts ends; /* of the command topics: what is behind each one's last message */
+    long told, repaired, impossible;
 };
 
 static void tell(struct verification *verification, const char *what, struct id event_id, const char *where)
@@ -158,6 +164,53 @@ static bool judge_partition(struct verification *verification, const char *parti
     }
 }
 
+/* --- rows that no message can stand for -------------------------------------------------------------------------- */
+
+/* Before the beginning of a topic or behind its end, where no rewind tells that it was another topic then; of a fence
+ * or of a partition that nobody ever had. Every row is read, whatever its partition. */
+static const char impossible_sql[] =
+    "SELECT a.event_id, a.partition_id, a.kafka_offset, count(*) OVER () FROM interlock.audit_event a "
+    "LEFT JOIN interlock.partition_owner o ON o.id = a.partition_id "
+    "LEFT JOIN unnest($1::text[], $2::integer[], $3::bigint[]) AS e (topic, partition, log_end) "
+    "ON e.topic = o.topic AND e.partition = o.partition "
+    "WHERE o.id IS NULL OR a.kafka_offset < 0 OR a.fence < 1 OR a.fence > o.fence OR (a.kafka_offset >= e.log_end "
+    "AND NOT EXISTS (SELECT FROM interlock.partition_rewind r WHERE r.partition_id = a.partition_id "
+    "AND a.fence < r.fence AND a.kafka_offset < r.below)) ORDER BY 2, 3 LIMIT 20";
+
+static void see_end(void *owner, const char *topic, int32_t partition, int64_t log_start, int64_t log_end)
+{
+    (void)log_start;
+    prune_log_starts_add(owner, topic, partition, log_end);
+}
+
+/* The rows are those of a snapshot that is older than the ends, or a command that arrives meanwhile would be one. */
+static bool look_for_impossible(struct verification *verification)
+{
+    struct buffer *fault = &verification->fault;
+    struct prune_log_starts *ends = &verification->ends;
+    PGconn *connection = verification->connection;
+
+    QUERY_RESULT begin = query_run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL, fault);
+    QUERY_RESULT first =
+        begin ? query_run(connection, "SELECT FROM interlock.audit_event LIMIT 1", 0, NULL, fault) : NULL;
+    if (first == NULL || !topics_logs(verification->invocation->settings, see_end, ends, fault))
+        return false;
+    prune_log_starts_end(ends);
+    const char *const values[] = { ends->topics.at, ends->partitions.at, ends->offsets.at };
+    if (buffer_failed(&ends->topics) || buffer_failed(&ends->partitions) || buffer_failed(&ends->offsets))
+        return buffer_add_text(fault, "out of memory"), false;
+    QUERY_RESULT rows = query_run(connection, impossible_sql, 3, values, fault);
+    QUERY_RESULT end = rows ? query_run(connection, "COMMIT", 0, NULL, fault) : NULL;
+    for (int r = 0; end && r < PQntuples(rows); r++)
+    {
+        verification->impossible = atol(query_text(rows, r, 3));
+        if (!verification->invocation->json)
+            printf("impossible event %s  partition_id %s offset %s: no message can stand for this row\n",
+                   query_text(rows, r, 0), query_text(rows, r, 1), query_text(rows, r, 2));
+    }
+    return end != NULL;
+}
+
 /* --- the whole --------------------------------------------------------------------------------------------------- */
 
 static bool take_repair_lock(struct verification *verification)
@@ -205,31 +258,34 @@ static bool verify(struct verification *verification, bool execute)
     for (int i = 0; i < PQntuples(partitions); i++)
         if (!judge_partition(verification, query_text(partitions, i, 0), atoll(query_text(partitions, i, 1))))
             return false;
+    if (!look_for_impossible(verification))
+        return false;
     return verification->repair == NULL || audit_repair_commit(verification->repair, &verification->fault);
 }
 
 static int report(struct verification *verification, bool execute)
 {
     struct audit_compare_counts counts = audit_compare_counts(verification->compare);
-    long faults = counts.holes + counts.doubles + counts.mismatches + counts.unknown + counts.reordered;
+    long faults = counts.holes + counts.doubles + counts.mismatches + counts.unknown + counts.reordered +
+                  verification->impossible;
 
     if (verification->invocation->json)
         printf("{\"events\":%ld,\"rows\":%ld,\"holes\":%ld,\"doubles\":%ld,\"mismatches\":%ld,\"unknown\":%ld,"
-               "\"reordered\":%ld,\"repaired\":%ld}\n",
+               "\"reordered\":%ld,\"impossible\":%ld,\"repaired\":%ld}\n",
                counts.events, counts.rows, counts.holes, counts.doubles, counts.mismatches, counts.unknown,
-               counts.reordered, execute ? verification->repaired : 0);
+               counts.reordered, verification->impossible, execute ? verification->repaired : 0);
     else
     {
         printf(
             "%ld events on %s, %ld audit rows: %ld holes, %ld doubles, %ld mismatches, %ld without a row, %ld out of "
-            "order\n",
+            "order, %ld rows that no message can stand for\n",
             counts.events, verification->invocation->settings->kafka.audit_topic, counts.rows, counts.holes,
-            counts.doubles, counts.mismatches, counts.unknown, counts.reordered);
+            counts.doubles, counts.mismatches, counts.unknown, counts.reordered, verification->impossible);
         if (verification->wants_repair)
             printf(execute ? "%ld events published\n" : "%ld events would be published: --execute --reason TEXT does\n",
                    verification->repaired);
     }
-    return faults - (execute ? verification->repaired : 0) > 0;
+    return faults - (execute ? verification->repaired : 0) > 0 ? EXIT_FOUND : 0;
 }
 
 int verify_run(struct invocation *invocation)
@@ -262,6 +318,7 @@ int verify_run(struct invocation *invocation)
     else
         code = verb_fail(invocation, "%.*s", (int)verification.fault.size,
                          verification.fault.size ? verification.fault.at : "out of memory");
+    prune_log_starts_done(&verification.ends);
     audit_repair_free(verification.repair);
     audit_compare_free(verification.compare);
     query_closep(&verification.connection);

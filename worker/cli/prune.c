@@ -20,8 +20,9 @@ static const char usage[] = "usage: interlock prune --older-than 720h [--execute
                             "  --execute        delete; without it they are counted\n"
                             "  --reason TEXT    why, for the log\n";
 
-static void see_start(void *owner, const char *topic, int32_t partition, int64_t log_start)
+static void see_start(void *owner, const char *topic, int32_t partition, int64_t log_start, int64_t log_end)
 {
+    (void)log_end;
     prune_log_starts_add(owner, topic, partition, log_start);
 }
 
@@ -47,7 +48,7 @@ static bool prune(struct invocation *invocation, int64_t older_than_us, bool exe
 {
     struct prune_log_starts starts = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY };
     QUERY_CONNECTION connection = query_connect(invocation->settings, SESSION_WRITES, "interlock prune", fault);
-    bool good = connection && topics_log_starts(invocation->settings, see_start, &starts, fault);
+    bool good = connection && topics_logs(invocation->settings, see_start, &starts, fault);
     prune_log_starts_end(&starts);
     if (invocation->json)
         buffer_add_text(out, executes ? "{\"executed\":true," : "{\"executed\":false,");

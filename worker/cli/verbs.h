@@ -3,8 +3,9 @@
  *
  * Threads    a verb runs on the main thread and may start others; it ends them before it returns.
  * Ownership  everything in the invocation is borrowed and lives until the verb returns. argv is the verb's to reorder.
- * Failure    the verb says on standard error what failed and what to do, and returns the exit code: 0 done, 1 not done
- *            (usage errors included); `run` alone has 2, stopped by force. Standard output is for results only.
+ * Failure    the verb says on standard error what failed and what to do, and returns the exit code: 0 done, or looked
+ * and all is well; 1 not done, or could not look (usage errors included); 2 stopped by force; 3 looked, and there is
+ * something. Standard output is for results only.
  */
 #ifndef WORKER_CLI_VERBS_H
 #define WORKER_CLI_VERBS_H
