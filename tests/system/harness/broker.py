@@ -71,6 +71,22 @@ def cluster_id():
     return "A" + base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")[1:]
 
 
+LOGS = {}  # address of each private broker -> its log
+
+
+def keep_logs(stack, name, folder):
+    """Copies what the servers of a stack said to `folder`, for whoever looks why a test failed; returns where."""
+    private = {f"broker-{address.rpartition(':')[2]}": LOGS[address] for address in stack.bootstrap.split(",")
+               if address in LOGS}
+    common = {path.stem: path for path in (Path(stack.directory) / "log").glob("*.log")
+              if not private or path.stem != "kafka"}
+    kept = []
+    for service, path in {**common, **private}.items():
+        with contextlib.suppress(OSError):
+            kept.append(Path(shutil.copy(path, folder / f"{name}.{service}.log")))
+    return kept
+
+
 class PrivateBroker:
     """`with PrivateBroker({"transactional.id.expiration.ms": 2000}) as broker`: one KRaft node at broker.bootstrap, its
     data in a temporary folder. It keeps its ports and its data over stop, kill and start, and dies with this
@@ -81,6 +97,7 @@ class PrivateBroker:
         self.port, controller = free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.heap, self.process = heap, None
+        LOGS[self.bootstrap] = self.folder / "log"
         self.settings = {
             **SETTINGS,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
@@ -157,6 +174,7 @@ class PrivateBroker:
 
     def close(self):
         self.kill()
+        LOGS.pop(self.bootstrap, None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from .broker import keep_logs
 from .database import Database
 from .stack import ROOT, Stack
 from .worker import run_verb
@@ -87,11 +88,14 @@ def make_world(stack, binary, template, log_directory):
 
 
 def finish(request, world):
-    """Ends a world. A sanitizer's complaint fails the test; a failed test shows the ends of its workers' logs."""
+    """Ends a world. A sanitizer's complaint fails the test; a failed test shows the ends of its workers' logs, and where
+    the whole of them is kept, and what the servers said."""
     complaints = world.close()
     reports = [getattr(request.node, f"report_{when}", None) for when in ("setup", "call")]
     if complaints or any(report is not None and report.failed for report in reports):
         print(f"--- kept for a look: database and topics {world.name}")
+        kept = keep_logs(world.stack, world.name, world.log_directory)
+        print("--- kept logs:", *[worker.log for worker in world.workers], *kept, sep="\n    ")
         for worker in world.workers:
             print(f"--- the end of {worker.log.name}\n{worker.text(whole=True)[-4000:]}")
     else:
