@@ -26,7 +26,8 @@ enum
     SPARE_PARTS = 4,     /* a quarter on top: what malloc keeps between blocks and does not give back */
     CLIENTS_OF_CELL =
         6,            /* consumer, producer, committed offsets, a scan (or a question about the group); two that end */
-    OWN_THREADS = 3,  /* main, http, returner */
+    OWN_THREADS = 4,  /* main, http, returner, rights */
+    OWN_CLIENTS = 2,  /* returner, rights */
     CELL_THREADS = 4, /* poll, publisher; two that end a client */
     CLIENT_THREADS = 3,     /* main, internal, a coordinator; and one a broker */
     BROKER_DESCRIPTORS = 3, /* its connection, and the pipe that wakes its thread */
@@ -126,7 +127,7 @@ static void add_memory(struct bounds *bounds, const struct quantities *q)
 
 static void add_counts(struct bounds *bounds, const struct quantities *q)
 {
-    add(bounds, BOUND_THREADS, "main, http, returner", "fixed", OWN_THREADS, 1);
+    add(bounds, BOUND_THREADS, "main, http, returner, rights", "fixed", OWN_THREADS, 1);
     add(bounds, BOUND_THREADS, "poll, publisher, ends of clients", "consumers.count", CELL_THREADS, q->cells);
     add(bounds, BOUND_THREADS, "lanes", "consumers.count * worker.lanes", 1, q->lanes);
     add(bounds, BOUND_THREADS, "of each Kafka client", "consumers.count, kafka.bootstrap", CLIENT_THREADS + q->brokers,
@@ -152,7 +153,7 @@ bool bounds_derive(const struct settings *settings, struct bounds *ret, struct b
                             .cells = settings->consumers.count,
                             .lanes = settings->consumers.count * settings->worker.lanes,
                             .brokers = bootstrap > BOUND_BROKERS_MIN ? bootstrap : BOUND_BROKERS_MIN,
-                            .clients = settings->consumers.count * CLIENTS_OF_CELL + 1 };
+                            .clients = settings->consumers.count * CLIENTS_OF_CELL + OWN_CLIENTS };
 
     *ret = (struct bounds){ .count = 0 };
     if (!read_client_limits(settings, &q, reterr))

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "consumers/consumer.h"
+#include "consumers/rights_watch.h"
 #include "worker/fault_point.h"
 #include "worker/held.h"
 #include "worker/log.h"
@@ -276,6 +277,7 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
         cell->replace = cell->fenced = true;
         return;
     default:
+        rights_watch_suspect(message->err);
         complaint_make(&cell->complaint, "consumer", rd_kafka_message_errstr(message));
         cell->error_us = monotonic_us();
         return;

@@ -17,9 +17,10 @@ enum kind_set /* bits of enum client_kind */
     FOR_IDEMPOTENT = 1 << CLIENT_IDEMPOTENT,
     FOR_READER = 1 << CLIENT_READER,
     FOR_ADMIN = 1 << CLIENT_ADMIN,
+    FOR_PROBE = 1 << CLIENT_PROBE,
     FOR_PRODUCERS = FOR_TRANSACTIONAL | FOR_IDEMPOTENT,
     FOR_FETCHERS = FOR_CONSUMER | FOR_READER,
-    FOR_ALL = FOR_FETCHERS | FOR_PRODUCERS | FOR_ADMIN,
+    FOR_ALL = FOR_FETCHERS | FOR_PRODUCERS | FOR_ADMIN | FOR_PROBE,
 };
 
 static const int64_t DRAIN_SLACK_US = 10000000; /* of a rebalance callback, besides the drain itself */
@@ -84,6 +85,11 @@ static const struct client_default fixed[] = {
     { FOR_READER, "auto.offset.reset", "error" },
     { FOR_PRODUCERS, "enable.idempotence", "true" },
     { FOR_PRODUCERS, "acks", "all" },
+    { FOR_PROBE, "enable.idempotence", "false" },
+    { FOR_PROBE, "acks", "2" }, /* only -1, 0 and 1 mean something to a broker */
+    { FOR_PROBE, "message.send.max.retries", "0" },
+    { FOR_PROBE, "message.timeout.ms", "8000" },
+    { FOR_PROBE, "linger.ms", "0" },
     { FOR_ALL, "statistics.interval.ms", "0" },
     { 0, NULL, NULL },
 };

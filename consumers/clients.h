@@ -22,6 +22,7 @@ enum client_kind
     CLIENT_IDEMPOTENT,    /* the at-least-once publisher, and the publish verb */
     CLIENT_READER,        /* unsubscribed, read_committed: committed offsets (PROTOCOL O5), scans of a topic */
     CLIENT_ADMIN,
+    CLIENT_PROBE, /* a producer of messages that no broker takes (rights.h) */
 };
 
 /* Settings of one kind; the caller adds callbacks and ids by clients_set, then calls clients_new. */

@@ -21,6 +21,7 @@ struct note
     const rd_kafka_t *client;
     int64_t noted_us;
     char text[CONTACT_TEXT_MAX];
+    int times; /* the same text in a row; librdkafka tells it twice, then every 30 s */
     struct note *next;
 };
 
@@ -74,9 +75,12 @@ void contact_note(const rd_kafka_t *client, const char *text)
 {
     pthread_mutex_lock(&mutex);
     struct note *note = find_or_add(client);
+    char copy[CONTACT_TEXT_MAX];
     if (note)
     {
-        copy_text(note->text, sizeof(note->text), text);
+        copy_text(copy, sizeof(copy), text);
+        note->times = strcmp(copy, note->text) == 0 ? note->times + 1 : 1;
+        memcpy(note->text, copy, sizeof(note->text));
         note->noted_us = monotonic_us();
     }
     pthread_mutex_unlock(&mutex);
@@ -109,14 +113,23 @@ bool contact_problem(const rd_kafka_t *client, char *into, size_t size)
 
 bool contact_is_refused(const rd_kafka_t *client)
 {
-    static const char *const signs[] = { "SSL handshake failed", "SASL ", "security.protocol" };
-    char text[CONTACT_TEXT_MAX];
+    static const struct
+    {
+        const char *text;
+        int times; /* a broker that is just going away ends a connection once in such a way */
+    } signs[] = {
+        { "certificate verify failed", 1 },           { "SASL authentication error", 1 },
+        { "mechanism handshake failed: Broker:", 1 }, { "SSL handshake failed: error:", 2 },
+        { "SSL handshake failed: Disconnected", 2 },  { "security.protocol", 2 },
+    };
+    bool refused = false;
 
-    contact_problem(client, text, sizeof(text));
-    for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++)
-        if (strstr(text, signs[i]))
-            return true;
-    return false;
+    pthread_mutex_lock(&mutex);
+    const struct note *note = find(client);
+    for (size_t i = 0; note && i < sizeof(signs) / sizeof(*signs); i++)
+        refused = refused || (note->times >= signs[i].times && strstr(note->text, signs[i].text) != NULL);
+    pthread_mutex_unlock(&mutex);
+    return refused;
 }
 
 static bool is_of_contact(rd_kafka_resp_err_t error)

@@ -9,6 +9,7 @@
 #include "consumers/dead_letter.h"
 #include "consumers/producer_guard.h"
 #include "consumers/remedy.h"
+#include "consumers/rights_watch.h"
 #include "worker/fault_point.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
@@ -95,6 +96,7 @@ static enum producer_result broken_by(struct producer *producer, const char *cal
 {
     char text[400], why[CONTACT_TEXT_MAX] = "";
 
+    rights_watch_suspect(rd_kafka_error_code(error));
     /* Of an answer that did not come, the reason is told; of one that came, what it says. */
     if (rd_kafka_error_is_retriable(error))
         contact_problem(producer->client, why, sizeof(why));
@@ -122,6 +124,7 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
         return;
     if (producer->failed++ > 0)
         return;
+    rights_watch_suspect(message->err);
     producer->purged =
         message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
     snprintf(producer->problem, sizeof(producer->problem), "%s: %s%s", rd_kafka_topic_name(message->rkt),

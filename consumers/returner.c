@@ -7,6 +7,7 @@
 
 #include "consumers/clients.h"
 #include "consumers/parcels.h"
+#include "consumers/rights_watch.h"
 #include "worker/fault_point.h"
 #include "worker/log.h"
 #include "worker/metrics.h"
@@ -87,6 +88,7 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     struct returner *returner = owner;
 
     (void)producer;
+    rights_watch_suspect(message->err);
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         metrics_add(METRIC_RETURNED, 1);
     else if (log_allowed(&returner->kafka_rate, LOG_EVERY_US))

@@ -98,6 +98,47 @@ static bool read_metadata(rd_kafka_t *client, const struct settings *settings, s
     return true;
 }
 
+/* A list of all topics lacks those that may not be looked at: they are asked for by name, by a consumer's handle, which
+ * makes no topic. */
+static bool ask_by_name(rd_kafka_t *client, struct topic_state *topic, struct buffer *reterr)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic->name, NULL);
+    rd_kafka_resp_err_t error = contact_metadata(client, handle, &metadata, ANSWER_MS);
+
+    rd_kafka_topic_destroy(handle);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        fail(reterr, topic->name, "");
+        contact_explain(client, error, reterr);
+        return false;
+    }
+    topic->forbidden =
+        metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    rd_kafka_metadata_destroy(metadata);
+    return true;
+}
+
+static bool find_forbidden(const struct settings *settings, struct topics_report *report, struct buffer *reterr)
+{
+    rd_kafka_t *client = NULL;
+    bool good = true;
+
+    for (int i = 0; i < report->count && good; i++)
+    {
+        if (report->at[i].exists)
+            continue;
+        if (client == NULL)
+        {
+            rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_READER, reterr);
+            client = conf ? clients_new(CLIENT_READER, conf, reterr) : NULL;
+        }
+        good = client && ask_by_name(client, &report->at[i], reterr);
+    }
+    clients_destroy(client, DESTROY_US);
+    return good;
+}
+
 static void fill_setting(struct topic_state *topic, const char *name, const char *value)
 {
     if (value == NULL)
@@ -121,12 +162,18 @@ static bool fill_settings(struct topics_report *report, rd_kafka_event_t *event,
         const char *name = rd_kafka_ConfigResource_name(resources[r]);
         size_t entry_count = 0;
         const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resources[r], &entry_count);
-        if (rd_kafka_ConfigResource_error(resources[r]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_resp_err_t error = rd_kafka_ConfigResource_error(resources[r]);
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR && error != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
             return fail(reterr, name, rd_kafka_ConfigResource_error_string(resources[r]));
         for (int i = 0; i < report->count; i++)
-            for (size_t e = 0; strcmp(report->at[i].name, name) == 0 && e < entry_count; e++)
+        {
+            if (strcmp(report->at[i].name, name) != 0)
+                continue;
+            report->at[i].settings_unknown = error != RD_KAFKA_RESP_ERR_NO_ERROR;
+            for (size_t e = 0; e < entry_count; e++)
                 fill_setting(&report->at[i], rd_kafka_ConfigEntry_name(entries[e]),
                              rd_kafka_ConfigEntry_value(entries[e]));
+        }
     }
     return true;
 }
@@ -179,7 +226,8 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
     rd_kafka_t *client = make_client(settings, reterr);
     if (client == NULL)
         return false;
-    bool read = read_metadata(client, settings, ret, reterr) && read_settings(client, ret, reterr);
+    bool read = read_metadata(client, settings, ret, reterr) && find_forbidden(settings, ret, reterr) &&
+                read_settings(client, ret, reterr);
     clients_destroy(client, DESTROY_US);
     return read;
 }
@@ -221,6 +269,8 @@ bool topics_find_fault(const struct topic_state *topic, struct buffer *into)
     bool commands = strcmp(topic->role, "commands") == 0;
     int64_t bytes_min = commands ? COMMAND_BYTES_MIN : EVENT_BYTES_MIN;
 
+    if (topic->settings_unknown)
+        return false;
     if (strstr(topic->cleanup_policy, "compact"))
     {
         buffer_add_text(into, commands ? "cleanup.policy is compact: commands would vanish before they are read; set "

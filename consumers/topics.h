@@ -23,6 +23,8 @@ struct topic_state
     char name[250];
     const char *role; /* "commands", "audit", "dead letters" */
     bool exists;
+    bool forbidden;        /* it may be there: it may not be looked at */
+    bool settings_unknown; /* they may not be asked, which no worker needs: policy, retention and size are not known */
     int partitions;
     int replication;
     char cleanup_policy[64];

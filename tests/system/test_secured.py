@@ -1,10 +1,14 @@
 """Kafka as installations have it, TLS, logins and rights: what a worker needs is named and is enough, and whoever is
 turned away is told why, by every verb and by readiness."""
 
+import datetime
+import json
+
 import pytest
+from confluent_kafka import Consumer
 
 from harness.broker import stack_with
-from harness.commands import create_ticket
+from harness.commands import Message, create_ticket, escalate
 from harness.fixtures import finish
 from harness.secured import SecuredBroker
 from harness.waiting import until
@@ -66,3 +70,137 @@ def test_whoever_is_turned_away_is_told_why_and_by_whom(world, secured, fault):
         assert done.returncode != 0 and reason in told and address in told, (verb, told)
     until("readiness says it", lambda: reason in worker.get("/readyz")[1] and address in worker.get("/readyz")[1])
     assert reason in worker.text()
+
+
+# ---- rights ----
+
+def lines_of(world, role):
+    """Of kafka-acls.sh, as `describe acls` prints them."""
+    done = world.verb("describe", "acls", "--output", "json")
+    return [each["command"] for each in json.loads(done.stdout)["acls"] if each["role"] == role]
+
+
+@pytest.fixture
+def allowed(world, secured):
+    """Each role has exactly what is printed for it. A function of a role: the settings of its user."""
+    secured.forbid_everything()
+    for role in ("worker", "publisher", "reader", "sweeper", "operator"):
+        secured.allow(role, *lines_of(world, role))
+    return secured.settings_of
+
+
+def read_as(secured, user, topic, count, group):
+    """A stock consumer."""
+    consumer = Consumer(secured.client(user, **{"group.id": group, "auto.offset.reset": "earliest"}))
+    consumer.subscribe([topic])
+    got = []
+    try:
+        until(f"{user} has read {count}", lambda: got.extend(consumer.consume(10, 0.2)) or len(got) >= count, 30)
+    finally:
+        consumer.close()
+    assert all(each.error() is None for each in got), [str(each.error()) for each in got]
+    return got
+
+
+def test_what_describe_acls_prints_is_all_that_each_role_needs(world, secured, allowed):
+    settings = allowed("worker")
+    checked = world.verb("check", **settings)
+    assert checked.returncode == 0, checked.stdout
+    assert "all that a worker needs, each tried" in checked.stdout
+    assert "--operation DescribeConfigs --topic" in checked.stdout, "which no worker needs: it is a note"
+    worker = world.worker(**settings)
+    lines = "\n".join(each.value.decode() for each in (create_ticket(1), create_ticket(2)))
+    published = world.verb("publish", stdin=lines, **allowed("publisher"))
+    assert published.returncode == 0 and published.stdout.startswith("2 published"), published.stderr
+    soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)).isoformat()
+    world.ask(escalate(1, notbefore=soon))  # parked, and back through its topic
+    world.publish(Message(b"{", "ticket/1"))
+    until("the dead letter is there", world.letters.all)
+    assert len(read_as(secured, "reader", world.audit_topic, 3, f"{world.group}.reports")) == 3
+    world.drain()
+    verified = world.verb("audit", "verify", **allowed("reader"))
+    assert verified.returncode == 0, verified.stderr
+    world.database.execute("INSERT INTO interlock.jobneed (id, starts_at, expires_at, status, identifier, type) VALUES"
+                           " (1, now() - interval '2 days', now() - interval '1 hour', 'ASSIGNED', 'TASK', 'SCHEDULE')")
+    world.remember_rows()
+    swept = world.verb("sweep", "jobs", "--execute", "--reason", "a test", **allowed("sweeper"))
+    assert swept.returncode == 0, swept.stderr
+    planned = world.verb("topics", "plan", **allowed("operator"))
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    made = world.verb("topics", "create", **allowed("operator"))
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert worker.ready()
+    assert worker.end() == 0
+    world.check()
+
+
+def right_in(line):
+    """As check and readiness show it."""
+    return line[line.index(" --operation "):]
+
+
+@pytest.mark.seconds(150)
+def test_each_right_that_is_missing_is_named_by_check_and_by_readiness(world, secured, allowed):
+    lines = lines_of(world, "worker")
+    assert len(lines) == 8
+    for missing in lines:
+        secured.take("worker", missing)
+        worker = world.worker(ready=False, worker_lanes=1, **allowed("worker"))
+        checked = world.verb("check", **allowed("worker"))
+        named = [each for each in checked.stdout.splitlines() if each.startswith("fix")]
+        assert checked.returncode == 3 and len(named) == 1, checked.stdout
+        assert named[0].endswith("--allow-principal User:worker" + right_in(missing)), named
+        until(f"readiness names{right_in(missing)}", lambda: right_in(missing) in worker.get("/readyz")[1])
+        assert right_in(missing) in worker.text()
+        worker.kill()
+        secured.allow("worker", missing)
+
+
+@pytest.mark.seconds(90)
+def test_a_right_taken_from_a_running_worker_ends_its_readiness(world, secured, allowed):
+    lines = lines_of(world, "worker")
+    taken = [each for each in lines if each.endswith(f"Read --topic {world.topic}") or "--group" in each
+             or f"Write --topic {world.audit_topic}" in each]
+    assert len(taken) == 3
+    worker = world.worker(**allowed("worker"))
+    world.ask(create_ticket(1))
+    for line in taken:
+        secured.take("worker", line)
+        waiting = escalate(1)
+        world.publish(waiting)
+        until(f"readiness names{right_in(line)}", lambda: right_in(line) in worker.get("/readyz")[1])
+        secured.allow("worker", line)
+        world.await_events([waiting])
+        until("it is ready again", worker.ready)
+    assert worker.end() == 0
+    world.drain()
+    world.check()
+
+
+def test_check_leaves_neither_messages_nor_offsets_nor_a_rebalance(world, secured, allowed):
+    worker = world.worker(**allowed("worker"))
+    world.ask(create_ticket(1))
+    world.drain()
+
+    def state():
+        return (world.kafka.ends(world.topic), world.kafka.ends(world.dlq_topic),
+                world.kafka.committed(world.group, world.topic), world.letters.all(), len(world.audit.all()))
+    before, offsets = state(), sum(world.kafka.ends(world.audit_topic).values())
+    for _ in range(2):
+        assert world.verb("check", **allowed("worker")).returncode == 0
+    assert state() == before
+    assert sum(world.kafka.ends(world.audit_topic).values()) == offsets + 4, "an aborted message and its mark, twice"
+    assert worker.text().count("joining group") == 1
+    world.ask(escalate(1))
+    assert worker.end() == 0
+    world.check()
+
+
+def test_a_certificate_is_a_login_too(world, secured):
+    secured.forbid_everything()
+    secured.allow("worker", *lines_of(world, "worker"))
+    settings = secured.settings_of_certificate("worker")
+    assert world.verb("check", **settings).returncode == 0
+    worker = world.worker(**settings)
+    world.ask(create_ticket(1))
+    assert worker.end() == 0

@@ -1,6 +1,7 @@
 """The operator's verbs against real services: check, status, health, audit list and show, the roles."""
 
 import json
+import signal
 import subprocess
 import urllib.parse
 
@@ -10,6 +11,7 @@ import pytest
 from harness.commands import command, create_ticket, escalate, transition
 from harness.database import session
 from harness.stack import ROOT
+from harness.waiting import until
 
 
 def verb_json(world, *words, code=0, **settings):
@@ -37,7 +39,7 @@ def test_check_is_content_with_what_the_stack_offers(world):
 
 
 def test_check_says_what_to_do_when_nothing_answers(world):
-    found = results(world, code=1, DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/x", KAFKA_BOOTSTRAP="127.0.0.1:1",
+    found = results(world, code=3, DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/x", KAFKA_BOOTSTRAP="127.0.0.1:1",
                     REDIS_URL="redis://:hunter2@127.0.0.1:1")
     for name in ("postgresql", "redis", "kafka"):
         assert found[name][0] == "fix", found
@@ -45,20 +47,20 @@ def test_check_says_what_to_do_when_nothing_answers(world):
 
 
 def test_check_names_topics_that_are_missing(world):
-    found = results(world, code=1, kafka_topics=f"{world.name}.nowhere")
+    found = results(world, code=3, kafka_topics=f"{world.name}.nowhere")
     assert found["commands"][0] == "fix" and "topics create" in found["commands"][1]
 
 
 def test_check_sees_a_schema_that_is_behind_and_another_group(world):
     world.database.execute("INSERT INTO interlock.consumer_group (group_id) VALUES ('others')")
-    assert "others" in results(world, code=1)["consumer group"][1]
+    assert "others" in results(world, code=3)["consumer group"][1]
     assert world.verb("migrate", "down", "--execute", "--reason", "test").returncode == 0
-    assert "migrate up" in results(world, code=1)["schema"][1]
+    assert "migrate up" in results(world, code=3)["schema"][1]
 
 
 def test_check_sees_durability_switched_off(world):
     world.database.execute(f'ALTER DATABASE "{world.database.value("SELECT current_database()")}" SET synchronous_commit = off')
-    assert results(world, code=1)["durability"][0] == "fix"
+    assert results(world, code=3)["durability"][0] == "fix"
 
 
 @pytest.mark.breaks_stack
@@ -66,7 +68,7 @@ def test_check_refuses_a_redis_that_evicts(world):
     before = world.stack.redis("CONFIG", "GET", "maxmemory-policy").splitlines()[1]
     world.stack.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
-        result, says = results(world, code=1)["redis"]
+        result, says = results(world, code=3)["redis"]
         assert result == "fix" and "allkeys-lru" in says and "noeviction" in says
     finally:
         world.stack.redis("CONFIG", "SET", "maxmemory-policy", before)
@@ -81,6 +83,10 @@ def test_status_and_health_of_a_running_pool(world):
     assert world.verb("status", http_listen=listen).stdout.count(" = ") > 3
     healthy = world.verb("health", http_listen=listen)
     assert (healthy.returncode, healthy.stdout) == (0, "healthy\nready\n")
+    worker.signal(signal.SIGTSTP)
+    until("it is not ready", lambda: worker.get("/readyz")[0] == 503)
+    assert world.verb("health", http_listen=listen).returncode == 3
+    assert world.verb("health", "--live", http_listen=listen).returncode == 0
 
 
 def test_status_and_health_without_a_pool(world):

@@ -29,5 +29,7 @@ void check_add(struct check *check, enum check_result result, const char *what, 
 void check_add_text(struct check *check, enum check_result result, const char *what, const struct buffer *says);
 
 void check_database(struct check *check, const struct settings *settings);
+void check_redis(struct check *check, const struct settings *settings);
+void check_kafka(struct check *check, const struct settings *settings);
 
 #endif

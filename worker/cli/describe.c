@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consumers/acls.h"
 #include "consumers/bounds.h"
 #include "worker/cli/verbs.h"
 #include "workflows/describe.h"
@@ -12,6 +13,7 @@ static const char usage[] =
     "       interlock describe settings --example          the documented settings file with all defaults\n"
     "       interlock describe topics [--output json]      the topics that the settings name\n"
     "       interlock describe bounds [--output json]      the most that a pool may use with these settings\n"
+    "       interlock describe acls [--output json]        the kafka-acls.sh lines for worker, publisher, reader, ...\n"
     "       interlock describe --json-schema [TYPE]        JSON Schema of one command type, or of all and the event\n"
     "       interlock describe --asyncapi                  AsyncAPI document of the topics and messages\n";
 
@@ -84,6 +86,14 @@ static int describe_settings(const struct invocation *invocation, bool example)
         settings_print_example(&text);
     else
         settings_print(invocation->settings, invocation->json, &text);
+    return finish(invocation, &text);
+}
+
+static int describe_acls(const struct invocation *invocation)
+{
+    struct buffer text = BUFFER_EMPTY;
+
+    acls_print(invocation->settings, invocation->json, &text);
     return finish(invocation, &text);
 }
 
@@ -164,7 +174,9 @@ int verb_describe(struct invocation *invocation)
         return describe_topics(invocation);
     if (what && strcmp(what, "bounds") == 0 && !asyncapi && !example)
         return describe_bounds(invocation);
-    return verb_usage_error(usage,
-                            "describe %s: accepted are types, settings, topics, bounds, --json-schema, --asyncapi",
-                            what ? what : "");
+    if (what && strcmp(what, "acls") == 0 && !asyncapi && !example)
+        return describe_acls(invocation);
+    return verb_usage_error(
+        usage, "describe %s: accepted are types, settings, topics, bounds, acls, --json-schema, --asyncapi",
+        what ? what : "");
 }

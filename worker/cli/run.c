@@ -11,6 +11,7 @@
 
 #include "consumers/cell.h"
 #include "consumers/returner.h"
+#include "consumers/rights_watch.h"
 #include "worker/cli/verbs.h"
 #include "worker/held.h"
 #include "worker/http.h"
@@ -40,8 +41,9 @@ struct pool_run
     struct slot *slot;
     struct cell *cells[CELLS_MAX];
     struct returner *returner;
-    atomic_int cell_count; /* writer: main, when all cells are there; reader: HTTP */
-    int signals;           /* signalfd */
+    struct rights_watch *rights; /* main starts it before http, and stops it after */
+    atomic_int cell_count;       /* writer: main, when all cells are there; reader: HTTP */
+    int signals;                 /* signalfd */
     struct http *http;
     bool quiet;
     int64_t stop_deadline_us; /* 0: not stopping */
@@ -87,6 +89,8 @@ static bool is_ready(void *owner, struct buffer *why)
     int count = atomic_load_explicit(&run->cell_count, memory_order_acquire);
     char text[320];
 
+    if (rights_watch_problem(run->rights, why))
+        return false;
     if (count == 0 || !slot_is_held(run->slot))
     {
         buffer_add_text(why, "waiting for PostgreSQL: a slot of the consumer group");
@@ -102,7 +106,10 @@ static bool is_ready(void *owner, struct buffer *why)
             buffer_add_text(why, text);
             return false;
         }
-    return true;
+    if (rights_watch_has_looked(run->rights))
+        return true;
+    buffer_add_text(why, "waiting for Kafka: what it lets this worker do");
+    return false;
 }
 
 static void print_status(void *owner, struct buffer *json)
@@ -355,6 +362,7 @@ static int serve(struct pool_run *run)
 static void end_cells(struct pool_run *run)
 {
     returner_stop(run->returner);
+    rights_watch_stop(run->rights);
     for (int i = 0; i < CELLS_MAX && run->cells[i]; i++)
     {
         cell_stop(run->cells[i], run->stop_deadline_us);
@@ -439,6 +447,9 @@ int verb_run(struct invocation *invocation)
         return verb_fail(invocation, "%s", run.signals < 0 ? strerror(errno) : "out of memory");
     log_info("run: interlock %s, group %s, topics %s, %s", INTERLOCK_VERSION, run.settings->kafka.group,
              run.settings->kafka.topics, run.settings->kafka.exactly_once ? "exactly once" : "at least once");
+    run.rights = rights_watch_start(run.settings);
+    if (run.rights == NULL)
+        return verb_fail(invocation, "no thread for the watch over rights");
     start_http(&run);
     run.code = serve(&run);
     http_stop(run.http);

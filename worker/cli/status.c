@@ -7,14 +7,16 @@
 #include "worker/cli/verbs.h"
 
 static const char status_usage[] = "usage: interlock status [--output json]\n";
-static const char health_usage[] = "usage: interlock health [--live]   exit 0 only if the pool is alive and ready;\n"
-                                   "                                   --live: alive is enough\n";
+static const char health_usage[] =
+    "usage: interlock health [--live]   exit 0: the pool is alive and ready; 3: it is not; 1: no\n"
+    "                                   answer. --live: alive is enough\n";
 
 enum
 {
     TIMEOUT_US = 5 * 1000 * 1000,
     PATH_SIZE_MAX = 256,
     DEPTH_MAX = 8,
+    CODE_FOUND = 3, /* asked, and it is not well */
 };
 
 static int fail_with(const struct invocation *invocation, struct buffer *fault)
@@ -119,7 +121,7 @@ static int ask(const struct invocation *invocation, const char *path)
     buffer_done(&line);
     buffer_done(&body);
     buffer_done(&fault);
-    return code != 0 || status != 200;
+    return code != 0 ? code : status != 200 ? CODE_FOUND : 0;
 }
 
 int verb_health(struct invocation *invocation)

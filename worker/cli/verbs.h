@@ -4,8 +4,8 @@
  * Threads    a verb runs on the main thread and may start others; it ends them before it returns.
  * Ownership  everything in the invocation is borrowed and lives until the verb returns. argv is the verb's to reorder.
  * Failure    the verb says on standard error what failed and what to do, and returns the exit code: 0 done, or looked
- * and all is well; 1 not done, or could not look (usage errors included); 2 stopped by force; 3 looked, and there is
- * something. Standard output is for results only.
+ *            and all is well; 1 not done (usage errors included), or could not look; 2 stopped by force; 3 looked, and
+ *            there is something. Standard output is for results only.
  */
 #ifndef WORKER_CLI_VERBS_H
 #define WORKER_CLI_VERBS_H

@@ -9,7 +9,8 @@ from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, A
 from .broker import PrivateBroker, free_ports
 from .waiting import until
 
-PASSWORDS = {name: f"{name}-secret" for name in ("worker", "publisher", "reader", "sweeper", "stranger")}
+PASSWORDS = {name: f"{name}-secret" for name in ("worker", "publisher", "reader", "sweeper", "operator")}
+OPERATIONS = {each.name.lower().replace("_", ""): each for each in AclOperation}
 LINE_OPTIONS = {"--topic": ResourceType.TOPIC, "--group": ResourceType.GROUP,
                 "--transactional-id": ResourceType.TRANSACTIONAL_ID}
 
@@ -126,7 +127,7 @@ class SecuredBroker(PrivateBroker):
         pattern = (words[words.index("--resource-pattern-type") + 1].upper()
                    if "--resource-pattern-type" in words else "LITERAL")
         return of(LINE_OPTIONS[option], words[words.index(option) + 1].strip("'"), ResourcePatternType[pattern],
-                  f"User:{user}", "*", AclOperation[words[words.index("--operation") + 1].upper()],
+                  f"User:{user}", "*", OPERATIONS[words[words.index("--operation") + 1].lower()],
                   AclPermissionType.ALLOW)
 
     def allow(self, user, *lines):
