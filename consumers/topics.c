@@ -5,9 +5,11 @@
 
 #include "consumers/clients.h"
 #include "consumers/contact.h"
+#include "worker/monotonic.h"
 #include "worker/settings.h"
 
 static const int64_t DESTROY_US = 3000000;
+static const int64_t AWAIT_US = 15000000; /* a broker that has just started takes seconds to list a topic */
 
 enum
 {
@@ -70,8 +72,16 @@ static void fill_topic(struct topic_state *topic, const struct rd_kafka_metadata
     for (int i = 0; i < metadata->topic_cnt; i++)
     {
         const struct rd_kafka_metadata_topic *found = &metadata->topics[i];
-        if (strcmp(found->topic, topic->name) != 0 || found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (strcmp(found->topic, topic->name) != 0)
             continue;
+        for (int32_t p = 0; p < found->partition_cnt; p++)
+            if (found->partitions[p].leader < 0)
+                snprintf(topic->in_the_way, sizeof(topic->in_the_way), "partition %d has no leader", (int)p);
+        if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        {
+            snprintf(topic->in_the_way, sizeof(topic->in_the_way), "%s", rd_kafka_err2str(found->err));
+            continue;
+        }
         topic->exists = true;
         topic->partitions = found->partition_cnt;
         topic->replication = found->partition_cnt > 0 ? found->partitions[0].replica_cnt : 0;
@@ -230,6 +240,32 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
                 read_settings(client, ret, reterr);
     clients_destroy(client, DESTROY_US);
     return read;
+}
+
+static bool all_serve(const struct topics_report *report)
+{
+    for (int i = 0; i < report->count; i++)
+        if (!report->at[i].forbidden && (!report->at[i].exists || report->at[i].in_the_way[0]))
+            return false;
+    return true;
+}
+
+bool topics_await(const struct settings *settings, struct topics_report *ret, struct buffer *reterr)
+{
+    static const struct timespec pause = { .tv_nsec = 200000000 };
+    int64_t deadline_us = monotonic_us() + AWAIT_US;
+
+    for (;;)
+    {
+        struct buffer fault = BUFFER_EMPTY;
+        bool read = topics_inspect(settings, ret, &fault), late = monotonic_us() >= deadline_us;
+        if (!read && late)
+            buffer_add_span(reterr, buffer_span(&fault));
+        buffer_done(&fault);
+        if ((read && all_serve(ret)) || late)
+            return read;
+        nanosleep(&pause, NULL);
+    }
 }
 
 static bool see_logs(rd_kafka_t *client, const struct topic_state *topic, topics_log_fn *see, void *owner,

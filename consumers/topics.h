@@ -25,6 +25,7 @@ struct topic_state
     bool exists;
     bool forbidden;        /* it may be there: it may not be looked at */
     bool settings_unknown; /* they may not be asked, which no worker needs: policy, retention and size are not known */
+    char in_the_way[80];   /* of a topic that does not serve yet: what the broker says of it; empty: nothing */
     int partitions;
     int replication;
     char cleanup_policy[64];
@@ -40,6 +41,10 @@ struct topics_report
 };
 
 bool topics_inspect(const struct settings *settings, struct topics_report *ret, struct buffer *reterr);
+
+/* The same after topics were made: their brokers list them a moment later. Waits until each topic is there and has its
+ * leaders, for 15 s at most; then the report has what is in the way. */
+bool topics_await(const struct settings *settings, struct topics_report *ret, struct buffer *reterr);
 
 /* What is wrong with a topic that exists, as a sentence appended to `into`; false: nothing. */
 bool topics_find_fault(const struct topic_state *topic, struct buffer *into);

@@ -1,11 +1,13 @@
 """The verbs that speak with Kafka: topics, publish, audit verify."""
 
+import contextlib
 import json
 
 import pytest
 from confluent_kafka.admin import NewTopic
 
 from harness.commands import create_ticket, escalate, event
+from harness.proxy import Proxy, TopicsLate
 from harness.waiting import until
 
 
@@ -26,6 +28,19 @@ def test_topics_are_planned_and_created(world):
     ok(world.verb("topics", "plan", **settings))
     ok(world.verb("topics", "create", "--partitions", "5", **settings))
     assert len(world.kafka.partitions(f"{world.name}.a")) == 3, "what is there stays as it is"
+
+
+@pytest.mark.parametrize("answers", [3, 1000])
+def test_create_waits_for_what_it_made_and_says_what_is_in_the_way(world, answers):
+    """As a broker that has just started: it has made a topic, and does not know it."""
+    late = TopicsLate(f"{world.name}.a", answers)
+    with contextlib.closing(Proxy(world.stack.bootstrap, late)) as proxy:
+        done = world.verb("topics", "create", kafka_topics=f"{world.name}.a", KAFKA_BOOTSTRAP=proxy.address)
+    assert late.left < answers, "the broker's answers were not changed"
+    if answers == 3:
+        assert "created" in ok(done) and late.left == 0
+    else:
+        assert done.returncode == 1 and "missing: Broker: Unknown topic or partition" in done.stdout
 
 
 def test_a_compacted_command_topic_is_refused(world):

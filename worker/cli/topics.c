@@ -63,7 +63,7 @@ static void add_text(const struct topic_state *topic, bool made, const char *fau
     char line[600];
 
     if (!topic->exists)
-        snprintf(line, sizeof(line), "%-32s %-13s missing\n", topic->name, topic->role);
+        snprintf(line, sizeof(line), "%-32s %-13s missing%s%s\n", topic->name, topic->role, *fault ? ": " : "", fault);
     else
         snprintf(line, sizeof(line), "%-32s %-13s %s: %d partitions, %d replicas, %s%s%s\n", topic->name, topic->role,
                  made     ? "created"
@@ -71,6 +71,17 @@ static void add_text(const struct topic_state *topic, bool made, const char *fau
                           : "ok",
                  topic->partitions, topic->replication, topic->cleanup_policy, *fault ? ": " : "", fault);
     buffer_add_text(into, line);
+}
+
+static bool find_fault(const struct topic_state *topic, bool awaited, struct buffer *into)
+{
+    if (topic->in_the_way[0])
+        buffer_add_text(into, topic->in_the_way);
+    else if (topic->exists)
+        return topics_find_fault(topic, into);
+    else if (awaited)
+        buffer_add_text(into, "made, but the broker does not list it yet; run this again");
+    return true;
 }
 
 /* Prints the report; *ret_wrong counts what is missing or set wrongly. */
@@ -84,7 +95,7 @@ static int print_report(const struct invocation *invocation, const struct topics
     for (int i = 0; i < report->count; i++)
     {
         struct buffer fault = BUFFER_EMPTY;
-        bool wrong = !report->at[i].exists || topics_find_fault(&report->at[i], &fault);
+        bool wrong = find_fault(&report->at[i], before != report, &fault);
         bool made = report->at[i].exists && !before->at[i].exists;
         buffer_add_byte(&fault, '\0');
         *ret_wrong += wrong;
@@ -114,7 +125,7 @@ static int create_missing(struct invocation *invocation, int partitions, int aud
 
     if (!topics_inspect(invocation->settings, &before, &fault) ||
         !topics_create(invocation->settings, &before, partitions, audit_partitions, &fault) ||
-        !topics_inspect(invocation->settings, &after, &fault))
+        !topics_await(invocation->settings, &after, &fault))
         return fail_with(invocation, &fault);
     int code = print_report(invocation, &before, &after, &wrong);
     return code || wrong > 0;

@@ -13,6 +13,7 @@ from .relay import Ended, Relay, Watcher
 PRODUCE = 0
 METADATA = 3
 JOIN_GROUP = 11
+CREATE_TOPICS = 19
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 
@@ -243,6 +244,26 @@ class LostAnswers(Answers):
                 return frame
             self.left, self.lost = self.left - 1, self.lost + 1
             return None
+
+
+class TopicsLate(Answers):
+    """From when topics are made, the broker does not know one of them for so many answers."""
+
+    def __init__(self, topic, answers):
+        super().__init__()
+        self.denial, self.left, self.made = TopicDenied(topic), answers, False
+
+    def on_request(self, link, key, frame):
+        self.made = self.made or key == CREATE_TOPICS
+        return super().on_request(link, key, frame)
+
+    def change_answer(self, key, frame):
+        if not self.made or key != METADATA or self.left == 0:
+            return frame
+        self.denial.joined, self.denial.denied = True, 0
+        changed = self.denial.change_answer(key, frame)
+        self.left -= changed is not frame
+        return changed
 
 
 class TopicDenied(Answers):
