@@ -94,10 +94,11 @@ static const struct client_default fixed[] = {
     { 0, NULL, NULL },
 };
 
-/* Brokers close idle connections all day. syslog's levels: 3 error, 4 warning, 5 notice, 6 info. */
+/* Brokers close idle connections all day, and what the library tries again is told by who waits for it (complaint.h).
+ * syslog's levels: 3 error, 4 warning, 5 notice, 6 info. */
 static bool is_news(int level, const char *text)
 {
-    return level <= 4 && strstr(text, ": Disconnected") == NULL;
+    return level <= 4 && strstr(text, ": Disconnected") == NULL && strstr(text, ": retrying") == NULL;
 }
 
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)

@@ -7,11 +7,13 @@
 
 static const int64_t LOG_EVERY_US = 30000000;
 static const int64_t CHANGE_EVERY_US = 1000000; /* so that no loop of many texts fills the log */
+static const int64_t START_US = 10000000;       /* a broker that loads its coordinators is waited for in most starts */
 
 void complaint_init(struct complaint *complaint, int cell)
 {
     memset(complaint, 0, sizeof(*complaint));
     complaint->cell = cell;
+    complaint->warns_us = monotonic_us() + START_US;
     pthread_mutex_init(&complaint->mutex, NULL);
 }
 
@@ -50,8 +52,17 @@ void complaint_make(struct complaint *complaint, const char *doing, const char *
     memcpy(complaint->text, text, sizeof(text));
     pthread_mutex_unlock(&complaint->mutex);
     note_text(complaint, text);
+    bool starts = monotonic_us() < complaint->warns_us;
+    if (complaint->told_early && !starts)
+    {
+        complaint->told_early = false;
+        complaint->rate = (struct log_rate){ 0 };
+    }
     if (log_allowed(&complaint->rate, LOG_EVERY_US))
-        log_warning("cell %d: %s; trying again", complaint->cell, text);
+    {
+        complaint->told_early = starts;
+        log_write(starts ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "cell %d: %s; trying again", complaint->cell, text);
+    }
 }
 
 void complaint_end(struct complaint *complaint)
@@ -63,6 +74,7 @@ void complaint_end(struct complaint *complaint)
     pthread_mutex_unlock(&complaint->mutex);
     /* The next one is a new one: it is logged at once. */
     complaint->rate = (struct log_rate){ 0 };
+    complaint->told_early = false;
     memset(complaint->logged, 0, sizeof(complaint->logged));
 }
 

@@ -1,5 +1,5 @@
 /* Complaint: what a thread waits for, in words: kept for /readyz, logged when it begins or becomes
- * another, and every 30 s while it lasts.
+ * another, and every 30 s while it lasts. In the first seconds it is no warning yet.
  *
  * Threads    complaint_make, complaint_end: the thread that waits. complaint_copy: any.
  */
@@ -24,6 +24,8 @@ struct complaint
     struct log_rate rate;
     uint64_t logged[COMPLAINT_TEXTS]; /* digests of the last texts that were: two that take turns are no news */
     int next;
+    int64_t warns_us;   /* from when on it is a warning */
+    bool told_early;    /* logged before that */
     int64_t changed_us; /* when the last of them came; 0: never */
 };
 

@@ -24,6 +24,7 @@ static int set_up(void **state)
     static struct complaint complaint;
 
     complaint_init(&complaint, 0);
+    complaint.warns_us = 0;
     *state = &complaint;
     lines = 0;
     return 0;
@@ -74,6 +75,19 @@ static void what_has_ended_is_news_when_it_comes_again(void **state)
     assert_int_equal(lines, 2);
 }
 
+static void in_the_first_seconds_it_is_no_warning_and_then_it_is_one(void **state)
+{
+    struct complaint *complaint = *state;
+
+    complaint->warns_us = monotonic_us() + 1000000000;
+    complaint_make(complaint, "publisher", "no answer");
+    assert_int_equal(lines, 0);
+    complaint->warns_us = 0;
+    complaint_make(complaint, "publisher", "no answer");
+    complaint_make(complaint, "publisher", "no answer");
+    assert_int_equal(lines, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -82,6 +96,7 @@ int main(void)
         TEST(another_one_is_logged_too),
         TEST(two_that_take_turns_are_no_news),
         TEST(what_has_ended_is_news_when_it_comes_again),
+        TEST(in_the_first_seconds_it_is_no_warning_and_then_it_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,106 @@
+"""The scripts of deploy/: what they say and do where a machine is not as they would like it."""
+
+import hashlib
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.stack import ROOT
+
+DEPLOY = ROOT / "deploy"
+
+
+def bash(script, *arguments, **environment):
+    """A script that has deploy/lib.sh."""
+    return subprocess.run(["bash", "-euo", "pipefail", "-c", f'. "{DEPLOY}/lib.sh"\n{script}', "-", *arguments],
+                          capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment})
+
+
+def programs(folder, **versions):
+    """A folder for PATH, of programs that only know their versions."""
+    for name, says in versions.items():
+        path = folder / name.replace("_", "-")
+        path.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
+        path.chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+REDIS_8 = "Redis server v=8.0.2 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64"
+REDIS_6 = "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"
+VALKEY_8 = "Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64"
+VALKEY_7 = "Valkey server v=7.2.5 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64"
+
+
+@pytest.mark.parametrize("versions, found", [
+    ({"redis_server": REDIS_8}, "redis-server"),
+    ({"redis_server": REDIS_6, "valkey_server": VALKEY_8}, "valkey-server"),
+    ({"redis_server": REDIS_6, "valkey_server": VALKEY_7}, ""),
+])
+def test_any_redis_or_valkey_that_is_new_enough_will_do(tmp_path, versions, found):
+    assert bash("redis_server", PATH=programs(tmp_path, **versions)).stdout.strip() == found
+
+
+@pytest.mark.parametrize("says, will_do", [
+    ('openjdk version "17.0.15" 2025-04-15', True), ('openjdk version "25" 2025-09-16', True),
+    ('openjdk version "11.0.27" 2025-04-15', False), ('java version "1.8.0_452"', False)])
+def test_any_java_that_is_new_enough_will_do(tmp_path, says, will_do):
+    assert (bash("java_is_there", PATH=programs(tmp_path, java=says)).returncode == 0) == will_do
+
+
+@pytest.mark.parametrize("installed, wanted", [
+    ("installed amd64", ""), ("installed amd64\ninstalled arm64", ""), ("installed all", ""),
+    ("installed arm64", "jq"), ("config-files amd64", "jq"), ("not-installed amd64\ninstalled arm64", "jq")])
+def test_a_package_is_there_if_it_is_for_this_machine(tmp_path, installed, wanted):
+    script = (DEPLOY / "install").read_text(encoding="utf-8")
+    function = re.search(r"^missing_packages\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL).group(0)
+    path = programs(tmp_path, dpkg="amd64")
+    (tmp_path / "dpkg-query").write_text(f"#!/bin/sh\nprintf '%s\\n' '{installed}'\n", encoding="utf-8")
+    (tmp_path / "dpkg-query").chmod(0o755)
+    assert bash(f"{function}\nmissing_packages jq", PATH=path).stdout.strip() == wanted
+
+
+def test_jars_other_than_those_of_the_list_are_refused(tmp_path):
+    script = (DEPLOY / "install").read_text(encoding="utf-8")
+    function = re.search(r"^jars_are_right\(\) \{.*?^\}", script, re.MULTILINE | re.DOTALL).group(0)
+    jars = tmp_path / "jars"
+    jars.mkdir()
+    (jars / "a.jar").write_bytes(b"right")
+    (tmp_path / "list").write_text(hashlib.sha256(b"right").hexdigest() + "  a.jar\n", encoding="utf-8")
+
+    def judged():
+        return bash(f'{function}\njar_list=$1\njars_are_right "$2"', tmp_path / "list", jars)
+    assert judged().returncode == 0
+    (jars / "b.jar").write_bytes(b"one more")
+    assert judged().returncode != 0 and "b.jar" in judged().stderr
+    (jars / "b.jar").unlink()
+    (jars / "a.jar").write_bytes(b"wrong")
+    assert judged().returncode != 0 and "a.jar" in judged().stderr
+
+
+@pytest.mark.parametrize("requirements", ["deploy/requirements.txt", "tests/requirements.txt"])
+def test_every_python_package_has_its_sums(requirements):
+    text = (ROOT / requirements).read_text(encoding="utf-8").replace("\\\n", " ")
+    packages = [line for line in text.splitlines() if not line.startswith("#")]
+    assert packages and all(re.fullmatch(r"[\w.-]+==[\w.]+( +--hash=sha256:[0-9a-f]{64})+", each) for each in packages)
+
+
+def test_ports_that_the_system_gives_away_are_warned_of(tmp_path):
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    script = (DEPLOY / "stack").read_text(encoding="utf-8").rpartition("main \"$@\"")[0]
+    script = script.replace('. "$(dirname "$(readlink -f "$0")")/lib.sh"', "")
+
+    def told(base):
+        return bash(f"{script}\nPORT_BASE=$1 BROKERS=1\nwarn_of_ephemeral_ports", str(base)).stderr
+    assert "outgoing connections" in told(first) and "outgoing connections" in told(last)
+    assert "outgoing connections" in told(first - 2), "the broker's ports are behind"
+    assert told(first - 100) == ""
+
+
+def test_a_port_that_is_taken_is_named(stack, tmp_path):
+    taken = int(stack.bootstrap.rpartition(":")[2])
+    done = subprocess.run([DEPLOY / "stack", "up", "--dir", tmp_path / "stack", "--port-base", str(taken - 2)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and f"port {taken - 2}" in done.stderr and "--port-base" in done.stderr
