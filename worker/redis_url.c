@@ -124,6 +124,29 @@ bool redis_url_parse(const char *text, struct redis_url *ret, const char **reter
     return good;
 }
 
+void redis_url_print(const char *text, struct buffer *into)
+{
+    static const char network[] = "redis://";
+    struct redis_url url;
+    const char *why;
+    bool understood = redis_url_parse(text, &url, &why);
+
+    if (understood && url.path)
+        buffer_add_text(into, text);
+    else if (understood)
+    {
+        /* As parse_network takes it apart. Without the user: where the colon before a password was forgotten, what
+         * stands there is a part of the password. */
+        const char *begin = text + sizeof(network) - 1, *at = strrchr(begin, '@');
+        buffer_add_text(into, network);
+        buffer_add_text(into, at ? "***" : "");
+        buffer_add_text(into, at ? at : begin);
+    }
+    else
+        buffer_add_text(into, "***");
+    redis_url_done(&url);
+}
+
 void redis_url_done(struct redis_url *url)
 {
     if (url->password)

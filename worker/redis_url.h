@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include "workflows/buffer.h"
+
 enum
 {
     REDIS_PORT_DEFAULT = 6379,
@@ -27,6 +29,9 @@ struct redis_url
 
 bool redis_url_parse(const char *text, struct redis_url *ret, const char **reterr);
 void redis_url_done(struct redis_url *url);
+
+/* All of a URL for people: user and password as ***, and the whole as *** where it is not understood. */
+void redis_url_print(const char *text, struct buffer *into);
 
 /* "127.0.0.1:6379" or "unix:/run/redis.sock", for people. */
 void redis_url_print_where(const struct redis_url *url, char *into, unsigned size);

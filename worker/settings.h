@@ -105,7 +105,7 @@ void settings_print(const struct settings *settings, bool json, struct buffer *i
 /* "250ms" to microseconds. Strict: digits, then us, ms, s, min or h. */
 bool settings_parse_duration(const char *text, int64_t *ret_us);
 
-/* A URL, or a libpq connection string, for people: passwords replaced by ***. */
+/* A URL of PostgreSQL or Redis for people: passwords replaced by ***, and all of it where it is not understood. */
 void settings_add_url(const char *url, struct buffer *into);
 
 #endif

@@ -41,12 +41,93 @@ const char *settings_owned_name(const char *name)
     return NULL;
 }
 
-bool settings_is_secret_name(const char *name)
+/* librdkafka's names whose values are shown: whole ones, and beginnings that end with a dot. */
+static const char *const shown_names[] = {
+    "acks",
+    "allow.auto.create.topics",
+    "api.version.",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "batch.",
+    "broker.",
+    "builtin.features",
+    "check.crcs",
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "compression.",
+    "connections.max.idle.ms",
+    "coordinator.query.interval.ms",
+    "debug",
+    "delivery.",
+    "enable.",
+    "fetch.",
+    "group.",
+    "heartbeat.interval.ms",
+    "https.ca.location",
+    "internal.termination.signal",
+    "isolation.level",
+    "linger.ms",
+    "log_level",
+    "log.",
+    "max.",
+    "message.",
+    "metadata.",
+    "offset.store.method",
+    "partition.assignment.strategy",
+    "partitioner",
+    "queue.",
+    "queued.",
+    "queuing.strategy",
+    "receive.message.max.bytes",
+    "reconnect.",
+    "request.",
+    "retries",
+    "retry.",
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.username",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.cipher.suites",
+    "ssl.crl.location",
+    "ssl.curves.list",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.sigalgs.list",
+    "statistics.interval.ms",
+    "sticky.partitioning.linger.ms",
+    "topic.",
+    "transaction.timeout.ms",
+    NULL,
+};
+
+bool settings_is_shown_name(const char *name)
 {
-    static const char *const parts[] = { "password", "secret", "token", "pem", "oauthbearer.config", "jaas", NULL };
-    for (int i = 0; parts[i]; i++)
-        if (strcasestr(name, parts[i]))
+    static const char *const secrets[] = { "pass", "secret", "token", "pem", "config", "key", NULL };
+    for (int i = 0; shown_names[i]; i++)
+    {
+        size_t size = strlen(shown_names[i]);
+        if (strcmp(name, shown_names[i]) == 0)
             return true;
+        if (shown_names[i][size - 1] != '.' || strncmp(name, shown_names[i], size) != 0)
+            continue;
+        bool shown = true;
+        for (int part = 0; secrets[part]; part++)
+            shown = shown && !strcasestr(name, secrets[part]);
+        return shown;
+    }
     return false;
 }
 

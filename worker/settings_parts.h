@@ -108,7 +108,8 @@ bool settings_load_text(struct settings *settings, struct span text, const char 
 
 /* librdkafka's names that Interlock sets itself: why, or NULL. */
 const char *settings_owned_name(const char *name);
-bool settings_is_secret_name(const char *name);
+/* Whether its value is certain to be no secret. A name that nobody knows may be a misspelt password. */
+bool settings_is_shown_name(const char *name);
 /* Sets or replaces a pair. False: out of memory. */
 bool settings_set_pair(struct settings_pairs *pairs, const char *name, const char *value);
 const char *settings_find_pair(const struct settings_pairs *pairs, const char *name);

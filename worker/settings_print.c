@@ -2,71 +2,21 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "worker/database_url.h"
+#include "worker/redis_url.h"
 #include "worker/settings_parts.h"
 
 static const char *const source_names[] = { "default", "file", "service variable", "environment" };
 
 /* --- secrets ----------------------------------------------------------------------------------------------------- */
 
-/* The end of the authority's user:password@ part, or NULL. A password may itself contain an @. */
-static const char *find_at_sign(const char *authority)
-{
-    const char *end = authority + strcspn(authority, "/?#");
-    for (const char *at = end; at > authority; at--)
-        if (at[-1] == '@')
-            return at - 1;
-    return NULL;
-}
-
-/* Copies "name=value" texts, the values of those with "password" in their names as ***. */
-static void add_parameters(const char *text, struct buffer *into)
-{
-    while (*text)
-    {
-        size_t name = strcspn(text, "=& ");
-        bool secret = false;
-        for (size_t i = 0; i + 8 <= name; i++)
-            secret = secret || strncasecmp(text + i, "password", 8) == 0;
-        buffer_add(into, text, name);
-        text += name;
-        if (*text == '=')
-        {
-            /* In a connection string a value in quotes may contain spaces: what cannot be told apart is hidden too. */
-            size_t value = text[1] == '\'' ? strlen(text + 1) : strcspn(text + 1, "& ");
-            buffer_add_text(into, "=");
-            if (secret)
-                buffer_add_text(into, "***");
-            else
-                buffer_add(into, text + 1, value);
-            text += 1 + value;
-        }
-        if (*text)
-            buffer_add_byte(into, *text++);
-    }
-}
-
+/* By the parsers that read them for use: what those do not understand is hidden whole. */
 void settings_add_url(const char *url, struct buffer *into)
 {
-    const char *scheme = strstr(url, "://");
-    if (!scheme)
-    {
-        add_parameters(url, into);
-        return;
-    }
-    const char *authority = scheme + 3;
-    const char *at_sign = find_at_sign(authority);
-    buffer_add(into, url, (size_t)(authority - url));
-    if (at_sign)
-    {
-        size_t user = strcspn(authority, ":@");
-        bool has_password = authority + user < at_sign;
-        buffer_add(into, authority, user);
-        buffer_add_text(into, has_password ? ":***" : "");
-        authority = at_sign;
-    }
-    size_t size = strcspn(authority, "?");
-    buffer_add(into, authority, size);
-    add_parameters(authority + size, into);
+    if (strncmp(url, "postgres", strlen("postgres")) == 0)
+        database_url_print(url, into);
+    else
+        redis_url_print(url, into);
 }
 
 /* --- the documented file ----------------------------------------------------------------------------------------- */
@@ -187,7 +137,7 @@ static void add_pairs(const struct settings_pairs *pairs, struct buffer *into)
 {
     for (int i = 0; i < pairs->count; i++)
         settings_add_text(into, "%s%s=%s", i > 0 ? " " : "", pairs->at[i].name,
-                          settings_is_secret_name(pairs->at[i].name) ? "***" : pairs->at[i].value);
+                          settings_is_shown_name(pairs->at[i].name) ? pairs->at[i].value : "***");
 }
 
 static void add_row(const struct settings_key *key, struct span value, struct span source, bool json, bool first,

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "worker/database_url.h"
 #include "worker/redis_url.h"
 #include "worker/settings_parts.h"
 
@@ -74,7 +75,10 @@ static bool has_no_space(const char *text)
 
 static bool is_database_url(const char *text)
 {
-    return has_no_space(text) && (strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0);
+    const char *why;
+    PQconninfoOption *options = has_no_space(text) ? database_url_parse(text, &why) : NULL;
+    PQconninfoFree(options);
+    return options != NULL;
 }
 
 static bool is_redis_url(const char *text)
@@ -183,8 +187,9 @@ const struct settings_key settings_keys[] = {
     PAIRS("kafka", "producer", kafka.producer, "librdkafka's own names, for every producer: compression.type, ..."),
 
     TEXT("database", "url", database.url, "postgresql://127.0.0.1:5432/interlock", 1, 4096, is_database_url,
-         "postgresql://[user@]host[:port]/database[?name=value&...]", SETTINGS_SECRET,
-         "libpq URL; DATABASE_URL overrides it; passwords belong into PGPASSFILE"),
+         "postgresql://[user[:password]@]host[:port]/database[?name=value&...], reserved characters as %XX: / is %2F, "
+         "@ is %40",
+         SETTINGS_SECRET, "libpq URL; DATABASE_URL overrides it; passwords belong into PGPASSFILE"),
     DURATION("database", "statement_timeout", database.statement_timeout_us, "4s", 10 * MS, 10 * MIN,
              "less than half the shortest lease of a lock"),
     DURATION("database", "lock_timeout", database.lock_timeout_us, "2s", 10 * MS, 10 * MIN,
@@ -196,8 +201,9 @@ const struct settings_key settings_keys[] = {
 
     SWITCH("redis", "enabled", redis.enabled, 0, "false: no outer lock at all"),
     TEXT("redis", "url", redis.url, "redis://127.0.0.1:6379", 1, 4096, is_redis_url,
-         "redis://[:password@]host:port[/number] or unix:/path (no TLS in this build)", SETTINGS_SECRET,
-         "REDIS_URL overrides it"),
+         "redis://[[user]:password@]host:port[/number], reserved characters as %XX, or unix:/path (no TLS in this "
+         "build)",
+         SETTINGS_SECRET, "REDIS_URL overrides it"),
     TEXT("redis", "prefix", redis.prefix, "interlock:", 0, 64, has_no_space, "up to 64 bytes without spaces", 0,
          "of every lock's name"),
     DURATION("redis", "connect_timeout", redis.connect_timeout_us, "1s", MS, MIN, "for one attempt"),

@@ -372,7 +372,7 @@ static void wrong_urls_are_shown_without_their_password(void **state)
     assert_false(load("redis: { url = \"rediss://:hunter2@h:1\"; };", &settings, &fault));
     buffer_add_byte(&fault, '\0');
     assert_null(strstr(fault.at, "hunter2"));
-    assert_non_null(strstr(fault.at, "rediss://:***@h:1"));
+    assert_non_null(strstr(fault.at, "redis.url = \"***\""));
     buffer_done(&fault);
 }
 
@@ -527,7 +527,7 @@ static void wrong_variables_are_refused(void **state)
     refuses_environment("INTERLOCK_WORKER_LANES", "x", "INTERLOCK_WORKER_LANES (worker.lanes) = \"x\"", "1 to 64");
     refuses_environment("INTERLOCK_", "x", "INTERLOCK_", "no such setting");
     refuses_environment("INTERLOCK_KAFKA_CONSUMER_GROUP_ID", "x", "group.id", "kafka.group");
-    refuses_environment("DATABASE_URL", "mysql://u:hunter2@h", "DATABASE_URL", "mysql://u:***@h");
+    refuses_environment("DATABASE_URL", "mysql://u:hunter2@h", "DATABASE_URL", "***");
 }
 
 #define TEST(function) cmocka_unit_test_setup(function, clear_environment)

@@ -66,7 +66,7 @@ static void printed_settings_say_where_each_value_came_from(void **state)
 static void printed_json_has_every_key_with_value_default_and_origin(void **state)
 {
     (void)state;
-    setenv("INTERLOCK_KAFKA_CONSUMER_A", "\"quoted\"", 1);
+    setenv("INTERLOCK_KAFKA_CONSUMER_CLIENT_ID", "\"quoted\"", 1);
     struct settings settings = load(NULL);
     char *printed = print(&settings, true);
     json_t *root = json_loads(printed, JSON_REJECT_DUPLICATES, NULL);
@@ -78,7 +78,7 @@ static void printed_json_has_every_key_with_value_default_and_origin(void **stat
     {
         assert_true(json_is_string(json_object_get(row, "key")) && json_is_string(json_object_get(row, "value")));
         assert_true(json_is_string(json_object_get(row, "from")) && json_is_string(json_object_get(row, "says")));
-        quoted += strcmp(json_string_value(json_object_get(row, "value")), "a=\"quoted\"") == 0;
+        quoted += strcmp(json_string_value(json_object_get(row, "value")), "client.id=\"quoted\"") == 0;
     }
     assert_int_equal(quoted, 1);
     json_decref(root);
@@ -89,19 +89,19 @@ static void printed_json_has_every_key_with_value_default_and_origin(void **stat
 static void printed_settings_hide_secrets(void **state)
 {
     (void)state;
-    setenv("DATABASE_URL", "postgresql://u:hunter2@h/d?sslpassword=hunter2&a=b", 1);
+    setenv("DATABASE_URL", "postgresql://u:hunter2@h/d?sslpassword=hunter2&sslmode=require", 1);
     setenv("REDIS_URL", "redis://:hunter2@h:1", 1);
     setenv("INTERLOCK_KAFKA_CONSUMER_SASL_PASSWORD", "hunter2", 1);
     setenv("INTERLOCK_KAFKA_CONSUMER_SSL_KEY_PEM", "hunter2", 1);
     setenv("INTERLOCK_KAFKA_PRODUCER_SSL_KEYSTORE_PASSWORD", "hunter2", 1);
-    setenv("INTERLOCK_KAFKA_PRODUCER_A", "shown", 1);
+    setenv("INTERLOCK_KAFKA_PRODUCER_CLIENT_ID", "shown", 1);
     struct settings settings = load(NULL);
     for (int json = 0; json < 2; json++)
     {
         char *printed = print(&settings, json);
         assert_null(strstr(printed, "hunter2"));
         assert_non_null(strstr(printed, "shown"));
-        assert_non_null(strstr(printed, "postgresql://u:***@h/d?sslpassword=***&a=b"));
+        assert_non_null(strstr(printed, "postgresql://u:***@h/d?sslmode=require&sslpassword=***"));
         free(printed);
     }
     settings_done(&settings);
@@ -112,15 +112,35 @@ static void a_password_is_hidden_wherever_a_url_may_carry_it(void **state)
     (void)state;
     static const char *const urls[][2] = {
         { "postgresql://u:p@h/d", "postgresql://u:***@h/d" },
-        { "postgresql://u:p@x@h/d", "postgresql://u:***@h/d" },
-        { "postgresql://u@h/d?password=p", "postgresql://u@h/d?password=***" },
-        { "postgresql://u@h/d?PassWord=p&x=y", "postgresql://u@h/d?PassWord=***&x=y" },
-        { "host=h password=p user=u", "host=h password=*** user=u" },
-        { "host=h password='p q' user=u", "host=h password=***" },
-        { "redis://:p@h", "redis://:***@h" },
-        { "redis://:p:q@h", "redis://:***@h" },
+        { "postgres://u:p%40x%2Fy@h:1/d", "postgresql://u:***@h:1/d" },
+        { "postgresql://u:p#x?y@h/d", "postgresql://u:***@h/d" },
+        { "postgresql://:p@h/d", "postgresql://:***@h/d" },
+        { "postgresql://u:p@x@h/d", "***" },
+        { "postgresql://u:p/x@h/d", "***" },
+        { "postgresql://u:1/p@h/d", "***" },
+        { "postgresql://u:p%zz@h/d", "***" },
+        { "postgresql://u@h/d?password=p", "postgresql://u:***@h/d" },
+        { "postgresql://u@h/d?pass%77ord=p", "postgresql://u:***@h/d" },
+        { "postgresql://u@h/d?%70assword=p&sslmode=disable", "postgresql://u:***@h/d?sslmode=disable" },
+        { "postgresql://u@h/d?sslpassword=p", "postgresql://u@h/d?sslpassword=***" },
+        { "postgresql://u@h/d?PassWord=p", "***" },
+        { "postgresql://u@h/d?pasword=p", "***" },
+        { "postgresql://u:p", "***" },
+        { "postgresql://a:1,b:2/d?target_session_attrs=any", "postgresql://a:1,b:2/d?target_session_attrs=any" },
+        { "postgresql://a,b:2/d", "postgresql://a,b:2/d" },
+        { "postgresql://[::1]:7/d", "postgresql://[::1]:7/d" },
+        { "postgresql://%2Frun%2Fpg/d", "postgresql://%2Frun/pg/d" },
+        { "postgresql:///d", "postgresql:///d" },
+        { "host=h password=p user=u", "***" },
+        { "mysql://u:p@h/d", "***" },
+        { "redis://:p@h", "redis://***@h" },
+        { "redis://:p:q@h", "redis://***@h" },
+        { "redis://u:p@q/r#s?t@h:1/2", "redis://***@h:1/2" },
+        { "redis://p@h", "***" },
+        { "redis://:p%zz@h", "***" },
+        { "redis://u:p", "***" },
+        { "rediss://:p@h", "***" },
         { "unix:/run/x.sock", "unix:/run/x.sock" },
-        { "", "" },
     };
     for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++)
     {
