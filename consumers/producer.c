@@ -28,6 +28,7 @@ static const int64_t THROTTLE_LOG_US = 60000000;
 enum
 {
     DEAD_LETTER_TOPICS_MAX = 16,
+    FULL_MS = 20,  /* until a full queue is tried again */
     LOOK_MS = 200, /* at the topic, after a deadline that may have been the last of an ownership */
 };
 
@@ -49,6 +50,7 @@ struct producer
     struct topic_handle dead[DEAD_LETTER_TOPICS_MAX];
     int dead_count;
     size_t message_max;
+    int64_t deadline_us;    /* of the publication that is being sent */
     int64_t outstanding;    /* sent, not reported; changed by this thread only: reports are served by rd_kafka_poll */
     int64_t failed;         /* reported as not delivered, since begin */
     bool purged;            /* the first of them only because something else had failed */
@@ -361,8 +363,14 @@ static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const str
 enum producer_result producer_send(struct producer *producer, const struct delivery *delivery)
 {
     enum fault_error fault = FAULT_POINT_FAILS(MID_PRODUCE);
-    rd_kafka_resp_err_t error =
-        delivery->answer == ANSWER_EVENT ? send_event(producer, delivery) : send_dead_letter(producer, delivery);
+    rd_kafka_resp_err_t error;
+
+    /* The operator's own queue.buffering.max.messages may be smaller than a publication. */
+    while ((error = delivery->answer == ANSWER_EVENT
+                        ? send_event(producer, delivery)
+                        : send_dead_letter(producer, delivery)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
+           monotonic_us() < producer->deadline_us)
+        rd_kafka_poll(producer->client, FULL_MS);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         return broken(producer, "produce", rd_kafka_err2str(error));
     producer->outstanding++;
@@ -471,6 +479,7 @@ static enum producer_result commit_transaction(struct producer *producer, int64_
 enum producer_result producer_send_offsets(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
                                            const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
 {
+    producer->deadline_us = deadline_us;
     return producer->transactional ? send_offsets(producer, offsets, group, deadline_us) : PRODUCER_DONE;
 }
 

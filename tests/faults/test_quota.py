@@ -94,3 +94,13 @@ def test_a_line_that_is_too_slow_for_a_whole_publication_carries_smaller_ones(tr
         grown = flow(trial, worker, 250, 180)
     assert grown[SHRINKS] > 0
     judge(trial)
+
+
+@pytest.mark.fault(30)
+@pytest.mark.seconds(120)
+def test_a_producer_s_queue_that_is_smaller_than_a_publication_is_waited_for(trial):
+    """The operator's own setting of librdkafka."""
+    worker = trial.world.worker(kafka_producer_queue_buffering_max_messages=20)
+    grown = flow(trial, worker, 500, 60)
+    assert grown[REBUILDS] == 0
+    judge(trial)
