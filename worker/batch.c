@@ -99,6 +99,17 @@ static void note_identity(struct batch *batch, struct item *item)
     }
 }
 
+/* What is recorded as refused asks for its root alone, for the version that it met. */
+static void want_rows(struct batch *batch, const struct command *command)
+{
+    const struct entity *root = batch_root_entity(command->aggregate.kind);
+
+    if (batch->mode.verdict == NULL)
+        command->workflow->needs(command, batch->rows);
+    else if (root)
+        rows_want(batch->rows, root, command->aggregate.id);
+}
+
 static bool decode_item(struct batch *batch, struct item *item)
 {
     enum decode_result decoded = batch->tools.decode(item->delivery, &batch->arena, &item->command);
@@ -122,8 +133,8 @@ static bool decode_item(struct batch *batch, struct item *item)
     if (batch->tools.settings->protections.inbox)
         note_identity(batch, item);
     item->parked.wanted = item->state == ITEM_NEW;
-    if (item->state == ITEM_NEW && item->command.refusal == REASON_NONE && batch->mode.verdict == NULL)
-        item->command.workflow->needs(&item->command, batch->rows);
+    if (item->state == ITEM_NEW && item->command.refusal == REASON_NONE)
+        want_rows(batch, &item->command);
     return true;
 }
 

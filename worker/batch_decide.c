@@ -4,92 +4,16 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "worker/batch.h"
-#include "worker/event_id.h"
+#include "worker/batch_record.h"
 #include "worker/metrics.h"
 #include "worker/settings.h"
 
 enum
 {
-    RECORD_SIZE_SPARE = 8192, /* what the fixed parts and the longest attributes of an event take at most */
-    HELD_KEYS_SLOTS = 4096,   /* power of two; a clash holds back a key too many, never one too few */
+    HELD_KEYS_SLOTS = 4096, /* power of two; a clash holds back a key too many, never one too few */
 };
 
 /* --- the record ------------------------------------------------------------------------------------------------ */
-
-static struct span print_aggregate(struct batch *batch, struct aggregate aggregate)
-{
-    char key[AGGREGATE_KEY_MAX];
-    size_t size = aggregate_print(aggregate, key);
-    return arena_copy(&batch->arena, (struct span){ key, size });
-}
-
-static struct span aggregate_of(struct batch *batch, const struct command *command)
-{
-    return command->aggregate.kind == AGGREGATE_NONE ? SPAN_NULL : print_aggregate(batch, command->aggregate);
-}
-
-/* All of the record that does not depend on the outcome. */
-static void begin_record(struct batch *batch, struct item *item)
-{
-    const struct command *command = &item->command;
-    const struct delivery *delivery = item->delivery;
-    struct audit_record *record = &item->record;
-    uint8_t event_id[16];
-
-    memset(record, 0, sizeof(*record));
-    if (!event_id_make(command->identity, delivery->ownership->topic, delivery->ownership->partition, delivery->offset,
-                       event_id))
-        batch->arena.failed = true; /* the batch is given up, as for any memory that could not be had */
-    record->event_id = array_read_id((const char *)event_id);
-    record->kafka_offset = int_of(delivery->offset);
-    record->fence = int_of(delivery->ownership->fence);
-    record->partition_id = int_of(delivery->ownership->partition_id);
-    record->changed_at = int_of(++batch->changed_us);
-    record->lock_wait_us = int_of(batch->lock_wait_us);
-    record->format = int_of(AUDIT_FORMAT);
-    record->operation = command->workflow ? (int)command->workflow->operation : OPERATION_NONE;
-    record->aggregate = aggregate_of(batch, command);
-    record->command_source = command->source;
-    record->command_id = command->id;
-    record->command_type = command->type;
-    record->changed_by = command->actor;
-    record->correlation_id = command->correlationid;
-    record->traceparent = command->traceparent;
-    item->writes_record = true;
-}
-
-static struct field_int person_field(const struct entity *entity, int column, const void *content)
-{
-    if (content == NULL || column == COLUMN_NOT_THERE)
-        return INT_NULL;
-    return *(const struct field_int *)entity_field_const(&entity->columns[column], content);
-}
-
-static struct span status_field(const struct entity *entity, const void *content)
-{
-    if (content == NULL || entity->status == COLUMN_NOT_THERE)
-        return SPAN_NULL;
-    const struct column *column = &entity->columns[entity->status];
-    int name = *(const int *)entity_field_const(column, content);
-    return name > 0 ? span_of(column->names->names[name]) : SPAN_NULL;
-}
-
-/* Version, status, person and group of the command's own aggregate before and after; `before` NULL: it was not there.
- */
-static void record_change(struct audit_record *record, const struct entity *entity, const void *before,
-                          const void *after)
-{
-    assert(entity != NULL);
-    record->version_from = before ? person_field(entity, entity->version, before) : int_of(0);
-    record->version_to = person_field(entity, entity->version, after);
-    record->status_old = status_field(entity, before);
-    record->status_new = status_field(entity, after);
-    record->person_old = person_field(entity, entity->person, before);
-    record->person_new = person_field(entity, entity->person, after);
-    record->group_old = person_field(entity, entity->group, before);
-    record->group_new = person_field(entity, entity->group, after);
-}
 
 /* The root row of the command's aggregate, or NULL when it has none that is loaded. */
 static struct row *root_of(const struct batch *batch, struct aggregate aggregate)
@@ -99,24 +23,16 @@ static struct row *root_of(const struct batch *batch, struct aggregate aggregate
     return row && (row->state == ROW_LOADED || row->state == ROW_NEW) ? row : NULL;
 }
 
-/* A text that is cut short would be recorded, and make of an event what nobody can read: the batch is given up, as for
- * any memory that could not be had. */
-static struct span keep_text(struct batch *batch, const struct buffer *text)
-{
-    batch->arena.failed = batch->arena.failed || buffer_failed(text);
-    return arena_copy(&batch->arena, buffer_span(text));
-}
-
 /* --- refusals -------------------------------------------------------------------------------------------------- */
 
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata)
 {
     struct aggregate keyed;
 
-    begin_record(batch, item);
+    record_begin(batch, item);
     /* Of what was to be created under an id yet to be drawn: its publisher waits under the key. */
     if (!item->record.aggregate.at && aggregate_parse(item->delivery->key, &keyed))
-        item->record.aggregate = print_aggregate(batch, keyed);
+        item->record.aggregate = record_aggregate(batch, keyed);
     /* A command that was refused unread has asked for no row; that another one of the batch did must not show in its
      * event (PROTOCOL B3). */
     bool asked = item->state == ITEM_NEW && item->command.refusal == REASON_NONE;
@@ -142,7 +58,7 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
     buffer_add_text(text, ",\"message\":");
     buffer_add_json_string(text, span_of(verdict->message));
     buffer_add_byte(text, '}');
-    struct span metadata = keep_text(batch, text);
+    struct span metadata = record_text(batch, text);
 
     buffer_clear(text);
     buffer_add_text(text, reason_name(REASON_INVALID_DATA));
@@ -152,7 +68,7 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
         buffer_add_text(text, "constraint:");
         buffer_add_text(text, verdict->constraint[0] ? verdict->constraint : verdict->column);
     }
-    struct span reason = keep_text(batch, text);
+    struct span reason = record_text(batch, text);
     /* `decide` mirrors every CHECK; one that is met here is a defect of ours (PROTOCOL B3). */
     if (strcmp(verdict->sqlstate, "23514") == 0)
         metrics_add(METRIC_DEFECT_CHECKS, 1);
@@ -160,17 +76,6 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
 }
 
 /* --- edits ----------------------------------------------------------------------------------------------------- */
-
-/* A deleted row is what it was before. */
-static bool is_root(const struct row *row, const void *before)
-{
-    const struct entity *entity = row->entity;
-    if (!entity->root)
-        return false;
-    if (entity->parent == COLUMN_NOT_THERE)
-        return true;
-    return !person_field(entity, entity->parent, row->current ? row->current : before).set;
-}
 
 static void set_field(const struct entity *entity, int column, void *content, struct field_int value)
 {
@@ -185,14 +90,14 @@ static void stamp(struct row *row, const void *before, int64_t changed_us, struc
 
     if (row->current == NULL)
         return; /* deleted */
-    if (is_root(row, before))
+    if (record_is_root(row, before))
     {
-        int64_t from = before ? person_field(entity, entity->version, before).value : 0;
+        int64_t from = before ? record_number(entity, entity->version, before).value : 0;
         set_field(entity, entity->version, row->current, int_of(from + 1));
     }
     else
         set_field(entity, entity->version, row->current,
-                  int_of(before ? person_field(entity, entity->version, before).value : 0));
+                  int_of(before ? record_number(entity, entity->version, before).value : 0));
     set_field(entity, entity->modified_at, row->current, int_of(changed_us));
     if (before == NULL)
         set_field(entity, entity->created_at, row->current, int_of(changed_us));
@@ -206,88 +111,11 @@ static int64_t changed_after(const struct rows *rows, int64_t changed_us)
     for (struct row_edit *edit = rows_edits(rows); edit; edit = edit->next)
     {
         struct field_int last =
-            edit->before ? person_field(edit->row->entity, edit->row->entity->modified_at, edit->before) : INT_NULL;
+            edit->before ? record_number(edit->row->entity, edit->row->entity->modified_at, edit->before) : INT_NULL;
         if (last.set && last.value >= changed_us)
             changed_us = last.value + 1;
     }
     return changed_us;
-}
-
-struct further
-{
-    struct span aggregate;
-    const struct row *row;
-    const void *before;
-};
-
-static int compare_further(const void *a, const void *b)
-{
-    const struct further *left = a, *right = b;
-    return strcmp(left->aggregate.at, right->aggregate.at);
-}
-
-static void print_further(struct buffer *text, const struct further *further)
-{
-    const struct entity *entity = further->row->entity;
-    struct audit_record change;
-
-    memset(&change, 0, sizeof(change));
-    record_change(&change, entity, further->before, further->row->current);
-    buffer_add_text(text, "{\"aggregate\":");
-    buffer_add_json_string(text, further->aggregate);
-    buffer_add_text(text, ",\"version\":{\"from\":");
-    buffer_add_int64(text, change.version_from.value);
-    buffer_add_text(text, ",\"to\":");
-    buffer_add_int64(text, change.version_to.value);
-    buffer_add_text(text, "},\"status\":{\"old\":");
-    buffer_add_json_string(text, change.status_old);
-    buffer_add_text(text, ",\"new\":");
-    buffer_add_json_string(text, change.status_new);
-    buffer_add_text(text, "}}");
-}
-
-/* PROTOCOL B7: the further aggregates that the command changed, sorted. False: more than the event may list. */
-static bool record_further(struct batch *batch, struct item *item, struct aggregate own)
-{
-    int count = 0, capacity = 0;
-
-    for (struct row_edit *edit = rows_edits(batch->rows); edit; edit = edit->next)
-        capacity++;
-    struct further *further = arena_take(&batch->arena, (size_t)capacity * sizeof(*further) + 1);
-    for (struct row_edit *edit = rows_edits(batch->rows); further && edit; edit = edit->next)
-    {
-        struct aggregate aggregate = { edit->row->entity->aggregate, edit->row->id };
-        if (!is_root(edit->row, edit->before) || (aggregate.kind == own.kind && id_equal(aggregate.id, own.id)))
-            continue;
-        further[count++] = (struct further){ print_aggregate(batch, aggregate), edit->row, edit->before };
-    }
-    if (count == 0 || arena_failed(&batch->arena))
-        return true;
-    if (count > AUDIT_ALSO_MAX)
-        return false;
-    qsort(further, (size_t)count, sizeof(*further), compare_further);
-    buffer_clear(&batch->text);
-    buffer_add_byte(&batch->text, '[');
-    item->also = arena_take(&batch->arena, (size_t)count * sizeof(*item->also));
-    for (int i = 0; i < count && item->also; i++)
-    {
-        const struct entity *entity = further[i].row->entity;
-        if (i)
-            buffer_add_byte(&batch->text, ',');
-        print_further(&batch->text, &further[i]);
-        item->also[item->also_count++] = (struct audit_also){
-            .kafka_offset = item->record.kafka_offset,
-            .fence = item->record.fence,
-            .changed_at = item->record.changed_at,
-            .partition_id = item->record.partition_id,
-            .version_from = further[i].before ? person_field(entity, entity->version, further[i].before) : int_of(0),
-            .version_to = person_field(entity, entity->version, further[i].row->current),
-            .aggregate = further[i].aggregate,
-        };
-    }
-    buffer_add_byte(&batch->text, ']');
-    item->record.also = keep_text(batch, &batch->text);
-    return true;
 }
 
 /* --- one command ----------------------------------------------------------------------------------------------- */
@@ -304,13 +132,8 @@ static enum reason refuse_early(const struct batch *batch, const struct command 
     if (!command->has_expected_version)
         return REASON_NONE;
     /* 0 = must not exist (PROTOCOL B9). */
-    int64_t version = root ? person_field(root->entity, root->entity->version, root->current).value : 0;
+    int64_t version = root ? record_number(root->entity, root->entity->version, root->current).value : 0;
     return version == command->expected_version ? REASON_NONE : REASON_STALE_OBJECT;
-}
-
-static bool is_too_large(const struct audit_record *record)
-{
-    return record->metadata.size + record->also.size > AUDIT_EVENT_SIZE_MAX - RECORD_SIZE_SPARE;
 }
 
 /* Applied: stamps the edited rows and completes the record. False: the event would be too large (PROTOCOL R5). */
@@ -321,16 +144,13 @@ static bool apply(struct batch *batch, struct item *item, const struct decision 
 
     batch->changed_us = changed_after(batch->rows, batch->changed_us);
     record->changed_at = int_of(batch->changed_us);
-    record->aggregate = print_aggregate(batch, decision->aggregate);
+    record->aggregate = record_aggregate(batch, decision->aggregate);
     for (struct row_edit *edit = rows_edits(batch->rows); edit; edit = edit->next)
         stamp(edit->row, edit->before, batch->changed_us, item->command.actor);
     struct row *root = root_of(batch, decision->aggregate);
     if (root && entity && !(item->command.workflow->flags & WORKFLOW_COUNTERS))
         record_change(record, entity, root->current, root->current);
-    for (struct row_edit *edit = rows_edits(batch->rows); edit; edit = edit->next)
-        if (edit->row == root)
-            record_change(record, entity, edit->before, root->current);
-    return record_further(batch, item, decision->aggregate) && !is_too_large(record);
+    return record_tale(batch, item, decision);
 }
 
 static void decide_command(struct batch *batch, struct item *item)
@@ -344,9 +164,9 @@ static void decide_command(struct batch *batch, struct item *item)
         batch_reject(batch, item, reason_name(early), SPAN_NULL);
         return;
     }
-    begin_record(batch, item);
+    record_begin(batch, item);
     struct row *root = root_of(batch, command->aggregate);
-    struct field_int last = root ? person_field(root->entity, root->entity->modified_at, root->current) : INT_NULL;
+    struct field_int last = root ? record_number(root->entity, root->entity->modified_at, root->current) : INT_NULL;
     if (last.set && last.value >= batch->changed_us)
         batch->changed_us = last.value + 1;
     decision.now_us = batch->changed_us;
@@ -363,8 +183,8 @@ static void decide_command(struct batch *batch, struct item *item)
         item->hold = HOLD_BUSY;
         return;
     }
-    if (decision.metadata.size > 0 || buffer_failed(&decision.metadata))
-        item->record.metadata = keep_text(batch, &decision.metadata);
+    if (decision.outcome != OUTCOME_APPLIED && (decision.metadata.size > 0 || buffer_failed(&decision.metadata)))
+        item->record.metadata = record_text(batch, &decision.metadata);
     if (decision.operation != OPERATION_NONE)
         item->record.operation = (int)decision.operation;
     item->record.outcome = 1 + (int)decision.outcome;
@@ -379,12 +199,15 @@ static void decide_command(struct batch *batch, struct item *item)
     rows_undo(batch->rows);
     item->also_count = 0;
     struct span metadata = item->record.metadata;
+    int operation = item->record.operation;
     if (decision.outcome == OUTCOME_APPLIED)
         batch_reject(batch, item, reason_name(REASON_TOO_LARGE), SPAN_NULL);
     else if (decision.outcome == OUTCOME_REJECTED)
-        batch_reject(batch, item, reason_name(decision.reason), is_too_large(&item->record) ? SPAN_NULL : metadata);
+        batch_reject(batch, item, reason_name(decision.reason),
+                     record_is_too_large(&item->record) ? SPAN_NULL : metadata);
     else if (root && !(command->workflow->flags & WORKFLOW_COUNTERS))
         record_change(&item->record, root->entity, root->current, root->current);
+    item->record.operation = operation; /* what it was to be */
 }
 
 /* --- the batch ------------------------------------------------------------------------------------------------- */
@@ -398,7 +221,7 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
     /* A twin is a duplicate once the first one is recorded; nobody records a lost one here. */
     if (item->state == ITEM_TWIN && (item->twin->hold != HOLD_NOT || item->twin->state == ITEM_LOST))
         return HOLD_BEHIND;
-    if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE)
+    if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE || batch->mode.verdict)
         return HOLD_NOT;
     const struct entity *entity = batch_root_entity(item->command.aggregate.kind);
     const struct row *root = entity ? rows_find(batch->rows, entity, item->command.aggregate.id) : NULL;

@@ -1,5 +1,6 @@
 #include "workflows/buffer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "workflows/calendar.h"
@@ -7,6 +8,7 @@
 enum
 {
     FIRST_SIZE = 256,
+    NUMBER_TEXT_SIZE = 32,
 };
 
 void buffer_done(struct buffer *buffer)
@@ -86,6 +88,19 @@ void buffer_add_int64(struct buffer *buffer, int64_t value)
     if (value < 0)
         digits[--start] = '-';
     buffer_add(buffer, digits + start, sizeof digits - start);
+}
+
+void buffer_add_number(struct buffer *buffer, double value)
+{
+    char text[NUMBER_TEXT_SIZE];
+    int size = 0;
+    for (int digits = 15; digits <= 17; digits++)
+    {
+        size = snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    buffer_add(buffer, text, (size_t)size);
 }
 
 /* 0: the byte is printed as it is; 'u': as \u00XX; else the letter behind the backslash. */

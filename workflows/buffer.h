@@ -29,6 +29,8 @@ void buffer_add_span(struct buffer *buffer, struct span text);
 void buffer_add_text(struct buffer *buffer, const char *text);
 void buffer_add_byte(struct buffer *buffer, char byte);
 void buffer_add_int64(struct buffer *buffer, int64_t value); /* decimal */
+/* The shortest digits that read back as the same number. It is finite. */
+void buffer_add_number(struct buffer *buffer, double value);
 
 /* A JSON string with its quotes; a null span prints null. Input is valid UTF-8. Escapes ", \, and control bytes. */
 void buffer_add_json_string(struct buffer *buffer, struct span text);

@@ -83,23 +83,3 @@ void decision_add_raw(struct decision *decision, const char *key, struct span js
     buffer_add_span(metadata, json);
     buffer_add_byte(metadata, '}');
 }
-
-void decision_add_int_change(struct decision *decision, const char *key, int64_t from, int64_t to)
-{
-    struct buffer *metadata = begin_member(decision, key);
-    buffer_add_text(metadata, "{\"old\":");
-    buffer_add_int64(metadata, from);
-    buffer_add_text(metadata, ",\"new\":");
-    buffer_add_int64(metadata, to);
-    buffer_add_text(metadata, "}}");
-}
-
-void decision_add_name_change(struct decision *decision, const char *key, const struct names *names, int from, int to)
-{
-    struct buffer *metadata = begin_member(decision, key);
-    buffer_add_text(metadata, "{\"old\":");
-    buffer_add_json_string(metadata, names_word(names, from));
-    buffer_add_text(metadata, ",\"new\":");
-    buffer_add_json_string(metadata, names_word(names, to));
-    buffer_add_text(metadata, "}}");
-}

@@ -24,11 +24,9 @@ void decision_refuse_transition(struct decision *decision, const struct machine 
 /* Whether the state changes. Else the outcome is made: refused, or unchanged when it is the present one. */
 bool decision_pass_transition(struct decision *decision, const struct machine *machine, int from, int to);
 
-/* Further members of the metadata: "key":1, "key":{"old":0,"new":1}. */
+/* Further members of the metadata: "key":1. The old and new of what changed are the engine's to add. */
 void decision_add_int(struct decision *decision, const char *key, int64_t value);
 void decision_add_text(struct decision *decision, const char *key, struct span text);
 void decision_add_raw(struct decision *decision, const char *key, struct span json);
-void decision_add_int_change(struct decision *decision, const char *key, int64_t from, int64_t to);
-void decision_add_name_change(struct decision *decision, const char *key, const struct names *names, int from, int to);
 
 #endif

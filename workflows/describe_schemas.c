@@ -161,6 +161,13 @@ static void add_change(struct buffer *into, const char *name, const char *schema
     buffer_add_text(into, "}}");
 }
 
+static void add_metadata(struct buffer *into, const char *description)
+{
+    buffer_add_text(into, "\"metadata\":{\"type\":\"object\",\"description\":");
+    add_string(into, description);
+    buffer_add_byte(into, '}');
+}
+
 static const char version_schema[] =
     "\"required\":[\"from\",\"to\"],\"properties\":{\"from\":{\"type\":\"integer\",\"minimum\":0},"
     "\"to\":{\"type\":\"integer\",\"minimum\":0}}";
@@ -194,10 +201,18 @@ static void add_event_data(struct buffer *into)
     buffer_add_text(into, version_schema);
     buffer_add_text(into, "},");
     add_change(into, "status", text_or_null);
-    buffer_add_text(into,
-                    "}}},\"actor\":{\"type\":[\"string\",\"null\"]},"
-                    "\"lock_wait_us\":{\"type\":\"integer\",\"minimum\":0},"
-                    "\"transaction_us\":{\"type\":\"integer\",\"minimum\":0},\"metadata\":{\"type\":\"object\"}}}");
+    buffer_add_byte(into, ',');
+    add_metadata(into, "What of it changed: of each column its old and new.");
+    buffer_add_text(into, "}}},\"actor\":{\"type\":[\"string\",\"null\"]},"
+                          "\"lock_wait_us\":{\"type\":\"integer\",\"minimum\":0},"
+                          "\"transaction_us\":{\"type\":\"integer\",\"minimum\":0},");
+    add_metadata(into,
+                 "Of an applied command the old and new of every column that it changed in a row that was there, "
+                 "version, times of writing and author apart, by the column's name; of JSON columns by key; "
+                 "of child rows in a list, but beside its id where the command is about one; and what the command "
+                 "has to say beside. Of a refused one what is wrong. What is too long is told as "
+                 "{bytes, sha256}.");
+    buffer_add_text(into, "}}");
 }
 
 void describe_add_event(struct buffer *into)

@@ -116,9 +116,11 @@ struct entity
     int parent; /* column that names the root's id, a number, in child rows; or COLUMN_NOT_THERE */
     const struct entity *parent_entity; /* the roots' entity where children have a table of their own; else NULL */
     bool root;                          /* has a version: see below */
-    const char *draw_ids;               /* SQL function that draws new ids, without the schema, or NULL */
-    int place;                          /* its index in entities[] */
-    bool upsert;                        /* counters: the first addition makes the row */
+    /* Of child rows in an audit record: the list of those that a command changed, and what their id is called. */
+    const char *children, *child_id;
+    const char *draw_ids; /* SQL function that draws new ids, without the schema, or NULL */
+    int place;            /* its index in entities[] */
+    bool upsert;          /* counters: the first addition makes the row */
 
     /* Column indexes the engine itself reads or writes, COLUMN_NOT_THERE where a table has none. */
     int version, modified_at, modified_by, created_at, status, person, group;

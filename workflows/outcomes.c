@@ -34,3 +34,9 @@ const char *reason_name(enum reason reason)
 {
     return reason_names[reason];
 }
+
+bool operation_is_told_by_rows(enum operation operation)
+{
+    return operation == OPERATION_CREATION || operation == OPERATION_STATUS_CHANGE ||
+           operation == OPERATION_ASSIGNMENT_CHANGE || operation == OPERATION_FIELD_UPDATE;
+}

@@ -5,6 +5,8 @@
 #ifndef WORKFLOWS_OUTCOMES_H
 #define WORKFLOWS_OUTCOMES_H
 
+#include <stdbool.h>
+
 #define OUTCOMES(X)                                                                                                    \
     X(APPLIED, "applied")                                                                                              \
     X(UNCHANGED, "unchanged")                                                                                          \
@@ -21,7 +23,8 @@
     X(HISTORY_APPEND)                                                                                                  \
     X(JSON_UPDATE)                                                                                                     \
     X(COUNTER_UPDATE)                                                                                                  \
-    X(FLAG_SET)
+    X(FLAG_SET)                                                                                                        \
+    X(FIELD_UPDATE)
 
 /* Why a command is rejected. constraint:<name> is printed by the engine, which alone meets constraints. */
 #define REASONS(X)                                                                                                     \
@@ -60,6 +63,10 @@ enum reason
 #undef X
     REASON__COUNT,
 };
+
+/* Tells whether the operation is said of what became of the rows and not of the command's name: domain.md,
+ * "Operations". */
+bool operation_is_told_by_rows(enum operation operation);
 
 const char *outcome_name(enum outcome outcome);
 const char *operation_name(enum operation operation); /* NULL for OPERATION_NONE */

@@ -15,11 +15,13 @@ struct decision
 {
     enum outcome outcome;
     enum reason reason;     /* when rejected */
-    struct buffer metadata; /* JSON object text of what else to audit, or empty. The engine clears it before decide. */
+    struct buffer metadata; /* JSON object text of what else to audit, or empty. The engine clears it before decide, and
+                               adds the old and new of what changed. */
     int64_t now_us;         /* in: the command's changed_at, Unix microseconds (PROTOCOL R4) */
     struct arena *arena;    /* in: for texts that rows keep */
     struct aggregate aggregate; /* in: the command's; out: set by commands that create it under a drawn id */
-    enum operation operation; /* out: what is audited where the data decides it; OPERATION_NONE: workflow->operation */
+    enum operation
+        operation; /* out: what is audited where the rows decide it; OPERATION_NONE: what the workflow says */
 };
 
 enum workflow_flag
@@ -27,6 +29,7 @@ enum workflow_flag
     WORKFLOW_BULK = 1,     /* several aggregates: `expectedversion` is refused (PROTOCOL B9) */
     WORKFLOW_COUNTERS = 2, /* raises no version, refuses `expectedversion` (PROTOCOL B8) */
     WORKFLOW_CREATES = 4,  /* its aggregate may be absent: the engine does not answer not_found for it */
+    WORKFLOW_CHILD = 8, /* about one child row, whose id it puts into the metadata: what of it changed follows there */
 };
 
 /* Which retry policy and lock times of domain.md a workflow uses; values are settings. */
@@ -59,6 +62,8 @@ struct workflow
     const char *description;
     const struct parameter *parameters;
     size_t parameters_size;
+    /* What is audited. Of an applied command whose operation is told by rows (outcomes.h) the engine says the one that
+     * the rows show: a root row made, else a status changed, else an assignment, else FIELD_UPDATE. */
     enum operation operation;
     unsigned flags;
     enum lock_class lock_class;
@@ -66,6 +71,9 @@ struct workflow
     /* The aggregate that the data names; AGGREGATE_NONE when it is created under an id yet to be drawn. Also the place
      * for checks across parameters: false refuses with invalid_data, *reterr as in parameters_decode. */
     bool (*identify)(const void *parameters, struct arena *arena, struct aggregate *ret, struct span *reterr);
+
+    /* Optional: what is audited where the data decides it. */
+    enum operation (*name_operation)(const void *parameters);
 
     /* Wants the rows it reads or writes. */
     void (*needs)(const struct command *command, struct rows *rows);

@@ -89,8 +89,11 @@ class Beginnings:
         table, name, creator = CHILDREN[aggregate.split("/")[0]]
         made = set()
         for _, _, event in self.steps[aggregate]:
-            number = (event.data.get("metadata") or {}).get(name)
-            creates = event.data["command"]["type"].startswith(creator) and event.data.get("operation") == "CREATION"
+            metadata = event.data.get("metadata") or {}
+            number = metadata.get(name)
+            # What makes a child does not repeat it; an edit and a removal tell its old and new.
+            creates = event.data["command"]["type"].startswith(creator) and \
+                not any(isinstance(each, dict) and "old" in each for each in metadata.values())
             if creates:
                 made.add(number)
             elif number is not None and number not in made:

@@ -65,7 +65,7 @@ class LargeWorld(World):
         return self.tables[name]
 
     def where(self, name, **wanted):
-        return [row for row in self.table(name).like(wanted)
+        return [self.load(name, row.get("id"), row) for row in self.table(name).like(wanted)
                 if all(row[column] == value for column, value in wanted.items())]
 
     def version(self, aggregate):

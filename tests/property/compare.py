@@ -2,6 +2,7 @@
 
 import math
 
+from .model.changes import why_not
 from .model.rules import parse_time
 from .model.world import Command, same
 
@@ -76,6 +77,7 @@ def compare_known(what, answer, event):
     also = [(each["aggregate"], each["version"]["from"], each["version"]["to"]) for each in data["also"]]
     if also != answer.also:
         differ(f"{what}, also", answer.also, also)
+    compare_further(what, answer, data["also"])
     if answer.version is None or answer.version is ...:
         return
     for name, column in (("status", "status"), ("person", "assigned_person_id"), ("group", "assigned_group_id")):
@@ -88,6 +90,20 @@ def compare_metadata(what, answer, metadata):
     for name, value in answer.metadata.items():
         if name not in metadata or not same(metadata[name], value):
             differ(f"{what}, metadata.{name}", value, metadata.get(name))
+    if answer.told is not None and (why := why_not(answer.told, metadata)) is not None:
+        raise Mismatch(f"{what}, metadata.{why}")
+
+
+def compare_further(what, answer, also):
+    """What of each further aggregate changed; nothing is told of one that was made."""
+    for each in also:
+        told = answer.further.get(each["aggregate"])
+        found = each["metadata"]
+        if set(found) == {"bytes", "sha256"}:
+            continue
+        why = why_not(told, found) if told is not None else (f"nothing, found {found}" if found else None)
+        if why is not None:
+            raise Mismatch(f"{what}, also {each['aggregate']}, metadata.{why}")
 
 
 # ---- rows ---------------------------------------------------------------------------------------------------

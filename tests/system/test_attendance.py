@@ -114,10 +114,16 @@ def test_a_visit_from_the_punch_in_to_the_second_result(shared, number, visit):
                       face(visit, number, 0.1))
     assert [outcome(each) for each in told] == [("applied", None)] * 4 + [("unchanged", None)]
     assert [versions(each) for each in told] == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 4)]
-    assert [each.data["operation"] for each in told] == ["CREATION", "FLAG_SET", "STATUS_CHANGE", "FLAG_SET",
+    assert [each.data["operation"] for each in told] == ["CREATION", "FLAG_SET", "FIELD_UPDATE", "FLAG_SET",
                                                          "FLAG_SET"]
-    assert [each.data["metadata"] for each in told] == [
-        {"direction": "in"}, {"side": "in"}, {"direction": "out"}, {"side": "out"}, {"side": None}]
+    assert told[0].data["metadata"] == {"direction": "in"}
+    assert told[1].data["metadata"] == {
+        "side": "in", "face_in": {"old": False, "new": True}, "extras": {
+            "distance_in": {"old": None, "new": 0.25}, "verified_in": {"old": None, "new": True}}}
+    assert told[2].data["metadata"] == {
+        "direction": "out", "punch_out": {"old": None, "new": "2026-11-24T17:00:00.000000Z"},
+        "end_latitude": {"old": None, "new": -90}, "end_longitude": {"old": None, "new": 180}}
+    assert told[4].data["metadata"] == {"side": None}
     assert all(each.key == each.subject == f"attendance/{visit}" for each in told)
     assert record(shared, visit, "person_id, site_id, shift_id") == (number, 3, None)
     assert record(shared, visit, "start_latitude, start_longitude, end_latitude, end_longitude, face_in, face_out, "
@@ -133,17 +139,29 @@ def test_a_uuid_in_capitals_is_the_same_record(shared, number, visit):
 
 
 def test_refusals_and_repetitions(shared, number, visit):
-    told = shared.ask(punch_out(visit, number), face(visit, number, 0.5), punch_in(visit, number, site_id=3),
+    told = shared.ask(face(visit, number, 0.5), punch_in(visit, number, site_id=3),
                       punch_in(visit, number), punch_in(visit, number, "2026-11-24T09:01:00Z"),
                       punch_in(visit, number + 1), punch_out(visit, number, "2026-11-24T08:00:00Z"),
                       face(visit, number + 1, 0.5), punch_out(visit, number), punch_out(visit, number),
                       punch_out(visit, number, "2026-11-24T18:00:00Z"))
     assert [outcome(each) for each in told] == [
-        ("rejected", "not_found"), ("rejected", "not_found"), ("applied", None), ("unchanged", None),
+        ("rejected", "not_found"), ("applied", None), ("unchanged", None),
         ("rejected", "already_exists"), ("rejected", "invalid_data"), ("rejected", "invalid_data"),
         ("rejected", "invalid_data"), ("applied", None), ("unchanged", None), ("rejected", "already_exists")]
-    assert [each.data["metadata"].get("parameter") for each in told[5:8]] == ["/person_id", "/at", "/person_id"]
-    assert [versions(each) for each in told] == [None, None, (0, 1)] + [(1, 1)] * 5 + [(1, 2)] + [(2, 2)] * 2
+    assert [each.data["metadata"].get("parameter") for each in told[4:7]] == ["/person_id", "/at", "/person_id"]
+    assert [versions(each) for each in told] == [None, (0, 1)] + [(1, 1)] * 5 + [(1, 2)] + [(2, 2)] * 2
+
+
+def test_a_punch_out_without_a_punch_in_makes_a_record_with_its_end_only(shared, number, visit):
+    told = shared.ask(punch_out(visit, number, latitude=1, longitude=2), punch_out(visit, number, latitude=1, longitude=2),
+                      face(visit, number, 0.5), punch_in(visit, number, "2026-11-24T18:00:00Z"), punch_in(visit, number))
+    assert [outcome(each) for each in told] == [("applied", None), ("unchanged", None), ("applied", None),
+                                                ("rejected", "invalid_data"), ("applied", None)]
+    assert [each.data["operation"] for each in told] == ["CREATION", "FIELD_UPDATE", "FLAG_SET", "FIELD_UPDATE",
+                                                         "FIELD_UPDATE"]
+    assert told[2].data["metadata"]["side"] == "out"
+    assert record(shared, visit, "person_id, punch_in IS NOT NULL, end_latitude, start_latitude, version") == (
+        number, True, 1, None, 3)
 
 
 def test_expectedversion_holds_for_a_root_with_a_uuid(shared, number, visit):
@@ -213,7 +231,7 @@ def test_the_nearest_shift_is_found_across_midnight(shared, number, visit, at, s
     # 23:30 to 7:30 and 14:00 to 22:00 in Mumbai: 18:00 and 8:30 UTC
     put_shifts(shared, number, (number, 1410, 450, 330), (number + 1, 840, 1320, 330))
     told = shared.ask(punch_in(visit, number, at, site_id=number, shift_id=1), face(visit, number, 0.5))
-    assert told[1].data["metadata"] == {"side": "in", "shift_id": number + shift}
+    assert told[1].data["metadata"]["shift_id"] == {"old": None, "new": number + shift}
     assert record(shared, visit, "shift_id") == (number + shift,)
 
 

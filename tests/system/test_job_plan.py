@@ -87,7 +87,7 @@ def test_a_checkpoint_lives_and_its_root_tells_when_and_by_whom(shared, number):
                                         "question_set_id": 3, "seq": 1, "expiry_minutes": 30, "name": "gate"},
                 actor="user/5"))
     assert outcome(told) == APPLIED and versions(told) == (1, 2) and told.subject == f"job/{number}"
-    assert told.data["operation"] == "CREATION" and told.data["metadata"] == {"job_id": child}
+    assert told.data["operation"] == "CHECKPOINT_UPDATE" and told.data["metadata"] == {"job_id": child}
     assert job(shared, child, "parent_id, identifier, asset_id, question_set_id, client_id, seq, grace_minutes, "
                "expiry_minutes, name, other_info, modified_by, version") == (
         number, "INTERNALTOUR", 2, 3, 4, 1, 0, 30, "gate", {}, "user/5", 0)
@@ -230,7 +230,7 @@ def test_a_geofence_assignment_lives(shared, number):
         geofence(number, "edit", job_id=child, ends_at="2026-11-23T00:00:00Z"),
         geofence(number, "edit", job_id=child, person_id=1))
     assert outcomes(told) == [APPLIED, EXISTS, APPLIED, APPLIED] + [("rejected", "invalid_data")] * 2
-    assert [each.data["operation"] for each in told[:4:3]] == ["CREATION", "ASSIGNMENT_CHANGE"]
+    assert [each.data["operation"] for each in told[:4:3]] == ["FIELD_UPDATE", "FIELD_UPDATE"]
     assert told[4].data["metadata"]["parameter"] == "/ends_at"
     assert job(shared, child, "identifier, name, person_id, geofence_id, client_id, from_minute, until_minute, "
                "starts_at = %s::timestamptz" % f"'{ASSIGNED}'") == ("GEOFENCE", "north", 8, 6, 4, 0, 360, True)
@@ -285,7 +285,12 @@ def test_a_phones_task_is_taken_over(shared, number):
                       command("job.sync_adhoc", {**data, "ended_at": "2026-11-24T08:00:00Z"}))
     assert outcomes(told) == [("rejected", "invalid_transition"), APPLIED, APPLIED, UNCHANGED,
                               ("rejected", "invalid_data"), ("rejected", "invalid_data")]
-    assert told[2].data["metadata"] == {"modified_at": "2026-11-24T09:31:00.000000Z", "modified_by": "phone/7"}
+    assert told[2].data["metadata"] == {
+        "modified_at": "2026-11-24T09:31:00.000000Z", "modified_by": "phone/7",
+        "performed_by": {"old": None, "new": 7}, "started_at": {"old": None, "new": "2026-11-24T09:00:00.000000Z"},
+        "ended_at": {"old": None, "new": "2026-11-24T09:30:00.000000Z"}, "attachment_count": {"old": 0, "new": 3},
+        "alerts": {"old": False, "new": True}, "status": {"old": "INPROGRESS", "new": "COMPLETED"},
+        "remarks": {"old": None, "new": "done"}}
     assert told[2].data["status"] == {"old": "INPROGRESS", "new": "COMPLETED"}
     assert jobneed(shared, number, "status, performed_by, remarks, alerts, attachment_count, modified_by, "
                    "ended_at - started_at = interval '30 minutes', modified_at > started_at") == (
@@ -305,7 +310,8 @@ def test_several_checkpoints_change_together_or_not_at_all(shared, number):
     assert outcomes(told) == [("rejected", "not_found"), ("rejected", "invalid_transition"),
                               ("rejected", "invalid_data"), APPLIED, UNCHANGED]
     assert told[3].data["metadata"] == {"count": 2, "unchanged": 1, "checkpoints": [
-        {"jobneed_id": number + 2}, {"jobneed_id": number + 1, "status": {"old": "ASSIGNED", "new": "INPROGRESS"}}]}
+        {"jobneed_id": number + 1, "seq": {"old": 1, "new": 9}, "status": {"old": "ASSIGNED", "new": "INPROGRESS"}},
+        {"jobneed_id": number + 2, "seq": {"old": 2, "new": 8}}]}
     assert shared.database.rows("SELECT seq, status FROM interlock.jobneed WHERE parent_id = %s ORDER BY id", number) == [
         (9, "INPROGRESS"), (8, "ASSIGNED"), (3, "ASSIGNED")]
     assert jobneed(shared, number, "version, modified_by") == (2, "user/5")

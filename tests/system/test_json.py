@@ -116,7 +116,9 @@ def test_every_field_takes_every_command(shared, number, make, field, empty):
     assert version(shared, aggregate) == before + wanted.count("applied")
     assert {each.data["operation"] for each in told} == {"JSON_UPDATE"}
     assert {each.key for each in told if each.outcome != "rejected"} == {aggregate}
-    assert told[0].data["metadata"] == {"field": field}
+    changed = {"old": [], "new": full} if isinstance(empty, list) else \
+        {key: {"old": None, "new": value} for key, value in full.items()}
+    assert told[0].data["metadata"] == {"field": field, field: changed}
 
 
 @pytest.mark.parametrize("kind, data", [("merge", {"value": {}}), ("replace", {"value": {}}),

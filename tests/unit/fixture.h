@@ -163,8 +163,10 @@ static inline void fixture_answer_metadata(struct answer *answer, struct span me
 /* A refusal, and `unchanged`, must have edited nothing of their own accord or be undone: what is left is looked at. */
 static inline void fixture_decide(struct fixture *fixture, const struct command *command, struct answer *answer)
 {
+    const struct workflow *workflow = command->workflow;
+    bool named = workflow->name_operation && command->refusal == REASON_NONE;
     *answer = (struct answer){ .outcome = OUTCOME_REJECTED,
-                               .operation = command->workflow->operation,
+                               .operation = named ? workflow->name_operation(command->parameters) : workflow->operation,
                                .aggregate = command->aggregate };
     fixture->now_us++;
     if (command->refusal != REASON_NONE)

@@ -27,7 +27,7 @@ static void a_punch_in_opens_a_record_and_a_punch_out_closes_it(void **state)
 
     answer = punch(fixture, OUT_AT_17 ",\"latitude\":-90,\"longitude\":180");
     assert_applied(answer);
-    assert_int_equal(answer.operation, OPERATION_STATUS_CHANGE);
+    assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
     assert_int_equal(answer.version_to, 2);
     row = record(fixture);
     assert_int_equal(row->punch_out.value, time_of("2026-11-24T17:00:00Z"));
@@ -57,13 +57,24 @@ static void a_punch_may_be_an_instant_and_not_end_before_it_begins(void **state)
     assert_int_equal(record(fixture)->punch_out.value, record(fixture)->punch_in.value);
 }
 
-static void a_punch_out_without_a_record_is_not_found(void **state)
+static void a_punch_out_without_a_record_makes_one_that_has_its_end_only(void **state)
 {
     struct fixture *fixture = *state;
-    struct answer answer = punch(fixture, OUT_AT_17);
-    assert_refused(answer, REASON_NOT_FOUND);
-    assert_int_equal(answer.operation, OPERATION_STATUS_CHANGE);
-    assert_int_equal(fixture->tables[PLACE_ATTENDANCE].count, 0);
+    struct answer answer = punch(fixture, OUT_AT_17 ",\"site_id\":3,\"latitude\":1,\"longitude\":2");
+    assert_applied(answer);
+    assert_int_equal(answer.operation, OPERATION_CREATION);
+    assert_int_equal(answer.version_from, 0);
+    const struct attendance_row *row = record(fixture);
+    assert_false(row->punch_in.set || row->start_latitude.set);
+    assert_int_equal(row->punch_out.value, time_of("2026-11-24T17:00:00Z"));
+    assert_int_equal(row->person_id.value, 7);
+    assert_int_equal(row->site_id.value, 3);
+    assert_true(row->end_latitude.value == 1 && row->end_longitude.value == 2);
+    assert_refused(punch(fixture, "\"direction\":\"in\",\"at\":\"2026-11-24T17:00:01Z\""), REASON_INVALID_DATA);
+    answer = punch(fixture, IN_AT_9);
+    assert_applied(answer);
+    assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
+    assert_int_equal(record(fixture)->punch_in.value, time_of("2026-11-24T09:00:00Z"));
 }
 
 static void a_repeated_punch_is_unchanged_and_another_one_is_refused(void **state)
@@ -190,7 +201,7 @@ int main(void)
         FIXTURE_TEST(a_punch_in_opens_a_record_and_a_punch_out_closes_it),
         FIXTURE_TEST(a_punch_out_gives_the_site_and_shift_that_are_not_known_yet_and_changes_none),
         FIXTURE_TEST(a_punch_may_be_an_instant_and_not_end_before_it_begins),
-        FIXTURE_TEST(a_punch_out_without_a_record_is_not_found),
+        FIXTURE_TEST(a_punch_out_without_a_record_makes_one_that_has_its_end_only),
         FIXTURE_TEST(a_repeated_punch_is_unchanged_and_another_one_is_refused),
         FIXTURE_TEST(nobody_punches_for_another),
         FIXTURE_TEST(a_record_that_only_has_a_punch_out_is_given_its_punch_in),

@@ -48,7 +48,9 @@ static void an_applied_command_leaves_its_rows_and_its_event(void **state)
     assert_event(delivery, "data.operation", "\"ESCALATION\"");
     assert_event(delivery, "data.version", "{\"from\":1,\"to\":2}");
     assert_event(delivery, "data.status", "{\"old\":\"NEW\",\"new\":\"NEW\"}");
-    assert_event(delivery, "data.metadata", "{\"level\":{\"old\":0,\"new\":1}}");
+    assert_event(delivery, "data.metadata",
+                 "{\"history_count\":{\"old\":0,\"new\":1},\"level\":{\"old\":0,\"new\":1},\"escalated\":{\"old\":"
+                 "false,\"new\":true}}");
     assert_event(delivery, "subject", "\"ticket/42\"");
     assert_event(delivery, "correlationid", "\"c-17\"");
     assert_event(delivery, "causationid", "\"e-1\"");
@@ -255,7 +257,8 @@ static void an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once(void
     char expected[160];
     snprintf(
         expected, sizeof(expected),
-        "[{\"aggregate\":\"ticket/%s\",\"version\":{\"from\":0,\"to\":1},\"status\":{\"old\":null,\"new\":\"NEW\"}}]",
+        "[{\"aggregate\":\"ticket/%s\",\"version\":{\"from\":0,\"to\":1},\"status\":{\"old\":null,\"new\":\"NEW\"},"
+        "\"metadata\":{}}]",
         world_ask("SELECT id FROM interlock.ticket WHERE jobneed_id = 10"));
     assert_event(closed, "data.also", expected);
     assert_sql("1 0 1",

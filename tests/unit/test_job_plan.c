@@ -63,7 +63,7 @@ static void a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_ver
         save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,"
                       "\"seq\":4,\"grace_minutes\":5,\"plan_minutes\":6,\"expiry_minutes\":8,\"name\":\"gate\"}");
     assert_applied(answer);
-    assert_int_equal(answer.operation, OPERATION_CREATION);
+    assert_int_equal(answer.operation, OPERATION_CHECKPOINT_UPDATE);
     assert_int_equal(answer.aggregate.kind, AGGREGATE_JOB);
     assert_int_equal(answer.aggregate.id.low, 1);
     assert_int_equal(answer.version_from, 1);
@@ -240,7 +240,7 @@ static void a_geofence_is_assigned_under_any_root(void **state)
         assign(fixture, ASSIGNMENT(7, ",\"ends_at\":\"2026-12-24T00:00:00Z\",\"from_minute\":1320,\"until_minute\":360,"
                                       "\"asset_id\":2,\"question_set_id\":3"));
     assert_applied(answer);
-    assert_int_equal(answer.operation, OPERATION_CREATION);
+    assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
     const struct job_row *child = job(fixture, 7);
     assert_int_equal(child->identifier, IDENTIFIER_GEOFENCE);
     assert_int_equal(child->person_id.value, 5);
@@ -251,7 +251,7 @@ static void a_geofence_is_assigned_under_any_root(void **state)
     assert_int_equal(child->until_minute.value, 360);
     answer = assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"person_id\":9}");
     assert_applied(answer);
-    assert_int_equal(answer.operation, OPERATION_ASSIGNMENT_CHANGE);
+    assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
     assert_int_equal(job(fixture, 7)->person_id.value, 9);
     assert_unchanged(assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"person_id\":9}"));
     assert_applied(assign(fixture, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"));

@@ -1,10 +1,11 @@
 /* attendance.punch: a person comes (in) or goes (out).
  *
- * in    no record: it is made, with the person, site, shift, time and place. A record: `unchanged` when the command
- * says nothing else than the record holds (members that are absent say nothing), `already_exists` when it does. A
- * record that only has a punch-out, from before this program, is given its punch-in. out   no record: `not_found`. A
- * record without a punch-out is closed; the site and the shift are taken where it has none yet, and otherwise left: a
- * visit belongs to the site and shift it began at. A record with one: `unchanged` or `already_exists`, as above.
+ *   no record          it is made, with the person, site, shift, and the time and place of this side: of a punch-out
+ *                      whose punch-in is still on its way, or was lost, a record that has its end only.
+ *   without this side  it is given; the site and the shift are taken where the record has none yet, and otherwise left:
+ *                      a visit belongs to the site and shift it began at.
+ *   with this side     `unchanged` when the command says nothing else than the record holds (members that are absent
+ *                      say nothing), `already_exists` when it does.
  *
  * Whichever comes, punch-out >= punch-in, and the person must be the record's: else `invalid_data`. Shift 1 is none. A
  * person who is nobody cannot punch. Nobody asks whether a site or shift exists: the phone may know it first. */
@@ -149,12 +150,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 {
     const struct punch *punch = command->parameters;
     const struct attendance_row *record = rows_read(rows, &entity_attendance, command->aggregate.id);
-    decision->operation = punch->direction == DIRECTION_IN ? OPERATION_CREATION : OPERATION_STATUS_CHANGE;
-    if (!record && punch->direction == DIRECTION_OUT)
-    {
-        decision_refuse(decision, REASON_NOT_FOUND);
-        return;
-    }
+    decision->operation = record ? OPERATION_FIELD_UPDATE : OPERATION_CREATION;
     decision_add_text(decision, "direction", names_word(&names_punch_direction, punch->direction));
     if (!record)
     {

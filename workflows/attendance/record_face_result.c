@@ -11,9 +11,6 @@
  * `applied` if any of them changes the row, else `unchanged`; the metadata say which side took the result, or null.
  * That no side is left is not a refusal: the same result may come from two recognisers, and the geofence and shift are
  * to be looked at whenever a result comes. The face flag is what `verified` says. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "workflows/assignment.h"
 #include "workflows/attendance/attendance.h"
 #include "workflows/json/text.h"
@@ -30,7 +27,6 @@ struct face_result
 enum
 {
     DISTANCE_MAX = 1000, /* of two embeddings; cosine distances end at 2, Euclidean ones at some tens */
-    NUMBER_TEXT_SIZE = 32,
     EXTRAS_CHANGES_MAX = 4,
 };
 
@@ -90,18 +86,14 @@ static struct span bool_text(bool value)
     return value ? SPAN_LITERAL("true") : SPAN_LITERAL("false");
 }
 
-/* The shortest digits that read back as the same number. It is finite. */
 static struct span number_text(struct arena *arena, double value)
 {
-    char text[NUMBER_TEXT_SIZE];
-    int size = 0;
-    for (int digits = 15; digits <= 17; digits++)
-    {
-        size = snprintf(text, sizeof(text), "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    return arena_copy(arena, (struct span){ text, (size_t)size });
+    struct buffer text = BUFFER_EMPTY;
+    buffer_add_number(&text, value);
+    struct span copy = buffer_failed(&text) ? SPAN_NULL : arena_copy(arena, buffer_span(&text));
+    arena->failed = arena->failed || !copy.at;
+    buffer_done(&text);
+    return copy;
 }
 
 static bool has_value(const struct json_member *members, size_t count, const char *key)
@@ -224,8 +216,6 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_leave(decision);
         return;
     }
-    if (shift.set && !record->shift_id.set)
-        decision_add_int(decision, "shift_id", shift.value);
     write_record(rows_edit(rows, &entity_attendance, command->aggregate.id), given, side, merged, shift);
     decision_apply(decision);
 }

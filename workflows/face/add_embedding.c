@@ -83,6 +83,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 {
     const struct addition *given = command->parameters;
     int count;
+    if (rows_read(rows, &entity_face_user, command->aggregate.id))
+        decision->operation = OPERATION_FIELD_UPDATE;
     if (!rows_look(rows, &entity_face_model, 1, &(struct face_model_row){ .id = given->model_id }))
     {
         decision_refuse_row(decision, REASON_NOT_FOUND, "model_id", given->model_id.value);

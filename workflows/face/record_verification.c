@@ -68,6 +68,8 @@ static void count(struct rows *rows, const struct entity *entity, int64_t id, bo
         counter->last_used = int_of(now_us);
 }
 
+#define INCREMENTS(successes) SPAN_LITERAL("{\"verification_count\":1,\"successful_verifications\":" successes "}")
+
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct verification *given = command->parameters;
@@ -95,6 +97,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         count(rows, &entity_face_embedding_counter, given->embedding_id.value, success, decision->now_us);
     decision_add_int(decision, "verification_id", given->verification_id.value);
     decision_add_text(decision, "result", names_word(&names_verification_result, given->result));
+    /* Of the model, and of the embedding where one is named. */
+    decision_add_raw(decision, "increments", success ? INCREMENTS("1") : INCREMENTS("0"));
     decision_apply(decision);
 }
 

@@ -64,37 +64,18 @@ static bool check(const struct bulk *bulk, const struct rows *rows, struct decis
     return true;
 }
 
-/* {"jobneed_id":7,"status":{"old":"ASSIGNED","new":"INPROGRESS"}}, the status where it becomes another. */
-static void print_change(struct buffer *text, const struct checkpoint_change *change, const struct jobneed_row *present)
-{
-    buffer_add_byte(text, text->size ? ',' : '[');
-    buffer_add_text(text, "{\"jobneed_id\":");
-    buffer_add_int64(text, change->jobneed_id.value);
-    if (change->status && change->status != present->status)
-    {
-        buffer_add_text(text, ",\"status\":{\"old\":");
-        buffer_add_json_string(text, names_word(&names_jobneed_status, present->status));
-        buffer_add_text(text, ",\"new\":");
-        buffer_add_json_string(text, names_word(&names_jobneed_status, change->status));
-        buffer_add_byte(text, '}');
-    }
-    buffer_add_byte(text, '}');
-}
-
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct bulk *bulk = command->parameters;
     const struct checkpoint_change *changes = bulk->checkpoints.at;
     if (!check(bulk, rows, decision))
         return;
-    struct buffer changed = BUFFER_EMPTY;
     int64_t count = 0;
     for (size_t i = 0; i < bulk->checkpoints.count; i++)
     {
         const struct jobneed_row *present = rows_read(rows, &entity_jobneed, id_of(changes[i].jobneed_id.value));
         if (!checkpoint_differs(&changes[i], present))
             continue;
-        print_change(&changed, &changes[i], present);
         checkpoint_change(&changes[i], rows);
         count++;
     }
@@ -102,16 +83,11 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     decision_add_int(decision, "unchanged", (int64_t)bulk->checkpoints.count - count);
     if (count)
     {
-        buffer_add_byte(&changed, ']');
-        decision_add_raw(decision, "checkpoints", buffer_span(&changed));
         rows_edit(rows, &entity_jobneed, command->aggregate.id);
         decision_apply(decision);
     }
     else
         decision_leave(decision);
-    if (buffer_failed(&changed))
-        decision->arena->failed = true; /* the batch is given up, as for any memory that could not be had */
-    buffer_done(&changed);
 }
 
 const struct workflow workflow_job_bulk_update_checkpoints = {

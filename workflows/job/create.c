@@ -63,6 +63,12 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
     return !pointer;
 }
 
+/* A child makes no root row: it is one more checkpoint of its parent. */
+static enum operation name_operation(const void *data)
+{
+    return ((const struct create *)data)->parent_id.set ? OPERATION_CHECKPOINT_UPDATE : OPERATION_CREATION;
+}
+
 /* Wants the row that an id names, or an id to be drawn. */
 static void want_new(struct rows *rows, struct field_int id)
 {
@@ -201,6 +207,7 @@ const struct workflow workflow_job_create = {
     .parameters = parameters,
     .parameters_size = sizeof(struct create),
     .operation = OPERATION_CREATION,
+    .name_operation = name_operation,
     .flags = WORKFLOW_CREATES,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
     .identify = identify,

@@ -146,11 +146,7 @@ static void remove_child(const struct plan_save *save, struct rows *rows, struct
 void plan_decide(const struct command *command, const struct plan_kind *kind, struct rows *rows,
                  struct decision *decision)
 {
-    static const enum operation operations[] = {
-        [SAVE_CREATE] = OPERATION_CREATION, [SAVE_REMOVE] = OPERATION_DELETION
-    };
     const struct plan_save *save = command->parameters;
-    decision->operation = save->action == SAVE_EDIT ? kind->edited : operations[save->action];
     const struct job_row *root = read_root(save, kind, rows, decision), *present = NULL;
     if (!root)
         return;

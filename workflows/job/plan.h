@@ -42,7 +42,6 @@ struct plan_kind
     const struct plan_field *fields;
     int field_count;
     bool geofence; /* its children have the identifier GEOFENCE; else the root's */
-    enum operation edited;
     /* Whether children of this kind may hang under the root; false with the refusal made. */
     bool (*admit)(const struct job_row *root, struct decision *decision);
     /* Whether the child may be as it would now be; false with the refusal made. NULL: the parameters say it all. */
@@ -59,6 +58,12 @@ static inline bool plan_equal(struct field_int a, struct field_int b)
 /* For identify: the aggregate is the root; edit and remove name a job, create all that it needs. */
 bool plan_identify(const void *data, const struct plan_kind *kind, struct arena *arena, struct aggregate *ret,
                    struct span *reterr);
+/* A child is no root row: what makes one or edits it is what it is to its job. */
+static inline enum operation plan_name_operation(const void *data, enum operation saved)
+{
+    return ((const struct plan_save *)data)->action == SAVE_REMOVE ? OPERATION_DELETION : saved;
+}
+
 void plan_needs(const struct command *command, struct rows *rows);
 void plan_decide(const struct command *command, const struct plan_kind *kind, struct rows *rows,
                  struct decision *decision);

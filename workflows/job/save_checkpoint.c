@@ -52,7 +52,6 @@ static bool is_twin(const struct job_row *a, const struct job_row *b)
 static const struct plan_kind kind = {
     .fields = fields,
     .field_count = sizeof(fields) / sizeof(fields[0]),
-    .edited = OPERATION_CHECKPOINT_UPDATE,
     .admit = admit,
     .is_twin = is_twin,
 };
@@ -60,6 +59,11 @@ static const struct plan_kind kind = {
 static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
 {
     return plan_identify(data, &kind, arena, ret, reterr);
+}
+
+static enum operation name_operation(const void *data)
+{
+    return plan_name_operation(data, OPERATION_CHECKPOINT_UPDATE);
 }
 
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
@@ -74,6 +78,8 @@ const struct workflow workflow_job_save_checkpoint = {
     .parameters = parameters,
     .parameters_size = sizeof(struct checkpoint),
     .operation = OPERATION_CHECKPOINT_UPDATE,
+    .name_operation = name_operation,
+    .flags = WORKFLOW_CHILD,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
     .identify = identify,
     .needs = plan_needs,

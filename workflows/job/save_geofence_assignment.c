@@ -77,7 +77,6 @@ static const struct plan_kind kind = {
     .fields = fields,
     .field_count = sizeof(fields) / sizeof(fields[0]),
     .geofence = true,
-    .edited = OPERATION_ASSIGNMENT_CHANGE,
     .admit = admit,
     .check = check,
     .is_twin = is_twin,
@@ -86,6 +85,11 @@ static const struct plan_kind kind = {
 static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
 {
     return plan_identify(data, &kind, arena, ret, reterr);
+}
+
+static enum operation name_operation(const void *data)
+{
+    return plan_name_operation(data, OPERATION_FIELD_UPDATE);
 }
 
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
@@ -99,7 +103,9 @@ const struct workflow workflow_job_save_geofence_assignment = {
     .description = "Creates, edits or removes the assignment of a geofence to a person.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assigned),
-    .operation = OPERATION_ASSIGNMENT_CHANGE,
+    .operation = OPERATION_FIELD_UPDATE,
+    .name_operation = name_operation,
+    .flags = WORKFLOW_CHILD,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
     .identify = identify,
     .needs = plan_needs,

@@ -16,26 +16,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-/* {"old":null,"new":"2026-11-24T10:00:00.000000Z"} */
-static void add_change(struct decision *decision, struct field_int old, struct field_int new)
-{
-    struct buffer text = BUFFER_EMPTY;
-    buffer_add_text(&text, old.set ? "{\"old\":\"" : "{\"old\":null");
-    if (old.set)
-    {
-        buffer_add_time(&text, old.value);
-        buffer_add_byte(&text, '"');
-    }
-    buffer_add_text(&text, ",\"new\":\"");
-    buffer_add_time(&text, new.value);
-    buffer_add_text(&text, "\"}");
-    if (buffer_failed(&text))
-        decision->arena->failed = true; /* the batch is given up, as for any memory that could not be had */
-    else
-        decision_add_raw(decision, "expires_at", buffer_span(&text));
-    buffer_done(&text);
-}
-
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct expiry *expiry = command->parameters;
@@ -53,7 +33,6 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     }
     else
     {
-        add_change(decision, present->expires_at, expiry->expires_at);
         struct jobneed_row *jobneed = rows_edit(rows, &entity_jobneed, command->aggregate.id);
         jobneed->expires_at = expiry->expires_at;
         decision_apply(decision);
@@ -66,7 +45,7 @@ const struct workflow workflow_job_set_expiry = {
     .description = "Sets when a root jobneed that is not finished expires.",
     .parameters = parameters,
     .parameters_size = sizeof(struct expiry),
-    .operation = OPERATION_CHECKPOINT_UPDATE,
+    .operation = OPERATION_FIELD_UPDATE,
     .lock_class = LOCK_JOB_WORKFLOW,
     .identify = jobneed_identify,
     .needs = jobneed_want_root,

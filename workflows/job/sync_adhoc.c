@@ -92,6 +92,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse_transition(decision, &machine_jobneed, present->status, sync->status);
         return;
     }
+    if (present->status == sync->status)
+        decision->operation = OPERATION_FIELD_UPDATE;
     struct jobneed_row next = synced(sync, present);
     add_word_of_phone(decision, sync);
     if (entity_difference(&entity_jobneed, present, &next) == 0)

@@ -44,8 +44,6 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         return;
     }
     decision_add_int(decision, "jobneed_id", change->jobneed_id.value);
-    if (change->status && change->status != present->status)
-        decision_add_name_change(decision, "status", &names_jobneed_status, present->status, change->status);
     checkpoint_change(change, rows);
     rows_edit(rows, &entity_jobneed, id_of(parent_id));
     decision_apply(decision);
@@ -58,6 +56,7 @@ const struct workflow workflow_job_update_checkpoint = {
     .parameters = parameters,
     .parameters_size = sizeof(struct update),
     .operation = OPERATION_CHECKPOINT_UPDATE,
+    .flags = WORKFLOW_CHILD,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
     .identify = identify,
     .needs = needs,

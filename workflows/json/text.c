@@ -6,6 +6,8 @@ enum
 {
     CANONICAL_DEPTH_MAX = 256, /* deeper than any command can make a field; beyond it two values count as different */
     NUMBER_EXPONENT_MAX = 1000 * 1000,
+    PLAIN_ZEROS_MAX = 40,    /* more of them in a row are printed as an exponent */
+    PLAIN_DIGITS_MAX = 1024, /* a number of more digits than that keeps its exponent, too */
 };
 
 /* --- scanning -------------------------------------------------------------------------------------------------- */
@@ -326,13 +328,61 @@ static bool print_number(struct span raw, struct buffer *into)
     return true;
 }
 
-static bool print_value(struct arena *arena, struct span raw, int depth, struct buffer *into);
-
-static bool print_object(struct arena *arena, struct span raw, int depth, struct buffer *into)
+static void add_zeros(struct buffer *into, long count)
 {
+    for (; count > 0; count--)
+        buffer_add_byte(into, '0');
+}
+
+/* -125e-1 as -12.5, 5e2 as 500. */
+static bool print_plain_number(struct span raw, struct buffer *into)
+{
+    size_t start = into->size;
+    if (!print_number(raw, into) || buffer_failed(into))
+        return false;
+    char text[PLAIN_DIGITS_MAX];
+    struct span form = { into->at + start, into->size - start };
+    const char *mark = memchr(form.at, 'e', form.size);
+    if (!mark || form.size > sizeof(text))
+        return true;
+    memcpy(text, form.at, form.size);
+    struct scan scan = { mark + 1, form.at + form.size };
+    long exponent = read_exponent(&scan), digits = mark - form.at - (text[0] == '-');
+    const char *first = text + (text[0] == '-');
+    if (exponent > PLAIN_ZEROS_MAX || -exponent > PLAIN_ZEROS_MAX + digits)
+        return true;
+    into->size = start + (text[0] == '-');
+    long whole = exponent < 0 ? digits + exponent : digits; /* digits before the point */
+    if (whole <= 0)
+    {
+        buffer_add_text(into, "0.");
+        add_zeros(into, -whole);
+        buffer_add(into, first, (size_t)digits);
+        return true;
+    }
+    buffer_add(into, first, (size_t)whole);
+    add_zeros(into, exponent);
+    if (whole < digits)
+        buffer_add_byte(into, '.');
+    buffer_add(into, first + whole, (size_t)(digits - whole));
+    return true;
+}
+
+struct printing
+{
+    struct arena *arena;
+    struct buffer *into;
+    bool plain;
+};
+
+static bool print_value(const struct printing *printing, struct span raw, int depth);
+
+static bool print_object(const struct printing *printing, struct span raw, int depth)
+{
+    struct buffer *into = printing->into;
     struct json_member *members;
     size_t count;
-    if (!json_text_read_object(arena, raw, &members, &count))
+    if (!json_text_read_object(printing->arena, raw, &members, &count))
         return false;
     qsort(members, count, sizeof(*members), compare_members);
     buffer_add_byte(into, '{');
@@ -342,44 +392,46 @@ static bool print_object(struct arena *arena, struct span raw, int depth, struct
             buffer_add_byte(into, ',');
         buffer_add_json_string(into, members[i].key);
         buffer_add_byte(into, ':');
-        if (!print_value(arena, members[i].value, depth + 1, into))
+        if (!print_value(printing, members[i].value, depth + 1))
             return false;
     }
     buffer_add_byte(into, '}');
     return true;
 }
 
-static bool print_array(struct arena *arena, struct span raw, int depth, struct buffer *into)
+static bool print_array(const struct printing *printing, struct span raw, int depth)
 {
+    struct buffer *into = printing->into;
     struct span *elements;
     size_t count;
-    if (!json_text_read_array(arena, raw, &elements, &count))
+    if (!json_text_read_array(printing->arena, raw, &elements, &count))
         return false;
     buffer_add_byte(into, '[');
     for (size_t i = 0; i < count; i++)
     {
         if (i)
             buffer_add_byte(into, ',');
-        if (!print_value(arena, elements[i], depth + 1, into))
+        if (!print_value(printing, elements[i], depth + 1))
             return false;
     }
     buffer_add_byte(into, ']');
     return true;
 }
 
-static bool print_value(struct arena *arena, struct span raw, int depth, struct buffer *into)
+static bool print_value(const struct printing *printing, struct span raw, int depth)
 {
+    struct buffer *into = printing->into;
     if (depth > CANONICAL_DEPTH_MAX || !raw.size)
         return false;
     struct span text;
     switch (raw.at[0])
     {
     case '{':
-        return print_object(arena, raw, depth, into);
+        return print_object(printing, raw, depth);
     case '[':
-        return print_array(arena, raw, depth, into);
+        return print_array(printing, raw, depth);
     case '"':
-        if (!unescape(arena, raw, &text))
+        if (!unescape(printing->arena, raw, &text))
             return false;
         buffer_add_json_string(into, text);
         return true;
@@ -389,15 +441,26 @@ static bool print_value(struct arena *arena, struct span raw, int depth, struct 
         buffer_add_span(into, raw);
         return span_is(raw, "true") || span_is(raw, "false") || span_is(raw, "null");
     default:
-        return print_number(raw, into);
+        return printing->plain ? print_plain_number(raw, into) : print_number(raw, into);
     }
+}
+
+static bool print(struct arena *arena, struct span text, bool plain, struct buffer *into)
+{
+    const struct printing printing = { arena, into, plain };
+    struct scan scan = scan_of(text);
+    struct span raw;
+    return take_value(&scan, &raw) && at_end(&scan) && print_value(&printing, raw, 0);
 }
 
 bool json_text_print_canonical(struct arena *arena, struct span text, struct buffer *into)
 {
-    struct scan scan = scan_of(text);
-    struct span raw;
-    return take_value(&scan, &raw) && at_end(&scan) && print_value(arena, raw, 0, into);
+    return print(arena, text, false, into);
+}
+
+bool json_text_print_plain(struct arena *arena, struct span text, struct buffer *into)
+{
+    return print(arena, text, true, into);
 }
 
 bool json_text_equal(struct arena *arena, struct span a, struct span b)

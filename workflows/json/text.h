@@ -37,6 +37,10 @@ bool json_text_append(struct arena *arena, struct span array, struct span value,
  * that are decided by it (PROTOCOL B3): are two values equal, and how large is one. */
 bool json_text_print_canonical(struct arena *arena, struct span text, struct buffer *into);
 
+/* The same, to be read: a number is printed with a point and without an exponent, unless that takes more than some
+ * forty zeros. */
+bool json_text_print_plain(struct arena *arena, struct span text, struct buffer *into);
+
 /* Equal as jsonb compares: 1.0 is 1, order of keys does not matter. */
 bool json_text_equal(struct arena *arena, struct span a, struct span b);
 

@@ -36,6 +36,14 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
     return true;
 }
 
+/* Of one that changes nothing: what it is about. */
+static enum operation name_operation(const void *data)
+{
+    const struct bulk *bulk = data;
+    bool assigns = bulk->assigned_person_id.set || bulk->assigned_group_id.set;
+    return bulk->status ? OPERATION_STATUS_CHANGE : assigns ? OPERATION_ASSIGNMENT_CHANGE : OPERATION_FIELD_UPDATE;
+}
+
 static void needs(const struct command *command, struct rows *rows)
 {
     const struct bulk *bulk = command->parameters;
@@ -72,6 +80,16 @@ static bool changes(const struct bulk *bulk, const struct assignment *assignment
            assignment_changes(assignment, ticket->assigned_person_id, ticket->assigned_group_id);
 }
 
+/* What the ticket's history says of it. */
+static const char *action_on(const struct bulk *bulk, const struct assignment *assignment,
+                             const struct ticket_row *ticket)
+{
+    if (bulk->status && bulk->status != ticket->status)
+        return "STATUS_CHANGE";
+    bool assigns = assignment_changes(assignment, ticket->assigned_person_id, ticket->assigned_group_id);
+    return assigns ? "ASSIGNMENT_CHANGE" : "FIELD_UPDATE";
+}
+
 static void change(const struct bulk *bulk, const struct assignment *assignment, struct ticket_row *ticket)
 {
     if (bulk->status)
@@ -97,18 +115,18 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     }
     if (!check(bulk, rows, decision))
         return;
-    const char *action = bulk->status ? "STATUS_CHANGE" : assigns ? "ASSIGNMENT_CHANGE" : "UPDATE";
     struct span details = ticket_print_comments(decision->arena, bulk->comments);
     int64_t count = 0;
     for (size_t i = 0; i < bulk->ticket_ids.count; i++)
     {
         int64_t id = bulk->ticket_ids.at[i];
-        if (!changes(bulk, &assignment, rows_read(rows, &entity_ticket, id_of(id))))
+        const struct ticket_row *present = rows_read(rows, &entity_ticket, id_of(id));
+        if (!changes(bulk, &assignment, present))
             continue;
+        const char *action = action_on(bulk, &assignment, present);
         change(bulk, &assignment, ticket_change(command, rows, decision, id, action, details));
         count++;
     }
-    decision->operation = bulk->status ? OPERATION_STATUS_CHANGE : OPERATION_ASSIGNMENT_CHANGE;
     decision_add_int(decision, "count", count);
     decision_add_int(decision, "unchanged", (int64_t)bulk->ticket_ids.count - count);
     if (count)
@@ -123,7 +141,8 @@ const struct workflow workflow_ticket_bulk_update = {
     .description = "Changes many tickets, all or none.",
     .parameters = parameters,
     .parameters_size = sizeof(struct bulk),
-    .operation = OPERATION_STATUS_CHANGE,
+    .operation = OPERATION_FIELD_UPDATE,
+    .name_operation = name_operation,
     .flags = WORKFLOW_BULK,
     .lock_class = LOCK_STATUS_CHANGE,
     .identify = identify,

@@ -92,7 +92,6 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     ticket->level = int_of(level);
     ticket->escalated = true;
     assignment_set(&assignment, &ticket->assigned_person_id, &ticket->assigned_group_id);
-    decision_add_int_change(decision, "level", old_level, level);
     decision_apply(decision);
 }
 

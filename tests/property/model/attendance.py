@@ -26,8 +26,8 @@ class Punch(Effect):
     def aggregate(self, data):
         return ("attendance", data["attendance_uuid"].lower())
 
-    def operation(self, data, _before):
-        return "CREATION" if data["direction"] == "in" else "STATUS_CHANGE"
+    def operation(self, _data, before):
+        return "FIELD_UPDATE" if before else "CREATION"
 
     def cross_check(self, data):
         found = {"/person_id"} if data["person_id"] == 1 else set()
@@ -40,8 +40,6 @@ class Punch(Effect):
         record = world.get("attendance", key)
         side = "in" if data["direction"] == "in" else "out"
         if record is None:
-            if side == "out":
-                raise Refused("not_found")
             record = world.put("attendance", key, new_record(key, person_id=data["person_id"]))
         elif record["person_id"] != data["person_id"]:
             raise Refused("invalid_data", "/person_id")

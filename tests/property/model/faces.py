@@ -37,7 +37,8 @@ class RecordVerification(Effect):
             counter = world.get("face_embedding_counter", number) or world.put("face_embedding_counter", number, {
                 "id": number, "verification_count": 0, "successful_verifications": 0, "last_used": None})
             self.count(world, counter, data)
-        return Changed(metadata={"verification_id": data["verification_id"]})
+        increments = {"verification_count": 1, "successful_verifications": int(data["result"] == "SUCCESS")}
+        return Changed(metadata={"verification_id": data["verification_id"], "increments": increments})
 
     @staticmethod
     def count(world, row, data):
@@ -69,7 +70,8 @@ class EmbeddingEffect(Effect):
 
 
 class AddEmbedding(EmbeddingEffect):
-    audits = "CREATION"
+    def operation(self, _data, before):
+        return "FIELD_UPDATE" if before else "CREATION"
 
     def run(self, world, data, command):
         if world.get("face_model", data["model_id"]) is None:

@@ -53,7 +53,10 @@ class JobneedEffect(Effect):
 
 
 class Create(Effect):
-    creates, audits = True, "CREATION"
+    creates = True
+
+    def operation(self, data, _before):
+        return "CREATION" if data.get("parent_id") is None else "CHECKPOINT_UPDATE"
 
     def aggregate(self, data):
         parent = data.get("parent_id")
@@ -257,7 +260,7 @@ class BulkUpdateCheckpoints(Effect):
 
 
 class SetExpiry(JobneedEffect):
-    audits = "CHECKPOINT_UPDATE"
+    audits = "FIELD_UPDATE"
 
     def change(self, world, jobneed, data):
         moment = rules.parse_time(data["expires_at"])
@@ -282,7 +285,8 @@ class MarkMailSent(JobneedEffect):
 
 
 class SyncAdhoc(JobneedEffect):
-    audits = "STATUS_CHANGE"
+    def operation(self, data, before):
+        return "FIELD_UPDATE" if before and before["status"] == data["status"] else "STATUS_CHANGE"
 
     def cross_check(self, data):
         early = rules.parse_time(data["ended_at"]) < rules.parse_time(data["started_at"])

@@ -18,14 +18,14 @@ def new_job(number, **columns):
 class Save(Effect):
     """columns: what may be given; needed: what `create` needs; unique: what no two children of one root share."""
 
-    columns, needed, unique, edited = (), (), (), None
+    columns, needed, unique, saved = (), (), (), None
     geofence = False
 
     def aggregate(self, data):
         return ("job", data["parent_id"])
 
     def operation(self, data, _before):
-        return {"create": "CREATION", "remove": "DELETION"}.get(data["action"], self.edited)
+        return "DELETION" if data["action"] == "remove" else self.saved
 
     def cross_check(self, data):
         if data["action"] != "create":
@@ -100,7 +100,7 @@ class Save(Effect):
 class SaveCheckpoint(Save):
     columns = ("asset_id", "question_set_id", "seq", "grace_minutes", "plan_minutes", "expiry_minutes", "name")
     needed = unique = ("asset_id", "question_set_id")
-    edited = "CHECKPOINT_UPDATE"
+    saved = "CHECKPOINT_UPDATE"
 
     def admit(self, root):
         if root["identifier"] not in rules.TOURS:
@@ -112,7 +112,7 @@ class SaveGeofenceAssignment(Save):
                "client_id", "question_set_id")
     needed = ("name", "person_id", "geofence_id", "starts_at")
     unique = ("name", "asset_id", "question_set_id", "client_id")
-    edited, geofence = "ASSIGNMENT_CHANGE", True
+    saved, geofence = "FIELD_UPDATE", True
 
     def check(self, row):
         if row["person_id"] == 1:

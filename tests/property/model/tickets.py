@@ -100,9 +100,8 @@ class Escalate(TicketEffect):
         changes.update(level=level, escalated=True)
         if not differs(ticket, changes):
             raise Unchanged()
-        old = ticket["level"]
         change(world, ticket, "ESCALATION", changes)
-        return Changed(metadata={"level": {"old": old, "new": level}})
+        return Changed()
 
     @staticmethod
     def assignment(world, ticket, data, level):
@@ -138,7 +137,9 @@ class BulkUpdate(Effect):
         return ("ticket", min(data["ticket_ids"]))
 
     def operation(self, data, _before):
-        return "STATUS_CHANGE" if data.get("status") is not None else "ASSIGNMENT_CHANGE"
+        if data.get("status") is not None:
+            return "STATUS_CHANGE"
+        return "ASSIGNMENT_CHANGE" if assignment(data) else "FIELD_UPDATE"
 
     def run(self, world, data, command):
         changes = {**given(data, "status", "priority", "comments"), **assignment(data)}
@@ -146,15 +147,21 @@ class BulkUpdate(Effect):
             raise Refused("invalid_data", "")
         tickets = [world.get("ticket", number) for number in data["ticket_ids"]]
         self.check(tickets, data)
-        action = "STATUS_CHANGE" if "status" in changes else "ASSIGNMENT_CHANGE" if assignment(data) else "UPDATE"
         moved = [ticket for ticket in tickets if differs(ticket, changes)]
         metadata = {"count": len(moved), "unchanged": len(tickets) - len(moved)}
         if not moved:
             raise Unchanged(**metadata)
         for ticket in moved:
-            change(world, ticket, action, changes, data.get("comments"))
+            change(world, ticket, self.action(ticket, data), changes, data.get("comments"))
         return Changed([(f"ticket/{ticket['id']}", ticket["version"] - 1, ticket["version"]) for ticket in moved
                         if ticket["id"] != min(data["ticket_ids"])], metadata)
+
+    @staticmethod
+    def action(ticket, data):
+        """What the history says: what became of this one."""
+        if differs(ticket, given(data, "status")):
+            return "STATUS_CHANGE"
+        return "ASSIGNMENT_CHANGE" if differs(ticket, assignment(data)) else "FIELD_UPDATE"
 
     @staticmethod
     def check(tickets, data):

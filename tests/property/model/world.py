@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Optional
 
-from . import rules
+from . import changes, rules
 
 
 class Refused(Exception):
@@ -53,6 +53,8 @@ class Answer:
     also: list = field(default_factory=list)
     pointers: Optional[set] = None      # invalid_data: which members it may name
     metadata: dict = field(default_factory=dict)
+    told: object = None                 # of an applied one: changes.Told of its own aggregate
+    further: dict = field(default_factory=dict)
 
 
 def parse(text):
@@ -90,6 +92,7 @@ class World:
     def __init__(self, rows=()):
         self.tables = {}
         self.seen = {}
+        self.loaded = {}                # of the command: (table, key) -> the row as it met it, None: it made it
         self.now = self.actor = self.event = None
         for table, row in rows:
             self.put(table, row["id"], copy.deepcopy(row))
@@ -100,15 +103,23 @@ class World:
         return self.tables.setdefault(name, {})
 
     def get(self, name, key):
-        return self.table(name).get(key)
+        row = self.table(name).get(key)
+        return self.load(name, key, row) if row is not None else None
 
     def put(self, name, key, row):
+        self.loaded.setdefault((name, key), None)
         self.table(name)[key] = row
         return row
 
     def where(self, name, **wanted):
-        return [row for row in self.table(name).values()
+        return [self.load(name, row.get("id"), row) for row in self.table(name).values()
                 if all(row[column] == value for column, value in wanted.items())]
+
+    def load(self, name, key, row):
+        """Notes the row as it is; documents in it are replaced, never changed in place."""
+        if name in changes.TOLD and (name, key) not in self.loaded:
+            self.loaded[name, key] = dict(row)
+        return row
 
     def root(self, name, key):
         """The row of an aggregate; a child row is none."""
@@ -158,6 +169,7 @@ class World:
 
     def decide_on(self, command, effect, kind, key):
         table = ROOTS.get(kind)
+        self.loaded = {}
         row = self.get(table, key) if table and key is not None else None
         before = dict(row) if row is not None else None  # documents in it are replaced, never changed in place
         answer = Answer("rejected", operation=effect.operation(command.data, before),
@@ -176,7 +188,7 @@ class World:
         except Unchanged as same_again:
             answer.outcome, answer.metadata = "unchanged", same_again.metadata
             return self.unmoved(answer, before)
-        return self.applied(answer, table, key, before, changed)
+        return self.applied(answer, table, key, before, changed, command)
 
     @staticmethod
     def unmoved(answer, row):
@@ -186,7 +198,7 @@ class World:
         answer.before = answer.after = row
         return answer
 
-    def applied(self, answer, table, key, before, changed):
+    def applied(self, answer, table, key, before, changed, command):
         answer.outcome = "applied"
         answer.metadata = changed.metadata
         if changed.key is not None:
@@ -196,7 +208,22 @@ class World:
         answer.before, answer.after = before, dict(after) if after is not None else None
         answer.version = (before["version"] if before else 0, after["version"]) if after else None
         answer.also = sorted(changed.also)
+        answer.told, answer.further = changes.tell(self.loaded, lambda name, key: self.table(name).get(key),
+                                                   command.type, (table, key))
+        answer.operation = self.operation(answer)
         return answer
+
+    @staticmethod
+    def operation(answer):
+        """By the rows, where the command's name does not say it: a root made, a status, an assignment, else fields."""
+        if answer.operation not in ("CREATION", "STATUS_CHANGE", "ASSIGNMENT_CHANGE", "FIELD_UPDATE"):
+            return answer.operation
+        if answer.before is None and answer.after is not None:
+            return "CREATION"
+        names = set().union(*(told.members for told in [answer.told, *answer.further.values()]))
+        if "status" in names:
+            return "STATUS_CHANGE"
+        return "ASSIGNMENT_CHANGE" if names & {"assigned_person_id", "assigned_group_id"} else "FIELD_UPDATE"
 
 
 @dataclass
