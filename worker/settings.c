@@ -275,7 +275,7 @@ static void close_file(int *file)
         close(*file);
 }
 
-static bool read_file(const char *name, struct buffer *into, struct buffer *reterr)
+static bool read_file(const char *name, struct settings_origins *origins, struct buffer *into, struct buffer *reterr)
 {
     /* O_NONBLOCK: a FIFO must not stop us before we have seen that it is one. */
     __attribute__((cleanup(close_file))) int file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -285,8 +285,8 @@ static bool read_file(const char *name, struct buffer *into, struct buffer *rete
                false;
     if (!S_ISREG(status.st_mode) || status.st_size > FILE_SIZE_MAX)
         return settings_add_text(reterr, "%s: accepted is a regular file of at most 1 MiB", name), false;
-    if (status.st_mode & S_IWOTH)
-        return settings_add_text(reterr, "%s: everybody may write this file: chmod o-w it", name), false;
+    if (!settings_check_file(file, name, origins, reterr))
+        return false;
     while (into->size <= FILE_SIZE_MAX && buffer_reserve(into, 4096))
     {
         ssize_t size = read(file, into->at + into->size, 4096);
@@ -306,7 +306,8 @@ static bool load_file(struct settings *settings, const char *name, struct buffer
     bool ok = settings->origins->file != NULL;
     if (!ok)
         buffer_add_text(reterr, "out of memory");
-    ok = ok && read_file(name, &text, reterr) && settings_load_text(settings, buffer_span(&text), name, reterr);
+    ok = ok && read_file(name, settings->origins, &text, reterr) &&
+         settings_load_text(settings, buffer_span(&text), name, reterr);
     buffer_done(&text);
     return ok;
 }
@@ -385,13 +386,22 @@ static bool take_variable(struct settings *settings, const char *variable, const
         char own[PATH_SIZE_MAX];
         print_variable(key, own);
         size_t size = strlen(own);
-        if (key->kind == SETTINGS_PAIRS && strncmp(variable, own, size) == 0 && variable[size] == '_')
+        if (key->kind == SETTINGS_PAIRS && !settings_is_service_link(variable, value) &&
+            strncmp(variable, own, size) == 0 && variable[size] == '_')
             return set_pair_from_variable(settings, key, variable, variable + size + 1, value, reterr);
         if (key->kind != SETTINGS_PAIRS && strcmp(variable, own) == 0)
             return set_from_variable(settings, key, variable, value, SETTINGS_FROM_ENVIRONMENT, reterr);
     }
     if (is_other_variable(variable))
         return true;
+    if (settings_is_service_link(variable, value))
+    {
+        settings_add_warning(settings->origins,
+                             "environment: %s: ignored, as Kubernetes makes such variables for a Service of this name; "
+                             "enableServiceLinks: false leaves them out",
+                             variable);
+        return true;
+    }
     settings_add_text(reterr,
                       "environment: %s: no such setting; accepted: INTERLOCK_<SECTION>_<KEY> with the names that "
                       "`interlock describe settings` lists, such as INTERLOCK_HTTP_LISTEN",
@@ -405,7 +415,8 @@ static bool load_environment(struct settings *settings, struct buffer *reterr)
     {
         const char *value = getenv(service_variables[i].variable);
         const struct settings_key *key = find_key(service_variables[i].section, service_variables[i].name);
-        if (value && *value &&
+        /* An empty one is refused as any other wrong value is: the defaults would be somebody else's servers. */
+        if (value &&
             !set_from_variable(settings, key, service_variables[i].variable, value, SETTINGS_FROM_SERVICE, reterr))
             return false;
     }
@@ -450,9 +461,16 @@ bool settings_load(struct settings *ret, const char *file, struct buffer *reterr
     if (!ok)
         buffer_add_text(reterr, "out of memory");
     ok = ok && (!file || load_file(ret, file, reterr)) && load_environment(ret, reterr) && settings_check(ret, reterr);
-    if (!ok)
+    if (ok)
+        settings_warn(ret);
+    else
         settings_done(ret);
     return ok;
+}
+
+struct span settings_warnings(const struct settings *settings)
+{
+    return buffer_span(&settings->origins->warnings);
 }
 
 static void pairs_done(struct settings_pairs *pairs)
@@ -478,6 +496,7 @@ void settings_done(struct settings *settings)
     if (settings->origins)
     {
         free(settings->origins->file);
+        buffer_done(&settings->origins->warnings);
         free(settings->origins->at);
         free(settings->origins);
     }

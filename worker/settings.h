@@ -94,6 +94,9 @@ struct settings
 bool settings_load(struct settings *ret, const char *file, struct buffer *reterr);
 void settings_done(struct settings *settings);
 
+/* What was accepted and had better be changed, a line each; empty as a rule. */
+struct span settings_warnings(const struct settings *settings);
+
 /* The first of protections that is false, by its key; NULL: none. */
 const char *settings_protection_off(const struct settings *settings);
 

@@ -30,6 +30,9 @@ static const struct
     { "group.protocol", "Interlock needs the classic eager protocol" },
     { "enable.partition.eof", "Interlock does not read these marks" },
     { "plugin.library.paths", "Interlock loads no further code" },
+    { "ssl.engine.location", "Interlock loads no further code" },
+    { "ssl.engine.id", "Interlock loads no further code" },
+    { "ssl.providers", "Interlock loads no further code" },
     { NULL, NULL },
 };
 

@@ -72,6 +72,8 @@ struct settings_origins
 {
     char *file;                 /* NULL: none */
     struct settings_origin *at; /* one per key */
+    bool is_readable_by_all;    /* the file */
+    struct buffer warnings;     /* lines: what is accepted, and better not so */
 };
 
 /* How a value stands where it was found: what is right depends on it (a duration is a string, a count is not). */
@@ -113,6 +115,15 @@ bool settings_is_shown_name(const char *name);
 /* Sets or replaces a pair. False: out of memory. */
 bool settings_set_pair(struct settings_pairs *pairs, const char *name, const char *value);
 const char *settings_find_pair(const struct settings_pairs *pairs, const char *name);
+
+/* settings_file.c: false: nobody should follow this file, with the reason. */
+bool settings_check_file(int file, const char *name, struct settings_origins *origins, struct buffer *reterr);
+/* Adds a warning for each setting that runs code, or that everybody may read and should not. */
+void settings_warn(struct settings *settings);
+void settings_add_warning(struct settings_origins *origins, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* What Kubernetes adds to the environment for a Service called `interlock` or `interlock-...`: no settings. */
+bool settings_is_service_link(const char *variable, const char *value);
 
 /* What must hold between values. */
 bool settings_check(const struct settings *settings, struct buffer *reterr);

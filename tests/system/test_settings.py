@@ -1,5 +1,6 @@
 """Settings and command lines: what is wrong ends with exit 1 and a message that helps."""
 
+import os
 import subprocess
 
 import pytest
@@ -67,6 +68,9 @@ def test_a_settings_file_that_is_wrong_is_refused_where_it_is_wrong(offline, tex
     ("KAFKA_BOOTSTRAP", "a b", ["KAFKA_BOOTSTRAP"]),
     ("DATABASE_URL", "x", ["DATABASE_URL"]),
     ("REDIS_URL", "http://x", ["REDIS_URL"]),
+    ("KAFKA_BOOTSTRAP", "", ["KAFKA_BOOTSTRAP"]),
+    ("DATABASE_URL", "", ["DATABASE_URL"]),
+    ("REDIS_URL", "", ["REDIS_URL"]),
 ])
 def test_an_environment_that_is_wrong_is_refused(offline, variable, value, words):
     refused(offline("run", **{variable: value}), *words)
@@ -82,6 +86,64 @@ def test_an_environment_that_is_wrong_is_refused(offline, variable, value, words
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_a_command_line_that_is_wrong_is_refused(offline, arguments, words):
     refused(offline(*arguments), *words)
+
+
+# ---- who may write and read the file ----------------------------------------------------------------------------
+
+SECRET = 'database: { url = "postgresql://user:hunter2@127.0.0.1:1/x"; };\n'
+
+
+@pytest.fixture
+def settled(offline, tmp_path):
+    """A settings file of mode 0600 in a folder of its own, and what the program says of it after `change(path)`."""
+    def run(change, text=SECRET):
+        folder = tmp_path / "etc"
+        folder.mkdir(mode=0o755)
+        path = folder / "interlock.conf"
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o600)
+        change(path)
+        return offline("check", "--offline", "--config", str(path))
+    return run
+
+
+def test_a_settings_file_that_only_its_user_may_touch_is_not_spoken_of(settled):
+    done = settled(lambda path: None)
+    assert done.returncode == 0 and "chmod" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda path: path.chmod(0o602), ["everybody may write", "chmod o-w"]),
+    (lambda path: path.parent.chmod(0o777), ["everybody may write its folder", "chmod o-w"]),
+], ids=["the file", "its folder"])
+def test_a_settings_file_that_everybody_may_replace_is_refused(settled, change, words):
+    refused(settled(change), "interlock.conf", *words)
+
+
+def test_a_folder_where_only_owners_replace_files_is_no_danger(settled):
+    assert settled(lambda path: path.parent.chmod(0o1777)).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_settings_file_of_another_user_is_refused(settled):
+    refused(settled(lambda path: os.chown(path, 12345, 0)), "interlock.conf", "belongs to user 12345")
+
+
+@pytest.mark.parametrize("mode, words", [
+    (0o660, ["its group may write", "chmod g-w"]), (0o604, ["everybody may read", "database.url", "chmod o-r"])])
+def test_a_settings_file_that_others_write_or_read_a_password_in_is_warned_of(settled, mode, words):
+    done = settled(lambda path: path.chmod(mode))
+    assert done.returncode == 0
+    for word in ["warning", "interlock.conf", *words]:
+        assert word in done.stderr, done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_settings_file_without_a_password_may_be_read_by_all(settled):
+    done = settled(lambda path: path.chmod(0o644), text=(
+        'database: { url = "postgresql://someone@db.example:5432/interlock?sslmode=verify-full"; };\n'
+        'redis: { url = "redis://127.0.0.1:6379/2"; };\nkafka: { consumer = { security.protocol = "ssl"; }; };'))
+    assert done.returncode == 0 and "chmod" not in done.stderr
 
 
 def test_a_folder_is_no_settings_file(offline, tmp_path):

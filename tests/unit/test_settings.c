@@ -509,7 +509,6 @@ static void the_services_variables_stand_between_file_and_own_variables(void **s
     (void)state;
     setenv("DATABASE_URL", "postgresql://service/d", 1);
     setenv("KAFKA_BOOTSTRAP", "service:1", 1);
-    setenv("REDIS_URL", "", 1);
     setenv("INTERLOCK_KAFKA_BOOTSTRAP", "own:1", 1);
     struct settings settings = load_good("database: { url = \"postgresql://file/d\"; };\n"
                                          "redis: { url = \"redis://file\"; };");
@@ -528,6 +527,56 @@ static void wrong_variables_are_refused(void **state)
     refuses_environment("INTERLOCK_", "x", "INTERLOCK_", "no such setting");
     refuses_environment("INTERLOCK_KAFKA_CONSUMER_GROUP_ID", "x", "group.id", "kafka.group");
     refuses_environment("DATABASE_URL", "mysql://u:hunter2@h", "DATABASE_URL", "***");
+}
+
+static void an_empty_variable_of_a_service_is_refused(void **state)
+{
+    (void)state;
+    refuses_environment("DATABASE_URL", "", "environment: DATABASE_URL", "postgresql://");
+    refuses_environment("KAFKA_BOOTSTRAP", "", "environment: KAFKA_BOOTSTRAP", "host:port");
+    refuses_environment("REDIS_URL", "", "environment: REDIS_URL", "redis://");
+}
+
+static void what_kubernetes_adds_for_a_service_of_our_name_is_no_setting(void **state)
+{
+    static const char *const links[][2] = {
+        { "INTERLOCK_PORT", "tcp://10.0.0.1:9464" },
+        { "INTERLOCK_PORT_9464_TCP", "tcp://10.0.0.1:9464" },
+        { "INTERLOCK_PORT_9464_TCP_PROTO", "tcp" },
+        { "INTERLOCK_PORT_9464_TCP_PORT", "9464" },
+        { "INTERLOCK_PORT_9464_TCP_ADDR", "10.0.0.1" },
+        { "INTERLOCK_SERVICE_HOST", "10.0.0.1" },
+        { "INTERLOCK_SERVICE_PORT", "9464" },
+        { "INTERLOCK_SERVICE_PORT_HTTP", "9464" },
+        { "INTERLOCK_HTTP_PORT", "tcp://10.0.0.1:9464" },
+        { "INTERLOCK_KAFKA_CONSUMER_PORT", "tcp://10.0.0.1:9092" },
+        { "INTERLOCK_KAFKA_CONSUMER_SERVICE_HOST", "10.0.0.1" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+    {
+        setenv(links[i][0], links[i][1], 1);
+        struct settings settings = load_good("");
+        struct span warnings = settings_warnings(&settings);
+        assert_non_null(memmem(warnings.at, warnings.size, links[i][0], strlen(links[i][0])));
+        assert_int_equal(settings.kafka.consumer.count, 0);
+        settings_done(&settings);
+        environment_clear();
+    }
+    refuses_environment("INTERLOCK_PORT", "9464", "INTERLOCK_PORT", "no such setting");
+}
+
+static void what_loads_code_is_refused_and_what_runs_a_command_is_told(void **state)
+{
+    (void)state;
+    refuses("kafka: { consumer = { ssl.engine.location = \"/x.so\"; }; };", 1, "ssl.engine.location", "no further code",
+            NULL);
+    refuses("kafka: { producer = { ssl.providers = \"x\"; }; };", 1, "ssl.providers", "no further code", NULL);
+    refuses("kafka: { consumer = { plugin.library.paths = \"x\"; }; };", 1, "plugin.library.paths", NULL);
+    struct settings settings = load_good("kafka: { consumer = { sasl.kerberos.kinit.cmd = \"id\"; }; };");
+    struct span warnings = settings_warnings(&settings);
+    assert_non_null(memmem(warnings.at, warnings.size, "sasl.kerberos.kinit.cmd", 23));
+    settings_done(&settings);
 }
 
 #define TEST(function) cmocka_unit_test_setup(function, clear_environment)
@@ -561,6 +610,9 @@ int main(void)
         TEST(the_environment_overrides_the_file),
         TEST(the_services_variables_stand_between_file_and_own_variables),
         TEST(wrong_variables_are_refused),
+        TEST(an_empty_variable_of_a_service_is_refused),
+        TEST(what_kubernetes_adds_for_a_service_of_our_name_is_no_setting),
+        TEST(what_loads_code_is_refused_and_what_runs_a_command_is_told),
     };
     return cmocka_run_group_tests_name("settings", tests, make_file, remove_file);
 }

@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/cli/verbs.h"
 #include "worker/log.h"
@@ -100,6 +102,17 @@ static bool take_globals(struct invocation *invocation, int argc, char **argv)
     return true;
 }
 
+static void tell_warnings(struct span lines)
+{
+    for (size_t from = 0; from < lines.size;)
+    {
+        const char *end = memchr(lines.at + from, '\n', lines.size - from);
+        size_t size = end ? (size_t)(end - lines.at) - from : lines.size - from;
+        log_warning("settings: %.*s", (int)size, lines.at + from);
+        from += size + 1;
+    }
+}
+
 static int call_with_settings(const struct verb *verb, struct invocation *invocation)
 {
     static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -115,6 +128,7 @@ static int call_with_settings(const struct verb *verb, struct invocation *invoca
     for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
         if (strcmp(settings.log.level, level_names[i]) == 0)
             log_setup(levels[i], strcmp(settings.log.format, "json") == 0);
+    tell_warnings(settings_warnings(&settings));
     invocation->settings = &settings;
     int code = verb->call(invocation);
     settings_done(&settings);
@@ -122,10 +136,30 @@ static int call_with_settings(const struct verb *verb, struct invocation *invoca
     return code;
 }
 
+/* A stream that is closed at the start would be the next file or socket that is opened: log lines in PostgreSQL's. */
+static bool open_standard_streams(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream == STDIN_FILENO ? O_RDONLY : O_WRONLY) != stream)
+            return false;
+    return true;
+}
+
+/* A peer that is gone, or a file past its limit, answers writes with an error, which every caller handles; the others
+ * mean nothing here, and would end the process. Whoever starts us keeps what he ignores. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO };
+
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
-    /* A peer that is gone answers writes with an error, which every caller handles; a signal would end the process. */
-    signal(SIGPIPE, SIG_IGN);
+    if (!open_standard_streams())
+        return 1;
+    ignore_signals();
     struct invocation invocation = { 0 };
     if (!take_globals(&invocation, argc, argv))
         return 1;

@@ -60,7 +60,7 @@ static const char usage[] =
     "usage: interlock run [--config FILE]\n"
     "\n"
     "Applies the commands of kafka.topics until it is told to end.\n"
-    "  TERM, INT   finish what is in flight, publish it, end: exit code 0\n"
+    "  TERM, INT   finish what is in flight, publish it, end: exit code 0; HUP is the same\n"
     "  again       end at once: exit code 2; nothing is lost, what was in flight is read again. The same, with a list\n"
     "              of it in the log, where not all of it can be finished within consumers.drain_timeout\n"
     "  TSTP        take no more commands, finish what is in flight, stay\n";
@@ -174,6 +174,7 @@ static int open_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP); /* a terminal that is gone; under nohup it stays ignored */
     sigaddset(&set, SIGTSTP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
