@@ -9,9 +9,10 @@
 #include "worker/metrics.h"
 #include "worker/settings.h"
 
-static const int64_t FIRST_US = 500000;   /* from a partial assignment to the first question */
-static const int64_t AGAIN_US = 10000000; /* between two questions, at the most */
-static const int64_t FORGET_US = 1000000; /* past the session timeout the coordinator has forgotten a member */
+static const int64_t FIRST_US = 500000;    /* from a partial assignment to the first question */
+static const int64_t AGAIN_US = 10000000;  /* between two questions, at the most */
+static const int64_t RARELY_US = 60000000; /* while others own everything: what changes that is a new assignment */
+static const int64_t FORGET_US = 1000000;  /* past the session timeout the coordinator has forgotten a member */
 
 enum
 {
@@ -74,6 +75,7 @@ static void watch(struct watchdog *watchdog, enum extent extent, uint64_t epoch,
     watchdog->since_us = now_us;
     watchdog->jitter_us = draw_jitter(watchdog, now_us);
     watchdog->next_us = 0;
+    watchdog->owned = false;
     if (extent == EXTENT_PARTIAL)
         watchdog->next_us = now_us + FIRST_US;
     else if (extent == EXTENT_NONE)
@@ -99,10 +101,13 @@ static bool weigh_partial(struct watchdog *watchdog, enum group_answer answer, i
     switch (answer)
     {
     case GROUP_OWNED:
-        watchdog->since_us = now_us;
+        watchdog->owned = true;
         say(watchdog, true, "");
         return false;
     case GROUP_UNOWNED:
+        if (watchdog->owned)
+            watchdog->since_us = now_us;
+        watchdog->owned = false;
         snprintf(text, sizeof(text),
                  "%d partitions have no owner in the group, and none of their topic is assigned here", unowned);
         say(watchdog, false, text);
@@ -120,16 +125,16 @@ static bool is_to_rebuild(struct watchdog *watchdog, int64_t now_us, char *why, 
     int unowned = 0;
     enum group_answer answer = group_owners_ask(watchdog->settings, &unowned, why, why_size);
     int64_t again_us = allowed_us(watchdog) / AGAIN_PART;
-    int64_t due_us = watchdog->since_us + allowed_us(watchdog) + watchdog->jitter_us;
 
-    watchdog->next_us = now_us + (again_us < AGAIN_US ? again_us : AGAIN_US);
     if (answer == GROUP_UNOWNED)
         snprintf(why, why_size, "%d partitions have no owner", unowned);
     if (watchdog->extent == EXTENT_NONE && answer == GROUP_SILENT)
         say(watchdog, false, why);
     bool rebuild = watchdog->extent == EXTENT_NONE ? answer != GROUP_SILENT
                                                    : weigh_partial(watchdog, answer, unowned, why, now_us);
-    if (due_us > now_us && due_us < watchdog->next_us)
+    int64_t due_us = watchdog->since_us + allowed_us(watchdog) + watchdog->jitter_us;
+    watchdog->next_us = now_us + (answer == GROUP_OWNED ? RARELY_US : again_us < AGAIN_US ? again_us : AGAIN_US);
+    if (answer != GROUP_OWNED && due_us > now_us && due_us < watchdog->next_us)
         watchdog->next_us = due_us;
     return rebuild;
 }

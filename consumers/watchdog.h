@@ -35,6 +35,7 @@ struct watchdog
     int64_t since_us; /* from when it has been so; of a partial one, from when partitions may have had no owner */
     int64_t jitter_us;
     int64_t next_us; /* the next question to the group; 0: none is due */
+    bool owned;      /* the last answer: every partition has an owner */
     uint64_t random_state;
 
     pthread_mutex_t mutex; /* guards what follows */

@@ -72,13 +72,13 @@ def test_a_backlog_flows_at_the_rate_of_a_quota(trial, rate):
 def test_a_quota_that_comes_into_a_backlog_costs_one_producer(trial):
     """Publications are at their largest then."""
     worker = trial.world.worker()
-    flow(trial, worker, 40_000, 300)
+    flow(trial, worker, 20_000, 300)
     trial.world.audit.items.clear()
     with quota(trial.world.stack.bootstrap, 300_000):
         before = worker.metric(REBUILDS)
-        messages = [append(place % TICKETS + 1, {"again": place}) for place in range(20_000)]
+        messages = [append(place % TICKETS + 1, {"again": place}) for place in range(10_000)]
         trial.world.publish(*messages)
-        until("every command has its event", lambda: len(trial.world.audit.all()) >= 20_000, 300, pause=0.5)
+        until("every command has its event", lambda: len(trial.world.audit.all()) >= 10_000, 300, pause=0.5)
         assert worker.metric(REBUILDS) - before <= 1
     trial.world.drain()
     judge(trial)
