@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consumers/contact.h"
+#include "consumers/login.h"
 #include "consumers/steady_wait.h"
 #include "worker/log.h"
 #include "worker/monotonic.h"
@@ -101,6 +102,8 @@ static bool is_news(int level, const char *text)
     return level <= 4 && strstr(text, ": Disconnected") == NULL && strstr(text, ": retrying") == NULL;
 }
 
+static const int64_t TRY_US = 3000000; /* of ending a handle that was only tried */
+
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
     if (strcmp(facility, "FAIL") == 0)
@@ -148,12 +151,30 @@ static void set_where_known(rd_kafka_conf_t *conf, enum client_kind kind)
             (void)rd_kafka_conf_set(conf, at->name, at->value, problem, sizeof(problem));
 }
 
-static bool set_pairs(rd_kafka_conf_t *conf, const struct settings_pairs *pairs, struct buffer *reterr)
+static const char *section_of(enum client_kind kind)
 {
-    for (int i = 0; i < pairs->count; i++)
-        if (!clients_set(conf, pairs->at[i].name, pairs->at[i].value, reterr))
-            return false;
-    return true;
+    return ((1u << kind) & FOR_FETCHERS) ? "kafka.consumer" : "kafka.producer";
+}
+
+static bool set_pairs(rd_kafka_conf_t *conf, const struct settings *settings, enum client_kind kind,
+                      struct buffer *reterr)
+{
+    const struct settings_pairs *pairs =
+        ((1u << kind) & FOR_FETCHERS) ? &settings->kafka.consumer : &settings->kafka.producer;
+    struct buffer why = BUFFER_EMPTY;
+    bool good = true;
+
+    for (int i = 0; i < pairs->count && good; i++)
+        good = clients_set(conf, pairs->at[i].name, pairs->at[i].value, &why);
+    good = good && login_is_possible(conf, &why);
+    if (!good)
+    {
+        buffer_add_text(reterr, section_of(kind));
+        buffer_add_text(reterr, ": ");
+        buffer_add_span(reterr, buffer_span(&why));
+    }
+    buffer_done(&why);
+    return good;
 }
 
 static bool set_ms(rd_kafka_conf_t *conf, const char *name, int64_t us, struct buffer *reterr)
@@ -207,24 +228,30 @@ static bool set_times(rd_kafka_conf_t *conf, const struct settings *settings, en
     return set_ms(conf, "socket.timeout.ms", 10000000, reterr);
 }
 
-rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
+/* Without `bootstrap` the handle has nobody to connect to. */
+static rd_kafka_conf_t *make_conf(const struct settings *settings, enum client_kind kind, const char *bootstrap,
+                                  struct buffer *reterr)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    unsigned bit = 1u << kind;
-    const struct settings_pairs *pairs = (bit & FOR_FETCHERS) ? &settings->kafka.consumer : &settings->kafka.producer;
+    bool fetches = ((1u << kind) & FOR_FETCHERS) != 0;
 
     steady_wait_use(settings->protections.steady_waits);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
     set_where_known(conf, kind);
-    if (clients_set(conf, "bootstrap.servers", settings->kafka.bootstrap, reterr) &&
+    if ((bootstrap == NULL || clients_set(conf, "bootstrap.servers", bootstrap, reterr)) &&
         clients_set(conf, "client.id", "interlock", reterr) && set_table(conf, defaults, kind, reterr) &&
-        set_times(conf, settings, kind, reterr) && set_pairs(conf, pairs, reterr) &&
+        set_times(conf, settings, kind, reterr) && set_pairs(conf, settings, kind, reterr) &&
         set_table(conf, fixed, kind, reterr) &&
-        (!(bit & FOR_FETCHERS) || clients_set(conf, "group.id", settings->kafka.group, reterr)))
+        (!fetches || clients_set(conf, "group.id", settings->kafka.group, reterr)))
         return conf;
     rd_kafka_conf_destroy(conf);
     return NULL;
+}
+
+rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
+{
+    return make_conf(settings, kind, settings->kafka.bootstrap, reterr);
 }
 
 rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr)
@@ -243,6 +270,62 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
         rd_kafka_conf_destroy(conf);
     }
     return client;
+}
+
+static bool try_kind(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
+{
+    rd_kafka_conf_t *conf = make_conf(settings, kind, NULL, reterr);
+    struct buffer why = BUFFER_EMPTY;
+
+    if (conf == NULL)
+        return false;
+    if (kind == CLIENT_TRANSACTIONAL && !clients_set(conf, "transactional.id", "interlock", reterr))
+    {
+        rd_kafka_conf_destroy(conf);
+        return false;
+    }
+    rd_kafka_t *client = clients_new(kind, conf, &why);
+    if (client == NULL)
+    {
+        buffer_add_text(reterr, section_of(kind));
+        buffer_add_text(reterr, ": ");
+        buffer_add_span(reterr, buffer_span(&why));
+    }
+    buffer_done(&why);
+    bool good = client != NULL;
+    clients_destroy(client, TRY_US);
+    return good;
+}
+
+bool clients_try(const struct settings *settings, struct buffer *reterr)
+{
+    return try_kind(settings, CLIENT_CONSUMER, reterr) &&
+           try_kind(settings, settings->kafka.exactly_once ? CLIENT_TRANSACTIONAL : CLIENT_IDEMPOTENT, reterr);
+}
+
+bool clients_doubt(const struct settings *settings, struct buffer *into)
+{
+    static const enum client_kind kinds[] = { CLIENT_READER, CLIENT_IDEMPOTENT };
+    struct buffer fault = BUFFER_EMPTY;
+    bool doubtful = false;
+
+    for (int i = 0; i < 2 && !doubtful; i++)
+    {
+        rd_kafka_conf_t *conf = make_conf(settings, kinds[i], NULL, &fault);
+        doubtful = conf && login_is_doubtful(conf);
+        if (doubtful)
+        {
+            buffer_add_text(into, section_of(kinds[i]));
+            buffer_add_text(into, ": SCRAM by librdkafka ");
+            buffer_add_text(into, rd_kafka_version_str());
+            buffer_add_text(into, ", which Kafka 4 refuses as a false password: use librdkafka 2.6.1 or later, PLAIN "
+                                  "over TLS, or certificates");
+        }
+        if (conf)
+            rd_kafka_conf_destroy(conf);
+    }
+    buffer_done(&fault);
+    return doubtful;
 }
 
 /* --- the end of a handle ---------------------------------------------------------------------------------------- */

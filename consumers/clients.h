@@ -36,6 +36,13 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
  * issues 4674 and 4486) is left to a thread of its own; false then. NULL is fine. */
 bool clients_destroy(rd_kafka_t *client, int64_t wait_us);
 
+/* Makes a handle of each kind that a worker needs, connects it to nothing, and ends it: false, with a message, where
+ * the operator's pairs (kafka.consumer, kafka.producer) or the files they name cannot work. */
+bool clients_try(const struct settings *settings, struct buffer *reterr);
+
+/* What is known not to work with newer brokers, and why, before anything is connected to. False: nothing. */
+bool clients_doubt(const struct settings *settings, struct buffer *into);
+
 /* librdkafka's producev takes `void *` for keys and values that it only copies (RD_KAFKA_MSG_F_COPY). */
 static inline void *clients_copied(const char *at)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consumers/login.h"
 #include "consumers/remedy.h"
 #include "worker/monotonic.h"
 
@@ -66,9 +67,11 @@ static void copy_text(char *into, size_t size, const char *text)
         if ((unsigned char)*at < ' ')
             *at = ' ';
     size_t used = strlen(into);
-    /* librdkafka names one of two causes. */
+    /* One of two causes is named. */
     if (strstr(into, "certificate verify failed"))
         snprintf(into + used, size - used, "; or the certificate is not of this host name");
+    else if (strstr(into, "invalid credentials with SASL mechanism SCRAM") && rd_kafka_version() < LOGIN_SCRAM_CURED)
+        snprintf(into + used, size - used, "; or it is SCRAM of a librdkafka before 2.6.1 and Kafka 4");
 }
 
 void contact_note(const rd_kafka_t *client, const char *text)

@@ -3,6 +3,7 @@ turned away is told why, by every verb and by readiness."""
 
 import datetime
 import json
+import re
 
 import pytest
 from confluent_kafka import Consumer
@@ -204,3 +205,20 @@ def test_a_certificate_is_a_login_too(world, secured):
     worker = world.worker(**settings)
     world.ask(create_ticket(1))
     assert worker.end() == 0
+
+
+def test_scram_logs_in_or_its_defect_is_named_before_anything_is_connected_to(world, secured):
+    secured.forbid_everything()
+    secured.allow("worker", *lines_of(world, "worker"))
+    settings = secured.settings_of("worker", sasl_mechanisms="SCRAM-SHA-512")
+    library = re.search(r"librdkafka (\d+)\.(\d+)\.(\d+)", world.verb("version").stdout).groups()
+    checked = world.verb("check", "--offline", **settings)
+    if tuple(map(int, library)) >= (2, 6, 1):
+        assert "SCRAM" not in checked.stdout
+        assert world.verb("check", **settings).returncode == 0
+        return
+    assert checked.returncode == 0 and "2.6.1" in checked.stdout and "SCRAM" in checked.stdout
+    tried = world.verb("check", **settings)
+    assert tried.returncode == 3 and "invalid credentials" in tried.stdout and "before 2.6.1" in tried.stdout
+    worker = world.worker(ready=False, **settings)
+    until("readiness says it", lambda: "before 2.6.1" in worker.get("/readyz")[1])

@@ -170,6 +170,24 @@ def test_the_environment_overrides_the_file(offline):
     assert "7" in lanes and "from-file" in group and "interlock.conf" in group
 
 
+CLIENTS = [
+    ("a misspelt name", 'consumer = { fetch.mim.bytes = "3"; };', ["kafka.consumer", "fetch.mim.bytes"]),
+    ("a value out of range", 'producer = { batch.size = "0"; };', ["kafka.producer", "batch.size"]),
+    ("a file that is not there", 'producer = { security.protocol = "ssl"; ssl.ca.location = "/nowhere"; };',
+     ["kafka.producer", "ssl.ca.location"]),
+    ("tokens that nobody brings", 'consumer = { security.protocol = "sasl_ssl"; sasl.mechanisms = "OAUTHBEARER"; };',
+     ["kafka.consumer", "OAUTHBEARER", "OIDC"]),
+]
+
+
+@pytest.mark.parametrize("text, words", [row[1:] for row in CLIENTS], ids=[row[0] for row in CLIENTS])
+def test_what_librdkafka_cannot_take_is_found_by_check_and_ends_run(offline, text, words):
+    checked, ran = offline("check", "--offline", text=f"kafka: {{ {text} }};"), offline("run", text=f"kafka: {{ {text} }};")
+    assert checked.returncode == 3 and ran.returncode == 1, (checked, ran)
+    for word in words:
+        assert word in checked.stdout and word in ran.stderr, (checked.stdout, ran.stderr)
+
+
 def test_secrets_are_never_printed(offline):
     text = ('database: { url = "postgresql://user:hunter2@127.0.0.1:1/x"; };\n'
             'redis: { url = "redis://:hunter2@127.0.0.1:1"; };\n'

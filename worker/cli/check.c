@@ -83,12 +83,14 @@ int verb_check(struct invocation *invocation)
     struct check check = { .json = invocation->json };
     buffer_add_text(&check.text, check.json ? "{\"checks\":[" : "");
     check_settings(&check, settings, invocation->config_file);
+    bool clients = check_clients(&check, settings);
     if (!offline)
     {
         check_database(&check, settings);
         if (settings->redis.enabled)
             check_redis(&check, settings);
-        check_kafka(&check, settings);
+        if (clients)
+            check_kafka(&check, settings);
     }
     buffer_add_text(&check.text, check.json ? "\n]}\n" : "");
     int code = verb_print(invocation, &check.text);

@@ -30,6 +30,8 @@ void check_add_text(struct check *check, enum check_result result, const char *w
 
 void check_database(struct check *check, const struct settings *settings);
 void check_redis(struct check *check, const struct settings *settings);
+/* kafka.consumer and kafka.producer; nothing is connected to. False: no client can be made of them. */
+bool check_clients(struct check *check, const struct settings *settings);
 void check_kafka(struct check *check, const struct settings *settings);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "consumers/acls.h"
+#include "consumers/clients.h"
 #include "consumers/rights.h"
 #include "consumers/spread.h"
 #include "consumers/topics.h"
@@ -100,6 +101,19 @@ static bool check_rights(struct check *check, const struct settings *settings)
         check_add(check, CHECK_OK, "rights", "all that a worker needs, each tried");
     buffer_done(&fault);
     return check->fixes == before;
+}
+
+bool check_clients(struct check *check, const struct settings *settings)
+{
+    struct buffer says = BUFFER_EMPTY;
+    bool good = clients_try(settings, &says);
+
+    if (!good)
+        check_add_text(check, CHECK_FIX, "kafka settings", &says);
+    else if (clients_doubt(settings, &says))
+        check_add_text(check, CHECK_NOTE, "kafka settings", &says);
+    buffer_done(&says);
+    return good;
 }
 
 void check_kafka(struct check *check, const struct settings *settings)

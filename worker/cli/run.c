@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "consumers/cell.h"
+#include "consumers/clients.h"
 #include "consumers/returner.h"
 #include "consumers/rights_watch.h"
 #include "worker/cli/verbs.h"
@@ -417,6 +418,19 @@ static void end_all(struct pool_run *run)
     pthread_cond_destroy(&run->over);
 }
 
+static bool try_clients(const struct settings *settings)
+{
+    struct buffer says = BUFFER_EMPTY;
+    bool good = clients_try(settings, &says);
+
+    if (!good)
+        log_error("run: %.*s", (int)says.size, says.at ? says.at : "out of memory");
+    else if (clients_doubt(settings, &says))
+        log_warning("run: %.*s", (int)says.size, says.at ? says.at : "");
+    buffer_done(&says);
+    return good;
+}
+
 static bool prepare_limits(const struct invocation *invocation)
 {
     struct buffer fault = BUFFER_EMPTY;
@@ -440,7 +454,7 @@ int verb_run(struct invocation *invocation)
 #ifdef M_ARENA_MAX /* only the GNU C library has arenas to be limited */
     mallopt(M_ARENA_MAX, ARENAS);
 #endif
-    if (!prepare_limits(invocation))
+    if (!prepare_limits(invocation) || !try_clients(invocation->settings))
         return 1;
     run.signals = open_signals();
     run.slot = slot_new(run.settings);
