@@ -12,7 +12,7 @@
 
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
-#include "worker/utf8.h"
+#include "worker/shown.h"
 
 enum
 {
@@ -39,23 +39,12 @@ struct page
 
 /* --- pages ------------------------------------------------------------------------------------------------------- */
 
-/* What a source says goes into JSON and HTML: bytes that are not UTF-8 must not break either. */
-static void make_valid(struct buffer *text)
-{
-    if (!text->at || utf8_is_valid(text->at, text->size))
-        return;
-    for (size_t i = 0; i < text->size; i++)
-        if ((unsigned char)text->at[i] > 0x7E)
-            text->at[i] = '?';
-}
-
 /* One check as JSON, in the members that Karafka's probes have. */
 static unsigned print_check(bool (*check)(void *, struct buffer *), void *owner, const char *name, const char *good,
                             const char *bad, unsigned bad_status, struct buffer *into)
 {
-    struct buffer why = BUFFER_EMPTY;
+    struct buffer why = BUFFER_EMPTY, shown = BUFFER_EMPTY;
     bool passed = check(owner, &why);
-    make_valid(&why);
     buffer_add_text(into, "{\"status\":\"");
     buffer_add_text(into, passed ? good : bad);
     buffer_add_text(into, "\",\"timestamp\":\"");
@@ -69,10 +58,12 @@ static unsigned print_check(bool (*check)(void *, struct buffer *), void *owner,
     {
         buffer_add_text(into, name);
         buffer_add_text(into, "\":");
-        buffer_add_json_string(into, buffer_span(&why));
+        buffer_add_json_string(&shown, why.at ? buffer_span(&why) : SPAN_LITERAL(""));
+        shown_add(into, buffer_span(&shown));
     }
     buffer_add_text(into, "}}\n");
     buffer_done(&why);
+    buffer_done(&shown);
     return passed ? MHD_HTTP_OK : bad_status;
 }
 
@@ -97,9 +88,12 @@ static unsigned print_metrics(const struct http *http, struct buffer *into)
 
 static unsigned print_status(const struct http *http, struct buffer *into)
 {
-    http->sources.status(http->sources.owner, into);
-    make_valid(into);
+    struct buffer status = BUFFER_EMPTY;
+    http->sources.status(http->sources.owner, &status);
+    into->failed = into->failed || buffer_failed(&status);
+    shown_add_lines(into, buffer_span(&status));
     buffer_add_text(into, "\n");
+    buffer_done(&status);
     return MHD_HTTP_OK;
 }
 
@@ -121,16 +115,17 @@ static void add_html(struct buffer *into, struct span text)
 
 static void add_check_row(struct buffer *into, const char *name, bool (*check)(void *, struct buffer *), void *owner)
 {
-    struct buffer why = BUFFER_EMPTY;
+    struct buffer why = BUFFER_EMPTY, shown = BUFFER_EMPTY;
     bool passed = check(owner, &why);
-    make_valid(&why);
+    shown_add(&shown, buffer_span(&why));
     buffer_add_text(into, "<tr><th>");
     buffer_add_text(into, name);
     buffer_add_text(into, passed ? "</th><td class=good>yes" : "</th><td class=bad>no: ");
     if (!passed)
-        add_html(into, buffer_span(&why));
+        add_html(into, buffer_span(&shown));
     buffer_add_text(into, "</td></tr>\n");
     buffer_done(&why);
+    buffer_done(&shown);
 }
 
 static const struct

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "worker/monotonic.h"
-#include "worker/utf8.h"
+#include "worker/shown.h"
 
 enum
 {
@@ -65,25 +65,15 @@ static void line_add_time(struct line *line)
     line_add(line, text, size);
 }
 
-/* Terminals obey control bytes and JSON forbids them; bytes that are not UTF-8 break readers of either. */
 static void line_add_escaped(struct line *line, const char *text, bool json)
 {
     const unsigned char *at = (const unsigned char *)text;
-    size_t size = strlen(text);
-    while (size > 0)
+    for (size_t size = strlen(text); size > 0;)
     {
-        char escape[8];
-        size_t step = *at < 0x80 ? 1 : utf8_measure(at, size);
-        if (step == 0)
-        {
-            line_add_text(line, json ? "\\ufffd" : "\xEF\xBF\xBD");
-            step = 1;
-        }
-        else if (*at < 0x20 || *at == 0x7F)
-        {
-            snprintf(escape, sizeof(escape), json ? "\\u%04x" : "\\x%02x", (unsigned)*at);
+        char escape[SHOWN_ESCAPE_MAX];
+        size_t step = shown_step(at, size, escape);
+        if (escape[0])
             line_add_text(line, escape);
-        }
         else
         {
             if (json && (*at == '"' || *at == '\\'))

@@ -135,7 +135,7 @@ static void a_pool_that_does_not_move_answers_500_and_says_why(void **state)
     assert_string_equal(json_string_value(json_object_get(root, "status")), "unhealthy");
     assert_true(json_is_false(json_object_get(json_object_get(root, "checks"), "live")));
     assert_string_equal(json_string_value(json_object_get(json_object_get(root, "errors"), "live")),
-                        "\"poll\" thread\n\x01 ?");
+                        "\"poll\" thread\n\x01 \xef\xbf\xbd");
     json_decref(root);
 }
 

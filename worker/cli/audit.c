@@ -4,6 +4,7 @@
 
 #include "worker/audit_query.h"
 #include "worker/cli/verbs.h"
+#include "worker/shown.h"
 #include "worker/monotonic.h"
 #include "workflows/names.h"
 
@@ -50,11 +51,9 @@ static void add_json_row(const PGresult *rows, int row, struct buffer *into)
     buffer_add_text(into, "}");
 }
 
-/* Names that came with commands may hold control bytes, which a terminal would obey. */
 static void add_shown(struct buffer *into, const char *text)
 {
-    for (; *text; text++)
-        buffer_add_byte(into, (unsigned char)*text >= ' ' && *text != 0x7F ? *text : '?');
+    shown_add(into, span_of(text));
 }
 
 static void add_change(const PGresult *rows, int row, const char *label, int from, int to, struct buffer *into)
@@ -152,15 +151,22 @@ static int print_one(const struct invocation *invocation, const PGresult *rows)
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
 
+static void add_word(struct buffer *into, const char *word)
+{
+    buffer_add_byte(into, ' ');
+    buffer_add_text(into, word);
+}
+
 static bool is_operation(const char *text)
 {
     for (int i = OPERATION_NONE + 1; i < OPERATION__COUNT; i++)
         if (strcmp(operation_name((enum operation)i), text) == 0)
             return true;
-    fprintf(stderr, "interlock: audit: --operation %s: accepted are", text);
+    struct buffer accepted = BUFFER_EMPTY;
     for (int i = OPERATION_NONE + 1; i < OPERATION__COUNT; i++)
-        fprintf(stderr, " %s", operation_name((enum operation)i));
-    fputc('\n', stderr);
+        add_word(&accepted, operation_name((enum operation)i));
+    verb_tell("interlock: audit: --operation %s: accepted are%.*s", text, (int)accepted.size, accepted.at);
+    buffer_done(&accepted);
     return false;
 }
 
@@ -170,11 +176,12 @@ static bool is_status(const char *text)
     for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
         if (names_find(sets[i], span_of(text)) > 0)
             return true;
-    fprintf(stderr, "interlock: audit: status %s: accepted are", text);
+    struct buffer accepted = BUFFER_EMPTY;
     for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
         for (int name = 1; name < sets[i]->count; name++)
-            fprintf(stderr, " %s", sets[i]->names[name]);
-    fputc('\n', stderr);
+            add_word(&accepted, sets[i]->names[name]);
+    verb_tell("interlock: audit: status %s: accepted are%.*s", text, (int)accepted.size, accepted.at);
+    buffer_done(&accepted);
     return false;
 }
 
@@ -190,7 +197,7 @@ static bool read_aggregate(const char **text, char into[AGGREGATE_KEY_MAX])
         *text = into;
         return true;
     }
-    fprintf(stderr, "interlock: audit: --aggregate %s: accepted is a key such as ticket/42, jobneed/7\n", *text);
+    verb_tell("interlock: audit: --aggregate %s: accepted is a key such as ticket/42, jobneed/7", *text);
     return false;
 }
 
@@ -199,7 +206,7 @@ static bool is_limit(const char *text)
     size_t digits = strspn(text, "0123456789");
     if (digits > 0 && digits <= LIMIT_DIGITS_MAX && text[digits] == '\0')
         return true;
-    fprintf(stderr, "interlock: audit: --limit %s: accepted is a number up to 9999999\n", text);
+    verb_tell("interlock: audit: --limit %s: accepted is a number up to 9999999", text);
     return false;
 }
 
@@ -214,8 +221,8 @@ static bool read_time(const char *name, const char **text, char into[TIME_TEXT_M
     {
         if (!settings_parse_duration(*text, &ago_us))
         {
-            fprintf(stderr, "interlock: audit: %s %s: accepted is a time such as 2026-11-24T09:00:00Z, or 30min, 2h\n",
-                    name, *text);
+            verb_tell("interlock: audit: %s %s: accepted is a time such as 2026-11-24T09:00:00Z, or 30min, 2h", name,
+                      *text);
             return false;
         }
         us = wall_us() - ago_us;
@@ -236,8 +243,7 @@ static bool split_status(const char *text, char into[STATUS_TEXT_MAX], struct au
     char *colon = strchr(into, ':');
     if (!colon || filter->status_from || filter->status_to)
     {
-        fprintf(stderr, "interlock: audit: --status %s: accepted is FROM:TO, without --status-from and --status-to\n",
-                text);
+        verb_tell("interlock: audit: --status %s: accepted is FROM:TO, without --status-from and --status-to", text);
         return false;
     }
     *colon = '\0';

@@ -312,7 +312,7 @@ int verify_run(struct invocation *invocation)
     if (verification.compare && verify(&verification, execute))
     {
         if (execute)
-            fprintf(stderr, "audit verify: repaired %ld events, reason: %s\n", verification.repaired, reason);
+            verb_tell("audit verify: repaired %ld events, reason: %s", verification.repaired, reason);
         code = report(&verification, execute);
     }
     else

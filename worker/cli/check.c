@@ -6,6 +6,7 @@
 
 #include "worker/cli/verbs.h"
 #include "worker/log.h"
+#include "worker/shown.h"
 
 enum
 {
@@ -30,7 +31,7 @@ void check_add_text(struct check *check, enum check_result result, const char *w
         char head[64];
         snprintf(head, sizeof(head), "%-5s %-22s ", result_names[result], what);
         buffer_add_text(text, head);
-        buffer_add_span(text, buffer_span(says));
+        shown_add(text, buffer_span(says));
         buffer_add_text(text, "\n");
         check->count++;
         return;

@@ -121,7 +121,7 @@ static int call_with_settings(const struct verb *verb, struct invocation *invoca
     struct settings settings;
     if (!settings_load(&settings, invocation->config_file, &fault))
     {
-        fprintf(stderr, "interlock: %.*s\n", (int)fault.size, fault.at ? fault.at : "out of memory");
+        verb_tell("interlock: %.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
         buffer_done(&fault);
         return 1;
     }
@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     const struct verb *verb = find_verb(strcmp(name, "--version") == 0 ? "version" : name);
     if (!verb)
     {
-        fprintf(stderr, "interlock: unknown verb %s\n", name);
+        verb_tell("interlock: unknown verb %s", name);
         print_help(stderr);
         return 1;
     }

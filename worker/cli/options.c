@@ -4,15 +4,42 @@
 #include <string.h>
 
 #include "worker/cli/verbs.h"
+#include "worker/shown.h"
+
+static void tell(const char *format, va_list arguments)
+{
+    struct buffer shown = BUFFER_EMPTY;
+    char *text = NULL;
+    int size = vasprintf(&text, format, arguments);
+
+    if (size >= 0)
+        shown_add(&shown, (struct span){ text, (size_t)size });
+    buffer_add_byte(&shown, '\n');
+    if (buffer_failed(&shown))
+        fputs("out of memory\n", stderr);
+    else
+        fwrite(shown.at, 1, shown.size, stderr);
+    buffer_done(&shown);
+    if (size >= 0)
+        free(text);
+}
+
+void verb_tell(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    tell(format, arguments);
+    va_end(arguments);
+}
 
 int verb_usage_error(const char *usage, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     fputs("interlock: ", stderr);
-    vfprintf(stderr, format, arguments);
+    tell(format, arguments);
     va_end(arguments);
-    fprintf(stderr, "\n%s", usage);
+    fputs(usage, stderr);
     return 1;
 }
 
@@ -21,9 +48,8 @@ int verb_fail(const struct invocation *invocation, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "interlock %s: ", invocation->argv[0]);
-    vfprintf(stderr, format, arguments);
+    tell(format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
     return 1;
 }
 
@@ -38,11 +64,15 @@ const char *verb_command_topic(const struct invocation *invocation, const char *
 
 int verb_print(const struct invocation *invocation, const struct buffer *buffer)
 {
-    if (buffer_failed(buffer))
-        return verb_fail(invocation, "out of memory");
-    if (fwrite(buffer->at ? buffer->at : "", 1, buffer->size, stdout) != buffer->size || fflush(stdout) != 0)
-        return verb_fail(invocation, "standard output cannot be written");
-    return 0;
+    struct buffer shown = BUFFER_EMPTY;
+    int code = 0;
+    shown_add_lines(&shown, buffer_span(buffer));
+    if (buffer_failed(buffer) || buffer_failed(&shown))
+        code = verb_fail(invocation, "out of memory");
+    else if (fwrite(shown.at ? shown.at : "", 1, shown.size, stdout) != shown.size || fflush(stdout) != 0)
+        code = verb_fail(invocation, "standard output cannot be written");
+    buffer_done(&shown);
+    return code;
 }
 
 /* The option that `argument` names; *ret_value is what stands behind its "=", or NULL. */

@@ -27,7 +27,7 @@ struct publishing
 
 static void tell_bad(struct publishing *publishing, const char *what)
 {
-    fprintf(stderr, "%s:%ld: not published: %s\n", publishing->name, publishing->line, what);
+    verb_tell("%s:%ld: not published: %s", publishing->name, publishing->line, what);
     publishing->bad++;
 }
 
@@ -77,9 +77,9 @@ static void publish_line(struct publishing *publishing, struct span line)
     }
     /* What the worker will refuse is published all the same: its refusal is an event like any other. */
     if (command.refusal != REASON_NONE)
-        fprintf(stderr, "%s:%ld: published, and will be rejected: %s %.*s\n", publishing->name, publishing->line,
-                reason_name(command.refusal), (int)command.refusal_metadata.size,
-                command.refusal_metadata.at ? command.refusal_metadata.at : "");
+        verb_tell("%s:%ld: published, and will be rejected: %s %.*s", publishing->name, publishing->line,
+                  reason_name(command.refusal), (int)command.refusal_metadata.size,
+                  command.refusal_metadata.at ? command.refusal_metadata.at : "");
     if (command_writer_send(publishing->writer, key_of(publishing, &command, line, key), line, &fault))
         publishing->sent++;
     else
@@ -114,9 +114,9 @@ static void tell_silence(void *owner, const char *why)
 {
     const struct invocation *invocation = owner;
 
-    fprintf(stderr, "publish: Kafka at %s has not answered for %lld s%s%s; waiting for up to %lld s\n",
-            invocation->settings->kafka.bootstrap, (long long)silent_us / 1000000, *why ? ": " : "", why,
-            (long long)deliver_us / 1000000);
+    verb_tell("publish: Kafka at %s has not answered for %lld s%s%s; waiting for up to %lld s",
+              invocation->settings->kafka.bootstrap, (long long)silent_us / 1000000, *why ? ": " : "", why,
+              (long long)deliver_us / 1000000);
 }
 
 static int tell_result(const struct invocation *invocation, struct publishing *publishing, const char *topic)

@@ -5,6 +5,7 @@
 
 #include "worker/cli/http_get.h"
 #include "worker/cli/verbs.h"
+#include "worker/shown.h"
 
 static const char status_usage[] = "usage: interlock status [--output json]\n";
 static const char health_usage[] =
@@ -56,9 +57,9 @@ static void add_value(json_t *value, const char *path, int depth, struct buffer 
         return;
     }
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    buffer_add_text(into, path);
+    shown_add(into, span_of(path));
     buffer_add_text(into, " = ");
-    buffer_add_text(into, json_is_string(value) ? json_string_value(value) : text ? text : "");
+    shown_add(into, span_of(json_is_string(value) ? json_string_value(value) : text ? text : ""));
     buffer_add_text(into, "\n");
     free(text);
 }
@@ -112,7 +113,7 @@ static int ask(const struct invocation *invocation, const char *path)
         json_object_foreach(json_object_get(root, "errors"), name, why)
         {
             buffer_add_text(&line, ": ");
-            buffer_add_text(&line, json_is_string(why) ? json_string_value(why) : name);
+            shown_add(&line, span_of(json_is_string(why) ? json_string_value(why) : name));
         }
         buffer_add_text(&line, "\n");
     }
