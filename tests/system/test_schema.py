@@ -58,6 +58,8 @@ def test_a_migration_that_was_changed_is_refused(world):
         done = world.verb("migrate", *words)
         assert "check" in (done.stdout + done.stderr).lower() or "changed" in (done.stdout + done.stderr).lower()
     assert world.verb("migrate", "up").returncode == 1
+    assert world.verb("migrate", "status").returncode == 3
+    assert world.verb("migrate", "status", DATABASE_URL="postgresql://127.0.0.1:1/x").returncode == 1
 
 
 def test_status_tells_what_is_applied(world):

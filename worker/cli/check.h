@@ -29,6 +29,9 @@ void check_add(struct check *check, enum check_result result, const char *what, 
 void check_add_text(struct check *check, enum check_result result, const char *what, const struct buffer *says);
 
 void check_database(struct check *check, const struct settings *settings);
+/* Whether PostgreSQL has room for the locks of the lanes; `report`: the topics, as Kafka has them. */
+struct topics_report;
+void check_locks(struct check *check, const struct settings *settings, const struct topics_report *report);
 void check_redis(struct check *check, const struct settings *settings);
 /* kafka.consumer and kafka.producer; nothing is connected to. False: no client can be made of them. */
 bool check_clients(struct check *check, const struct settings *settings);

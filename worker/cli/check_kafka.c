@@ -126,6 +126,7 @@ void check_kafka(struct check *check, const struct settings *settings)
         check_add(check, CHECK_OK, "kafka", "%s, brokers: %d", settings->kafka.bootstrap, report.brokers);
         for (int i = 0; i < report.count; i++)
             check_topic(check, settings, &report.at[i]);
+        check_locks(check, settings, &report);
         bool readable = check_rights(check, settings);
         for (int i = 0; i < report.count && readable; i++)
             check_spread(check, settings, &report.at[i]);

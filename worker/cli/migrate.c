@@ -11,7 +11,12 @@ static const char usage[] =
     "       interlock migrate down   [--to N] [--execute --reason TEXT]\n"
     "                                           undo the newest, or all above N; their data is lost.\n"
     "                                           Without --execute it only says what it would undo\n"
-    "       interlock migrate status            what is applied; exit 0 only if all of it is\n";
+    "       interlock migrate status            what is applied; exit 0 only if all of it is, else 3\n";
+
+enum
+{
+    CODE_FOUND = 3, /* looked, and not all of it is applied as it should be */
+};
 
 struct migrate_options
 {
@@ -119,7 +124,7 @@ static int run_status(struct invocation *invocation, PGconn *connection)
     int code = verb_print(invocation, &report);
     buffer_done(&report);
     if (!migrate_is_current(&status, false, &fault))
-        return fail_with(invocation, &fault);
+        return fail_with(invocation, &fault), CODE_FOUND;
     buffer_done(&fault);
     return code;
 }
