@@ -153,7 +153,6 @@ static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,
     rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
 
     clear_places(assignment);
-    assignment->left = false;
     assignment->epoch++;
     assignment->assigned_us = monotonic_us();
     assignment->assign_us = 0;
@@ -226,9 +225,18 @@ bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64
     return finished;
 }
 
+void assignment_join(struct assignment *assignment)
+{
+    assignment->left = false;
+}
+
 void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer, rd_kafka_resp_err_t what,
                              rd_kafka_topic_partition_list_t *partitions)
 {
+    /* An assignment that comes while the consumer closes is one that librdkafka has given up: rd_kafka_assign would
+     * wait for ever (2.0.2, issue 4884), because the end of its group throws the question away. */
+    if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && assignment->left)
+        return;
     if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
     {
         on_assign(assignment, consumer, partitions);

@@ -33,6 +33,9 @@ struct assignment *assignment_new(const struct settings *settings, int cell, str
                                   struct publisher *publisher);
 void assignment_free(struct assignment *assignment);
 
+/* A consumer joins the group. */
+void assignment_join(struct assignment *assignment);
+
 /* The consumer's rebalance callback; its opaque must be the assignment's owner, see cell.c. */
 void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer, rd_kafka_resp_err_t what,
                              rd_kafka_topic_partition_list_t *partitions);

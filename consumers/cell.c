@@ -162,6 +162,7 @@ static bool open_consumer(struct cell *cell)
         return false;
     }
     use_consumer(cell, consumer);
+    assignment_join(cell->assignment);
     watchdog_begin(&cell->watchdog, monotonic_us());
     cell->reach = REACH_NEW;
     cell->replace = cell->fenced = false;

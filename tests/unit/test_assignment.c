@@ -261,6 +261,24 @@ static void a_revoke_stops_the_lanes_publishes_and_only_then_lets_go(void **stat
         assert_int_equal(atomic_load(&world.asked[i]->references), 1);
 }
 
+/* librdkafka has given such an assignment up, and would not answer any more. */
+static void an_assignment_that_comes_while_the_consumer_closes_is_left_alone(void **state)
+{
+    int64_t left;
+    (void)state;
+
+    begin();
+    assert_true(assignment_leave(world.assignment, NULL, monotonic_us() + 1000000, false, &left));
+    world.log[0] = '\0';
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    assert_string_equal(world.log, "");
+    rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+    assert_string_equal(world.log, "assign:none ");
+    assignment_join(world.assignment);
+    rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
+    assert_string_equal(world.log, "assign:none group assign ask:3 ");
+}
+
 static void a_lost_assignment_waits_for_nothing(void **state)
 {
     (void)state;
@@ -430,6 +448,7 @@ int main(void)
         TEST(an_assignment_without_a_partition_of_some_topic_is_a_partial_one),
         TEST(one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever),
         TEST(a_revoke_stops_the_lanes_publishes_and_only_then_lets_go),
+        TEST(an_assignment_that_comes_while_the_consumer_closes_is_left_alone),
         TEST(a_lost_assignment_waits_for_nothing),
         TEST(each_assignment_has_an_epoch_of_its_own),
         TEST(an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_are),
