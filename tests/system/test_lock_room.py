@@ -10,7 +10,7 @@ import pytest
 from harness.database import session
 from harness.postgresql import make_world_on, postgresql_seed, servers  # noqa: F401
 
-LANES, PARTITIONS = 20, 200
+LANES, PARTITIONS = 35, 250
 
 
 def locks_line(world):
