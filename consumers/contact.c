@@ -10,6 +10,7 @@
 #include "consumers/remedy.h"
 #include "worker/monotonic.h"
 
+static const int64_t KNOWN_US = 4000000;   /* then a reason that is known is told; a broker may just be starting */
 static const int64_t RECENT_US = 40000000; /* librdkafka repeats the same text every 30 s only */
 
 enum
@@ -170,7 +171,8 @@ void contact_explain(const rd_kafka_t *client, rd_kafka_resp_err_t error, struct
 rd_kafka_resp_err_t contact_metadata(rd_kafka_t *client, rd_kafka_topic_t *topic,
                                      const struct rd_kafka_metadata **ret_metadata, int wait_ms)
 {
-    int64_t deadline_us = monotonic_us() + wait_ms * INT64_C(1000);
+    int64_t begun_us = monotonic_us(), deadline_us = begun_us + wait_ms * INT64_C(1000);
+    char why[CONTACT_TEXT_MAX];
 
     for (;;)
     {
@@ -178,7 +180,8 @@ rd_kafka_resp_err_t contact_metadata(rd_kafka_t *client, rd_kafka_topic_t *topic
         int slice_ms = left_ms < 1 ? 1 : left_ms < SLICE_MS ? (int)left_ms : SLICE_MS;
         rd_kafka_resp_err_t error = rd_kafka_metadata(client, topic == NULL, topic, ret_metadata, slice_ms);
         bool silent = error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__TIMED_OUT;
-        if (!silent || left_ms <= SLICE_MS || contact_is_refused(client))
+        bool known = contact_problem(client, why, sizeof(why)) && monotonic_us() - begun_us > KNOWN_US;
+        if (!silent || left_ms <= SLICE_MS || known || contact_is_refused(client))
             return error;
     }
 }

@@ -11,7 +11,7 @@
 
 static const char info_server[] = "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 static const char info_memory[] = "*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n";
-static const char script[] = "*3\r\n$4\r\nEVAL\r\n$8\r\nreturn 7\r\n$1\r\n0\r\n";
+static const int64_t LEASE_US = 1000000;
 
 const char *lock_check_library(void)
 {
@@ -58,16 +58,60 @@ static void add_shown(struct buffer *into, struct span text)
         buffer_add_byte(into, text.at[i] >= ' ' && text.at[i] <= '~' ? text.at[i] : '?');
 }
 
-static bool check_script(struct lock_link *link, struct buffer *report)
+/* What its answers mean for whoever set it up; the first word that is found. */
+static const struct
 {
-    __attribute__((cleanup(reply_freep))) redisReply *reply = ask(link, script);
-    if (reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 7)
-        return true;
-    buffer_add_text(report, "it runs no scripts, which every lock is: ");
-    add_shown(report,
-              reply && reply->str ? (struct span){ reply->str, (size_t)reply->len } : span_of(lock_link_reason(link)));
-    buffer_add_text(report, "; allow eval, evalsha and script|load to this user");
+    const char *sign, *remedy;
+} remedies[] = {
+    { "READONLY", "it is a replica, and locks are written: give redis.url the primary" },
+    { "NOPERM",
+      "allow this user eval, evalsha, mget, set, pexpire and del, and the keys that begin with redis.prefix" },
+    { "can't run this command", "allow this user eval, evalsha, mget, set, pexpire and del" },
+    { "CROSSSLOT", "a cluster keeps the locks of one batch apart: use a Redis that is none" },
+    { "MOVED", "a cluster keeps the locks of one batch apart: use a Redis that is none" },
+    { "CLUSTERDOWN", "it is a cluster, and nobody has its slots: use a Redis that is none" },
+    { "unknown command", "every lock is a script: let it run eval and evalsha" },
+    { "OOM", "its maxmemory is used up: raise it" },
+};
+
+static bool refuse(struct buffer *report, const char *reason)
+{
+    buffer_add_text(report, "no lock can be taken: ");
+    add_shown(report, span_of(reason));
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(*remedies); i++)
+        if (strstr(reason, remedies[i].sign))
+        {
+            buffer_add_text(report, "; ");
+            buffer_add_text(report, remedies[i].remedy);
+            break;
+        }
     return false;
+}
+
+static void lock_freep(struct lock **lock)
+{
+    lock_free(*lock);
+}
+
+/* Two names, as a batch has: taken, extended, released, with the scripts of every batch and under the prefix of all.
+ * The answer to a release is read by the call behind it. */
+static bool check_locks(const struct lock_options *options, struct buffer *report)
+{
+    struct lock_name names[] = { { .name = SPAN_LITERAL("check/1"), .lease_us = LEASE_US },
+                                 { .name = SPAN_LITERAL("check/2"), .lease_us = LEASE_US } };
+    __attribute__((cleanup(lock_freep))) struct lock *lock = lock_new(options);
+    int64_t valid_until_us;
+
+    if (lock == NULL)
+        return refuse(report, "out of memory");
+    if (lock_acquire(lock, names, 2, &valid_until_us) == LOCK_DEGRADED ||
+        lock_extend(lock, names, 2, &valid_until_us) == LOCK_DEGRADED)
+        return refuse(report, lock_reason(lock));
+    lock_release_send(lock, names, 2);
+    if (lock_acquire(lock, names, 2, &valid_until_us) == LOCK_DEGRADED)
+        return refuse(report, lock_reason(lock));
+    lock_release_send(lock, names, 2);
+    return true;
 }
 
 static bool check_policy(struct lock_link *link, struct buffer *report)
@@ -101,7 +145,7 @@ bool lock_check(const struct lock_options *options, struct buffer *report)
         buffer_add_text(report, ": start it or correct redis.url; until then workers go on without the outer lock");
         return false;
     }
-    if (!check_script(link, report))
+    if (!check_locks(options, report))
         return false;
     __attribute__((cleanup(reply_freep))) redisReply *reply = ask(link, info_server);
     struct span version = reply && reply->type == REDIS_REPLY_STRING ? find_field(reply, "redis_version") : SPAN_NULL;

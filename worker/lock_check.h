@@ -1,4 +1,4 @@
-/* Lock check: is this Redis fit for locks? For the verb `check`.
+/* Lock check: is this Redis fit for locks? For the verb `check`. It takes two, as a batch does.
  *
  * Threads    any; keeps no state.
  * Failure    false: the report says what is wrong and what to do; true: what was found. One line, no secrets.

@@ -10,6 +10,7 @@ import pytest
 
 from harness.commands import command, create_ticket, escalate, transition
 from harness.database import session
+from harness.redis_server import PrivateRedis
 from harness.stack import ROOT
 from harness.waiting import until
 
@@ -72,6 +73,27 @@ def test_check_refuses_a_redis_that_evicts(world):
         assert result == "fix" and "allkeys-lru" in says and "noeviction" in says
     finally:
         world.stack.redis("CONFIG", "SET", "maxmemory-policy", before)
+
+
+def test_check_takes_locks_as_a_batch_does(world):
+    def redis_of(url):
+        return results(world, code=3, REDIS_URL=url, kafka_consumer_x="Kafka is left out")["redis"]
+
+    def refused(url, *words):
+        result, says = redis_of(url)
+        assert result == "fix" and all(word in says for word in words), says
+    with PrivateRedis() as redis:
+        for user, keys, right in (("foreign", "~others:*", "+@all"), ("scriptless", "~*", "-eval"), ("kept", "~*", "-del")):
+            redis.ask("ACL", "SETUSER", user, "on", ">secret", keys, "+@all", right)
+        as_user = redis.url.replace("redis://", "redis://{}:secret@")
+        refused(as_user.format("foreign"), "NOPERM", "redis.prefix")
+        refused(as_user.format("scriptless"), "NOPERM", "eval")
+        refused(as_user.format("kept"), "can't run this command", "del")
+        assert redis_of(redis.url)[0] == "ok"
+        redis.ask("REPLICAOF", "127.0.0.1", "1")
+        refused(redis.url, "READONLY", "primary")
+    with PrivateRedis(options=["--cluster-enabled", "yes"]) as redis:
+        refused(redis.url, "CLUSTERDOWN", "nobody has its slots")
 
 
 # ---- a running pool --------------------------------------------------------------------------------------

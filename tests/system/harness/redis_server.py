@@ -18,9 +18,10 @@ class RedisRefused(AssertionError):
 
 class PrivateRedis:
     """`with PrivateRedis() as redis`: a server on a port of the system's choice, which it keeps over kill and start;
-    its data is in memory only. `environment`: for what is preloaded into it."""
+    its data is in memory only. `environment`: for what is preloaded into it; `options`: of its command line."""
 
-    def __init__(self, environment=None):
+    def __init__(self, environment=None, options=()):
+        self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -48,7 +49,7 @@ class PrivateRedis:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", ask_deploy("redis_server"), "--port", str(self.port), "--bind", "127.0.0.1",
                  "--dir", self.folder, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
-                 "--lua-time-limit", "50"],
+                 "--lua-time-limit", "50", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True)
         until("Redis answers", self.answers, 30)
         return self
