@@ -86,5 +86,7 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
 
 /* An array of JSON objects, one per partition. */
 void assignment_print(struct assignment *assignment, struct buffer *json);
+/* interlock_unpublished_seconds of each partition, without its head. Any thread. */
+void assignment_print_metrics(struct assignment *assignment, struct buffer *into);
 
 #endif

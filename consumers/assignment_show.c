@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "consumers/assignment_private.h"
+#include "worker/metrics.h"
 #include "worker/monotonic.h"
 
 bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size)
@@ -20,6 +21,13 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
     else if (waiting > 0)
         snprintf(why, why_size, "%d partitions are being taken over", waiting);
     return assigned && waiting == 0;
+}
+
+/* How long the first answer of those that are not published waits. */
+static int64_t waited_us(const struct tenure *tenure, int64_t now_us)
+{
+    int64_t since_us = atomic_load_explicit(&tenure->unpublished_us, memory_order_relaxed);
+    return since_us > 0 && now_us > since_us ? now_us - since_us : 0;
 }
 
 static void print_place(const struct place *place, int64_t now_us, struct buffer *json)
@@ -45,6 +53,7 @@ static void print_place(const struct place *place, int64_t now_us, struct buffer
             { ",\"in_flight\":", atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) },
             { ",\"in_flight_bytes\":", atomic_load_explicit(&tenure->in_flight_bytes, memory_order_relaxed) },
             { ",\"still_for_us\":", now_us - atomic_load_explicit(&tenure->moved_us, memory_order_relaxed) },
+            { ",\"unpublished_us\":", waited_us(tenure, now_us) },
         };
         for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
         {
@@ -55,6 +64,28 @@ static void print_place(const struct place *place, int64_t now_us, struct buffer
         buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
     }
     buffer_add_byte(json, '}');
+}
+
+void assignment_print_metrics(struct assignment *assignment, struct buffer *into)
+{
+    int64_t now_us = monotonic_us();
+    char seconds[40];
+
+    pthread_mutex_lock(&assignment->mutex);
+    for (int i = 0; i < assignment->count; i++)
+    {
+        const struct tenure *tenure = assignment->places[i].tenure;
+        if (tenure == NULL)
+            continue;
+        int64_t us = waited_us(tenure, now_us);
+        buffer_add_text(into, METRIC_UNPUBLISHED "{topic=\"");
+        buffer_add_text(into, assignment->places[i].topic); /* letters, digits, '.', '_' and '-' */
+        buffer_add_text(into, "\",partition=\"");
+        buffer_add_int64(into, assignment->places[i].partition);
+        snprintf(seconds, sizeof(seconds), "\"} %lld.%06lld\n", (long long)(us / 1000000), (long long)(us % 1000000));
+        buffer_add_text(into, seconds);
+    }
+    pthread_mutex_unlock(&assignment->mutex);
 }
 
 void assignment_print(struct assignment *assignment, struct buffer *json)

@@ -5,7 +5,7 @@
 #include "consumers/cell.h"
 #include "consumers/clients.h"
 #include "consumers/parcels.h"
-#include "consumers/returner.h"
+#include "consumers/claims.h"
 #include "worker/batch.h"
 #include "worker/http.h"
 #include "worker/settings.h"
@@ -120,7 +120,7 @@ static void add_memory(struct bounds *bounds, const struct quantities *q)
     add_cells_memory(bounds, q);
     add_lanes_memory(bounds, q);
     add(bounds, BOUND_MEMORY, "parked commands coming back: as text, and being published",
-        "fixed, queue.buffering.max.kbytes", 3 * (int64_t)RETURNER_BYTES + q->produce_bytes, 1);
+        "fixed, queue.buffering.max.kbytes", 3 * (int64_t)CLAIMS_BYTES + q->produce_bytes, 1);
     add(bounds, BOUND_MEMORY, "what malloc keeps: a quarter of all that", "fixed",
         bounds->total[BOUND_MEMORY] / SPARE_PARTS, 1);
 }

@@ -54,5 +54,7 @@ void cell_held(struct cell *cell, struct held *into);
 
 /* A JSON object. */
 void cell_status(struct cell *cell, struct buffer *json);
+/* Series of its partitions for /metrics. Any thread. */
+void cell_metrics(struct cell *cell, struct buffer *into);
 
 #endif

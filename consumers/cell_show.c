@@ -29,6 +29,11 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
     return pool_is_ready(cell->pool, why, why_size);
 }
 
+void cell_metrics(struct cell *cell, struct buffer *into)
+{
+    assignment_print_metrics(cell->assignment, into);
+}
+
 void cell_held(struct cell *cell, struct held *into)
 {
     pool_held(cell->pool, into);

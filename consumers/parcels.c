@@ -104,13 +104,25 @@ struct header_mark
     int32_t value_size;
 };
 
+/* The one with which a parked command comes back was not among those it was received with. */
+static size_t headers_max(const rd_kafka_headers_t *headers)
+{
+    const char *name;
+    const void *value;
+    size_t value_size;
+    bool returns =
+        !rd_kafka_header_get_all(headers, 0, &name, &value, &value_size) && strcmp(name, PARCEL_RETURN_HEADER) == 0;
+
+    return HEADERS_MAX + returns;
+}
+
 static size_t headers_size(const rd_kafka_headers_t *headers)
 {
     const char *name;
     const void *value;
-    size_t value_size, size = 0;
+    size_t value_size, size = 0, max = headers_max(headers);
 
-    for (size_t i = 0; i < HEADERS_MAX && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
+    for (size_t i = 0; i < max && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
         size += sizeof(struct header_mark) + strlen(name) + value_size;
     return size;
 }
@@ -119,9 +131,9 @@ static void copy_headers(const rd_kafka_headers_t *headers, char *into)
 {
     const char *name;
     const void *value;
-    size_t value_size;
+    size_t value_size, max = headers_max(headers);
 
-    for (size_t i = 0; i < HEADERS_MAX && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
+    for (size_t i = 0; i < max && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
     {
         struct header_mark mark = { .name_size = (uint32_t)strlen(name),
                                     .value_size = value ? (int32_t)value_size : -1 };

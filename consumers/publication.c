@@ -93,7 +93,7 @@ static struct part cut(const struct part *part, int kept)
         next = delivery->next;
         if (head.count < kept)
             append(&head, delivery);
-        else if (!watermark_mark(&part->tenure->watermark, delivery->sequence, delivery))
+        else if (!watermark_mark(&part->tenure->watermark, delivery->sequence, delivery, monotonic_us()))
             assert(!"a place that was just made is taken");
     }
     return head;

@@ -119,11 +119,26 @@ static bool is_publishable(enum answer answer)
     return answer == ANSWER_EVENT || answer == ANSWER_NOTHING || answer == ANSWER_DEAD_LETTER;
 }
 
+/* What lanes and people are told of how long answers wait. */
+static void note_waits(struct publisher *publisher)
+{
+    for (int i = 0; i < publisher->count; i++)
+    {
+        struct tenure *tenure = publisher->tenures[i];
+        atomic_store_explicit(&tenure->unpublished_us, watermark_since(&tenure->watermark, tenure->settled),
+                              memory_order_relaxed);
+        atomic_store_explicit(&tenure->blocked_us, watermark_blocked(&tenure->watermark), memory_order_relaxed);
+    }
+}
+
 /* Everything the lanes answered goes to its watermark, or back when its tenure has ended. */
 static void absorb(struct publisher *publisher, struct delivery *chain)
 {
-    if (chain)
-        gathering_note(&publisher->gathering, chain->received_us, monotonic_us());
+    int64_t now_us = monotonic_us();
+
+    if (chain == NULL)
+        return;
+    gathering_note(&publisher->gathering, chain->received_us, now_us);
     for (struct delivery *delivery = chain, *next; delivery; delivery = next)
     {
         next = delivery->next;
@@ -131,7 +146,7 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
         /* An event may be many times its command, and waits here for as long as Kafka does not take it. */
         atomic_fetch_add_explicit(&tenure->in_flight_bytes, (int64_t)delivery->event_size, memory_order_relaxed);
         if (tenure->live && is_publishable(delivery->answer) &&
-            watermark_mark(&tenure->watermark, delivery->sequence, delivery))
+            watermark_mark(&tenure->watermark, delivery->sequence, delivery, now_us))
         {
             publisher->gathering.answered++;
             continue;
@@ -141,6 +156,7 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
             lose_tenure(publisher, tenure);
         give_back(publisher, delivery);
     }
+    note_waits(publisher);
 }
 
 /* Waits until something is answered, or somebody wants something (false), or the time is over. */
@@ -227,6 +243,7 @@ static void settle_part(struct publisher *publisher, int index)
     struct tenure *tenure = part->tenure;
 
     publication_count(part, wall_us());
+    tenure->settled = part->last->sequence + 1;
     atomic_store_explicit(&tenure->moved_us, monotonic_us(), memory_order_relaxed);
     atomic_store_explicit(&tenure->committed, part->next_offset, memory_order_relaxed);
     if (publisher->settings->kafka.exactly_once)
@@ -478,6 +495,7 @@ static void linger(struct publisher *publisher)
 /* What is never on the path of a command. */
 static void keep_house(struct publisher *publisher)
 {
+    note_waits(publisher);
     if (!publisher->settings->kafka.exactly_once)
         offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->tenures,
                             publisher->count, 0);

@@ -1,6 +1,7 @@
 /* Returner: the thread that brings parked commands back when they are due (PROTOCOL L4): it publishes their bytes again
  * to their topic and partition, in the order of their aggregate, with the header interlock.return, again until
- * PostgreSQL has them no more. One works at a time in a group: each round is one statement under an advisory lock.
+ * PostgreSQL has them no more, but not while a copy is still unread (consumers/claims.h). One works at a time in a
+ * group: each round is one statement under an advisory lock.
  *
  * Nothing rests on what it publishes: a return is applied by a batch that finds its token in PostgreSQL, once.
  *
@@ -14,17 +15,16 @@
 
 #include "workflows/buffer.h"
 
-/* Of one round: more is left to the next. A number, because it stands in a statement. */
-#define RETURNER_BYTES 8388608
-
 struct settings;
 struct returner;
 
 struct returner *returner_start(const struct settings *settings, const char **reterr);
+/* It brings nothing back any more: nobody would read it. Any thread. */
+void returner_quiet(struct returner *returner);
 void returner_stop(struct returner *returner); /* joins; NULL is fine */
 
-/* {"commands":3,"early":2,"held":1,"behind":0,"next_due":"...","oldest":"..."} of the whole group, as of some seconds
- * ago; times are null when nothing is parked. */
+/* {"commands":3,"early":2,"held":1,"behind":0,"next_due":"...","oldest":"...",
+ * "stuck":[...]} of the whole group, as of some seconds ago; times are null when nothing is parked. */
 void returner_print(struct returner *returner, struct buffer *json);
 
 #endif

@@ -19,6 +19,7 @@ struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch)
     tenure->ownership.epoch = epoch;
     tenure->ownership.revoked = &tenure->revoked;
     tenure->ownership.full = &tenure->paused;
+    tenure->ownership.blocked_us = &tenure->blocked_us;
     tenure->ownership.slot = tenure;
     tenure->start_offset = OFFSET_NONE;
     tenure->last_offset = -1;

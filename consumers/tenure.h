@@ -43,6 +43,9 @@ struct tenure
     atomic_int_fast64_t dropped;   /* received, and given back unpublished: read again. Writer: publisher */
     atomic_int_fast64_t moved_us;  /* when the watermark last moved; monotonic; writer: publisher */
     atomic_int_fast64_t committed; /* offset committed to Kafka, for people; OFFSET_NONE: none yet */
+    /* Monotonic, 0: nothing. Since when answers wait behind one that is not there, which lanes look at (PROTOCOL L3);
+     * and since when the first answer waits to be published, whatever for. Writer: publisher */
+    atomic_int_fast64_t blocked_us, unpublished_us;
 
     /* Poll thread. */
     uint64_t next_sequence;
@@ -51,6 +54,7 @@ struct tenure
 
     /* Publisher. */
     struct watermark watermark;
+    uint64_t settled;          /* the first sequence that is not published */
     bool live;                 /* taken over, and nothing has ended it */
     int64_t published_known;   /* what partition_owner.published is known to be */
     int64_t published_reached; /* what it may be raised to: committed to Kafka */

@@ -16,23 +16,40 @@
 
 enum
 {
+    WATERMARK_AGES = 32,
     WATERMARK_MAX = 1 << 22, /* messages of one partition between the oldest unanswered and the newest answered */
+};
+
+/* What was marked within a while: since when, and the last sequence. */
+struct watermark_age
+{
+    int64_t since_us;
+    uint64_t last;
 };
 
 struct watermark
 {
     void **items;
-    size_t capacity;   /* a power of two, or 0 */
-    uint64_t base;     /* the sequence that is popped next */
-    uint64_t answered; /* how many are marked and not popped */
+    size_t capacity;                           /* a power of two, or 0 */
+    uint64_t base;                             /* the sequence that is popped next */
+    uint64_t answered;                         /* how many are marked and not popped */
+    struct watermark_age ages[WATERMARK_AGES]; /* by time; the whiles grow longer where there are too many of them */
+    int age_count;
+    int64_t while_us;
 };
 
-#define WATERMARK_EMPTY ((struct watermark){ NULL, 0, 0, 0 })
+#define WATERMARK_EMPTY ((struct watermark){ 0 })
 
 void watermark_done(struct watermark *watermark);
 
 /* Marks a sequence as answered. `item` must not be NULL; each sequence is marked once. */
-bool watermark_mark(struct watermark *watermark, uint64_t sequence, void *item);
+bool watermark_mark(struct watermark *watermark, uint64_t sequence, void *item, int64_t now_us);
+
+/* Since when the first of what was marked at or behind `sequence` is, to a while of 50 ms or, where things wait for
+ * long, a few hundredths of that time; 0: nothing is. What is before `sequence` is forgotten. */
+int64_t watermark_since(struct watermark *watermark, uint64_t sequence);
+/* The same of what waits behind one that is not answered. */
+int64_t watermark_blocked(const struct watermark *watermark);
 
 /* The next item of the prefix, or NULL while the next one is not answered. */
 void *watermark_peek(const struct watermark *watermark);

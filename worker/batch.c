@@ -306,9 +306,11 @@ static enum batch_end run_transaction(struct batch *batch)
 {
     if (!batch_load(batch) || !batch_look_recorded(batch) || !batch_look_parked(batch))
     {
-        /* Locks, fence and inbox cannot fail by a command's data; a look or a draw can (PROTOCOL B4). */
+        /* PROTOCOL B4. The fence's statements cannot fail by a command's data; a look or a draw can, and a batch whose
+         * rows take longer than a statement may would take so long at every try. */
         const struct failure *failure = database_failure(batch->tools.database);
-        return failure->class == FAILURE_COMMAND ? BATCH_SPLIT : batch_end_of(failure);
+        bool splits = failure->class == FAILURE_COMMAND || failure->class == FAILURE_TRANSIENT;
+        return splits && !batch->fence_failed ? BATCH_SPLIT : batch_end_of(failure);
     }
     FAULT_POINT_CUTS(AFTER_LOAD, batch->tools.database);
     if (!batch_is_heavy(batch))
@@ -332,7 +334,7 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     buffer_clear(&batch->metadata);
     arena_reset(&batch->arena, BATCH_ARENA_KEEP);
     batch->mode = mode;
-    batch->any_busy = false;
+    batch->any_busy = batch->fence_failed = false;
     enum batch_end decoded = decode(batch, deliveries, count);
     if (decoded != BATCH_DONE)
         return decoded;

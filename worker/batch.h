@@ -86,8 +86,9 @@ struct item
 struct batch_mode
 {
     bool waiting;                  /* wait for rows, go on without a refused Redis lock: alone, past the longest wait */
+    int64_t wait_us;               /* then: for so long at most; 0: a quarter of database.lock_timeout */
     const struct failure *verdict; /* alone: PostgreSQL refused it for good; record that */
-    bool park;                     /* alone: held too long, it goes to PostgreSQL until later (PROTOCOL L4) */
+    bool park;                     /* held too long, all of it goes to PostgreSQL until later (PROTOCOL L4) */
 };
 
 /* What a batch works with; the lane's. */
@@ -129,8 +130,9 @@ struct batch
     int partition_count;
     int fence_at; /* the place in pipeline 1 of the statement that waits for the partitions' locks; -1: none was sent */
     bool any_busy;
-    bool any_parked; /* PostgreSQL keeps parked commands, whosever */
-    bool drew_short; /* the try before found no id that its own commands had not named: draw more */
+    bool any_parked;   /* PostgreSQL keeps parked commands, whosever */
+    bool drew_short;   /* the try before found no id that its own commands had not named: draw more */
+    bool fence_failed; /* what failed in pipeline 1 were the statements of the fence (PROTOCOL B4) */
 
     struct lock_name *locks;
     int lock_count;

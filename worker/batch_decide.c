@@ -276,6 +276,9 @@ void batch_decide(struct batch *batch)
         else if (item->hold == HOLD_NOT)
         {
             decide_item(batch, item);
+            /* Another row than its root's was busy. */
+            if (item->hold == HOLD_BUSY && item->parked.returns && batch_park(batch, item))
+                item->hold = HOLD_NOT;
             batch_pass_parked(batch, item);
         }
         if (item->hold != HOLD_NOT)

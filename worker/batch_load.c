@@ -469,8 +469,9 @@ static bool send_begin(struct batch *batch, struct places *places)
     if (!batch->mode.waiting)
         return true;
     /* PROTOCOL B2: a turn of its own, under a short lock_timeout. */
-    snprintf(timeout, sizeof(timeout), "SET LOCAL lock_timeout = '%lldms'",
-             (long long)(batch->tools.settings->database.lock_timeout_us / 4000 + 1));
+    int64_t wait_us =
+        batch->mode.wait_us > 0 ? batch->mode.wait_us : batch->tools.settings->database.lock_timeout_us / 4;
+    snprintf(timeout, sizeof(timeout), "SET LOCAL lock_timeout = '%lldms'", (long long)(wait_us / 1000 + 1));
     places->next++;
     return database_send_text(batch->tools.database, timeout);
 }
@@ -531,7 +532,10 @@ bool batch_load(struct batch *batch)
     memset(&places, 0xFF, sizeof(places)); /* every place -1 */
     places.next = 0;
     if (!send_pipeline(batch, &places, &groups) || !database_sync(batch->tools.database))
+    {
+        batch->fence_failed = database_failed_at(batch->tools.database) <= places.fence;
         return false;
+    }
     read_pipeline(batch, &places, groups);
     if (batch_is_heavy(batch))
         return !arena_failed(&batch->arena); /* it is run in halves */

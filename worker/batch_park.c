@@ -18,11 +18,12 @@
 static const char heads_sql[] =
     "SELECT aggregate, bool_or(blocks), partition_id FROM interlock.parked_command WHERE aggregate = ANY ($1::text[]) "
     "GROUP BY aggregate, partition_id";
-/* Locked: a second arrival of the same return, in whatever lane, waits for what becomes of the first. */
+/* Locked: of two arrivals of one return, in whatever lanes, one decides. How many stand before it is counted up to one
+ * more than come in a batch. */
 static const char returns_sql[] =
-    "SELECT p.identity, p.token, p.place, p.waits, p.blocks, (SELECT count(*) FROM interlock.parked_command e "
-    "WHERE e.aggregate = p.aggregate AND e.place < p.place AND (p.waits OR (e.blocks AND e.partition_id = "
-    "p.partition_id))) "
+    "SELECT p.identity, p.token, p.place, p.waits, p.blocks, (SELECT count(*) FROM (SELECT FROM "
+    "interlock.parked_command e WHERE e.aggregate = p.aggregate AND e.place < p.place AND (p.waits OR (e.blocks AND "
+    "e.partition_id = p.partition_id)) LIMIT 1 + ($2::int8[])[1]) n) "
     "FROM interlock.parked_command p WHERE p.identity = ANY ($1::uuid[]) FOR UPDATE OF p SKIP LOCKED";
 
 static const char park_inbox_sql[] =
@@ -35,10 +36,12 @@ static const char park_sql[] =
     "unnest($5::timestamptz[]), unnest($6::bool[]), unnest($7::bool[]), unnest($8::text[]), unnest($9::text[]), "
     "unnest($10::text[]), unnest($11::text[]), unnest($12::text[]), unnest($13::bytea[]), unnest($14::bytea[]), "
     "unnest($15::bytea[])";
-/* It keeps its place, its token and its bytes. Tried again after 4, 8, ... seconds, at most after park_after. */
+/* It keeps its place, its token and its bytes. Tried again after 10, 20, 40 ... seconds, at most after park_after: each
+ * try is a message more on the topic. */
 static const char park_again_sql[] =
     "UPDATE interlock.parked_command p SET due_at = k.now + least(k.longest * interval '1 microsecond', "
-    "2 ^ least(p.parkings + 1, 12) * interval '1 second'), blocks = true, reason = 'held', returned_at = NULL, "
+    "10 * 2 ^ least(p.parkings - 1, 10) * interval '1 second'), next_at = NULL, blocks = true, reason = 'held', "
+    "returned_at = NULL, returned_offset = NULL, returned_partition_id = NULL, returned_fence = NULL, "
     "returns = 0, parkings = p.parkings + 1 FROM (SELECT unnest($1::uuid[]) AS identity, "
     "unnest($2::timestamptz[]) AS now, unnest($3::int8[]) AS longest) k WHERE p.identity = k.identity";
 static const char return_inbox_sql[] =
@@ -118,20 +121,24 @@ static void read_heads(struct batch *batch, const PGresult *result)
 
 static bool send_returns(struct batch *batch, bool *ret_sent)
 {
-    const struct array *parameters[1] = { &batch->arrays[0] };
+    const struct array *parameters[2] = { &batch->arrays[0], &batch->arrays[1] };
 
     array_begin(&batch->arrays[0], ARRAY_UUID);
+    array_begin(&batch->arrays[1], ARRAY_INT8);
+    array_add_int64(&batch->arrays[1], batch->count);
     for (int i = 0; i < batch->count; i++)
         if (came_back(&batch->items[i]))
             array_add_bytes(&batch->arrays[0], batch->items[i].command.identity, DIGEST_SIZE);
     *ret_sent = !array_is_empty(&batch->arrays[0]);
-    return !*ret_sent || statements_send_fixed(batch->tools.statements, returns_sql, parameters, 1);
+    return !*ret_sent || statements_send_fixed(batch->tools.statements, returns_sql, parameters, 2);
 }
 
-/* Without its row it is somebody else's at this moment: it looks again. A wrong token is a duplicate like any other. */
+/* Without its row it is somebody else's: for a moment, when the returner notes where it is, so it looks once more; or
+ * another copy of it is being decided, and this one is nothing. Should that come to nothing, too, it is sent again. A
+ * wrong token is a duplicate like any other. */
 static void read_return(struct item *item, const PGresult *result)
 {
-    item->hold = HOLD_BUSY;
+    item->hold = item->delivery->attempts == 0 ? HOLD_BUSY : HOLD_NOT;
     for (int r = 0; r < PQntuples(result); r++)
     {
         if (memcmp(PQgetvalue(result, r, 0), item->command.identity, DIGEST_SIZE) != 0)
@@ -141,7 +148,8 @@ static void read_return(struct item *item, const PGresult *result)
             return;
         if (!item->parked.wanted)
         {
-            item->hold = HOLD_BEHIND; /* behind another arrival in this batch, for which the rows were asked */
+            /* Behind another arrival in this batch, for which the rows were asked: one that decides, or not. */
+            item->hold = item->twin && item->twin->parked.returns ? HOLD_NOT : HOLD_BEHIND;
             return;
         }
         item->parked.returns = true;
@@ -211,9 +219,10 @@ static void tell_later_ones(struct batch *batch, const struct item *item)
         }
 }
 
+/* Its row was busy long enough to be parked once: at the first refusal it is parked again, and is in nobody's way. */
 static bool answer_return(struct batch *batch, struct item *item)
 {
-    if (batch->mode.park && item->parked.earlier == 0)
+    if ((batch->mode.park || item->hold == HOLD_BUSY) && item->parked.earlier == 0)
     {
         item->park = PARK_HELD;
         item->parked.blocks = true;

@@ -343,7 +343,8 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
 }
 
 /* PROTOCOL B4. A conflict in the inbox is nobody's fault: somebody else, usually our own ghost, finished the command
- * meanwhile. What else a statement refuses is one command's own, and halves find out whose. */
+ * meanwhile, or holds it for the moment. What else a statement refuses is one command's own, and halves find out whose;
+ * and what takes longer than a statement may is too much at once. */
 static enum batch_end end_of_failure(const struct batch *batch, const struct ranges *ranges)
 {
     const struct failure *failure = database_failure(batch->tools.database);
@@ -351,7 +352,8 @@ static enum batch_end end_of_failure(const struct batch *batch, const struct ran
 
     if (failure->class != FAILURE_COMMAND && failure->class != FAILURE_TRANSIENT)
         return batch_end_of(failure);
-    if (at >= ranges->inbox && at < ranges->audit)
+    bool too_long = strcmp(failure->sqlstate, "57014") == 0;
+    if (at >= ranges->inbox && at < ranges->audit && !too_long)
         return BATCH_AGAIN;
     return BATCH_SPLIT;
 }

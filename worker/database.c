@@ -35,14 +35,27 @@ static void forget_results(struct database *database)
     database->synced = false;
 }
 
+static void free_statement(struct statement *statement)
+{
+    free(statement->sql);
+    free(statement);
+}
+
+/* None is there in the session, or it is not known which. */
+static void forget_prepared(struct database *database)
+{
+    for (int i = 0; i < STATEMENT_BUCKETS; i++)
+        for (struct statement *s = database->statements[i]; s; s = s->next)
+            s->prepared = false;
+    database->prepared_count = 0;
+}
+
 void database_close(struct database *database)
 {
     forget_results(database);
     PQfinish(database->connection);
     database->connection = NULL;
-    for (int i = 0; i < STATEMENT_BUCKETS; i++)
-        for (struct statement *s = database->statements[i]; s; s = s->next)
-            s->prepared = false;
+    forget_prepared(database);
 }
 
 void database_free(struct database *database)
@@ -54,8 +67,7 @@ void database_free(struct database *database)
         for (struct statement *s = database->statements[i], *next; s; s = next)
         {
             next = s->next;
-            free(s->sql);
-            free(s);
+            free_statement(s);
         }
     free(database);
 }
@@ -165,7 +177,11 @@ static bool wait_socket(struct database *database, short events, int64_t deadlin
             return fail_session(database, "stopped");
         int64_t left_us = deadline_us - monotonic_us();
         if (left_us <= 0)
-            return fail_session(database, "no answer within the time allowed");
+        {
+            fail_session(database, "no answer within the time allowed");
+            database->failure.late = true;
+            return false;
+        }
         struct pollfd waited = { .fd = PQsocket(database->connection), .events = events };
         int64_t left_ms = left_us / 1000 + 1;
         int ready = poll(&waited, 1, left_ms < STOP_CHECK_MS ? (int)left_ms : STOP_CHECK_MS);
@@ -324,7 +340,7 @@ static bool begin_send(struct database *database)
     if (database->synced)
         forget_results(database);
     assert(database->sent_count < DATABASE_PIPELINE_MAX);
-    database->sent[database->sent_count].with_prepare = false;
+    database->sent[database->sent_count].with_prepare = database->sent[database->sent_count].with_deallocate = false;
     database->sent[database->sent_count].result = NULL;
     return true;
 }
@@ -338,6 +354,39 @@ bool database_send_text(struct database *database, const char *sql)
     return end_send(database);
 }
 
+/* The one that was not used for longest leaves the session and the list. */
+static bool give_up_one(struct database *database)
+{
+    struct statement **oldest = NULL;
+    char sql[32];
+
+    for (int i = 0; i < STATEMENT_BUCKETS; i++)
+        for (struct statement **at = &database->statements[i]; *at; at = &(*at)->next)
+            if ((*at)->prepared && (oldest == NULL || (*at)->used < (*oldest)->used))
+                oldest = at;
+    struct statement *gone = *oldest;
+    snprintf(sql, sizeof(sql), "DEALLOCATE %s", gone->name);
+    if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
+        return fail_connection(database);
+    database->sent[database->sent_count].with_deallocate = true;
+    database->prepared_count--;
+    *oldest = gone->next;
+    free_statement(gone);
+    return true;
+}
+
+static bool prepare(struct database *database, struct statement *statement)
+{
+    if (database->prepared_count >= DATABASE_PREPARED_MAX && !give_up_one(database))
+        return false;
+    if (!PQsendPrepare(database->connection, statement->name, statement->sql, 0, NULL))
+        return fail_connection(database);
+    database->sent[database->sent_count].with_prepare = true;
+    database->prepared_count++;
+    statement->prepared = true;
+    return true;
+}
+
 bool database_send(struct database *database, struct statement *statement, const struct parameter_value *values,
                    int count)
 {
@@ -348,13 +397,9 @@ bool database_send(struct database *database, struct statement *statement, const
     assert(count == statement->parameter_count && count <= STATEMENT_PARAMETERS_MAX);
     if (!begin_send(database))
         return false;
-    if (!statement->prepared)
-    {
-        if (!PQsendPrepare(database->connection, statement->name, statement->sql, 0, NULL))
-            return fail_connection(database);
-        database->sent[database->sent_count].with_prepare = true;
-        statement->prepared = true;
-    }
+    statement->used = ++database->sends;
+    if (!statement->prepared && !prepare(database, statement))
+        return false;
     for (int i = 0; i < count; i++)
     {
         texts[i] = values[i].at;
@@ -437,12 +482,12 @@ static bool read_answers(struct database *database, int64_t deadline_us)
     FAULT_POINT_CUTS(PIPELINE_SENT, database);
     for (int i = 0; i < database->sent_count; i++)
     {
-        if (database->sent[i].with_prepare)
+        for (int extra = database->sent[i].with_prepare + database->sent[i].with_deallocate; extra > 0; extra--)
         {
-            PGresult *prepared = NULL;
-            if (!read_answer(database, deadline_us, i, &prepared))
+            PGresult *result = NULL;
+            if (!read_answer(database, deadline_us, i, &result))
                 return false;
-            PQclear(prepared);
+            PQclear(result);
         }
         if (!read_answer(database, deadline_us, i, &database->sent[i].result))
             return false;
@@ -450,14 +495,6 @@ static bool read_answers(struct database *database, int64_t deadline_us)
             return false;
     }
     return read_end(database, deadline_us);
-}
-
-/* A prepare that failed or was skipped is not there the next time. */
-static void forget_prepared(struct database *database)
-{
-    for (int i = 0; i < STATEMENT_BUCKETS; i++)
-        for (struct statement *s = database->statements[i]; s; s = s->next)
-            s->prepared = false;
 }
 
 bool database_sync(struct database *database)

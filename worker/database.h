@@ -1,5 +1,6 @@
 /* Database: one PostgreSQL session of one lane, in pipeline mode: statements are sent without waiting, results are read
- * after the Sync. Prepared statements are kept by their text and prepared again after a reconnect.
+ * after the Sync. Prepared statements are kept by their text and prepared again after a reconnect; of more than
+ * DATABASE_PREPARED_MAX the one that was not used for longest is given up.
  *
  * Threads    one owner.
  * Ownership  results belong to the database until the next database_send after a database_sync, or database_free.
@@ -21,7 +22,8 @@ struct database;
 
 enum
 {
-    DATABASE_PIPELINE_MAX = 64, /* statements between two Syncs */
+    DATABASE_PIPELINE_MAX = 64,  /* statements between two Syncs */
+    DATABASE_PREPARED_MAX = 128, /* of a session; each takes some 30 KiB of the server's memory */
     STATEMENT_PARAMETERS_MAX = 40,
 };
 
@@ -32,6 +34,7 @@ struct statement
     char *sql;
     int parameter_count;
     bool prepared; /* in the present session */
+    uint64_t used; /* the number of the send that used it last */
     struct statement *next;
     uint64_t key[3]; /* what it was made for, see statements.c */
 };

@@ -18,12 +18,14 @@ struct database
     PGconn *connection;
     struct connecting connecting;
     struct statement *statements[STATEMENT_BUCKETS];
-    int statement_count;
+    int statement_count, prepared_count;
+    uint64_t sends;
 
-    /* The pipeline since the last sync: one entry a send; a statement prepared on the way has an answer of its own. */
+    /* The pipeline since the last sync: one entry a send; a statement that was prepared on the way, or given up, has an
+     * answer of its own. */
     struct
     {
-        bool with_prepare;
+        bool with_prepare, with_deallocate;
         PGresult *result;
     } sent[DATABASE_PIPELINE_MAX];
     int sent_count;

@@ -27,8 +27,10 @@ struct ownership
     bool quarantined;         /* a command of it was put to the dead letters once, and may be read again */
     atomic_bool *revoked;     /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
     atomic_bool
-        *full;  /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */
-    void *slot; /* the cell's own */
+        *full; /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */
+    atomic_int_fast64_t *blocked_us; /* may be NULL; monotonic, since when answers wait behind one that is not there; 0:
+                                        none does. Writer: publisher (PROTOCOL L3) */
+    void *slot;                      /* the cell's own */
 };
 
 enum answer

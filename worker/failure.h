@@ -22,6 +22,7 @@ enum failure_class
 struct failure
 {
     enum failure_class class;
+    bool late;           /* the session was given up by us: no answer within the time allowed */
     char sqlstate[6];    /* "" when the session died without one */
     char constraint[64]; /* of class 23 */
     char column[64];

@@ -116,6 +116,24 @@ void hold_show(const struct hold *hold, const char *lane, struct held *into)
         }
 }
 
+int hold_count(const struct hold *hold, hold_test_fn *test, const void *owner, int64_t now_us)
+{
+    int count = 0;
+
+    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
+        for (const struct held_key *held = hold->buckets[i]; held; held = held->next)
+            count += test(owner, held->first, now_us);
+    return count;
+}
+
+void hold_hurry(struct hold *hold, hold_test_fn *test, const void *owner, int64_t now_us)
+{
+    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
+        for (struct held_key *held = hold->buckets[i]; held; held = held->next)
+            if (held->due_us > now_us && test(owner, held->first, now_us))
+                held->due_us = now_us;
+}
+
 int64_t hold_next_due(const struct hold *hold)
 {
     int64_t due_us = INT64_MAX;

@@ -31,6 +31,13 @@ void hold_say(struct hold *hold, const struct delivery *delivery, const char *re
 /* Adds every key to the copy. */
 void hold_show(const struct hold *hold, const char *lane, struct held *into);
 
+/* What is asked of the first delivery of each key. */
+typedef bool hold_test_fn(const void *owner, const struct delivery *first, int64_t now_us);
+/* How many keys pass the test. */
+int hold_count(const struct hold *hold, hold_test_fn *test, const void *owner, int64_t now_us);
+/* Makes those that pass it due now. */
+void hold_hurry(struct hold *hold, hold_test_fn *test, const void *owner, int64_t now_us);
+
 /* When the next key is due; INT64_MAX when none is held. */
 int64_t hold_next_due(const struct hold *hold);
 

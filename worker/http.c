@@ -83,6 +83,8 @@ static unsigned print_metrics(const struct http *http, struct buffer *into)
 {
     (void)http;
     metrics_print(into);
+    if (http->sources.metrics)
+        http->sources.metrics(http->sources.owner, into);
     return MHD_HTTP_OK;
 }
 

@@ -26,6 +26,8 @@ struct http_sources
     bool (*ready)(void *owner, struct buffer *why);
     /* One JSON object. */
     void (*status)(void *owner, struct buffer *json);
+    /* Series behind those of metrics_print, of the last one it names; may be NULL. */
+    void (*metrics)(void *owner, struct buffer *into);
     void *owner;
 };
 

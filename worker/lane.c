@@ -11,6 +11,9 @@
 enum
 {
     FULL_US = 1000000,   /* held this long in a partition that is full: parked */
+    LOOK_US = 100000,    /* so often the held keys are looked at for what is in the way of others */
+    TURN_REST = 4,       /* times as long as a turn of its own took, no other one of the lane */
+    TURN_MIN_US = 20000, /* the shortest wait of a turn, however many keys share the longest */
     LINGER_FOR = 8,      /* commands that must be expected within worker.batch_linger for the wait to pay */
     LINGER_ENOUGH = 128, /* as many go at once */
 };
@@ -69,50 +72,121 @@ static bool is_full(const struct delivery *delivery)
     return delivery->ownership->full && atomic_load_explicit(delivery->ownership->full, memory_order_relaxed);
 }
 
-/* Past its longest wait it runs alone (PROTOCOL B2); held for park_after, or while its partition is full of what waits
- * behind it, it is parked (L3, L4), and what stands behind it follows it there. */
+/* Applying is not held up by a held command, but answering is: only a contiguous prefix is published. */
+static bool is_in_the_way(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
+{
+    int64_t longest_us = lane->settings->worker.park_when_blocking_us;
+
+    if (longest_us == 0 || delivery->ownership->blocked_us == NULL || now_us - delivery->stuck_since_us < longest_us)
+        return false;
+    int64_t blocked_us = atomic_load_explicit(delivery->ownership->blocked_us, memory_order_relaxed);
+    return blocked_us > 0 && now_us - blocked_us >= longest_us;
+}
+
+/* Held for park_after, while its partition is full of what waits behind it, or in the way of the answers of others: it
+ * is parked (PROTOCOL L3, L4), and what stands behind it follows it there. */
+static bool is_to_be_parked(const void *owner, const struct delivery *delivery, int64_t now_us)
+{
+    const struct lane *lane = owner;
+
+    if (delivery->stuck_since_us == 0 || !lane->settings->protections.parking)
+        return false;
+    int64_t longest_us = is_full(delivery) ? FULL_US : lane->settings->worker.park_after_us;
+    return now_us - delivery->stuck_since_us >= longest_us || is_in_the_way(lane, delivery, now_us);
+}
+
+/* PROTOCOL B2. */
+static bool wants_a_turn(const void *owner, const struct delivery *delivery, int64_t now_us)
+{
+    (void)owner;
+    return delivery->wait_us > 0 && now_us - delivery->held_since_us >= delivery->wait_us;
+}
+
 static enum lane_turn turn_of(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
 {
-    int64_t longest_us = is_full(delivery) ? FULL_US : lane->settings->worker.park_after_us;
-    if (delivery->stuck_since_us > 0 && now_us - delivery->stuck_since_us >= longest_us &&
-        lane->settings->protections.parking)
+    if (is_to_be_parked(lane, delivery, now_us))
         return TURN_PARK;
-    if (delivery->wait_us > 0 && now_us - delivery->held_since_us >= delivery->wait_us)
-        return TURN_WAIT;
-    return TURN_COMMON;
+    return now_us >= lane->turn_us && wants_a_turn(lane, delivery, now_us) ? TURN_WAIT : TURN_COMMON;
+}
+
+static void put_back(struct lane *lane, struct delivery *chain, int64_t due_us)
+{
+    for (struct delivery *next; chain; chain = next)
+    {
+        next = chain->next;
+        while (!hold_put(lane->hold, chain, due_us))
+            lane_pause(lane, LANE_PROBE_US);
+    }
+}
+
+/* While it waits for its rows nobody else of the lane is served. So the keys that want a turn share the longest wait,
+ * and after a turn the lane rests from turns: a fifth of its time goes to them at most, however many rows are locked.
+ */
+static void take_turn(struct lane *lane, struct delivery *first, int64_t now_us)
+{
+    struct delivery *followers = first->next;
+    int64_t begun_us = monotonic_us();
+
+    first->next = NULL;
+    lane->turn_wait_us =
+        lane->settings->database.lock_timeout_us / 4 / (1 + hold_count(lane->hold, wants_a_turn, lane, now_us));
+    lane->turn_wait_us = lane->turn_wait_us > TURN_MIN_US ? lane->turn_wait_us : TURN_MIN_US;
+    lane_run(lane, &first, 1, TURN_WAIT);
+    /* Its followers go back behind it at once: the run is over before they are looked at again. */
+    put_back(lane, followers, now_us);
+    int64_t ended_us = monotonic_us();
+    lane->turn_us = ended_us + TURN_REST * (ended_us - begun_us);
+}
+
+/* All that are to be parked, as one batch. What stands behind them waits outside of the hold meanwhile. */
+static void park(struct lane *lane, struct delivery *followers, int64_t now_us)
+{
+    lane_run(lane, lane->parks, lane->park_count, TURN_PARK);
+    lane->park_count = 0;
+    put_back(lane, followers, now_us);
 }
 
 /* Held keys whose time has come, in front of what is new. */
 static void take_due(struct lane *lane, int64_t now_us)
 {
     int max = (int)lane->settings->worker.batch_max, count;
+    struct delivery *turn = NULL, *followers = NULL, **end = &followers;
 
-    while (lane->run_count < max)
+    if (now_us >= lane->look_us && hold_keys(lane->hold) > 0)
+    {
+        hold_hurry(lane->hold, is_to_be_parked, lane, now_us);
+        lane->look_us = now_us + LOOK_US;
+    }
+    while (turn == NULL && lane->run_count < max && lane->park_count < max)
     {
         struct delivery *chain = hold_take_due(lane->hold, now_us, max - lane->run_count, &count);
         if (chain == NULL)
-            return;
-        enum lane_turn turn = turn_of(lane, chain, now_us);
-        if (turn == TURN_COMMON)
+            break;
+        switch (turn_of(lane, chain, now_us))
         {
+        case TURN_COMMON:
             add_to_run(lane, chain);
-            continue;
+            break;
+        case TURN_WAIT:
+            turn = chain;
+            break;
+        case TURN_PARK:
+            lane->parks[lane->park_count++] = chain;
+            *end = chain->next;
+            chain->next = NULL;
+            while (*end)
+                end = &(*end)->next;
+            break;
         }
-        /* Its followers go back behind it at once: the run is over before they are looked at again. */
-        struct delivery *followers = chain->next;
-        chain->next = NULL;
-        lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
-        lane->run_count = 0;
-        lane_run(lane, &chain, 1, turn);
-        for (struct delivery *next; followers; followers = next)
-        {
-            next = followers->next;
-            while (!hold_put(lane->hold, followers, now_us))
-                lane_pause(lane, LANE_PROBE_US);
-        }
-        /* One turn at a time: between two of them the other keys have a batch, however many wait for theirs. */
-        return;
     }
+    if (lane->park_count > 0)
+        park(lane, followers, now_us);
+    if (turn == NULL)
+        return;
+    /* One turn at a time: between two of them the other keys have a batch, however many wait for theirs. */
+    lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
+    lane->run_count = 0;
+    take_turn(lane, turn, now_us);
 }
 
 /* The mean time between two commands, over the last few batches. */
@@ -172,6 +246,8 @@ static bool await_work(struct lane *lane, uint64_t *ret_sweep)
     int64_t due_us = hold_next_due(lane->hold), show_us = lane_show_due(lane);
 
     due_us = show_us < due_us ? show_us : due_us;
+    if (hold_keys(lane->hold) > 0 && lane->look_us < due_us)
+        due_us = lane->look_us;
     pthread_mutex_lock(&lane->mutex);
     while (lane->first == NULL && !atomic_load(&lane->stopping) && lane->sweeps_wanted == lane->sweeps_done &&
            monotonic_us() < due_us)
@@ -253,6 +329,7 @@ static void free_parts(struct lane *lane)
     free(lane->shown);
     free(lane->copied);
     free(lane->run);
+    free(lane->parks);
     pthread_cond_destroy(&lane->work);
     pthread_cond_destroy(&lane->quiet);
     pthread_mutex_destroy(&lane->mutex);
@@ -281,6 +358,7 @@ static bool make_parts(struct lane *lane, const struct pool_options *options)
     lane->shown = calloc(1, sizeof(*lane->shown));
     lane->copied = calloc(1, sizeof(*lane->copied));
     lane->run = calloc((size_t)settings->worker.batch_max, sizeof(*lane->run));
+    lane->parks = calloc((size_t)settings->worker.batch_max, sizeof(*lane->parks));
     bool locks = settings->redis.enabled && settings->protections.redis_lock;
     if (locks)
         lane->lock = lock_new(&(struct lock_options){ .url = settings->redis.url,
@@ -290,7 +368,7 @@ static bool make_parts(struct lane *lane, const struct pool_options *options)
                                                       .command_timeout_us = settings->redis.command_timeout_us });
     struct batch_tools tools = { settings, lane->database, lane->statements, lane->lock, options->decode };
     return lane->database && lane->statements && lane->hold && lane->shown && lane->copied && lane->run &&
-           (lane->lock || !locks) && batch_init(&lane->batch, &tools);
+           lane->parks && (lane->lock || !locks) && batch_init(&lane->batch, &tools);
 }
 
 struct lane *lane_new(const struct pool_options *options, int number)

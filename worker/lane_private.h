@@ -62,9 +62,14 @@ struct lane
     struct hold *hold;
     struct delivery **run; /* the deliveries of the present run, batch_max of them */
     int run_count;
+    struct delivery **parks; /* the first of each key that is to be parked now, as many at most */
+    int park_count;
     int64_t held_before; /* what METRIC_HELD_KEYS has of us */
     uint64_t tickets;
     int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
+    int64_t turn_us;          /* no turn of its own before; see take_turn */
+    int64_t turn_wait_us;     /* how long the next one may wait for its rows */
+    int64_t look_us;          /* when the held keys are looked at again for what blocks others */
     uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
     uint64_t random_state;
     bool unanswered_in_run; /* something of the present run was held, dropped, or is another owner's */
@@ -116,7 +121,7 @@ enum lane_turn
 {
     TURN_COMMON, /* among others */
     TURN_WAIT,   /* alone, and waits for its rows (PROTOCOL B2) */
-    TURN_PARK,   /* alone, held too long: parked (PROTOCOL L4) */
+    TURN_PARK,   /* held too long, or in the way: each is the first of its key and is parked (PROTOCOL L3, L4) */
 };
 
 /* Runs deliveries until each is answered, held or dropped (PROTOCOL B4): whole, in halves in order, alone. */

@@ -10,6 +10,7 @@
 enum
 {
     ALONE_TRIES_MAX = 3,         /* PROTOCOL B4: loaded and decided again before a refusal is recorded */
+    LATE_MAX = 2,                /* deadlines of our own in a row: then it is the batch, not the server */
     LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
     LOG_NEW_EVERY_US = 5 * 1000000,
     RECONNECT_DELAY_MAX_US = 2000000,
@@ -121,8 +122,15 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
     hold_say(lane->hold, delivery, why);
 }
 
-/* Whose the row is PostgreSQL does not say to one who skips it; a lock that Redis refused is known by its name. */
-static void say_why_busy(const struct batch *batch, const struct item *item, char *into, size_t into_size)
+/* The delays of a command's own failures are those of the policy that its workflow names (PROTOCOL B5). */
+static enum retry_kind own_policy(const struct item *item)
+{
+    return item && item->command.workflow ? workflow_retry(item->command.workflow) : RETRY_DEFAULT;
+}
+
+/* Whose the row is PostgreSQL does not say to one who skips it; a lock that Redis refused is known by its name: true.
+ */
+static bool say_why_busy(const struct batch *batch, const struct item *item, char *into, size_t into_size)
 {
     char name[AGGREGATE_KEY_MAX];
     size_t size = 0;
@@ -138,11 +146,17 @@ static void say_why_busy(const struct batch *batch, const struct item *item, cha
     else
         snprintf(into, into_size, "busy: %.*s%sa row of it, is locked by another session", (int)size, name,
                  size > 0 ? ", or " : "");
+    return refused;
 }
 
 static void tell_parked(struct lane *lane, const struct delivery *delivery)
 {
-    if (log_allowed(&lane->parked_rate, LOG_EVERY_US))
+    if (!log_allowed(&lane->parked_rate, LOG_EVERY_US))
+        return;
+    if (delivery->stuck_since_us == 0)
+        log_warning("%s: %s/%d at offset %lld came back and is busy again: it is parked again", lane->name,
+                    delivery->ownership->topic.at, delivery->ownership->partition, (long long)delivery->offset);
+    else
         log_warning("%s: %s/%d at offset %lld is parked: held for %lld s, %d attempts; it comes back through its topic",
                     lane->name, delivery->ownership->topic.at, delivery->ownership->partition,
                     (long long)delivery->offset, (long long)(monotonic_us() - delivery->stuck_since_us) / 1000000,
@@ -171,9 +185,8 @@ static void settle(struct lane *lane)
         /* What only stands behind another one waits for no row, so it needs no turn of its own either. */
         if (item->command.workflow && item->hold == HOLD_BUSY)
             item->delivery->wait_us = lane->settings->locks[item->command.workflow->lock_class].wait_us;
-        if (item->hold == HOLD_BUSY)
-            say_why_busy(&lane->batch, item, why, sizeof(why));
-        hold_delivery(lane, item->delivery, RETRY_LOCK_ACQUISITION,
+        bool refused = item->hold == HOLD_BUSY && say_why_busy(&lane->batch, item, why, sizeof(why));
+        hold_delivery(lane, item->delivery, refused ? RETRY_LOCK_ACQUISITION : own_policy(item),
                       item->hold == HOLD_BUSY ? why : "behind a command that is held");
     }
     *end = NULL;
@@ -223,7 +236,7 @@ static int divert_held(struct lane *lane, struct delivery **deliveries, int coun
         return count;
     for (int i = 0; i < count; i++)
         if (hold_blocks(lane->hold, deliveries[i]))
-            hold_delivery(lane, deliveries[i], RETRY_LOCK_ACQUISITION, "");
+            hold_delivery(lane, deliveries[i], RETRY_DEFAULT, ""); /* its key's first one has the delay */
         else
             deliveries[kept++] = deliveries[i];
     return kept;
@@ -306,7 +319,7 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
     const struct retry_policy *policy = &lane->settings->retries[RETRY_DATABASE_OPERATION];
 
     lane->stuck = (struct lane_stuck){ 0 };
-    for (int attempt = 0, connects = 0, lost = 0;;)
+    for (int attempt = 0, connects = 0, lost = 0, late = 0;;)
     {
         lane->stuck.count = 0;
         *count = drop_revoked(lane, deliveries, *count);
@@ -331,7 +344,9 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
             settle(lane);
             return BATCH_DONE;
         }
-        if (end == BATCH_SPLIT || (end == BATCH_AGAIN && mode.waiting && failure->class == FAILURE_TRANSIENT))
+        late = end == BATCH_SESSION && failure->late ? late + 1 : 0;
+        if (end == BATCH_SPLIT || (end == BATCH_AGAIN && mode.waiting && failure->class == FAILURE_TRANSIENT) ||
+            late == LATE_MAX)
             return BATCH_SPLIT;
         if (end == BATCH_AGAIN && failure->class == FAILURE_TRANSIENT && !lane->settings->protections.retry)
         {
@@ -370,6 +385,9 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
 static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
 {
     struct failure failure = *database_failure(lane->database);
+    const struct batch *batch = &lane->batch;
+    enum retry_kind policy =
+        failure.class == FAILURE_TRANSIENT && batch->items ? own_policy(batch->items) : RETRY_DATABASE_OPERATION;
     struct delivery *one[1] = { delivery };
     int count = 1;
     char why[256];
@@ -382,11 +400,13 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_
         {
             if (turn == TURN_WAIT)
                 delivery->held_since_us = 0; /* it had its turn; the next one is after another longest wait */
-            hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION, why);
+            hold_delivery(lane, delivery, policy, why);
             return;
         }
         bool last = !failure_may_pass(&failure) || tries > ALONE_TRIES_MAX || !lane->settings->protections.retry;
-        struct batch_mode mode = { .waiting = turn == TURN_WAIT, .verdict = last ? &failure : NULL };
+        struct batch_mode mode = { .waiting = turn == TURN_WAIT,
+                                   .wait_us = lane->turn_wait_us,
+                                   .verdict = last ? &failure : NULL };
         if (run_until_settled(lane, one, &count, mode) == BATCH_DONE)
             return;
         failure = *database_failure(lane->database);
@@ -402,7 +422,7 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_
 
 static void run(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn)
 {
-    struct batch_mode mode = { .waiting = turn == TURN_WAIT, .park = turn == TURN_PARK };
+    struct batch_mode mode = { .waiting = turn == TURN_WAIT, .wait_us = lane->turn_wait_us, .park = turn == TURN_PARK };
     if (run_until_settled(lane, deliveries, &count, mode) == BATCH_DONE)
         return;
     if (count == 1)
@@ -411,8 +431,8 @@ static void run(struct lane *lane, struct delivery **deliveries, int count, enum
         return;
     }
     metrics_add(METRIC_BATCH_SPLITS, 1);
-    lane_run(lane, deliveries, count / 2, TURN_COMMON);
-    lane_run(lane, deliveries + count / 2, count - count / 2, TURN_COMMON);
+    lane_run(lane, deliveries, count / 2, turn);
+    lane_run(lane, deliveries + count / 2, count - count / 2, turn);
 }
 
 /* --- with care (worker/quarantine.h) ----------------------------------------------------------------------------- */

@@ -67,6 +67,9 @@ enum metric
     METRIC__COUNT,
 };
 
+/* Of each partition, which only consumers/ knows: how long the first of its answers that are not published waits. */
+#define METRIC_UNPUBLISHED "interlock_unpublished_seconds"
+
 void metrics_add(enum metric metric, int64_t value);
 void metrics_set(enum metric metric, int64_t value);
 int64_t metrics_get(enum metric metric);
@@ -77,7 +80,7 @@ void metrics_count_command(int workflow_index, int outcome, int64_t count);
 /* interlock_effective_latency_seconds: a histogram, message timestamp to publication. */
 void metrics_observe_latency(int64_t us);
 
-/* Prometheus text of everything above. */
+/* Prometheus text of everything above, METRIC_UNPUBLISHED without its series. */
 void metrics_print(struct buffer *into);
 
 #endif

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "workflows/retry_kind.h"
+
 struct retry_policy
 {
     const char *name;
@@ -16,16 +18,6 @@ struct retry_policy
     double factor;
     int64_t longest_us;
     double jitter; /* 0.1 = +-10 % */
-};
-
-enum retry_kind
-{
-    RETRY_DEFAULT,
-    RETRY_AGGRESSIVE,
-    RETRY_CONSERVATIVE,
-    RETRY_DATABASE_OPERATION,
-    RETRY_LOCK_ACQUISITION,
-    RETRY__COUNT,
 };
 
 extern const struct retry_policy retry_defaults[RETRY__COUNT]; /* domain.md, "Locks and retries" */

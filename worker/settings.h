@@ -66,7 +66,7 @@ struct settings
         int64_t lanes;     /* per cell */
         int64_t batch_max; /* commands */
         int64_t batch_linger_us;
-        int64_t park_after_us;
+        int64_t park_after_us, park_when_blocking_us; /* the latter may be 0: never */
     } worker;
     struct
     {

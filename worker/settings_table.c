@@ -235,6 +235,8 @@ const struct settings_key settings_keys[] = {
              "wait up to this to fill a batch, while commands come fast"),
     DURATION("worker", "park_after", worker.park_after_us, "60s", 100 * MS, HOUR,
              "a command held this long is parked in PostgreSQL; tried again at least as often"),
+    DURATION("worker", "park_when_blocking", worker.park_when_blocking_us, "1s", 0, HOUR,
+             "a held command is parked once answers of other keys have waited this long behind it; 0s: never"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),

@@ -59,6 +59,8 @@ static void add_type_json(const struct workflow *workflow, struct buffer *into)
     add_string(into, workflow->description);
     buffer_add_text(into, ",\"operation\":");
     add_string(into, operation_name(workflow->operation));
+    buffer_add_text(into, ",\"retry_policy\":");
+    add_string(into, retry_kind_name(workflow_retry(workflow)));
     add_flag(into, "creates", (workflow->flags & WORKFLOW_CREATES) != 0);
     add_flag(into, "bulk", (workflow->flags & WORKFLOW_BULK) != 0);
     add_flag(into, "expectedversion", expects_version(workflow));
@@ -114,6 +116,8 @@ static void add_type_text(const struct workflow *workflow, struct buffer *into)
     buffer_add_text(into, workflow->type);
     buffer_add_text(into, "  [");
     buffer_add_text(into, operation_name(workflow->operation) ? operation_name(workflow->operation) : "-");
+    buffer_add_text(into, "; retries ");
+    buffer_add_text(into, retry_kind_name(workflow_retry(workflow)));
     buffer_add_text(into, expects_version(workflow) ? "]\n" : "; no expectedversion]\n");
     if (workflow->description)
     {

@@ -7,6 +7,7 @@
 #define WORKFLOWS_WORKFLOW_H
 
 #include "workflows/parameters.h"
+#include "workflows/retry_kind.h"
 #include "workflows/rows.h"
 
 /* What decide returns. The engine adds versions, status, person and group (from the root row before and after),
@@ -32,7 +33,7 @@ enum workflow_flag
     WORKFLOW_CHILD = 8, /* about one child row, whose id it puts into the metadata: what of it changed follows there */
 };
 
-/* Which retry policy and lock times of domain.md a workflow uses; values are settings. */
+/* Which lock times of domain.md a workflow uses; values are settings. */
 enum lock_class
 {
     LOCK_ATTENDANCE,
@@ -92,6 +93,11 @@ const struct workflow *workflow_find(struct span type);
  */
 struct aggregate workflow_named_aggregate(const struct workflow *workflow, const struct document *document,
                                           const struct node *data);
+
+/* The policy that delays the workflow's own transient failures: a busy row, a deadlock, a time-out. The registry says
+ * which; a workflow that is not in it has the default. */
+enum retry_kind workflow_retry(const struct workflow *workflow);
+const char *retry_kind_name(enum retry_kind kind);
 
 /* All of them, in the order of the registry; ends with NULL. */
 extern const struct workflow *const workflows[];

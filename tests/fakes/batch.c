@@ -324,7 +324,10 @@ static enum batch_end end_by_script(void)
     enum batch_end end = *world.script++;
 
     world.script_left--;
-    set_failure(failure_classify(world.script_sqlstate), world.script_sqlstate);
+    bool late = world.script_sqlstate && strcmp(world.script_sqlstate, "late") == 0;
+    const char *sqlstate = late ? "" : world.script_sqlstate;
+    set_failure(failure_classify(sqlstate), sqlstate);
+    failure.late = late;
     if (end == BATCH_SESSION)
         connected = false;
     return end;
@@ -356,6 +359,8 @@ static bool is_held_here(int before, uint64_t key)
     return false;
 }
 
+static struct lock_name refused_lock = { .name = { "ticket/1", 8 }, .refused = true };
+
 static void commit(struct batch *batch, struct delivery *const *deliveries, int count, const struct batch_mode *mode)
 {
     batch->items = items;
@@ -371,6 +376,9 @@ static void commit(struct batch *batch, struct delivery *const *deliveries, int 
         else if (fate->busy > 0 && !mode->waiting && !mode->park && !mode->verdict)
         {
             items[i].hold = HOLD_BUSY;
+            items[i].command.aggregate = (struct aggregate){ AGGREGATE_TICKET, id_of(1) };
+            batch->lock_count = fate->lock_refused;
+            batch->locks = &refused_lock;
             fate->busy -= fate->busy < FAKE_FOR_EVER;
         }
         fate->held += items[i].hold != HOLD_NOT;
@@ -422,8 +430,14 @@ enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *del
     enum batch_end end = run(batch, deliveries, count, &mode);
     const struct fate *first = fake_fate(deliveries[0]);
     assert(world.run_count < FAKE_RUNS_MAX);
-    world.runs[world.run_count++] =
-        (struct fake_run){ count, mode.waiting, mode.verdict != NULL, end, first->key, first->number };
+    world.runs[world.run_count++] = (struct fake_run){ .count = count,
+                                                       .waiting = mode.waiting,
+                                                       .verdict = mode.verdict != NULL,
+                                                       .park = mode.park,
+                                                       .wait_us = mode.wait_us,
+                                                       .end = end,
+                                                       .first_key = first->key,
+                                                       .first_number = first->number };
     pthread_cond_broadcast(&world.changed);
     pthread_mutex_unlock(&world.mutex);
     return end;

@@ -27,6 +27,7 @@ struct fate
     /* The script. */
     int busy;             /* so many runs find its row busy, unless they may wait */
     int waits_in_vain;    /* so many runs that wait give up: 55P03 */
+    bool lock_refused;    /* it is busy because Redis refuses its lock */
     const char *sqlstate; /* PostgreSQL refuses it with this */
     int refusals;         /* when it runs alone, so many times */
     int record_refusals;  /* its verdict cannot be recorded so many times */
@@ -38,7 +39,8 @@ struct fate
 struct fake_run
 {
     int count;
-    bool waiting, verdict;
+    bool waiting, verdict, park;
+    int64_t wait_us;
     enum batch_end end;
     uint64_t first_key;
     int first_number;
@@ -58,7 +60,7 @@ uint64_t fake_revoke_epoch(void);
 /* The deliveries as a chain, in order. */
 struct delivery *fake_chain(struct delivery *const *deliveries, int count);
 
-/* The next runs end like this, whatever is in them. */
+/* The next runs end like this, whatever is in them; the SQLSTATE "late": by a deadline of our own. */
 void fake_script(const enum batch_end *ends, int count, const char *sqlstate);
 /* So many connects fail from now on. */
 void fake_refuse_connects(int count);

@@ -13,7 +13,7 @@ from harness.database import session
 from harness.parking import parked, settled
 from harness.waiting import until
 
-SETTINGS = {"worker_park_after": "300ms", "retries_lock_acquisition_longest": "100ms",
+SETTINGS = {"worker_park_after": "300ms", "retries_default_longest": "100ms",
             "retries_database_operation_longest": "200ms"}
 
 

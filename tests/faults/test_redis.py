@@ -195,8 +195,8 @@ def test_a_lock_that_is_granted_twice_and_forgotten_changes_nothing(trial, redis
 
 
 # Small batches that take a while between reading and writing, so that many meet.
-MEETING = {"worker_batch_max": "10", "worker_batch_linger": "0ms", "retries_lock_acquisition_first": "5ms",
-           "retries_lock_acquisition_longest": "50ms", "FAULT_POINTS": "after_load=delay:3", **PATIENT}
+MEETING = {"worker_batch_max": "10", "worker_batch_linger": "0ms", "retries_default_first": "5ms", "retries_default_longest": "50ms",
+           "retries_lock_acquisition_first": "5ms", "retries_lock_acquisition_longest": "50ms", "FAULT_POINTS": "after_load=delay:3", **PATIENT}
 JOBS, STEP = 3, 300
 
 

@@ -203,7 +203,7 @@ def test_attempts_choose_the_delay_and_nothing_else(world):
     """PROTOCOL B5: twenty attempts where the policy counts one, and it is neither dropped nor refused nor parked; each
     delay is the longest of the policy."""
     worker = prepared(world, worker_park_after="1h",
-                      **{f"retries_{policy}_{name}": value for policy in ("lock_acquisition", "database_operation")
+                      **{f"retries_{policy}_{name}": value for policy in ("default", "database_operation")
                          for name, value in (("retries", "1"), ("first", "20ms"), ("longest", "100ms"))})
     with failing(world, raising("40001")):
         culprit, follower = escalate(CULPRIT), append(CULPRIT, "behind it")
@@ -232,7 +232,7 @@ def escalate_now(world):
 @pytest.mark.parametrize("cause", ["a busy row", "40001"])
 def test_what_is_held_long_is_parked_loudly_and_never_dropped(world, cause):
     provoke, settings, _ = TRANSIENT[cause]
-    worker = prepared(world, **settings, worker_park_after="1s", retries_lock_acquisition_longest="200ms",
+    worker = prepared(world, **settings, worker_park_after="1s", retries_default_longest="200ms",
                       retries_database_operation_longest="200ms")
     with provoke(world):
         culprit = escalate_now(world)

@@ -143,7 +143,7 @@ def test_a_return_that_comes_twice_is_applied_once_and_answered_after_a_rewind(w
 @pytest.mark.seconds(60)
 def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(world):
     """PROTOCOL L4."""
-    worker = world.worker(worker_park_after="1s", retries_lock_acquisition_longest="200ms")
+    worker = world.worker(worker_park_after="1s", retries_default_longest="200ms")
     world.ask(create_ticket(1), create_ticket(2))
     with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
         first = [append(1, number) for number in range(20)]
@@ -156,7 +156,8 @@ def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(worl
         status = json.loads(world.verb("status", "--output", "json",
                                        http_listen=f"127.0.0.1:{worker.port()}").stdout)
         until("status shows them", lambda: json.loads(worker.get("/status")[1])["parked"]["commands"] == 30, 10)
-        assert set(status["parked"]) == {"commands", "early", "held", "behind", "next_due", "oldest"}
+        assert set(status["parked"]) == {"commands", "early", "held", "behind", "next_due", "oldest",
+                                         "stuck"}
         until("it was parked again", lambda: parked(world, "parkings > 1") >= 1, 20)
     world.await_events([*first, *later], 40)
     settled(world)

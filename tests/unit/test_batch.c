@@ -426,6 +426,35 @@ static void what_would_have_been_made_is_refused_under_its_publisher_s_key(void 
     assert_string_equal(other->event_key, "ticket/5");
 }
 
+/* Each set of columns is a statement of its own; the server must not keep one for every set there ever was. */
+static void the_statements_of_a_session_are_bounded(void **state)
+{
+    static const char *const members[] = {
+        "\"site_id\":1",      "\"client_id\":2",          "\"category\":\"lift\"",     "\"asset_id\":3",
+        "\"comments\":\"c\"", "\"assigned_person_id\":4", "\"source\":\"USERDEFINED\""
+    };
+    char data[512], id[16];
+    (void)state;
+    for (int set = 0; set < 300; set++)
+    {
+        int size = snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"priority\":\"LOW\"", set + 1);
+        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+            if (set >> i & 1)
+                size += snprintf(data + size, sizeof(data) - (size_t)size, ",%s", members[i]);
+        snprintf(data + size, sizeof(data) - (size_t)size, "}");
+        snprintf(id, sizeof(id), "s-%d", set);
+        struct delivery *delivery =
+            world_command(NULL, id, "ticket.create", set & 128 ? "\"correlationid\":\"x\"," : "", data);
+        world_run_one(delivery);
+        assert_outcome(delivery, "applied");
+    }
+    assert_true(database_send_text(world.database, "SELECT count(*) FROM pg_prepared_statements"));
+    assert_true(database_sync(world.database));
+    int64_t count = array_read_int64(PQgetvalue(database_result(world.database, 0), 0, 0));
+    assert_in_range(count, 1, DATABASE_PREPARED_MAX);
+    assert_sql("300", "SELECT count(*) FROM interlock.ticket");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +478,7 @@ int main(void)
         WORLD_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
         WORLD_TEST(a_refused_command_has_its_event_under_a_well_formed_subject_else_its_key),
         WORLD_TEST(what_would_have_been_made_is_refused_under_its_publisher_s_key),
+        WORLD_TEST(the_statements_of_a_session_are_bounded),
     };
     if (!world_is_there())
         return 0;

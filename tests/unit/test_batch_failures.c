@@ -11,6 +11,7 @@
 
 #include "tests/fakes/world.h"
 #include "worker/metrics.h"
+#include "worker/ownership_lock.h"
 #include "workflows/ticket/ticket.h"
 
 /* What a real PostgreSQL refuses, and sessions that die (DESIGN.md 7, PROTOCOL B4, R5). */
@@ -370,6 +371,8 @@ static void a_missing_table_rejects_nobody(void **state)
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 1");
 }
 
+/* PROTOCOL B4: a batch whose rows cannot be loaded in time is tried in halves, and a command alone is held; only the
+ * fence's statements are nobody's. */
 static void a_table_that_somebody_alters_is_waited_for(void **state)
 {
     (void)state;
@@ -380,12 +383,32 @@ static void a_table_that_somebody_alters_is_waited_for(void **state)
     PGconn *other = world_session();
     world_ask_on(other, "BEGIN");
     world_ask_on(other, "LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE");
-    struct delivery *delivery = world_escalate(1, "a-1");
-    assert_int_equal(world_run_as(&delivery, 1, plain), BATCH_AGAIN);
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(1, "a-2") };
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_SPLIT);
+    assert_int_equal(world_run_as(given, 1, plain), BATCH_SPLIT);
+    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
     world_ask_on(other, "COMMIT");
     PQfinish(other);
-    world_run_one(delivery);
-    assert_outcome(delivery, "applied");
+    world_run(given, 2);
+    assert_outcome(given[1], "applied");
+}
+
+static void a_fence_that_somebody_holds_is_nobodys_fault(void **state)
+{
+    (void)state;
+    world_run_one(world_create(1));
+    world.settings.database.lock_timeout_us = 200000;
+    database_close(world.database);
+    assert_true(database_connect(world.database, NULL));
+    PGconn *other = world_session();
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "SELECT pg_advisory_xact_lock(%d, %d)", OWNERSHIP_LOCK_CLASS, world.partitions[0].partition_id);
+    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(1, "a-2") };
+    assert_int_equal(world_run_as(given, 2, plain), BATCH_AGAIN);
+    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
+    PQfinish(other);
+    world_run(given, 2);
+    assert_outcome(given[1], "applied");
 }
 
 /* A newer migration knows a status that this program does not: its row is read, never written over, and hurts nobody.
@@ -429,6 +452,7 @@ int main(void)
         WORLD_TEST(every_command_counts_once_whatever_becomes_of_the_sessions),
         WORLD_TEST(a_missing_table_rejects_nobody),
         WORLD_TEST(a_table_that_somebody_alters_is_waited_for),
+        WORLD_TEST(a_fence_that_somebody_holds_is_nobodys_fault),
         WORLD_TEST(a_word_that_the_program_does_not_know_stays_as_it_is),
     };
     if (!world_is_there())

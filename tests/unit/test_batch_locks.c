@@ -233,7 +233,7 @@ static void a_turn_in_vain_is_transient_and_leaves_nothing(void **state)
     world.settings.database.lock_timeout_us = 200000;
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *delivery = world_escalate(1, "a-1");
-    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_AGAIN);
+    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_SPLIT);
     assert_int_equal(database_failure(world.database)->class, FAILURE_TRANSIENT);
     assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
     assert_sql("1", "SELECT count(*) FROM interlock.inbox");

@@ -289,6 +289,66 @@ static void one_that_is_parked_again_keeps_its_place(void **state)
     assert_sql("t", "SELECT due_at > now() FROM interlock.parked_command WHERE command_id = 'e-1'");
 }
 
+static PGconn *hold_ticket(int ticket)
+{
+    PGconn *other = world_session();
+
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", ticket);
+    return other;
+}
+
+static void a_return_that_is_busy_again_is_parked_again_at_once(void **state)
+{
+    struct delivery *create = world_create(7), *held = escalation(7, "e-1", ""), *behind = escalation(7, "e-2", "");
+    (void)state;
+    world_run_one(create);
+    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    world_run_one(behind);
+    PGconn *other = hold_ticket(7);
+    struct delivery *late = escalation(7, "e-3", "");
+    struct delivery *back[] = { returned(held, "e-1"), returned(behind, "e-2"), late };
+    world_run(back, 3); /* in no mode of its own */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(back[i]->answer, ANSWER_NOTHING);
+    PQfinish(other);
+    assert_sql("e-1 held 2, e-2 behind 1, e-3 behind 1",
+               "SELECT string_agg(concat_ws(' ', command_id, reason, parkings), ', ' ORDER BY place) "
+               "FROM interlock.parked_command");
+    assert_sql("t", "SELECT due_at > now() + interval '5 s' AND returned_at IS NULL FROM interlock.parked_command "
+                    "WHERE command_id = 'e-1'");
+    struct delivery *again[] = { returned(held, "e-1"), returned(behind, "e-2"), returned(late, "e-3") };
+    world_run(again, 3);
+    for (int i = 0; i < 3; i++)
+        assert_outcome(again[i], "applied");
+    assert_level("3", 7);
+}
+
+static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
+{
+    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    (void)state;
+    world_run_one(create);
+    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    PGconn *other = world_session();
+    world_ask_on(other, "BEGIN");
+    world_ask_on(other, "SELECT identity FROM interlock.parked_command FOR UPDATE");
+    struct delivery *back = returned(held, "e-1");
+    world_run_one(back);
+    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY); /* it may be for a moment */
+    back->attempts = 1;
+    world_run_one(back);
+    assert_int_equal(world.batch.items[0].hold, HOLD_NOT);
+    assert_int_equal(back->answer, ANSWER_NOTHING);
+    PQfinish(other);
+    assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
+    struct delivery *twice[] = { returned(held, "e-1"), returned(held, "e-1") };
+    world_run(twice, 2);
+    assert_outcome(twice[0], "applied");
+    assert_int_equal(twice[1]->answer, ANSWER_NOTHING);
+    assert_level("1", 7);
+}
+
 static void a_return_that_is_refused_for_good_leaves_no_parked_row(void **state)
 {
     struct delivery *both[] = { world_create(7), world_command("ticket/7", "t-1", "ticket.transition", FAR_AWAY,
@@ -335,6 +395,8 @@ int main(void)
         WORLD_TEST(a_held_command_is_parked_and_passed_by_nobody),
         WORLD_TEST(what_is_held_blocks_in_its_own_partition),
         WORLD_TEST(one_that_is_parked_again_keeps_its_place),
+        WORLD_TEST(a_return_that_is_busy_again_is_parked_again_at_once),
+        WORLD_TEST(a_copy_of_a_return_that_another_decides_is_nothing),
         WORLD_TEST(a_return_that_is_refused_for_good_leaves_no_parked_row),
         WORLD_TEST(a_command_that_creates_under_a_drawn_id_waits_for_its_time_only),
     };

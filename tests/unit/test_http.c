@@ -42,7 +42,7 @@ static void status(void *owner, struct buffer *json)
     buffer_add_text(json, "{\"state\":\"<running>\"}");
 }
 
-static const struct http_sources sources = { healthy, ready, status, &http };
+static const struct http_sources sources = { .healthy = healthy, .ready = ready, .status = status, .owner = &http };
 
 static int start(void **state)
 {

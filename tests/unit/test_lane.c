@@ -101,7 +101,7 @@ static void what_comes_after_a_held_one_waits_behind_it(void **state)
     const struct delivery *back[5];
     (void)state;
     /* No retry before the later ones are there. */
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
+    fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
     begin_lane(10);
     held = fake_delivery(1);
     fake_fate(held)->busy = 1;
@@ -181,6 +181,163 @@ static void a_command_held_too_long_is_parked_alone(void **state)
     for (int i = 1; i < 6; i++)
         assert_int_equal(fake_fate(given[i])->parked, 0);
     fake_assert_order();
+}
+
+static atomic_int_fast64_t blocked_us;
+
+/* Answers wait behind what is held in the partition of the deliveries, since then. */
+static void block_since(struct delivery *const *deliveries, int64_t since_us)
+{
+    struct ownership *ownership = (struct ownership *)(uintptr_t)deliveries[0]->ownership;
+
+    atomic_store(&blocked_us, since_us);
+    ownership->blocked_us = &blocked_us;
+}
+
+/* PROTOCOL L3: long before its next try, and before park_after. */
+static void a_held_command_in_the_way_of_answers_is_parked(void **state)
+{
+    struct delivery *given[6];
+    (void)state;
+    fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    fake_settings()->worker.park_when_blocking_us = 50000;
+    begin_lane(10);
+    make(given, 6, 2);
+    fake_fate(given[0])->busy = FAKE_FOR_EVER;
+    block_since(given, 0);
+    submit(given, 6);
+    fake_await_completed(3);
+    int64_t blocked_since_us = monotonic_us();
+    block_since(given, blocked_since_us);
+    fake_await_completed(6);
+    assert_true(monotonic_us() - blocked_since_us >= fake_settings()->worker.park_when_blocking_us);
+    assert_int_equal(fake_fate(given[0])->parked, 1);
+    assert_int_equal(fake_fate(given[2])->parked, 0); /* what stands behind it is told so by its batch */
+    fake_assert_order();
+}
+
+static void a_held_command_in_nobodys_way_waits_for_its_row(void **state)
+{
+    struct delivery *given[4];
+    (void)state;
+    fake_settings()->worker.park_when_blocking_us = 10000;
+    begin_lane(10);
+    make(given, 4, 1);
+    fake_fate(given[0])->busy = 60;
+    block_since(given, 0);
+    submit(given, 4);
+    fake_await_completed(4);
+    assert_int_equal(fake_fate(given[0])->parked, 0);
+    fake_assert_order();
+}
+
+static void all_that_is_in_the_way_is_parked_as_one_batch(void **state)
+{
+    static struct fake_run runs[SOME_MAX];
+    struct delivery *given[9];
+    int parks = 0;
+    (void)state;
+    fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    fake_settings()->worker.park_when_blocking_us = 20000;
+    begin_lane(10);
+    make(given, 9, 9);
+    for (int i = 0; i < 9; i++)
+        fake_fate(given[i])->busy = FAKE_FOR_EVER;
+    block_since(given, 0);
+    submit(given, 9);
+    fake_await_runs(1);
+    block_since(given, 1);
+    fake_await_completed(9);
+    int count = fake_runs(runs, SOME_MAX);
+    for (int i = 0; i < count; i++)
+        parks += runs[i].park;
+    assert_int_equal(parks, 1);
+}
+
+/* PROTOCOL B5: a busy row by the policy of the command's workflow, a refused lock by that of locks. */
+static void a_busy_row_and_a_refused_lock_have_delays_of_their_own(void **state)
+{
+    (void)state;
+    for (int refused = 0; refused <= 1; refused++)
+    {
+        struct delivery *delivery;
+        enum retry_kind policy = refused ? RETRY_LOCK_ACQUISITION : workflow_retry(workflows[0]);
+        fake_settings()->retries[policy] = (struct retry_policy){ "own", 3, 60000, 1.0, 60000, 0 };
+        fake_settings()->retries[refused ? RETRY_DEFAULT : RETRY_LOCK_ACQUISITION] =
+            (struct retry_policy){ "other", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+        if (!refused)
+            begin_lane(10);
+        delivery = fake_delivery(1);
+        fake_fate(delivery)->busy = 1;
+        fake_fate(delivery)->lock_refused = refused;
+        int64_t begun_us = monotonic_us();
+        submit(&delivery, 1);
+        fake_await_completed(1 + refused);
+        assert_true(monotonic_us() - begun_us >= 60000);
+    }
+}
+
+/* PROTOCOL B4: twice in a row it is the batch that takes too long, and not the server. */
+static void two_deadlines_of_our_own_in_a_row_make_halves(void **state)
+{
+    static const enum batch_end ends[] = { BATCH_SESSION, BATCH_SESSION };
+    struct delivery *given[8];
+    struct fake_run runs[8];
+    (void)state;
+    begin_lane(10);
+    fake_await_connects(1);
+    fake_script(ends, 2, "late");
+    make(given, 8, 8);
+    submit(given, 8);
+    fake_await_completed(8);
+    int count = fake_runs(runs, 8);
+    assert_int_equal(runs[count - 1].count, 4);
+    assert_int_equal(runs[count - 2].count, 4);
+    fake_assert_order();
+}
+
+/* While a turn waits for its rows nobody else of the lane is served. */
+static void many_turns_share_one_wait(void **state)
+{
+    enum
+    {
+        BUSY = 9,
+        RUNS_MAX = 20000,
+    };
+    static struct fake_run runs[RUNS_MAX];
+    int turns = 0;
+    (void)state;
+    fake_settings()->database.lock_timeout_us = 4000000;
+    begin_lane(10);
+    for (uint64_t key = 1; key <= BUSY; key++)
+    {
+        struct delivery *delivery = fake_delivery(key);
+        fake_fate(delivery)->busy = fake_fate(delivery)->waits_in_vain = FAKE_FOR_EVER;
+        submit(&delivery, 1);
+    }
+    while (turns < 3 * BUSY)
+    {
+        int count = fake_runs(runs, RUNS_MAX);
+        turns = 0;
+        for (int i = 0; i < count; i++)
+            turns += runs[i].waiting;
+        sched_yield();
+    }
+    int64_t longest_us = 0;
+    int count = fake_runs(runs, RUNS_MAX);
+    for (int i = 0, seen = 0; i < count; i++)
+    {
+        seen += runs[i].waiting;
+        if (runs[i].waiting && seen > 2 * BUSY && runs[i].wait_us > longest_us)
+            longest_us = runs[i].wait_us;
+        assert_true(!runs[i].waiting || runs[i].wait_us > 0);
+    }
+    /* A second for all of them, not for each. */
+    assert_true(longest_us <= 1000000);
+    int shared = 0;
+    for (int i = 0; i < count; i++)
+        shared += runs[i].waiting && runs[i].wait_us < 1000000;
+    assert_true(shared > 0);
 }
 
 /* Whoever holds many rows for long must not stop the lane: between two turns the other keys have a batch. */
@@ -529,6 +686,12 @@ int main(void)
         LANE_TEST(a_command_past_its_longest_wait_has_a_turn_alone),
         LANE_TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
         LANE_TEST(many_turns_leave_room_for_what_is_new),
+        LANE_TEST(many_turns_share_one_wait),
+        LANE_TEST(a_held_command_in_the_way_of_answers_is_parked),
+        LANE_TEST(a_held_command_in_nobodys_way_waits_for_its_row),
+        LANE_TEST(all_that_is_in_the_way_is_parked_as_one_batch),
+        LANE_TEST(a_busy_row_and_a_refused_lock_have_delays_of_their_own),
+        LANE_TEST(two_deadlines_of_our_own_in_a_row_make_halves),
         LANE_TEST(a_command_held_too_long_is_parked_alone),
         LANE_TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
         LANE_TEST(a_failed_batch_runs_again_in_halves_in_order_then_alone),

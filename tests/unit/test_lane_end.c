@@ -21,7 +21,7 @@ static void a_revocation_drops_what_waits_and_what_is_held(void **state)
 {
     struct delivery *held[4], *waiting[5];
     (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
     begin_lane(10);
     for (int i = 0; i < 4; i++)
         held[i] = fake_delivery(1);
@@ -163,7 +163,7 @@ static void the_end_drops_what_waits_and_lets_the_batch_finish(void **state)
 {
     struct delivery *held, *waiting[5];
     (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
+    fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
     begin_lane(10);
     held = fake_delivery(1);
     fake_fate(held)->busy = FAKE_FOR_EVER;

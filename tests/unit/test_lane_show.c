@@ -25,7 +25,7 @@ static void held_keys_are_shown_and_gone_afterwards(void **state)
 {
     struct delivery *given[9];
     (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
+    fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
     fake_settings()->locks[0].wait_us = 20 * (int64_t)SECOND_US;
     begin_lane(10);
     make(given, 9, 3);
@@ -48,7 +48,7 @@ static void held_keys_are_shown_and_gone_afterwards(void **state)
 static void a_key_held_just_after_another_is_shown_soon(void **state)
 {
     (void)state;
-    fake_settings()->retries[RETRY_LOCK_ACQUISITION] =
+    fake_settings()->retries[RETRY_DEFAULT] =
         (struct retry_policy){ "slow", 3, 20 * (int64_t)SECOND_US, 1.0, 20 * (int64_t)SECOND_US, 0 };
     begin_lane(10);
     for (uint64_t key = 1; key <= 2; key++)

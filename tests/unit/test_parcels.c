@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -97,6 +98,42 @@ static void headers_come_back_as_they_were(void **state)
     parcels_give_back(parcels, delivery);
 }
 
+static int count_headers(const struct delivery *delivery)
+{
+    struct span name, value;
+    int count = 0;
+
+    for (size_t cursor = 0; parcel_header(delivery, &cursor, &name, &value);)
+        count++;
+    return count;
+}
+
+/* PROTOCOL L4. */
+static void of_many_headers_the_one_of_a_return_costs_none_of_the_others(void **state)
+{
+    (void)state;
+
+    for (int returns = 0; returns <= 1; returns++)
+    {
+        rd_kafka_headers_t *headers = rd_kafka_headers_new(200);
+        char name[16];
+        if (returns)
+            rd_kafka_header_add(headers, PARCEL_RETURN_HEADER, -1, "token", -1);
+        for (int i = 0; i < 200; i++)
+        {
+            snprintf(name, sizeof(name), "h%d", i);
+            rd_kafka_header_add(headers, name, -1, "1", 1);
+        }
+        struct delivery *delivery = parcels_copy(parcels, span_of("k"), span_of("v"), headers);
+        rd_kafka_headers_destroy(headers);
+        assert_int_equal(count_headers(delivery), 128 + returns);
+        assert_non_null(parcel_header_last(delivery, "h127").at);
+        assert_null(parcel_header_last(delivery, "h128").at);
+        assert_int_equal(parcel_header_last(delivery, PARCEL_RETURN_HEADER).at != NULL, returns);
+        parcels_give_back(parcels, delivery);
+    }
+}
+
 static void what_was_given_back_is_used_again_and_clean(void **state)
 {
     (void)state;
@@ -142,6 +179,7 @@ int main(void)
         TEST(nothing_and_empty_are_told_apart),
         TEST(a_large_message_has_memory_of_its_own),
         TEST(headers_come_back_as_they_were),
+        TEST(of_many_headers_the_one_of_a_return_costs_none_of_the_others),
         TEST(what_was_given_back_is_used_again_and_clean),
         TEST(equal_keys_have_one_lane),
     };

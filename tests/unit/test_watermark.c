@@ -28,7 +28,7 @@ static void answers_in_order_come_out_at_once(void **state)
 
     for (uint64_t i = 0; i < 1000; i++)
     {
-        assert_true(watermark_mark(&watermark, i, &items[i]));
+        assert_true(watermark_mark(&watermark, i, &items[i], 1));
         assert_ptr_equal(watermark_pop(&watermark), &items[i]);
         assert_null(watermark_pop(&watermark));
     }
@@ -41,10 +41,10 @@ static void an_answer_waits_for_those_before_it(void **state)
     struct watermark watermark = WATERMARK_EMPTY;
     (void)state;
 
-    assert_true(watermark_mark(&watermark, 2, &items[2]));
-    assert_true(watermark_mark(&watermark, 1, &items[1]));
+    assert_true(watermark_mark(&watermark, 2, &items[2], 1));
+    assert_true(watermark_mark(&watermark, 1, &items[1], 1));
     assert_null(watermark_pop(&watermark));
-    assert_true(watermark_mark(&watermark, 0, &items[0]));
+    assert_true(watermark_mark(&watermark, 0, &items[0], 1));
     for (int i = 0; i < 3; i++)
         assert_ptr_equal(watermark_pop(&watermark), &items[i]);
     assert_null(watermark_pop(&watermark));
@@ -59,11 +59,11 @@ static void it_grows_to_what_is_in_flight_and_keeps_the_order(void **state)
     /* The base is moved first, so that growing has to move items around the ring's end. */
     for (uint64_t i = 0; i < 200; i++)
     {
-        assert_true(watermark_mark(&watermark, i, &items[i]));
+        assert_true(watermark_mark(&watermark, i, &items[i], 1));
         assert_ptr_equal(watermark_pop(&watermark), &items[i]);
     }
     for (uint64_t i = 3999; i >= 200; i--)
-        assert_true(watermark_mark(&watermark, i, &items[i]));
+        assert_true(watermark_mark(&watermark, i, &items[i], 1));
     for (uint64_t i = 200; i < 4000; i++)
         assert_ptr_equal(watermark_pop(&watermark), &items[i]);
     assert_null(watermark_pop(&watermark));
@@ -75,8 +75,8 @@ static void past_its_limit_it_refuses_and_changes_nothing(void **state)
     struct watermark watermark = WATERMARK_EMPTY;
     (void)state;
 
-    assert_false(watermark_mark(&watermark, WATERMARK_MAX, &items[0]));
-    assert_true(watermark_mark(&watermark, 0, &items[0]));
+    assert_false(watermark_mark(&watermark, WATERMARK_MAX, &items[0], 1));
+    assert_true(watermark_mark(&watermark, 0, &items[0], 1));
     assert_ptr_equal(watermark_pop(&watermark), &items[0]);
     watermark_done(&watermark);
 }
@@ -86,8 +86,8 @@ static void what_is_dropped_comes_out_whether_contiguous_or_not(void **state)
     struct watermark watermark = WATERMARK_EMPTY;
     (void)state;
 
-    assert_true(watermark_mark(&watermark, 1, &items[1]));
-    assert_true(watermark_mark(&watermark, 5, &items[5]));
+    assert_true(watermark_mark(&watermark, 1, &items[1], 1));
+    assert_true(watermark_mark(&watermark, 5, &items[5], 1));
     assert_ptr_equal(watermark_drop(&watermark), &items[1]);
     assert_ptr_equal(watermark_drop(&watermark), &items[5]);
     assert_null(watermark_drop(&watermark));
@@ -122,7 +122,7 @@ static void check_against_model(uint64_t seed)
             if (answered[sequence])
                 continue;
             answered[sequence] = true;
-            assert_true(watermark_mark(&watermark, sequence, &items[sequence]));
+            assert_true(watermark_mark(&watermark, sequence, &items[sequence], 1));
         }
         for (uint64_t limit = random_next(&seed) % 64; limit > 0; limit--)
         {
@@ -158,20 +158,49 @@ static void what_was_popped_can_be_marked_again(void **state)
             struct watermark watermark = WATERMARK_EMPTY;
             for (uint64_t i = 0; i < before + 100; i++)
             {
-                assert_true(watermark_mark(&watermark, i, &items[i]));
+                assert_true(watermark_mark(&watermark, i, &items[i], 1));
                 assert_ptr_equal(watermark_pop(&watermark), &items[i]);
             }
             for (uint64_t i = 0; i < behind; i++)
-                assert_true(watermark_mark(&watermark, before + 100 + i, &items[before + 100 + i]));
+                assert_true(watermark_mark(&watermark, before + 100 + i, &items[before + 100 + i], 1));
             assert_true(watermark_reopen(&watermark, 100));
             assert_null(watermark_peek(&watermark));
             for (uint64_t i = 0; i < 100; i++)
-                assert_true(watermark_mark(&watermark, before + i, &items[before + i]));
+                assert_true(watermark_mark(&watermark, before + i, &items[before + i], 1));
             for (uint64_t i = 0; i < 100 + behind; i++)
                 assert_ptr_equal(watermark_pop(&watermark), &items[before + i]);
             assert_null(watermark_pop(&watermark));
             watermark_done(&watermark);
         }
+}
+
+static void how_long_answers_wait_is_known_of_what_is_blocked_and_of_what_is_not_published(void **state)
+{
+    enum
+    {
+        SECOND = 1000000,
+    };
+    struct watermark watermark = WATERMARK_EMPTY;
+    (void)state;
+
+    assert_int_equal(watermark_since(&watermark, 0), 0);
+    for (uint64_t i = 1; i < 2000; i++) /* for 200 s, behind one that is not answered */
+        assert_true(watermark_mark(&watermark, i, &items[i], (int64_t)i * SECOND / 10));
+    assert_int_equal(watermark_since(&watermark, 0), SECOND / 10);
+    assert_int_equal(watermark_blocked(&watermark), SECOND / 10);
+    assert_true(watermark_mark(&watermark, 0, &items[0], 200 * (int64_t)SECOND));
+    assert_int_equal(watermark_blocked(&watermark), 0);
+    assert_int_equal(watermark_since(&watermark, 0), SECOND / 10);
+    for (int i = 0; i < 1000; i++)
+        assert_non_null(watermark_pop(&watermark));
+    /* Not published before somebody says so; then the age is one of what is left, to a few hundredths. */
+    assert_int_equal(watermark_since(&watermark, 0), SECOND / 10);
+    int64_t since_us = watermark_since(&watermark, 1000);
+    assert_true(since_us <= 100 * (int64_t)SECOND && since_us >= 85 * (int64_t)SECOND);
+    while (watermark_pop(&watermark))
+        ;
+    assert_int_equal(watermark_since(&watermark, 2000), 0);
+    watermark_done(&watermark);
 }
 
 int main(void)
@@ -185,6 +214,7 @@ int main(void)
         cmocka_unit_test(what_is_dropped_comes_out_whether_contiguous_or_not),
         cmocka_unit_test(any_order_of_answers_gives_what_a_simple_model_gives),
         cmocka_unit_test(what_was_popped_can_be_marked_again),
+        cmocka_unit_test(how_long_answers_wait_is_known_of_what_is_blocked_and_of_what_is_not_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,10 +148,19 @@ static void print_status(void *owner, struct buffer *json)
     buffer_done(&why);
 }
 
+static void print_metrics(void *owner, struct buffer *into)
+{
+    struct pool_run *run = owner;
+    int count = atomic_load_explicit(&run->cell_count, memory_order_acquire);
+
+    for (int i = 0; i < count; i++)
+        cell_metrics(run->cells[i], into);
+}
+
 static void start_http(struct pool_run *run)
 {
     const struct http_sources sources = {
-        .healthy = is_healthy, .ready = is_ready, .status = print_status, .owner = run
+        .healthy = is_healthy, .ready = is_ready, .status = print_status, .metrics = print_metrics, .owner = run
     };
     struct buffer fault = BUFFER_EMPTY;
 
@@ -223,6 +232,7 @@ static void take_signals(struct pool_run *run)
             run->quiet = true;
             for (int i = 0; i < atomic_load(&run->cell_count); i++)
                 cell_quiet(run->cells[i]);
+            returner_quiet(run->returner);
         }
         else if (run->stop_deadline_us > 0)
             force_end(run, "told to end a second time");
@@ -258,6 +268,8 @@ static bool start_cells(struct pool_run *run)
         log_error("run: parked commands cannot be brought back: %s", why);
         return false;
     }
+    if (run->quiet)
+        returner_quiet(run->returner);
     /* Release: the HTTP thread sees whole cells, and the returner. */
     atomic_store_explicit(&run->cell_count, count, memory_order_release);
     return true;
