@@ -13,6 +13,7 @@ from .relay import Ended, Relay, Watcher
 PRODUCE = 0
 METADATA = 3
 JOIN_GROUP = 11
+SYNC_GROUP = 14
 CREATE_TOPICS = 19
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
@@ -267,8 +268,8 @@ class TopicsLate(Answers):
 
 
 class TopicDenied(Answers):
-    """Who has just joined the group asks, as its leader, what topics there are; the one answer says that there is no
-    such topic."""
+    """Who has just joined the group asks, as its leader, what topics there are; the answer, and every other one until it
+    has told the group what it makes of it, says that there is no such topic. Later ones are true."""
 
     UNKNOWN_TOPIC = struct.pack(">h", 3)
 
@@ -276,13 +277,19 @@ class TopicDenied(Answers):
         super().__init__()
         # In an answer the topic's error stands before its name, and behind it a flag and its partitions.
         self.name = struct.pack(">h", len(topic)) + topic.encode()
-        self.joined, self.denied = False, 0
+        self.joined, self.assigned, self.denied = False, False, 0
+
+    def on_request(self, _link, key, _frame):
+        with self.lock:
+            self.assigned = self.assigned or (self.denied > 0 and key == SYNC_GROUP)
+        return True
 
     def change_answer(self, key, frame):
         with self.lock:
-            self.joined = self.joined or key == JOIN_GROUP
+            # Its error stands behind correlation and throttle time: the first answer only gives a member its name.
+            self.joined = self.joined or (key == JOIN_GROUP and frame[12:14] == bytes(2))
             at = frame.find(bytes(2) + self.name)
-            if key != METADATA or not self.joined or self.denied > 0 or at < 0:
+            if key != METADATA or not self.joined or self.assigned or at < 0:
                 return frame
             self.denied += 1
             flag = at + 2 + len(self.name)
