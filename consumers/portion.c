@@ -19,14 +19,12 @@ static void grow(struct portion *portion, int64_t sent)
         portion->bytes = PORTION_MAX;
 }
 
-bool portion_note_done(struct portion *portion, int64_t sent, int64_t took_us, int64_t muted_us)
+bool portion_note_done(struct portion *portion, int64_t sent, bool quick, int64_t muted_us)
 {
-    if (muted_us > PORTION_SLOW_US)
-        return shrink(portion, sent * PORTION_SLOW_US / muted_us);
-    if (took_us > PORTION_SLOW_US && sent > PORTION_SLOW)
-        return shrink(portion, sent / 2);
+    if (muted_us > PORTION_MUTED_US)
+        return shrink(portion, sent * PORTION_MUTED_US / muted_us);
     /* What was smaller than it might have been says nothing of more. */
-    if (took_us <= PORTION_QUICK_US && muted_us <= PORTION_QUICK_US && sent >= portion->bytes)
+    if (quick && muted_us <= PORTION_MUTED_MUCH_US && sent >= portion->bytes)
         grow(portion, sent);
     return false;
 }

@@ -291,14 +291,15 @@ static bool settle_reached(struct publisher *publisher)
 static void attempt(struct publisher *publisher)
 {
     int64_t half_us = publisher->settings->consumers.transaction_timeout_us / 2, begun_us = monotonic_us();
-    int64_t deadline_us = publication_deadline(&publisher->publication, half_us < ATTEMPT_US ? half_us : ATTEMPT_US);
+    int64_t longest_us = half_us < ATTEMPT_US ? half_us : ATTEMPT_US;
+    int64_t deadline_us = publication_deadline(&publisher->publication, longest_us);
     int64_t sent = publisher->publication.sends;
     enum producer_result result =
         publication_send(&publisher->publication, publisher->producer, publisher->group, deadline_us);
-    int64_t took_us = monotonic_us() - begun_us;
-    int64_t muted_us = producer_muted_us(publisher->producer);
-    bool shrunk = result == PRODUCER_DONE ? portion_note_done(&publisher->portion, sent, took_us, muted_us)
-                                          : portion_note_failed(&publisher->portion, sent, muted_us);
+    int64_t took_us = monotonic_us() - begun_us, muted_us = producer_muted_us(publisher->producer);
+    bool shrunk = result == PRODUCER_DONE
+                      ? portion_note_done(&publisher->portion, sent, took_us < longest_us / 2, muted_us)
+                      : portion_note_failed(&publisher->portion, sent, muted_us);
 
     metrics_add(METRIC_PUBLISH_TIME, took_us);
     metrics_add(METRIC_PUBLICATION_SHRINKS, shrunk);

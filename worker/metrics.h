@@ -36,7 +36,7 @@
       "Kafka transactions (or offset commits) that ended well.")                                                       \
     X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.")                           \
     X(PUBLICATION_SHRINKS, COUNTER, "interlock_publication_shrinks_total",                                             \
-      "Publications made smaller because the one before failed or was slow.")                                          \
+      "Publications made smaller because one failed, or a quota asked for a long pause.")                              \
     X(THROTTLED, COUNTER_US, "interlock_throttled_seconds_total", "Time that the brokers' quotas asked to wait.")      \
     X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")        \
     X(CONSUMER_REBUILDS, COUNTER, "interlock_consumer_rebuilds_total",                                                 \

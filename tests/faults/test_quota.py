@@ -47,7 +47,7 @@ def test_events_flow_at_the_rate_of_a_quota(trial):
     """A megabyte passes at once, what is behind it at the quota's rate."""
     worker = trial.world.worker()
     with quota(trial.world.stack.bootstrap, 100_000):
-        grown = flow(trial, worker, 2200, 180)
+        grown = flow(trial, worker, 1800, 180)
     assert grown[THROTTLED] > 0, "the broker did not make it wait"
     assert grown[REBUILDS] <= 1
     judge(trial)
