@@ -303,6 +303,31 @@ bool clients_try(const struct settings *settings, struct buffer *reterr)
            try_kind(settings, settings->kafka.exactly_once ? CLIENT_TRANSACTIONAL : CLIENT_IDEMPOTENT, reterr);
 }
 
+bool clients_find_bare(const struct settings *settings, struct buffer *into)
+{
+    static const enum client_kind kinds[] = { CLIENT_READER, CLIENT_IDEMPOTENT };
+    struct buffer fault = BUFFER_EMPTY;
+    bool bare = false;
+
+    for (int i = 0; i < 2; i++)
+    {
+        rd_kafka_conf_t *conf = make_conf(settings, kinds[i], NULL, &fault);
+        const char *what = conf ? login_find_bare(conf) : NULL;
+        if (what)
+        {
+            buffer_add_text(into, bare ? "; " : "");
+            buffer_add_text(into, section_of(kinds[i]));
+            buffer_add_text(into, ": ");
+            buffer_add_text(into, what);
+            bare = true;
+        }
+        if (conf)
+            rd_kafka_conf_destroy(conf);
+    }
+    buffer_done(&fault);
+    return bare;
+}
+
 bool clients_doubt(const struct settings *settings, struct buffer *into)
 {
     static const enum client_kind kinds[] = { CLIENT_READER, CLIENT_IDEMPOTENT };

@@ -51,3 +51,19 @@ bool login_is_doubtful(const rd_kafka_conf_t *conf)
     return rd_kafka_version() < LOGIN_SCRAM_CURED && get_mechanism(conf, mechanism, sizeof(mechanism)) &&
            strncmp(mechanism, "SCRAM-", 6) == 0;
 }
+
+const char *login_find_bare(const rd_kafka_conf_t *conf)
+{
+    char text[64];
+
+    if (!get(conf, "security.protocol", text, sizeof(text)) || strcmp(text, "plaintext") == 0)
+        return "not encrypted, the brokers not verified";
+    if (strcmp(text, "sasl_plaintext") == 0)
+        return "not encrypted, the password included (sasl_plaintext), the brokers not verified";
+    if (get(conf, "enable.ssl.certificate.verification", text, sizeof(text)) && strcmp(text, "false") == 0)
+        return "encrypted, the brokers not verified (enable.ssl.certificate.verification = false)";
+    if (get(conf, "ssl.endpoint.identification.algorithm", text, sizeof(text)) && strcmp(text, "none") == 0)
+        return "encrypted, but any server of that authority passes for a broker "
+               "(ssl.endpoint.identification.algorithm = none)";
+    return NULL;
+}

@@ -1,5 +1,5 @@
-/* Login: what of a handle's SASL settings is known not to work with the librdkafka at hand, before it connects. What
- * the broker says of the others is in contact.h.
+/* Login: what can be said of a handle's settings of TLS and SASL before it connects: what cannot work with the
+ * librdkafka at hand, and what is not protected. What the broker says is in contact.h.
  *
  * Threads    any; no state.
  */
@@ -21,5 +21,8 @@ bool login_is_possible(const rd_kafka_conf_t *conf, struct buffer *reterr);
 
 /* True: newer brokers refuse it as a false password. */
 bool login_is_doubtful(const rd_kafka_conf_t *conf);
+
+/* What is not encrypted or not verified; NULL: nothing. */
+const char *login_find_bare(const rd_kafka_conf_t *conf);
 
 #endif

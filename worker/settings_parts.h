@@ -40,7 +40,7 @@ struct settings_key
     bool (*is_right)(const char *text); /* of texts */
     const char *accepts;                /* of texts: what is_right asks for */
     unsigned flags;
-    const char *says; /* one line for the settings file */
+    const char *says; /* for the settings file: a line, or a few */
 };
 
 struct settings_section

@@ -59,10 +59,24 @@ static void add_limits(const struct settings_key *key, struct buffer *into)
     }
 }
 
+/* Without the end of its last line. */
+static void add_comment(const char *says, int depth, struct buffer *into)
+{
+    for (;;)
+    {
+        size_t size = strcspn(says, "\n");
+        add_indent(depth, into);
+        settings_add_text(into, "# %.*s", (int)size, says);
+        if (says[size] == '\0')
+            return;
+        buffer_add_text(into, "\n");
+        says += size + 1;
+    }
+}
+
 static void add_example_key(const struct settings_key *key, int depth, struct buffer *into)
 {
-    add_indent(depth, into);
-    settings_add_text(into, "# %s", key->says);
+    add_comment(key->says, depth, into);
     add_limits(key, into);
     buffer_add_text(into, "\n");
     add_indent(depth, into);

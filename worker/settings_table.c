@@ -183,13 +183,22 @@ const struct settings_key settings_keys[] = {
          "dead letters go to <command topic><suffix>"),
     WORD("kafka", "delivery", SETTINGS_CHOICE, kafka.exactly_once, "exactly_once", delivery_words,
          "exactly_once, or at_least_once: cheaper, readers drop repeated event ids"),
-    PAIRS("kafka", "consumer", kafka.consumer, "librdkafka's own names, for every consumer: security.protocol, ..."),
-    PAIRS("kafka", "producer", kafka.producer, "librdkafka's own names, for every producer: compression.type, ..."),
+    PAIRS(
+        "kafka", "consumer", kafka.consumer,
+        "librdkafka's own names, for every consumer. On a network that is not this host's own, here and in producer:\n"
+        "  security.protocol = \"sasl_ssl\"; ssl.ca.location = \"/path/ca.pem\"; sasl.mechanisms = \"PLAIN\";\n"
+        "  sasl.username = \"interlock_worker\"; the password: INTERLOCK_KAFKA_CONSUMER_SASL_PASSWORD"),
+    PAIRS("kafka", "producer", kafka.producer,
+          "librdkafka's own names, for every producer: compression.type, ...; what consumer has of security, too"),
 
-    TEXT("database", "url", database.url, "postgresql://127.0.0.1:5432/interlock", 1, 4096, is_database_url,
-         "postgresql://[user[:password]@]host[:port]/database[?name=value&...], reserved characters as %XX: / is %2F, "
-         "@ is %40",
-         SETTINGS_SECRET, "libpq URL; DATABASE_URL overrides it; passwords belong into PGPASSFILE"),
+    TEXT(
+        "database", "url", database.url, "postgresql://127.0.0.1:5432/interlock", 1, 4096, is_database_url,
+        "postgresql://[user[:password]@]host[:port]/database[?name=value&...], reserved characters as %XX: / is %2F, "
+        "@ is %40",
+        SETTINGS_SECRET,
+        "libpq URL; DATABASE_URL overrides it; passwords belong into PGPASSFILE. On a network that is not this host's\n"
+        "own: \"postgresql://interlock_worker@db.example/interlock?sslmode=verify-full&sslrootcert=/path/ca.pem\";\n"
+        "libpq's own default, sslmode=prefer, gives the password to a false server"),
     DURATION("database", "statement_timeout", database.statement_timeout_us, "4s", 10 * MS, 10 * MIN,
              "less than half the shortest lease of a lock"),
     DURATION("database", "lock_timeout", database.lock_timeout_us, "2s", 10 * MS, 10 * MIN,

@@ -1,5 +1,6 @@
 """Settings and command lines: what is wrong ends with exit 1 and a message that helps."""
 
+import json
 import os
 import subprocess
 
@@ -186,6 +187,36 @@ def test_what_librdkafka_cannot_take_is_found_by_check_and_ends_run(offline, tex
     assert checked.returncode == 3 and ran.returncode == 1, (checked, ran)
     for word in words:
         assert word in checked.stdout and word in ran.stderr, (checked.stdout, ran.stderr)
+
+
+def transports(done):
+    rows = {row["check"]: (row["result"], row["says"]) for row in json.loads(done.stdout)["checks"]}
+    return {name.split()[0]: row for name, row in rows.items() if name.endswith(" transport")}
+
+
+def test_what_is_not_encrypted_or_not_verified_is_named_with_what_ends_it(offline):
+    ask = ("check", "--offline", "--output", "json")
+    local = transports(offline(*ask))
+    assert {result for result, _ in local.values()} == {"ok"} and len(local) == 4, local
+    far = {"DATABASE_URL": "postgresql://me@db.example/interlock", "KAFKA_BOOTSTRAP": "127.0.0.1:1,kafka.example:9092",
+           "REDIS_URL": "redis://cache.example:6379", "INTERLOCK_HTTP_LISTEN": "0.0.0.0:9464"}
+    done = offline(*ask, **far)
+    found = transports(done)
+    assert done.returncode == 0 and {result for result, _ in found.values()} == {"note"}, found
+    for name, word in (("postgresql", "sslmode=verify-full"), ("kafka", "ssl.ca.location"), ("redis", "no TLS"),
+                       ("http", "127.0.0.1")):
+        assert word in found[name][1], found
+    assert "kafka.consumer" in found["kafka"][1] and "kafka.producer" in found["kafka"][1]
+    for mode, word in (("disable", "not encrypted"), ("require", "not verified"), ("verify-ca", "passes for this one")):
+        url = far["DATABASE_URL"] + "?sslmode=" + mode
+        assert word in transports(offline(*ask, DATABASE_URL=url))["postgresql"][1]
+    assert "sslmode=disable" in transports(offline(*ask, PGSSLMODE="disable", **far))["postgresql"][1]
+    safe = {"DATABASE_URL": far["DATABASE_URL"] + "?sslmode=verify-full", "KAFKA_BOOTSTRAP": "kafka.example:9092",
+            "INTERLOCK_KAFKA_CONSUMER_SECURITY_PROTOCOL": "ssl", "INTERLOCK_KAFKA_PRODUCER_SECURITY_PROTOCOL": "ssl"}
+    for name in ("postgresql", "kafka"):
+        assert transports(offline(*ask, **safe))[name] == ("ok", "encrypted, and the server is verified")
+    shipped = (ROOT / "deploy/interlock.conf").read_text()
+    assert "sslmode=verify-full&sslrootcert=" in shipped and "security.protocol" in shipped
 
 
 def test_secrets_are_never_printed(offline):

@@ -84,6 +84,7 @@ int verb_check(struct invocation *invocation)
     struct check check = { .json = invocation->json };
     buffer_add_text(&check.text, check.json ? "{\"checks\":[" : "");
     check_settings(&check, settings, invocation->config_file);
+    check_transport(&check, settings);
     bool clients = check_clients(&check, settings);
     if (!offline)
     {

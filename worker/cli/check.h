@@ -33,6 +33,7 @@ void check_database(struct check *check, const struct settings *settings);
 struct topics_report;
 void check_locks(struct check *check, const struct settings *settings, const struct topics_report *report);
 void check_redis(struct check *check, const struct settings *settings);
+void check_transport(struct check *check, const struct settings *settings);
 /* kafka.consumer and kafka.producer; nothing is connected to. False: no client can be made of them. */
 bool check_clients(struct check *check, const struct settings *settings);
 void check_kafka(struct check *check, const struct settings *settings);
