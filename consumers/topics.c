@@ -14,6 +14,7 @@ static const int64_t AWAIT_US = 15000000; /* a broker that has just started take
 enum
 {
     ANSWER_MS = 15000,
+    ASK_AGAIN_MS = 100,
     REPLICATION_MAX = 3,           /* as many as there are brokers, up to this */
     EVENT_BYTES_MIN = 300 * 1024,  /* an audit event is up to 256 KiB, and has a key and headers (PROTOCOL R5) */
     COMMAND_BYTES_MIN = 80 * 1024, /* a command's value is up to 64 KiB */
@@ -268,14 +269,30 @@ bool topics_await(const struct settings *settings, struct topics_report *ret, st
     }
 }
 
+/* A leader that moved, or that a new topic does not have yet, is found a moment later. */
+static rd_kafka_resp_err_t ask_ends(rd_kafka_t *client, const char *topic, int32_t partition, int64_t *ret_start,
+                                    int64_t *ret_end)
+{
+    int64_t until_us = monotonic_us() + (int64_t)ANSWER_MS * 1000;
+    rd_kafka_resp_err_t error;
+
+    do
+    {
+        error = rd_kafka_query_watermark_offsets(client, topic, partition, ret_start, ret_end, ANSWER_MS);
+        if (error != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION && error != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+            break;
+        rd_kafka_poll(client, ASK_AGAIN_MS);
+    } while (monotonic_us() < until_us);
+    return error;
+}
+
 static bool see_logs(rd_kafka_t *client, const struct topic_state *topic, topics_log_fn *see, void *owner,
                      struct buffer *reterr)
 {
     for (int32_t partition = 0; partition < topic->partitions; partition++)
     {
         int64_t start = 0, end = 0;
-        rd_kafka_resp_err_t error =
-            rd_kafka_query_watermark_offsets(client, topic->name, partition, &start, &end, ANSWER_MS);
+        rd_kafka_resp_err_t error = ask_ends(client, topic->name, partition, &start, &end);
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
             return fail(reterr, topic->name, rd_kafka_err2str(error));
         see(owner, topic->name, partition, start, end);

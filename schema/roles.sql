@@ -8,7 +8,7 @@
 --   interlock_owner    runs the migrations; no worker connects as this role
 --   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing that is recorded
 --   interlock_reader   `interlock audit`, reports: reads
---   interlock_pruner   `interlock prune`: deletes inbox and dead letter rows, nothing else
+--   interlock_pruner   `interlock prune`: may call the function that deletes what can never be needed again, and read nothing
 \set ON_ERROR_STOP on
 BEGIN;
 SET LOCAL search_path = pg_catalog;
@@ -165,10 +165,10 @@ BEGIN
     END LOOP;
 END $$;
 
--- What prune looks at, and what it may take away.
+-- What can never be needed again, and nothing else, is pruned by a function that looks for itself.
 GRANT USAGE ON SCHEMA interlock TO interlock_pruner;
-GRANT SELECT ON interlock.partition_owner, interlock.inbox, interlock.dead_letter TO interlock_pruner;
-GRANT DELETE ON interlock.inbox, interlock.dead_letter TO interlock_pruner;
+GRANT EXECUTE ON FUNCTION interlock.prune_rows(text, boolean, text[], integer[], bigint[], interval, tid, tid)
+    TO interlock_pruner;
 
 -- The list of migrations is the owner's.
 REVOKE ALL ON interlock.schema_migration_log FROM interlock_worker;

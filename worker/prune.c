@@ -10,41 +10,14 @@ enum
     STRETCH_BLOCKS = 4096, /* 32 MiB: well below a second */
 };
 
-const struct prune_table prune_tables[] = {
-    { "inbox", "NOT t.parked", "recorded_at" },
-    { "dead_letter", "true", "first_failed_at" },
-    { .name = NULL },
-};
+const char *const prune_tables[] = { "inbox", "dead_letter", NULL };
 
-static const char size_sql[] = "SELECT pg_relation_size($1::regclass) / current_setting('block_size')::bigint";
+static const char size_sql[] = "SELECT pg_relation_size(('interlock.' || $1)::regclass) / "
+                               "current_setting('block_size')::bigint";
 
-/* What may go: $1 topics, $2 partitions, $3 log starts, $4 age in microseconds, $5 and $6 the stretch. */
-static const char from_sql[] = " interlock.partition_owner o, unnest($1::text[], $2::integer[], $3::bigint[])"
-                               " AS s (topic, partition, log_start)"
-                               " WHERE o.topic = s.topic AND o.partition = s.partition AND t.partition_id = o.id"
-                               " AND t.kafka_offset < least(o.published, s.log_start)"
-                               " AND t.ctid >= $5::tid AND t.ctid < $6::tid AND ";
-
-static void add_name(struct buffer *into, const char *table)
-{
-    buffer_add_text(into, "interlock.");
-    buffer_add_text(into, table);
-}
-
-/* Counting and deleting differ in nothing but their first words. */
-static void write_statement(const struct prune_table *table, bool executes, struct buffer *into)
-{
-    buffer_add_text(into, executes ? "WITH gone AS (DELETE FROM " : "SELECT count(*) FROM ");
-    add_name(into, table->name);
-    buffer_add_text(into, executes ? " t USING" : " t,");
-    buffer_add_text(into, from_sql);
-    buffer_add_text(into, table->condition);
-    buffer_add_text(into, " AND t.");
-    buffer_add_text(into, table->written_at);
-    buffer_add_text(into, " < now() - $4::bigint * interval '1 microsecond'");
-    buffer_add_text(into, executes ? " RETURNING 1) SELECT count(*) FROM gone" : "");
-    buffer_add_byte(into, '\0');
-}
+/* schema/0014: the rules stand there, for whoever has no other right. Counting and deleting differ in $2 alone. */
+static const char prune_sql[] = "SELECT interlock.prune_rows($1, $2::boolean, $3::text[], $4::integer[], $5::bigint[], "
+                                "$6::bigint * interval '1 microsecond', $7::tid, $8::tid)";
 
 static int64_t ask_number(PGconn *connection, const char *sql, int count, const char *const *values,
                           struct buffer *reterr)
@@ -53,49 +26,37 @@ static int64_t ask_number(PGconn *connection, const char *sql, int count, const 
     return result && PQntuples(result) == 1 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : -1;
 }
 
-static int64_t prune_blocks(PGconn *connection, const char *sql, int64_t blocks, const struct prune_log_starts *starts,
-                            const char *age, struct buffer *reterr)
+int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_starts *starts, int64_t older_than_us,
+                  bool executes, struct buffer *reterr)
 {
+    const char *const name[] = { table };
+    char age[32];
     int64_t total = 0;
-    for (int64_t from = 0; from < blocks; from += STRETCH_BLOCKS)
+
+    if (buffer_failed(&starts->offsets) || buffer_failed(&starts->topics) || buffer_failed(&starts->partitions))
+        return buffer_add_text(reterr, "out of memory"), -1;
+    snprintf(age, sizeof(age), "%lld", (long long)older_than_us);
+    int64_t blocks = ask_number(connection, size_sql, 1, name, reterr);
+    /* A table without a block is asked, too: a wrong age is refused whatever there is. */
+    for (int64_t from = 0; blocks >= 0 && (from < blocks || from == 0); from += STRETCH_BLOCKS)
     {
         char first[32], behind[32];
         snprintf(first, sizeof(first), "(%lld,0)", (long long)from);
         snprintf(behind, sizeof(behind), "(%lld,0)", (long long)from + STRETCH_BLOCKS);
-        const char *const values[] = {
-            starts->topics.at, starts->partitions.at, starts->offsets.at, age, first, behind
-        };
-        int64_t gone = ask_number(connection, sql, 6, values, reterr);
+        const char *const values[] = { table,
+                                       executes ? "true" : "false",
+                                       starts->topics.at,
+                                       starts->partitions.at,
+                                       starts->offsets.at,
+                                       age,
+                                       first,
+                                       behind };
+        int64_t gone = ask_number(connection, prune_sql, 8, values, reterr);
         if (gone < 0)
             return -1;
         total += gone;
     }
-    return total;
-}
-
-int64_t prune_run(PGconn *connection, const struct prune_table *table, const struct prune_log_starts *starts,
-                  int64_t older_than_us, bool executes, struct buffer *reterr)
-{
-    struct buffer sql = BUFFER_EMPTY, name = BUFFER_EMPTY;
-    char age[32];
-    int64_t gone = -1;
-    snprintf(age, sizeof(age), "%lld", (long long)older_than_us);
-    add_name(&name, table->name);
-    buffer_add_byte(&name, '\0');
-    write_statement(table, executes, &sql);
-    if (buffer_failed(&sql) || buffer_failed(&name) || buffer_failed(&starts->offsets) ||
-        buffer_failed(&starts->topics) || buffer_failed(&starts->partitions))
-        buffer_add_text(reterr, "out of memory");
-    else
-    {
-        const char *const values[] = { name.at };
-        int64_t blocks = ask_number(connection, size_sql, 1, values, reterr);
-        if (blocks >= 0)
-            gone = prune_blocks(connection, sql.at, blocks, starts, age, reterr);
-    }
-    buffer_done(&sql);
-    buffer_done(&name);
-    return gone;
+    return blocks < 0 ? -1 : total;
 }
 
 /* --- log starts -------------------------------------------------------------------------------------------------- */

@@ -31,17 +31,10 @@ void prune_log_starts_add(struct prune_log_starts *starts, const char *topic, in
 void prune_log_starts_end(struct prune_log_starts *starts); /* no more are added */
 void prune_log_starts_done(struct prune_log_starts *starts);
 
-struct prune_table
-{
-    const char *name;       /* inbox */
-    const char *condition;  /* further, of its row t; "true" */
-    const char *written_at; /* the column of its age */
-};
-
-extern const struct prune_table prune_tables[]; /* ends with name NULL */
+extern const char *const prune_tables[]; /* ends with NULL */
 
 /* Rows of the table that may go, older than so many microseconds; with `executes` they are gone. */
-int64_t prune_run(PGconn *connection, const struct prune_table *table, const struct prune_log_starts *starts,
-                  int64_t older_than_us, bool executes, struct buffer *reterr);
+int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_starts *starts, int64_t older_than_us,
+                  bool executes, struct buffer *reterr);
 
 #endif

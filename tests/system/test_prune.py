@@ -3,10 +3,11 @@ than the retention, and not parked."""
 
 import json
 
+import psycopg2
 import pytest
 from confluent_kafka import TopicPartition
 
-from harness.commands import append, create_ticket, escalate
+from harness.commands import append, command, create_ticket, escalate
 from harness.database import Database
 from harness.parking import in_seconds, parked
 from harness.stack import ROOT
@@ -146,14 +147,37 @@ def test_the_pruner_s_role_suffices_and_can_do_nothing_else(aged):
     assert done.returncode == 0, done.stderr
     assert f"{TICKETS} rows of inbox deleted" in done.stdout
     for statement in ("DELETE FROM interlock.audit_event", "UPDATE interlock.inbox SET parked = true",
-                      "SELECT * FROM interlock.ticket"):
+                      "SELECT * FROM interlock.ticket", "DELETE FROM interlock.inbox", "DELETE FROM interlock.dead_letter",
+                      "SELECT * FROM interlock.inbox"):
         with pytest.raises(Exception, match="permission denied"):
             Database(url).execute(statement)
 
 
+def test_a_pruner_who_lies_about_kafka_takes_nothing_that_is_fresh_parked_or_not_published(aged):
+    aged.database.execute((ROOT / "schema/roles.sql").read_text(encoding="utf-8").replace("\\set ON_ERROR_STOP on\n", ""))
+    liar = Database(aged.database.url.replace("://interlock@", "://interlock_pruner@"))
+    topics, partitions, starts = zip(*[(aged.topic, number, 10 ** 9) for number in range(aged.partitions)])
+
+    def prune_all(older_than):
+        return liar.value("SELECT interlock.prune_rows('inbox', true, %s, %s, %s, %s::interval, '(0,0)', '(9999999,0)')",
+                          list(topics), list(partitions), list(starts), older_than)
+    for older_than in ("1 second", "-1000 days", "23 hours"):
+        with pytest.raises(psycopg2.Error, match="younger than 24 hours"):
+            prune_all(older_than)
+    with pytest.raises(psycopg2.Error, match="nothing of audit_event is ever pruned"):
+        liar.value("SELECT interlock.prune_rows('audit_event', true, '{}', '{}', '{}', '9 days', '(0,0)', '(9,0)')")
+    recent = aged.ask(*[escalate(number) for number in range(1, 6)])
+    aged.publish(escalate(6), command("ticket.escalate", {"ticket_id": 7}, notbefore=in_seconds(3600)))
+    until("one is parked", lambda: parked(aged) == 1, 20)
+    aged.workers[0].kill()
+    aged.database.execute("UPDATE interlock.inbox SET recorded_at = recorded_at - interval '9 days' WHERE parked")
+    kept = aged.database.count("inbox") - TICKETS
+    assert prune_all("1 day") == TICKETS and aged.database.count("inbox") == kept >= len(recent) + 1
+
+
 @pytest.mark.parametrize("words, says", [
     ((), "--older-than is missing"), (("--older-than", "soon"), "--older-than soon"),
-    (("--older-than", "720h", "--execute"), "wants a --reason"), (("--older-than", "1h", "inbox"), "unknown argument inbox"),
+    (("--older-than", "720h", "--execute"), "wants a --reason"), (("--older-than", "23h"), "younger than 24 hours"), (("--older-than", "1h", "inbox"), "unknown argument inbox"),
 ])
 def test_a_wrong_call_is_told(world, words, says):
     done = world.verb("prune", *words)

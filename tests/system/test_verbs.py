@@ -197,7 +197,8 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
 @pytest.mark.parametrize("role, statement", [
     *[("interlock_worker", each) for each in (
         "UPDATE interlock.audit_event SET outcome = 'applied'", "DELETE FROM interlock.audit_event",
-        "TRUNCATE interlock.audit_event", "DELETE FROM interlock.inbox", "UPDATE interlock.inbox SET identity = body_digest",
+        "TRUNCATE interlock.audit_event", "DELETE FROM interlock.inbox", "UPDATE interlock.inbox SET kafka_offset = 0",
+        "UPDATE interlock.inbox SET fence = 9", "UPDATE interlock.inbox SET parked = true", "UPDATE interlock.inbox SET identity = body_digest",
         "DELETE FROM interlock.ticket", "UPDATE interlock.ticket SET id = 1", "DELETE FROM interlock.ticket_history",
         "UPDATE interlock.ticket_history SET seq = 1", "UPDATE interlock.partition_owner SET topic = 'x'",
         "UPDATE interlock.partition_rewind SET below = 0", "CREATE TABLE interlock.mine ()",
@@ -211,6 +212,8 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
         "SELECT vector FROM interlock.face_embedding", "SELECT p::text FROM interlock.parked_command p")],
 ])
 def test_what_a_role_is_not_granted_is_refused(roles, role, statement):
+    roles.database.execute("INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id) "
+                           "VALUES (gen_random_uuid(), gen_random_uuid(), 1, 1, 1)")
     with session(url_as(roles, role)) as connection, connection.cursor() as cursor, pytest.raises(psycopg2.Error) as refused:
         cursor.execute("SET default_transaction_read_only = off")
         cursor.execute(statement)

@@ -16,7 +16,7 @@ static const char usage[] = "usage: interlock prune --older-than 720h [--execute
                             "a new command: the age must\n"
                             "be longer than any publisher's memory, and than the retention of the command topics.\n"
                             "\n"
-                            "  --older-than T   rows written at least so long ago; h, min, s\n"
+                            "  --older-than T   rows written at least so long ago, at least 24h; h, min, s\n"
                             "  --execute        delete; without it they are counted\n"
                             "  --reason TEXT    why, for the log\n";
 
@@ -26,20 +26,19 @@ static void see_start(void *owner, const char *topic, int32_t partition, int64_t
     prune_log_starts_add(owner, topic, partition, log_start);
 }
 
-static void print_count(struct buffer *out, const struct prune_table *table, int64_t gone, bool executes, bool json,
-                        bool first)
+static void print_count(struct buffer *out, const char *table, int64_t gone, bool executes, bool json, bool first)
 {
     if (json)
     {
         buffer_add_text(out, first ? "\"" : ",\"");
-        buffer_add_text(out, table->name);
+        buffer_add_text(out, table);
         buffer_add_text(out, "\":");
         buffer_add_int64(out, gone);
         return;
     }
     buffer_add_int64(out, gone);
     buffer_add_text(out, " rows of ");
-    buffer_add_text(out, table->name);
+    buffer_add_text(out, table);
     buffer_add_text(out, executes ? " deleted\n" : " would be deleted; nothing was: add --execute\n");
 }
 
@@ -52,12 +51,12 @@ static bool prune(struct invocation *invocation, int64_t older_than_us, bool exe
     prune_log_starts_end(&starts);
     if (invocation->json)
         buffer_add_text(out, executes ? "{\"executed\":true," : "{\"executed\":false,");
-    for (const struct prune_table *table = prune_tables; good && table->name; table++)
+    for (const char *const *table = prune_tables; good && *table; table++)
     {
-        int64_t gone = prune_run(connection, table, &starts, older_than_us, executes, fault);
+        int64_t gone = prune_run(connection, *table, &starts, older_than_us, executes, fault);
         good = gone >= 0;
         if (good)
-            print_count(out, table, gone, executes, invocation->json, table == prune_tables);
+            print_count(out, *table, gone, executes, invocation->json, table == prune_tables);
     }
     if (invocation->json)
         buffer_add_text(out, "}\n");
