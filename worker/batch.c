@@ -235,10 +235,10 @@ static void lock(struct batch *batch)
         lock_acquire(batch->tools.lock, batch->locks, batch->lock_count, &batch->lock_valid_until_us);
     batch->lock_wait_us = monotonic_us() - begun_us;
     metrics_add(METRIC_LOCK_WAIT, batch->lock_wait_us);
-    batch->lock_degraded = result == LOCK_DEGRADED;
-    if (batch->lock_degraded)
+    batch->lock_degraded = result != LOCK_TAKEN;
+    if (result == LOCK_DEGRADED)
         metrics_add(METRIC_LOCK_DEGRADED, 1);
-    else
+    else if (result == LOCK_TAKEN)
         mark_refused(batch);
 }
 

@@ -521,6 +521,9 @@ static void run_with_care(struct lane *lane, struct delivery *delivery, enum lan
             return;
         lane_pause(lane, CARE_PAUSE_US);
     }
+    /* Nor may it be Redis that ended the worker. A call takes no longer than its timeout. */
+    while (!lock_rest_until(delivery->ownership->careful_until_us))
+        lane_pause(lane, CARE_PAUSE_US);
     bool noted = note(lane, one);
     lane->unanswered_in_run = false;
     if (noted)

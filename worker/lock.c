@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,9 +318,40 @@ static bool settle_release(struct lock *lock)
     return lock_link_is_open(lock->link) && (!was_out || call_receive(lock, &lock->release));
 }
 
+/* --- rest ------------------------------------------------------------------------------------------------------ */
+
+/* Whoever calls counts himself first and looks then; whoever begins a rest sets it first and looks then: one of the two
+ * sees the other. */
+static atomic_int_fast64_t rest_until_us;
+static atomic_int callers;
+
+bool lock_rest_until(int64_t until_us)
+{
+    int_fast64_t before = atomic_load(&rest_until_us);
+
+    while (before < until_us && !atomic_compare_exchange_weak(&rest_until_us, &before, until_us))
+        ;
+    return atomic_load(&callers) == 0;
+}
+
+static bool begin_call(void)
+{
+    atomic_fetch_add(&callers, 1);
+    int_fast64_t until_us = atomic_load(&rest_until_us);
+    if (until_us == 0 || monotonic_us() >= until_us)
+        return true;
+    atomic_fetch_sub(&callers, 1);
+    return false;
+}
+
+static void end_call(void)
+{
+    atomic_fetch_sub(&callers, 1);
+}
+
 /* --- the three calls ------------------------------------------------------------------------------------------- */
 
-enum lock_result lock_acquire(struct lock *lock, struct lock_name *names, int count, int64_t *ret_valid_until_us)
+static enum lock_result acquire(struct lock *lock, struct lock_name *names, int count, int64_t *ret_valid_until_us)
 {
     struct call *call = &lock->call;
     bool good = lock_link_use(lock->link) && settle_release(lock);
@@ -349,7 +381,19 @@ enum lock_result lock_acquire(struct lock *lock, struct lock_name *names, int co
     return LOCK_DEGRADED;
 }
 
-enum lock_result lock_extend(struct lock *lock, const struct lock_name *names, int count, int64_t *ret_valid_until_us)
+enum lock_result lock_acquire(struct lock *lock, struct lock_name *names, int count, int64_t *ret_valid_until_us)
+{
+    if (!begin_call())
+    {
+        *ret_valid_until_us = 0;
+        return LOCK_AT_REST;
+    }
+    enum lock_result result = acquire(lock, names, count, ret_valid_until_us);
+    end_call();
+    return result;
+}
+
+static enum lock_result extend(struct lock *lock, const struct lock_name *names, int count, int64_t *ret_valid_until_us)
 {
     struct call *call = &lock->call;
     bool good = lock_link_use(lock->link) && settle_release(lock), all_ours = true;
@@ -367,7 +411,19 @@ enum lock_result lock_extend(struct lock *lock, const struct lock_name *names, i
     return good ? LOCK_TAKEN : LOCK_DEGRADED;
 }
 
-void lock_release_send(struct lock *lock, const struct lock_name *names, int count)
+enum lock_result lock_extend(struct lock *lock, const struct lock_name *names, int count, int64_t *ret_valid_until_us)
+{
+    if (!begin_call())
+    {
+        *ret_valid_until_us = 0;
+        return LOCK_AT_REST;
+    }
+    enum lock_result result = extend(lock, names, count, ret_valid_until_us);
+    end_call();
+    return result;
+}
+
+static void release_send(struct lock *lock, const struct lock_name *names, int count)
 {
     struct call *call = &lock->release;
 
@@ -380,6 +436,15 @@ void lock_release_send(struct lock *lock, const struct lock_name *names, int cou
     }
 }
 
+/* At rest nothing is sent: the leases end. */
+void lock_release_send(struct lock *lock, const struct lock_name *names, int count)
+{
+    if (!begin_call())
+        return;
+    release_send(lock, names, count);
+    end_call();
+}
+
 const char *lock_reason(const struct lock *lock)
 {
     return lock_link_reason(lock->link);
@@ -390,8 +455,11 @@ void lock_free(struct lock *lock)
     if (lock == NULL)
         return;
     /* Closing a socket with an unread answer may reset it, and the release be lost with it. */
-    if (lock->link && lock->release_is_out)
+    if (lock->link && lock->release_is_out && begin_call())
+    {
         settle_release(lock);
+        end_call();
+    }
     lock_link_free(lock->link);
     buffer_done(&lock->call.body);
     buffer_done(&lock->release.body);

@@ -30,6 +30,7 @@ enum lock_result
 {
     LOCK_TAKEN,    /* every name is ours, or refused as told per name */
     LOCK_DEGRADED, /* Redis did not answer: go on without */
+    LOCK_AT_REST,  /* not asked: see lock_rest_until */
 };
 
 struct lock_name
@@ -50,6 +51,10 @@ enum lock_result lock_extend(struct lock *lock, const struct lock_name *names, i
 /* Releases every taken name whose value is still ours (compare and delete in one script). lock_release_send does not
  * wait: its answer is read before the next call. */
 void lock_release_send(struct lock *lock, const struct lock_name *names, int count);
+
+/* Until then no lane of the process talks to Redis: whatever ends the process meanwhile, it was not Redis (PROTOCOL
+ * L2). Returns whether no call is under way any more. */
+bool lock_rest_until(int64_t until_us);
 
 /* Why the last call was degraded: host, port and error; "" when it was not. */
 const char *lock_reason(const struct lock *lock);

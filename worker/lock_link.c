@@ -9,6 +9,7 @@
 #include <hiredis/hiredis.h>
 
 #include "worker/lock_link.h"
+#include "worker/lock_reply.h"
 #include "worker/monotonic.h"
 #include "worker/redis_url.h"
 #include "worker/retry.h"
@@ -19,6 +20,11 @@ enum link_state
     LINK_CONNECTING, /* until deadline_us */
     LINK_GREETING,   /* AUTH, SELECT, PING are out, until deadline_us */
     LINK_OPEN,
+};
+
+enum
+{
+    READ_MAX = 16 * 1024,
 };
 
 enum greeting
@@ -45,6 +51,8 @@ struct lock_link
     uint64_t random_state;
     char where[128];
     char reason[320];
+    size_t received_size;
+    char received[LOCK_REPLY_MAX]; /* and not made a reply of yet */
 };
 
 /* PROTOCOL P5: a dead Redis costs time only, and little. */
@@ -92,6 +100,7 @@ void lock_link_drop(struct lock_link *link, const char *what, size_t what_size)
     if (link->context)
         redisFree(link->context);
     link->context = NULL;
+    link->received_size = 0;
     link->state = LINK_CLOSED;
     if (link->failures > reconnect_policy.retries)
         link->failures = reconnect_policy.retries; /* the count stays small; the longest delay was reached */
@@ -173,6 +182,7 @@ static bool connect_finish(struct lock_link *link, int64_t wait_until_us)
     if (url->host)
         redisEnableKeepAlive(link->context); /* a refusal costs nothing but a late notice of a dead peer */
     link->context->err = 0;
+    link->received_size = 0;
     link->greeting_count = link->greeted = 0;
     const char *credentials[2] = { url->user ? url->user : url->password, url->password };
     if (url->password)
@@ -213,27 +223,70 @@ static bool drop_by_context(struct lock_link *link)
     return drop(link, *error ? error : "connection lost");
 }
 
-/* Waits for a reply up to `wait_until_us`. 1: got it; 0: not yet; -1: the link is dropped. */
+/* The first reply of what was received. 1: there it is; 0: more has to come; -1: the link is dropped. */
+static int take_reply(struct lock_link *link, redisReply **ret)
+{
+    const char *why = "";
+    void *reply = NULL;
+    size_t size;
+
+    switch (lock_reply_measure((struct span){ link->received, link->received_size }, &size, &why))
+    {
+    case LOCK_REPLY_PART:
+        return 0;
+    case LOCK_REPLY_REFUSED:
+        return drop(link, why) - 1;
+    case LOCK_REPLY_WHOLE:
+        break;
+    }
+    if (redisReaderFeed(link->context->reader, link->received, size) != REDIS_OK ||
+        redisReaderGetReply(link->context->reader, &reply) != REDIS_OK || reply == NULL)
+        return drop(link, "a reply that cannot be read") - 1;
+    link->received_size -= size;
+    memmove(link->received, link->received + size, link->received_size);
+    *ret = reply;
+    return 1;
+}
+
+/* One read, of what is there. */
+static bool receive(struct lock_link *link)
+{
+    size_t room = sizeof(link->received) - link->received_size;
+    ssize_t size =
+        recv(link->context->fd, link->received + link->received_size, room < READ_MAX ? room : READ_MAX, MSG_DONTWAIT);
+
+    if (size == 0)
+        return drop(link, "Server closed the connection");
+    if (size < 0)
+        return errno == EAGAIN || errno == EINTR || drop(link, strerror(errno));
+    link->received_size += (size_t)size;
+    return true;
+}
+
+/* Waits for a reply up to `wait_until_us`, which is looked at before every read but the first: a server that always has
+ * something to say would never be late. 1: got it; 0: not yet; -1: the link is dropped. */
 static int await_reply(struct lock_link *link, int64_t wait_until_us, redisReply **ret)
 {
-    redisContext *context = link->context;
-    void *reply = NULL;
-    int done = 0;
+    int done = 0, got;
 
-    for (;;)
+    for (bool first = true;; first = false)
     {
-        if (redisBufferWrite(context, &done) != REDIS_OK || redisGetReplyFromReader(context, &reply) != REDIS_OK)
+        if (redisBufferWrite(link->context, &done) != REDIS_OK)
             return drop_by_context(link) - 1;
-        if (reply)
-        {
-            *ret = reply;
-            return 1;
-        }
-        if (!await_socket(link, (short)(done ? POLLIN : POLLIN | POLLOUT), wait_until_us))
+        if ((got = take_reply(link, ret)) != 0)
+            return got;
+        if ((!first && monotonic_us() >= wait_until_us) ||
+            !await_socket(link, (short)(done ? POLLIN : POLLIN | POLLOUT), wait_until_us))
             return 0;
-        if (redisBufferRead(context) != REDIS_OK)
-            return drop_by_context(link) - 1;
+        if (!receive(link))
+            return -1;
     }
+}
+
+/* What nobody asked for would be taken for the next answer. */
+static bool is_quiet(struct lock_link *link)
+{
+    return link->received_size == 0 || drop(link, "more than it was asked for");
 }
 
 static bool greet_finish(struct lock_link *link, int64_t wait_until_us)
@@ -251,6 +304,8 @@ static bool greet_finish(struct lock_link *link, int64_t wait_until_us)
         if (!good)
             return false;
     }
+    if (!is_quiet(link))
+        return false;
     link->state = LINK_OPEN;
     return true;
 }
@@ -305,8 +360,14 @@ struct redisReply *lock_link_receive(struct lock_link *link)
     redisReply *reply = NULL;
 
     assert(link->state == LINK_OPEN);
-    if (await_reply(link, monotonic_us() + link->command_timeout_us, &reply) == 0)
+    int got = await_reply(link, monotonic_us() + link->command_timeout_us, &reply);
+    if (got == 0)
         drop_late(link, "no answer", link->command_timeout_us);
+    if (got == 1 && !is_quiet(link))
+    {
+        freeReplyObject(reply);
+        return NULL;
+    }
     return reply;
 }
 

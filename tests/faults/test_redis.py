@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from harness.commands import command, create_job
+from harness.commands import command, create_job, create_ticket, escalate
 from harness.fixtures import finish
-from harness.redis_proxy import LyingRedis
+from harness.redis_proxy import FloodingRedis, LyingRedis
 from harness.redis_server import PrivateRedis
 from harness.waiting import until
 
@@ -241,3 +241,54 @@ def test_what_row_locks_stop_and_what_redis_alone_stops(trial, redis, make_world
     trial.defence("row locks", "a Redis that grants a lock to two workers", told[0], told[2])
     trial.defence("Redis lock", "two workers on the same rows, no row locks", told[0], told[1])
     trial.judge(ordered=False)
+
+
+# ---- row 31: it floods ---------------------------------------------------------------------------------------
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("flood", FloodingRedis.FLOODS)
+def test_a_redis_that_floods_costs_time_only(trial, flood):
+    """PROTOCOL L2: what it may send is bounded in bytes and time. Nobody dies of it, and no command is blamed."""
+    with FloodingRedis(flood) as redis:
+        worker, = trial.workers(1, REDIS_URL=redis.url)
+        before, pid = worker.rss_kib(), worker.pid
+        with trial.load(burst=10):
+            took = go_on_without(trial, [worker], 60)
+        until("it flooded more than once", lambda: redis.scripts > 1, 30)
+        trial.recovered()
+        assert worker.runs() and worker.pid == pid
+        assert worker.rss_kib() - before < 64 * 1024, "what it sent was kept"
+        trial.note(seconds_without=took, floods=redis.scripts, bytes_sent=redis.sent)
+    assert trial.world.letters.all() == []
+    trial.judge()
+
+
+def crash(worker):
+    worker.wait_ready()
+    worker.kill()
+    worker.start()
+
+
+@pytest.mark.fault(31)
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("quarantine", [True, False])
+def test_commands_that_are_run_with_care_do_without_redis(world, quarantine):
+    """Where two owners in a row ended, the next one may not end because of Redis while a command is noted."""
+    with LyingRedis(world.stack.redis_url, honest=True) as redis:
+        worker = world.worker(REDIS_URL=redis.url, protections_quarantine=str(quarantine).lower())
+        world.ask(*[create_ticket(number) for number in range(1, 4)])
+        assert redis.scripts > 0
+        world.drain()
+        for _ in range(3):
+            crash(worker)
+        worker.wait_ready()
+        if quarantine:
+            assert "run one at a time" in worker.text()
+        before = redis.scripts
+        told = world.ask(*[escalate(number) for number in range(1, 4)])
+        assert [each.outcome for each in told] == ["applied"] * 3
+        # With the protection off it is asked for every batch.
+        assert (redis.scripts == before) == quarantine
+        assert worker.metric(DEGRADED) == 0
+        worker.end()
+    world.check()

@@ -110,7 +110,7 @@ static void a_full_redis_degrades(void **state)
 static void garbage_degrades(void **state)
 {
     (void)state;
-    check_refusal("HTTP/1.1 400 Bad Request\r\n\r\n", "Protocol error");
+    check_refusal("HTTP/1.1 400 Bad Request\r\n\r\n", "not Redis");
 }
 
 static void an_answer_of_another_length_degrades(void **state)
@@ -128,7 +128,24 @@ static void an_answer_of_other_letters_degrades(void **state)
 static void an_answer_of_another_type_degrades(void **state)
 {
     (void)state;
-    check_refusal("*1\r\n:1\r\n", "unexpected answer");
+    check_refusal(":1\r\n", "unexpected answer");
+}
+
+/* hiredis would take memory for what the first line promises, before it has come. */
+static void an_answer_without_an_end_degrades_at_its_first_bytes(void **state)
+{
+    (void)state;
+    check_refusal("*1\r\n:1\r\n", "an array");
+    check_refusal("*1000000000\r\n", "an array");
+    check_refusal("$512000000\r\n1", "larger than any");
+    check_refusal("$65530\r\n1", "larger than any");
+}
+
+static void more_than_was_asked_for_degrades(void **state)
+{
+    (void)state;
+    check_refusal("$1\r\n1\r\n$1\r\n1\r\n", "more than it was asked for");
+    check_refusal("$1\r\n1\r\n+", "more than it was asked for");
 }
 
 static void a_null_answer_degrades(void **state)
@@ -335,6 +352,8 @@ int main(void)
         cmocka_unit_test(an_answer_of_another_length_degrades),
         cmocka_unit_test(an_answer_of_other_letters_degrades),
         cmocka_unit_test(an_answer_of_another_type_degrades),
+        cmocka_unit_test(an_answer_without_an_end_degrades_at_its_first_bytes),
+        cmocka_unit_test(more_than_was_asked_for_degrades),
         cmocka_unit_test(a_null_answer_degrades),
         cmocka_unit_test(control_bytes_of_an_error_do_not_reach_the_reason),
         cmocka_unit_test(an_endless_error_text_is_cut),
