@@ -92,6 +92,21 @@ void watchdog_begin(struct watchdog *watchdog, int64_t now_us)
     watch(watchdog, EXTENT_NONE, watchdog->epoch, now_us);
 }
 
+static bool is_due(const struct watchdog *watchdog, int64_t now_us)
+{
+    return now_us - watchdog->since_us >= allowed_us(watchdog) + watchdog->jitter_us;
+}
+
+/* No assignment. A broker that comes back has the whole time to let the member join. */
+static bool weigh_none(struct watchdog *watchdog, enum group_answer answer, const char *why, int64_t now_us)
+{
+    if (answer != GROUP_SILENT)
+        return is_due(watchdog, now_us);
+    watchdog->since_us = now_us;
+    say(watchdog, false, why);
+    return false;
+}
+
 /* A partial assignment: what the answer means for it. True: it is to be given up. */
 static bool weigh_partial(struct watchdog *watchdog, enum group_answer answer, int unowned, const char *why,
                           int64_t now_us)
@@ -111,7 +126,7 @@ static bool weigh_partial(struct watchdog *watchdog, enum group_answer answer, i
         snprintf(text, sizeof(text),
                  "%d partitions have no owner in the group, and none of their topic is assigned here", unowned);
         say(watchdog, false, text);
-        return now_us - watchdog->since_us >= allowed_us(watchdog) + watchdog->jitter_us;
+        return is_due(watchdog, now_us);
     case GROUP_SILENT:
     case GROUP_MOVING:
         say(watchdog, false, why);
@@ -128,13 +143,12 @@ static bool is_to_rebuild(struct watchdog *watchdog, int64_t now_us, char *why, 
 
     if (answer == GROUP_UNOWNED)
         snprintf(why, why_size, "%d partitions have no owner", unowned);
-    if (watchdog->extent == EXTENT_NONE && answer == GROUP_SILENT)
-        say(watchdog, false, why);
-    bool rebuild = watchdog->extent == EXTENT_NONE ? answer != GROUP_SILENT
+    bool rebuild = watchdog->extent == EXTENT_NONE ? weigh_none(watchdog, answer, why, now_us)
                                                    : weigh_partial(watchdog, answer, unowned, why, now_us);
     int64_t due_us = watchdog->since_us + allowed_us(watchdog) + watchdog->jitter_us;
-    watchdog->next_us = now_us + (answer == GROUP_OWNED ? RARELY_US : again_us < AGAIN_US ? again_us : AGAIN_US);
-    if (answer != GROUP_OWNED && due_us > now_us && due_us < watchdog->next_us)
+    bool rarely = watchdog->extent == EXTENT_PARTIAL && answer == GROUP_OWNED;
+    watchdog->next_us = now_us + (rarely ? RARELY_US : again_us < AGAIN_US ? again_us : AGAIN_US);
+    if (!rarely && due_us > now_us && due_us < watchdog->next_us)
         watchdog->next_us = due_us;
     return rebuild;
 }

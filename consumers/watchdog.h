@@ -32,7 +32,8 @@ struct watchdog
     /* Poll thread. */
     uint64_t epoch; /* of the last assignment */
     enum extent extent;
-    int64_t since_us; /* from when it has been so; of a partial one, from when partitions may have had no owner */
+    int64_t since_us; /* from when it has been so, and Kafka has answered; of a partial one, from when partitions may
+                         have had no owner */
     int64_t jitter_us;
     int64_t next_us; /* the next question to the group; 0: none is due */
     bool owned;      /* the last answer: every partition has an owner */

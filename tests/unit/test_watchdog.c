@@ -89,6 +89,17 @@ static void a_cell_without_an_assignment_gets_a_new_consumer_after_the_time_allo
     assert_int_equal(watchdog_rest_us(&world.watchdog), 0);
 }
 
+static void a_member_that_the_group_remembers_and_that_has_nothing_gets_one_as_well(void **state)
+{
+    (void)state;
+
+    world.answer = GROUP_SILENT;
+    assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 40) < 0);
+    world.answer = GROUP_OWNED;
+    double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 60);
+    assert_true(seconds >= 0 && seconds <= 33.2 + 10);
+}
+
 static void the_time_allowed_is_never_shorter_than_a_drain_and_a_session(void **state)
 {
     (void)state;
@@ -114,7 +125,8 @@ static void nothing_is_rebuilt_while_kafka_does_not_answer(void **state)
     assert_string_equal(why, "no answer");
     assert_true(world.questions <= 30);
     world.answer = GROUP_MOVING;
-    assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 11) >= 0);
+    double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 60);
+    assert_true(seconds >= 20 && seconds <= 33.2 + 10);
 }
 
 static void an_empty_assignment_is_given_up_where_partitions_have_no_owner(void **state)
@@ -184,6 +196,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_cell_without_an_assignment_gets_a_new_consumer_after_the_time_allowed),
+        TEST(a_member_that_the_group_remembers_and_that_has_nothing_gets_one_as_well),
         TEST(the_time_allowed_is_never_shorter_than_a_drain_and_a_session),
         TEST(nothing_is_rebuilt_while_kafka_does_not_answer),
         TEST(an_empty_assignment_is_given_up_where_partitions_have_no_owner),
