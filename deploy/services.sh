@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # dir, POSTGRESQL_DIR, PORT_BASE, BROKERS, CLUSTER_ID: set by deploy/stack
+# shellcheck disable=SC2154  # dir, DATA_DIR, PORT_BASE, BROKERS, CLUSTER_ID, ..._PASSWORD: set by deploy/stack
 # What is particular to each of the three services: how it is prepared, set up, started, asked
 # whether it answers, and ended. Sourced by deploy/stack.
 
@@ -13,7 +13,7 @@ need_programs() {
     ((${#missing[@]} == 0)) || die "missing: $(printf '%s, ' "${missing[@]}" | sed 's/, $//'). Run deploy/install."
 }
 
-# PostgreSQL refuses to be root.
+# PostgreSQL refuses to be root, and the others need not be.
 as_postgres=()
 if ((EUID == 0)); then as_postgres=(setpriv --reuid=postgres --regid=postgres --init-groups --); fi
 readonly as_postgres
@@ -21,24 +21,34 @@ readonly as_postgres
 # A clean environment: a service must not depend on whose shell started it.
 readonly clean_env=(env -i PATH="$PATH" LC_ALL=C.UTF-8 TZ=UTC)
 
+# SERVICE: its folder, for nobody but the user that it runs as.
+make_home() {
+    local home=$DATA_DIR/$1
+    mkdir -p "$home"
+    # In /var/tmp anyone may have made a folder of this name before us.
+    [[ -O $home || $(stat -c %U "$home") == postgres ]] || die "$home belongs to $(stat -c %U "$home"): move it away"
+    if ((EUID == 0)); then chown postgres: "$home"; fi
+    chmod 700 "$home"
+}
+
 # Starts a process that outlives us, and returns when it can be told by its command line.
 launch() {
     local service=$1
     shift
-    "${clean_env[@]}" setsid "$@" </dev/null >>"$dir/log/$service.log" 2>&1 9>&- &
+    "${clean_env[@]}" setsid "$@" <&0 >>"$dir/log/$service.log" 2>&1 9>&- & # its input is ours
     echo $! >"$dir/run/$service.pid"
     local tries=100
     until runs "$service" || ! kill -0 $! 2>/dev/null || ((tries-- == 0)); do sleep 0.01; done
 }
 
 start_postgresql() {
-    local bin data=$POSTGRESQL_DIR/data
+    local bin data=$DATA_DIR/postgresql/data
     bin=$(postgresql_bin)
     # Made under another name first: a half-made database is never taken for a whole one.
     if [[ ! -d $data ]]; then init_postgresql "$bin" "$data.new"; fi
     postgresql_settings >"$data/postgresql.conf"
     forget_dead_postgresql "$data/postmaster.pid"
-    launch postgresql "${as_postgres[@]}" "$bin/postgres" -D "$data"
+    launch postgresql "${as_postgres[@]}" "$bin/postgres" -D "$data" </dev/null
 }
 
 # A killed server keeps its number until its parent takes notice, and PostgreSQL would take that for
@@ -53,16 +63,14 @@ forget_dead_postgresql() {
 }
 
 init_postgresql() {
-    local bin=$1 new=$2
-    mkdir -p "$POSTGRESQL_DIR"
-    # In /var/tmp anyone may have made a folder of this name before us.
-    [[ -O $POSTGRESQL_DIR || $(stat -c %U "$POSTGRESQL_DIR") == postgres ]] ||
-        die "$POSTGRESQL_DIR belongs to $(stat -c %U "$POSTGRESQL_DIR"): move it away"
-    if ((EUID == 0)); then chown postgres: "$POSTGRESQL_DIR"; fi
-    chmod 700 "$POSTGRESQL_DIR"
-    rm -rf "$new"
-    "${as_postgres[@]}" "${clean_env[@]}" "$bin/initdb" -D "$new" -U interlock -A trust \
+    local bin=$1 new=$2 password=$DATA_DIR/postgresql/password
+    make_home postgresql
+    rm -rf "$new" "$password"
+    (umask 077 && echo "$POSTGRESQL_PASSWORD" >"$password")
+    if ((EUID == 0)); then chown postgres: "$password"; fi
+    "${as_postgres[@]}" "${clean_env[@]}" "$bin/initdb" -D "$new" -U interlock -A scram-sha-256 --pwfile="$password" \
         -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions >>"$dir/log/postgresql.log" 2>&1 9>&-
+    rm -f "$password"
     "${as_postgres[@]}" "${clean_env[@]}" "$bin/postgres" --single -D "$new" postgres \
         <<<'CREATE DATABASE interlock' >>"$dir/log/postgresql.log" 2>&1 9>&-
     mv "$new" "${new%.new}"
@@ -91,34 +99,59 @@ timezone = 'UTC'
 END
 }
 
+# Its settings, with the password in them, come through a pipe: who runs it need not read our files.
 start_redis() {
-    mkdir -p "$dir/redis"
-    cat >"$dir/redis/redis.conf" <<END
+    make_home redis
+    launch redis "${as_postgres[@]}" "$(redis_server)" - --dir "$DATA_DIR/redis/" < <(redis_settings)
+}
+
+redis_settings() {
+    cat <<END
 bind 127.0.0.1
 port $(port_of redis)
-dir "$dir/redis"
 daemonize no
 # The command line is how deploy/stack knows this process.
 set-proc-title no
 save ""
 appendonly no
 maxmemory-policy noeviction
+${REDIS_PASSWORD:+requirepass $REDIS_PASSWORD}
 END
-    launch redis "$(redis_server)" "$dir/redis/redis.conf"
 }
 
 start_kafka() {
-    local service=$1 home=$dir/$1 jars
-    jars=$(kafka_jars)
-    mkdir -p "$home"
+    local service=$1 home=$DATA_DIR/$1 jars
+    jars=$(readable_jars)
+    make_home "$service"
     kafka_settings "$service" >"$home/server.properties"
+    cp "$deploy_dir/kafka/log4j2.properties" "$home/"
+    chmod 644 "$home"/*.properties
     if [[ ! -f $home/data/meta.properties ]]; then
-        "${clean_env[@]}" java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$jars/*" kafka.tools.StorageTool format \
-            -t "$CLUSTER_ID" -c "$home/server.properties" >>"$dir/log/$service.log" 2>&1 </dev/null 9>&-
+        "${as_postgres[@]}" "${clean_env[@]}" java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$jars/*" \
+            kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$home/server.properties" \
+            >>"$dir/log/$service.log" 2>&1 </dev/null 9>&-
     fi
-    launch "$service" java -Xms256m -Xmx768m -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true \
-        -Djava.net.preferIPv4Stack=true -Dlog4j2.configurationFile="$deploy_dir/kafka/log4j2.properties" \
-        -cp "$jars/*" kafka.Kafka "$home/server.properties"
+    launch "$service" "${as_postgres[@]}" java -Xms256m -Xmx768m -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true \
+        -Djava.net.preferIPv4Stack=true -Dlog4j2.configurationFile="$home/log4j2.properties" \
+        -cp "$jars/*" kafka.Kafka "$home/server.properties" </dev/null
+}
+
+# Root's cache is root's alone: the user that runs Kafka gets a copy, which he cannot change. Made once a version.
+readable_jars() {
+    local jars copy
+    jars=$(kafka_jars)
+    if "${as_postgres[@]}" test -r "$jars/.complete"; then
+        echo "$jars"
+        return
+    fi
+    copy=/var/tmp/interlock-kafka-$(kafka_stamp | cut -c 1-12)
+    if [[ ! -d $copy ]]; then
+        rm -rf "$copy.$$"
+        mkdir -m 755 "$copy.$$" && cp "$jars"/*.jar "$copy.$$/" && chmod 644 "$copy.$$"/* && mv -T "$copy.$$" "$copy" 2>/dev/null ||
+            rm -rf "$copy.$$" # another stack was quicker
+    fi
+    [[ -O $copy ]] || die "$copy belongs to $(stat -c %U "$copy"): move it away"
+    echo "$copy"
 }
 
 kafka_settings() {
@@ -138,7 +171,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$port
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs=$dir/$service/data
+log.dirs=$DATA_DIR/$service/data
 auto.create.topics.enable=false
 default.replication.factor=$copies
 min.insync.replicas=$agree
@@ -164,7 +197,7 @@ answers() {
     port=$(port_of "$1")
     case $1 in
         postgresql) "$(postgresql_bin)/pg_isready" -q -h 127.0.0.1 -p "$port" -U interlock -d interlock ;;
-        redis) [[ $(redis-cli -h 127.0.0.1 -p "$port" ping) == PONG ]] ;;
+        redis) [[ $(REDISCLI_AUTH=$REDIS_PASSWORD "$(redis_cli)" -h 127.0.0.1 -p "$port" ping) == PONG ]] ;;
         # A broker lists itself once the controller lets it serve. The port first: kcat is slow to
         # give up on a closed one.
         kafka*) port_is_taken "$port" &&

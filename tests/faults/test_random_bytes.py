@@ -15,6 +15,7 @@ from check.evidence import read_topic
 from harness.commands import Message, binary, event, structured
 from harness.load import TICKETS, Load
 from harness.relay import Relay, Watcher
+from harness.stack import moved
 from harness.waiting import until
 from test_inputs import memory_is_bounded
 
@@ -133,7 +134,7 @@ def test_bytes_from_every_side(trial):
     garbled = Garbled(of_redis, 0.05)
     relay = Relay(redis.hostname, redis.port, garbled)
     try:
-        worker = world.worker(REDIS_URL=redis._replace(netloc=relay.address).geturl())
+        worker = world.worker(REDIS_URL=moved(world.stack.redis_url, relay.address))
         pid = worker.pid
         with knocking(of_http, worker) as knocks, Noise(world, seed=of_kafka.random(), burst=20) as load:
             for _ in range(rounds):

@@ -4,8 +4,10 @@ import hashlib
 import os
 import re
 import subprocess
+import urllib.parse
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from harness.stack import ROOT
@@ -104,3 +106,33 @@ def test_a_port_that_is_taken_is_named(stack, tmp_path):
     done = subprocess.run([DEPLOY / "stack", "up", "--dir", tmp_path / "stack", "--port-base", str(taken - 2)],
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and f"port {taken - 2}" in done.stderr and "--port-base" in done.stderr
+
+
+# ---- who may come in ------------------------------------------------------------------------------------
+
+def test_the_stack_asks_for_passwords_that_are_the_owner_s_alone(stack):
+    file = Path(stack.directory) / "passwords"
+    assert file.stat().st_mode & 0o777 == 0o600 and file.stat().st_uid == os.geteuid()
+    found = dict(line.split("=", 1) for line in file.read_text(encoding="ascii").splitlines())
+    assert found["POSTGRESQL_PASSWORD"] == stack.password and len(set(found.values())) == 2
+    database = urllib.parse.urlparse(stack.database_url)
+    for wrong in ("", "wrong"):
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(host=database.hostname, port=database.port, user="interlock", dbname="interlock",
+                             password=wrong, passfile="/dev/null")
+        redis = urllib.parse.urlparse(stack.redis_url)
+        done = subprocess.run([stack.redis_cli, "-h", redis.hostname, "-p", str(redis.port), "ping"], timeout=10,
+                              capture_output=True, text=True, check=False, env={**os.environ, "REDISCLI_AUTH": wrong})
+        assert "NOAUTH" in done.stdout + done.stderr
+    assert stack.redis("ping") == "PONG"
+
+
+@pytest.mark.parametrize("service", ["postgresql", "redis", "kafka"])
+def test_no_service_of_the_stack_runs_as_root_or_shows_a_password(stack, service):
+    pid = int((Path(stack.directory) / f"run/{service}.pid").read_text(encoding="ascii"))
+    assert os.stat(f"/proc/{pid}").st_uid != 0 or os.geteuid() != 0
+    secrets = [line.partition("=")[2] for line in
+               (Path(stack.directory) / "passwords").read_text(encoding="ascii").splitlines()]
+    for file in ("cmdline", "environ"):
+        text = Path(f"/proc/{pid}/{file}").read_bytes().decode("utf-8", "replace")
+        assert not any(each in text for each in secrets)

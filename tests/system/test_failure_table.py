@@ -437,7 +437,7 @@ def test_statements_that_are_gone_are_prepared_anew(world):
 def test_a_role_that_may_not_log_in_is_waited_for(world):
     role = f"role_{world.name}"[:60]
     admin = Database(world.stack.database_url)
-    admin.execute(f'CREATE ROLE "{role}" SUPERUSER LOGIN')
+    admin.execute(f'CREATE ROLE "{role}" SUPERUSER LOGIN PASSWORD \'{world.stack.password}\'')
     address = urllib.parse.urlparse(world.database.url)
     worker = prepared(world, DATABASE_URL=address._replace(netloc=f"{role}@{address.hostname}:{address.port}").geturl())
     before = world.database.count("audit_event")

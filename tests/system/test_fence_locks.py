@@ -22,8 +22,9 @@ def url_as(url, role, application):
 
 def held_by_a_stranger(world, lock=LOCK):
     """By a role that may take advisory locks, and is not the worker's: such ones are not ended."""
-    world.database.execute("""DO $$ BEGIN
-        IF to_regrole('fence_stranger') IS NULL THEN CREATE ROLE fence_stranger LOGIN; END IF; END $$""")
+    world.database.execute(f"""DO $$ BEGIN
+        IF to_regrole('fence_stranger') IS NULL THEN CREATE ROLE fence_stranger LOGIN PASSWORD '{world.stack.password}'; END IF;
+        EXCEPTION WHEN unique_violation OR duplicate_object THEN NULL; END $$""")
     world.database.execute("GRANT USAGE ON SCHEMA interlock TO fence_stranger")
     world.database.execute("GRANT SELECT ON interlock.partition_owner TO fence_stranger")
     connection = psycopg2.connect(url_as(world.database.url, "fence_stranger", "forgotten"))

@@ -142,7 +142,7 @@ def test_a_worker_goes_on_while_rows_are_pruned(aged):
 def test_the_pruner_s_role_suffices_and_can_do_nothing_else(aged):
     roles = (ROOT / "schema/roles.sql").read_text(encoding="utf-8").replace("\\set ON_ERROR_STOP on\n", "")
     aged.database.execute(roles)
-    url = aged.database.url.replace("://interlock@", "://interlock_pruner@")
+    url = aged.database.url.replace("://interlock:", "://interlock_pruner:")
     done = aged.verb("prune", "--older-than", "720h", *REASON, DATABASE_URL=url)
     assert done.returncode == 0, done.stderr
     assert f"{TICKETS} rows of inbox deleted" in done.stdout

@@ -72,12 +72,14 @@ def test_no_secret_among_librdkafka_s_settings_is_printed(binary, tmp_path):
 
 @pytest.mark.parametrize("password", [PASSWORDS[0], PASSWORDS[3]])
 def test_no_password_shows_while_the_program_works(world, password):
-    """PostgreSQL here asks for none, and Redis refuses any: what is said of both is read in log, status and check."""
+    """PostgreSQL takes it, and Redis refuses it: what is said of both is read in log, status and check."""
     quoted = urllib.parse.quote(password, safe="")
     parts = urllib.parse.urlparse(world.database.url)
     redis = urllib.parse.urlparse(world.stack.redis_url)
+    role = f"{world.name}_me"[-60:]
+    world.database.execute(f'CREATE ROLE "{role}" SUPERUSER LOGIN PASSWORD %s', password)
     settings = {
-        "DATABASE_URL": parts._replace(netloc=f"{parts.username}:{quoted}@{parts.hostname}:{parts.port}").geturl(),
+        "DATABASE_URL": parts._replace(netloc=f"{role}:{quoted}@{parts.hostname}:{parts.port}").geturl(),
         "REDIS_URL": f"redis://me:{quoted}@{redis.hostname}:{redis.port}",
         "log_level": "debug",
     }

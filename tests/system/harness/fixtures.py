@@ -1,9 +1,12 @@
 """Fixtures of every folder of tests that runs on a stack, and a deadline for every test."""
 
+import contextlib
 import os
+import re
 import signal
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from .broker import keep_logs
@@ -59,9 +62,18 @@ def log_directory():
     return path
 
 
+def make_roles(stack):
+    """Those that roles.sql would make without a password: here with the stack's, which is in PGPASSWORD."""
+    names = re.findall(r"'(interlock_[a-z]+)'", (ROOT / "schema/roles.sql").read_text(encoding="utf-8"))
+    for name in sorted(set(names)):
+        with contextlib.suppress(psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
+            Database(stack.database_url).execute(f"CREATE ROLE {name} LOGIN PASSWORD '{stack.password}'")
+
+
 @pytest.fixture(scope="session")
 def template(stack, binary):
     """A migrated database that worlds are copied from."""
+    make_roles(stack)
     name = f"template_{os.getpid()}"  # never dropped: that waits for a checkpoint of everything
     Database(stack.database_url).execute(f"CREATE DATABASE {name}")
     environment = {**os.environ, "DATABASE_URL": stack.url_of(name)}

@@ -19,6 +19,13 @@ def ask_deploy(function):
     return done.stdout.strip()
 
 
+def moved(url, address):
+    """The same service at another address: through a proxy."""
+    parts = urllib.parse.urlparse(url)
+    who = parts.netloc.rpartition("@")[0]
+    return parts._replace(netloc=f"{who}@{address}" if who else address).geturl()
+
+
 class Stack:
     replication = 1  # of topics
     may_break = False  # the test that runs just now is marked breaks_stack, so it has this stack for itself
@@ -29,6 +36,10 @@ class Stack:
         self.redis_url = os.environ["REDIS_URL"]
         self.directory = os.environ["INTERLOCK_STACK_DIR"]
         self.redis_cli = ask_deploy("redis_cli")
+        # For addresses that were changed and lost it, for roles that tests make with it, and for redis-cli.
+        self.password = urllib.parse.urlparse(self.database_url).password or ""
+        os.environ["PGPASSWORD"] = self.password
+        os.environ["REDISCLI_AUTH"] = urllib.parse.urlparse(self.redis_url).password or ""
 
     def control(self, *words):
         assert Stack.may_break, ALONE

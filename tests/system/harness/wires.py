@@ -6,6 +6,7 @@ import urllib.parse
 from .cut import DatabaseProxy
 from .proxy import Proxy
 from .relay import Relay
+from .stack import moved
 
 SERVICES = ("kafka", "database", "redis")
 
@@ -18,8 +19,8 @@ class Wires:
         self.redis = Relay(redis.hostname, redis.port, listen_on=listen_on)
         self.settings = {
             "KAFKA_BOOTSTRAP": self.kafka.address,
-            "DATABASE_URL": database._replace(netloc=f"{database.username}@{self.database.address}").geturl(),
-            "REDIS_URL": redis._replace(netloc=self.redis.address).geturl(),
+            "DATABASE_URL": moved(world.database.url, self.database.address),
+            "REDIS_URL": moved(world.stack.redis_url, self.redis.address),
         }
 
     def all(self):
