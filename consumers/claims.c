@@ -6,9 +6,6 @@
 
 #include "workflows/buffer.h"
 
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
-
 /* 4812405: the class of the lock, next to OWNERSHIP_LOCK_CLASS; one group has a schema (PROTOCOL O2), so the schema is
  * the key. One returner works at a time.
  *
@@ -19,6 +16,12 @@
  *   - something before it in its aggregate comes later. One that was held goes alone: it is a probe, and what stands
  *     behind it would only be sent in vain. Of a long queue the first hundred are looked at: one that is sent too early
  *     changes nothing. */
+#define EARLIER "FROM interlock.parked_command p WHERE p.aggregate = l.aggregate AND p.place < l.place "
+#define LATER_OF                                                                                                       \
+    "SELECT max(CASE WHEN e.reason = 'held' AND (e.returned_at IS NOT NULL OR e.turn_at <= now()) "                    \
+    "THEN now() + interval '0.5 s' WHEN e.returned_at IS NULL AND e.turn_at > l.turn_at THEN e.turn_at END) "          \
+    "FROM (SELECT p.turn_at, p.returned_at, p.reason "
+
 static const char take_sql[] =
     "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4812405, 'interlock'::regnamespace::oid::int) AS "
     "ours), "
@@ -26,50 +29,34 @@ static const char take_sql[] =
     "c.returned_at, c.returned_offset, c.returned_fence, coalesce(c.returned_partition_id, c.partition_id) AS copy_in, "
     "octet_length(c.value) + coalesce(octet_length(c.headers), 0) + coalesce(octet_length(c.kafka_key), 0) AS size "
     "FROM interlock.parked_command c WHERE (SELECT ours FROM turn) AND c.turn_at <= now() "
-    "AND (c.turn_at, c.place) > ($1::timestamptz, $2::bigint) ORDER BY c.turn_at, c.place LIMIT " TEXT(
-        CLAIMS_MAX) " FOR UPDATE OF c SKIP LOCKED), "
-                    "judged AS MATERIALIZED (SELECT l.*, o.topic, o.partition, o.fence, "
-                    "l.returned_at < now() - interval '35 seconds' AND l.returned_offset IS NULL AS unknown, CASE "
-                    "WHEN o.owner_token IS NULL AND o.id <> ALL ($3::int[]) THEN now() + interval '5 seconds' "
-                    "WHEN l.returned_at IS NOT NULL AND NOT coalesce(l.returned_offset < i.published OR EXISTS (SELECT "
-                    "FROM "
-                    "interlock.partition_rewind r WHERE r.partition_id = l.copy_in AND r.fence > l.returned_fence), "
-                    "false) "
-                    "THEN now() + interval '5 seconds' "
-                    "ELSE (SELECT max(CASE WHEN e.reason = 'held' AND (e.returned_at IS NOT NULL OR e.turn_at <= "
-                    "now()) "
-                    "THEN now() + interval '0.5 seconds' WHEN e.returned_at IS NULL AND e.turn_at > l.turn_at THEN "
-                    "e.turn_at END) "
-                    "FROM (SELECT p.turn_at, p.returned_at, p.reason FROM interlock.parked_command p "
-                    "WHERE p.aggregate = l.aggregate AND p.place < l.place "
-                    "AND (l.waits OR (p.blocks AND p.partition_id = l.partition_id)) ORDER BY p.place LIMIT 100) e) "
-                    "END AS later "
-                    "FROM looked l JOIN interlock.partition_owner o ON o.id = l.partition_id "
-                    "JOIN interlock.partition_owner i ON i.id = l.copy_in), "
-                    "sized AS (SELECT identity, topic, partition, fence, sum(size) OVER (ORDER BY turn_at, place) - "
-                    "size AS before "
-                    "FROM judged WHERE later IS NULL), "
-                    "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = "
-                    "p.returns + 1, "
-                    "returned_offset = NULL, returned_partition_id = NULL, returned_fence = s.fence, "
-                    "next_at = clock_timestamp() + interval '5 seconds' FROM sized s WHERE p.identity = s.identity "
-                    "AND s.before < " TEXT(
-                        CLAIMS_BYTES) " RETURNING p.identity, p.returns, s.topic, s.partition, p.token, "
-                                      "p.kafka_key, p.headers, p.value, p.place), "
-                                      "pushed AS (UPDATE interlock.parked_command p SET next_at = least(j.later, now() "
-                                      "+ interval '60 seconds') "
-                                      "FROM judged j WHERE p.identity = j.identity AND j.later IS NOT NULL) "
-                                      "SELECT '" CLAIM_COPY "', identity, returns, topic, partition, token, kafka_key, "
-                                      "headers, value, place, "
-                                      "NULL::timestamptz FROM claimed "
-                                      "UNION ALL SELECT '" CLAIM_UNKNOWN
-                                      "', identity, returns, topic, partition, NULL, NULL, NULL, NULL, place, NULL "
-                                      "FROM judged WHERE unknown AND later IS NOT NULL "
-                                      "UNION ALL (SELECT 'last', NULL, (SELECT count(*)::int FROM looked), NULL, "
-                                      "(SELECT count(*)::int FROM sized), "
-                                      "NULL, NULL, NULL, NULL, place, turn_at FROM judged ORDER BY turn_at DESC, place "
-                                      "DESC LIMIT 1) "
-                                      "ORDER BY 10";
+    "AND (c.turn_at, c.place) > ($1::timestamptz, $2::bigint) ORDER BY c.turn_at, c.place "
+    "LIMIT $4::int FOR UPDATE OF c SKIP LOCKED), "
+    "judged AS MATERIALIZED (SELECT l.*, o.topic, o.partition, o.fence, "
+    "l.returned_at < now() - interval '35 s' AND l.returned_offset IS NULL AS unknown, CASE "
+    "WHEN o.owner_token IS NULL AND o.id <> ALL ($3::int[]) THEN now() + interval '5 s' "
+    "WHEN l.returned_at IS NOT NULL AND NOT coalesce(l.returned_offset < i.published OR EXISTS ("
+    "SELECT FROM interlock.partition_rewind r WHERE r.partition_id = l.copy_in AND r.fence > l.returned_fence), false) "
+    "THEN now() + interval '5 s' "
+    "WHEN l.waits THEN (" LATER_OF EARLIER "ORDER BY p.place LIMIT 100) e) "
+    "ELSE (" LATER_OF EARLIER "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 100) e) "
+    "END AS later "
+    "FROM looked l JOIN interlock.partition_owner o ON o.id = l.partition_id "
+    "JOIN interlock.partition_owner i ON i.id = l.copy_in), "
+    "sized AS (SELECT identity, topic, partition, fence, sum(size) OVER (ORDER BY turn_at, place) - size AS before "
+    "FROM judged WHERE later IS NULL), "
+    "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = p.returns + 1, "
+    "returned_offset = NULL, returned_partition_id = NULL, returned_fence = s.fence, "
+    "next_at = clock_timestamp() + interval '5 s' FROM sized s WHERE p.identity = s.identity AND s.before < $5::int "
+    "RETURNING p.identity, p.returns, s.topic, s.partition, p.token, p.kafka_key, p.headers, p.value, p.place), "
+    "pushed AS (UPDATE interlock.parked_command p SET next_at = least(j.later, now() + interval '60 s') "
+    "FROM judged j WHERE p.identity = j.identity AND j.later IS NOT NULL) "
+    "SELECT '" CLAIM_COPY "', identity, returns, topic, partition, token, kafka_key, headers, value, place, "
+    "NULL::timestamptz FROM claimed "
+    "UNION ALL SELECT '" CLAIM_UNKNOWN "', identity, returns, topic, partition, NULL, NULL, NULL, NULL, place, NULL "
+    "FROM judged WHERE unknown AND later IS NOT NULL "
+    "UNION ALL (SELECT 'last', NULL, (SELECT count(*)::int FROM looked), NULL, (SELECT count(*)::int FROM sized), "
+    "NULL, NULL, NULL, NULL, place, turn_at FROM judged ORDER BY turn_at DESC, place DESC LIMIT 1) "
+    "ORDER BY 10";
 
 static const char report_sql[] =
     "UPDATE interlock.parked_command p SET returned_offset = k.at, "
@@ -145,8 +132,13 @@ static void remember(struct claims *claims, const PGresult *rows, int last, int 
 
 PGresult *claims_take(struct claims *claims)
 {
-    const char *values[3] = { claims->turn, claims->place, claims->gone.size > 0 ? claims->gone.at : "{}" };
-    PGresult *rows = claims->ask(claims->owner, take_sql, 3, values);
+    char limit[16], bytes[16];
+    const char *values[5] = { claims->turn, claims->place, claims->gone.size > 0 ? claims->gone.at : "{}", limit,
+                              bytes };
+
+    snprintf(limit, sizeof(limit), "%d", CLAIMS_MAX);
+    snprintf(bytes, sizeof(bytes), "%d", CLAIMS_BYTES);
+    PGresult *rows = claims->ask(claims->owner, take_sql, 5, values);
     int copies = 0, last = -1;
 
     for (int r = 0; r < PQntuples(rows); r++)

@@ -16,9 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of one round: more is left to the next. Numbers, because they stand in a statement. */
-#define CLAIMS_BYTES 8388608
-#define CLAIMS_MAX 1000
+enum
+{
+    /* Of one round: more is left to the next. */
+    CLAIMS_MAX = 1000,
+    CLAIMS_BYTES = 8 * 1024 * 1024,
+};
 
 enum claim_column
 {

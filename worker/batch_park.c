@@ -16,14 +16,17 @@
 #include "worker/settings.h"
 
 static const char heads_sql[] =
-    "SELECT aggregate, bool_or(blocks), partition_id FROM interlock.parked_command WHERE aggregate = ANY ($1::text[]) "
-    "GROUP BY aggregate, partition_id";
+    "SELECT k.i, EXISTS (SELECT FROM interlock.parked_command p WHERE p.aggregate = k.a), "
+    "EXISTS (SELECT FROM interlock.parked_command p WHERE p.blocks AND p.aggregate = k.a AND p.partition_id = k.p) "
+    "FROM (SELECT unnest($1::text[]) AS a, unnest($2::int4[]) AS p, unnest($3::int4[]) AS i) k";
 /* Locked: of two arrivals of one return, in whatever lanes, one decides. How many stand before it is counted up to one
  * more than come in a batch. */
 static const char returns_sql[] =
-    "SELECT p.identity, p.token, p.place, p.waits, p.blocks, (SELECT count(*) FROM (SELECT FROM "
-    "interlock.parked_command e WHERE e.aggregate = p.aggregate AND e.place < p.place AND (p.waits OR (e.blocks AND "
-    "e.partition_id = p.partition_id)) LIMIT 1 + ($2::int8[])[1]) n) "
+    "SELECT p.identity, p.token, p.place, p.waits, p.blocks, CASE WHEN p.waits THEN "
+    "(SELECT count(*) FROM (SELECT FROM interlock.parked_command e WHERE e.aggregate = p.aggregate AND "
+    "e.place < p.place LIMIT 1 + ($2::int8[])[1]) n) ELSE "
+    "(SELECT count(*) FROM (SELECT FROM interlock.parked_command e WHERE e.blocks AND e.aggregate = p.aggregate AND "
+    "e.partition_id = p.partition_id AND e.place < p.place LIMIT 1 + ($2::int8[])[1]) n) END "
     "FROM interlock.parked_command p WHERE p.identity = ANY ($1::uuid[]) FOR UPDATE OF p SKIP LOCKED";
 
 static const char park_inbox_sql[] =
@@ -84,38 +87,34 @@ static struct span print_aggregate(struct batch *batch, const struct command *co
 
 static bool send_heads(struct batch *batch, bool *ret_sent)
 {
-    const struct array *parameters[1] = { &batch->arrays[0] };
+    const struct array *parameters[3] = { &batch->arrays[0], &batch->arrays[1], &batch->arrays[2] };
 
     array_begin(&batch->arrays[0], ARRAY_TEXT);
+    array_begin(&batch->arrays[1], ARRAY_INT4);
+    array_begin(&batch->arrays[2], ARRAY_INT4);
     for (int i = 0; batch->any_parked && i < batch->count; i++)
     {
         struct item *item = &batch->items[i];
         if (!may_stand_behind(item))
             continue;
         item->parked.aggregate = print_aggregate(batch, &item->command);
-        if (item->parked.aggregate.at)
-            array_add_bytes(&batch->arrays[0], item->parked.aggregate.at, item->parked.aggregate.size);
+        if (!item->parked.aggregate.at)
+            continue;
+        array_add_bytes(&batch->arrays[0], item->parked.aggregate.at, item->parked.aggregate.size);
+        array_add_int32(&batch->arrays[1], item->delivery->ownership->partition_id);
+        array_add_int32(&batch->arrays[2], i);
     }
     *ret_sent = !array_is_empty(&batch->arrays[0]);
-    return !*ret_sent || statements_send_fixed(batch->tools.statements, heads_sql, parameters, 1);
+    return !*ret_sent || statements_send_fixed(batch->tools.statements, heads_sql, parameters, 3);
 }
 
 static void read_heads(struct batch *batch, const PGresult *result)
 {
     for (int r = 0; r < PQntuples(result); r++)
     {
-        struct span aggregate = { PQgetvalue(result, r, 0), (size_t)PQgetlength(result, r, 0) };
-        bool blocks = *PQgetvalue(result, r, 1) != 0;
-        int32_t partition_id = array_read_int32(PQgetvalue(result, r, 2));
-        for (int i = 0; i < batch->count; i++)
-        {
-            struct item *item = &batch->items[i];
-            if (!item->parked.aggregate.at || !span_equal(item->parked.aggregate, aggregate))
-                continue;
-            item->parked.head = true;
-            item->parked.head_blocks =
-                item->parked.head_blocks || (blocks && item->delivery->ownership->partition_id == partition_id);
-        }
+        struct parked *parked = &batch->items[array_read_int32(PQgetvalue(result, r, 0))].parked;
+        parked->head = *PQgetvalue(result, r, 1) != 0;
+        parked->head_blocks = *PQgetvalue(result, r, 2) != 0;
     }
 }
 

@@ -42,4 +42,5 @@ ROWS = {
     29: Row("an answer of the group is lost, or false", "back within the time allowed; not ready meanwhile"),
     30: Row("a quota, or a line that slow", "flows; publications shrink and grow"),
     31: Row("a Redis that floods: an answer without an end, or a byte a second", "memory and time; no death of a worker"),
+    32: Row("millions of parked commands are due at one time", "a thousand come back a second, however many there are"),
 }

@@ -222,3 +222,10 @@ def test_the_payloads_are_the_schemas(binary, validators):
     schemas = describe(binary, "--asyncapi")["components"]["schemas"]
     for type_, validator in validators.items():
         assert schemas[type_] == {name: value for name, value in validator.schema.items() if name != "$schema"}
+
+
+def test_every_type_names_its_retry_policy(binary):
+    """And the policies that are nobody's own are those of locks and of the database."""
+    policies = {each["type"]: each["retry_policy"] for each in describe(binary, "types", "--output", "json")}
+    assert set(policies.values()) == {"default", "aggressive", "conservative"}
+    assert policies["attendance.punch"] == "aggressive" and policies["ticket.bulk_update"] == "conservative"

@@ -1,0 +1,1 @@
+DROP INDEX interlock.parked_command_blocking;
