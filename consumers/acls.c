@@ -34,6 +34,7 @@ static const struct grant
     { ACL_WORKER, ACL_WRITE, ACL_TRANSACTIONAL_IDS, "to publish exactly once" },
     { ACL_PUBLISHER, ACL_WRITE, ACL_COMMANDS, "to send commands" },
     { ACL_READER, ACL_READ, ACL_AUDIT, "to read audit events" },
+    { ACL_READER, ACL_DESCRIBE, ACL_COMMANDS, "for audit verify, which asks where they begin" },
     { ACL_READER, ACL_READ, ACL_READER_GROUPS, "to read as a group" },
     { ACL_SWEEPER, ACL_WRITE, ACL_COMMANDS, "to send commands" },
     { ACL_OPERATOR, ACL_DESCRIBE, ACL_COMMANDS, "to see what there is" },

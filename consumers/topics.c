@@ -309,8 +309,9 @@ bool topics_logs(const struct settings *settings, topics_log_fn *see, void *owne
     bool read = read_metadata(client, settings, &report, reterr);
     for (int i = 0; read && i < report.count; i++)
         if (strcmp(report.at[i].role, "commands") == 0)
-            read = report.at[i].exists ? see_logs(client, &report.at[i], see, owner, reterr)
-                                       : fail(reterr, report.at[i].name, "the topic is not there");
+            read = report.at[i].exists
+                       ? see_logs(client, &report.at[i], see, owner, reterr)
+                       : fail(reterr, report.at[i].name, "the topic is not there, or may not be looked at (Describe)");
     clients_destroy(client, DESTROY_US);
     return read;
 }

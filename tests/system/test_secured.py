@@ -15,6 +15,9 @@ from harness.secured import SecuredBroker
 from harness.waiting import until
 
 
+pytestmark = pytest.mark.seconds(120)  # the first waits for the broker
+
+
 @pytest.fixture(scope="module")
 def secured():
     with SecuredBroker() as broker:
@@ -130,6 +133,8 @@ def test_what_describe_acls_prints_is_all_that_each_role_needs(world, secured, a
     assert planned.returncode == 0, planned.stdout + planned.stderr
     made = world.verb("topics", "create", **allowed("operator"))
     assert made.returncode == 0, made.stdout + made.stderr
+    unseen = world.verb("topics", "plan", **allowed("sweeper"))
+    assert unseen.returncode == 3 and "interlock describe acls" in unseen.stdout, "it is not said that they are missing"
     assert worker.ready()
     assert worker.end() == 0
     world.check()
@@ -222,3 +227,13 @@ def test_scram_logs_in_or_its_defect_is_named_before_anything_is_connected_to(wo
     assert tried.returncode == 3 and "invalid credentials" in tried.stdout and "before 2.6.1" in tried.stdout
     worker = world.worker(ready=False, **settings)
     until("readiness says it", lambda: "before 2.6.1" in worker.get("/readyz")[1])
+
+
+def test_the_lines_are_as_kafka_s_own_tool_takes_them(world, secured):
+    secured.forbid_everything()
+    line = [each for each in lines_of(world, "worker") if "--resource-pattern-type" in each][0]
+    words = line.replace(secured.sasl, secured.bootstrap).split()
+    assert words[0] == "kafka-acls.sh"
+    done = secured.tool("org.apache.kafka.tools.AclCommand", "--bootstrap-server", secured.bootstrap, *words[3:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    secured.take("interlock_worker", line)

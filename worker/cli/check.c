@@ -10,7 +10,7 @@
 
 enum
 {
-    CODE_FOUND = 3, /* looked, and there is something to be fixed */
+    EXIT_FOUND = 3, /* looked, and there is something to be fixed */
 };
 
 static const char usage[] =
@@ -97,5 +97,5 @@ int verb_check(struct invocation *invocation)
     buffer_add_text(&check.text, check.json ? "\n]}\n" : "");
     int code = verb_print(invocation, &check.text);
     buffer_done(&check.text);
-    return code != 0 ? code : check.fixes > 0 ? CODE_FOUND : 0;
+    return code != 0 ? code : check.fixes > 0 ? EXIT_FOUND : 0;
 }

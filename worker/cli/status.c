@@ -17,7 +17,7 @@ enum
     TIMEOUT_US = 5 * 1000 * 1000,
     PATH_SIZE_MAX = 256,
     DEPTH_MAX = 8,
-    CODE_FOUND = 3, /* asked, and it is not well */
+    EXIT_FOUND = 3, /* asked, and it is not well */
 };
 
 static int fail_with(const struct invocation *invocation, struct buffer *fault)
@@ -122,7 +122,7 @@ static int ask(const struct invocation *invocation, const char *path)
     buffer_done(&line);
     buffer_done(&body);
     buffer_done(&fault);
-    return code != 0 ? code : status != 200 ? CODE_FOUND : 0;
+    return code != 0 ? code : status != 200 ? EXIT_FOUND : 0;
 }
 
 int verb_health(struct invocation *invocation)

@@ -11,6 +11,7 @@ enum
     PARTITIONS_DEFAULT = 12,
     AUDIT_PARTITIONS_DEFAULT = 4,
     PARTITIONS_MAX = 10000,
+    EXIT_FOUND = 3, /* looked, or made, and there is something missing or set wrongly */
 };
 
 static const char usage[] =
@@ -69,7 +70,9 @@ static void add_text(const struct topic_state *topic, bool made, const char *fau
                  made     ? "created"
                  : *fault ? "wrong"
                           : "ok",
-                 topic->partitions, topic->replication, topic->cleanup_policy, *fault ? ": " : "", fault);
+                 topic->partitions, topic->replication,
+                 topic->settings_unknown ? "settings that may not be looked at" : topic->cleanup_policy,
+                 *fault ? ": " : "", fault);
     buffer_add_text(into, line);
 }
 
@@ -79,6 +82,8 @@ static bool find_fault(const struct topic_state *topic, bool awaited, struct buf
         buffer_add_text(into, topic->in_the_way);
     else if (topic->exists)
         return topics_find_fault(topic, into);
+    else if (topic->forbidden)
+        buffer_add_text(into, "or it may not be looked at, which takes Describe (interlock describe acls)");
     else if (awaited)
         buffer_add_text(into, "made, but the broker does not list it yet; run this again");
     return true;
@@ -128,7 +133,9 @@ static int create_missing(struct invocation *invocation, int partitions, int aud
         !topics_await(invocation->settings, &after, &fault))
         return fail_with(invocation, &fault);
     int code = print_report(invocation, &before, &after, &wrong);
-    return code || wrong > 0;
+    for (int i = 0; i < after.count && code == 0; i++)
+        code = !after.at[i].exists; /* what was asked is not done */
+    return code != 0 ? code : wrong > 0 ? EXIT_FOUND : 0;
 }
 
 static int plan(struct invocation *invocation)
@@ -143,7 +150,7 @@ static int plan(struct invocation *invocation)
     if (wrong > 0 && !invocation->json)
         fprintf(stderr, "%d topics are missing or set wrongly: `interlock topics create` makes the missing ones\n",
                 wrong);
-    return code || wrong > 0;
+    return code != 0 ? code : wrong > 0 ? EXIT_FOUND : 0;
 }
 
 /* False: not a number of partitions; said already. */

@@ -131,8 +131,13 @@ class PrivateBroker:
         path.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()), encoding="utf-8")
         return path
 
+    def format_words(self):
+        """What else its storage is to begin with."""
+        return []
+
     def format(self):
-        words = self.java("kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", self.write_settings())
+        words = self.java("kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", self.write_settings(),
+                          *self.format_words())
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -3,8 +3,7 @@
 import subprocess
 
 from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType, AdminClient,
-                                   ResourcePatternType, ResourceType, ScramCredentialInfo, ScramMechanism,
-                                   UserScramCredentialUpsertion)
+                                   ResourcePatternType, ResourceType)
 
 from .broker import PrivateBroker, free_ports
 from .waiting import until
@@ -87,11 +86,10 @@ class SecuredBroker(PrivateBroker):
     def __enter__(self):
         super().__enter__()
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        changes = [UserScramCredentialUpsertion(name, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096),
-                                                password.encode()) for name, password in PASSWORDS.items()]
-        for future in self.admin.alter_user_scram_credentials(changes).values():
-            future.result(30)
         return self
+
+    def format_words(self):
+        return ["--add-scram", f"SCRAM-SHA-512=[name=worker,password={PASSWORDS['worker']}]"]
 
     # ---- clients ----
 
@@ -118,6 +116,11 @@ class SecuredBroker(PrivateBroker):
                 "ssl.ca.location": str(self.certificates.authority), "log_level": 0, **others}
 
     # ---- rights ----
+
+    def tool(self, name, *words):
+        """One of Kafka's own, by its class."""
+        return subprocess.run(self.java(name, *words), capture_output=True, text=True, timeout=60, check=False,
+                              stdin=subprocess.DEVNULL)
 
     @staticmethod
     def binding(line, user, of=AclBinding):
