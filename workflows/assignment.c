@@ -1,8 +1,8 @@
 #include "workflows/assignment.h"
 
-static bool is_named(const struct command *command, const char *member)
+static bool is_given(struct field_int id)
 {
-    return command->data && document_member(&command->document, command->data, member);
+    return id.set || int_is_cleared(id);
 }
 
 struct field_int assignment_of_id(struct field_int id)
@@ -10,14 +10,27 @@ struct field_int assignment_of_id(struct field_int id)
     return id.set && id.value != NOBODY ? id : INT_NULL;
 }
 
-struct assignment assignment_read(const struct command *command, struct field_int person, struct field_int group)
+struct assignment assignment_read(struct field_int person, struct field_int group)
 {
     return (struct assignment){
-        .person_given = person.set || is_named(command, "assigned_person_id"),
-        .group_given = group.set || is_named(command, "assigned_group_id"),
+        .person_given = is_given(person),
+        .group_given = is_given(group),
         .person = assignment_of_id(person),
         .group = assignment_of_id(group),
     };
+}
+
+struct assignment assignment_of_someone(struct field_int person, struct field_int group)
+{
+    struct assignment assignment = assignment_read(person, group);
+    assignment.person_given = assignment.person.set;
+    assignment.group_given = assignment.group.set;
+    return assignment;
+}
+
+bool assignment_is_given(struct field_int person, struct field_int group)
+{
+    return is_given(person) || is_given(group);
 }
 
 bool assignment_names_someone(const struct assignment *assignment)

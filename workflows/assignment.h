@@ -1,13 +1,14 @@
 /* Assignment: the person and group that a command may name, by the members assigned_person_id and assigned_group_id.
  *
- * Absent: kept as it is. JSON null or 1: nobody (domain.md, "null and 1"), stored as null. Else: that person or group.
+ * Absent: kept as it is. JSON null or 1: nobody (domain.md, "Nobody"), stored as null. Else: that person or group. In
+ * creations and escalations null and 1 are as if absent: assignment_of_someone.
  *
  * Threads    values; no state.
  */
 #ifndef WORKFLOWS_ASSIGNMENT_H
 #define WORKFLOWS_ASSIGNMENT_H
 
-#include "workflows/command.h"
+#include "workflows/parameters.h"
 
 struct assignment
 {
@@ -20,8 +21,14 @@ enum
     NOBODY = 1,
 };
 
-/* `person` and `group` as decoded, where null reads as absent: the command's data tell the two apart. */
-struct assignment assignment_read(const struct command *command, struct field_int person, struct field_int group);
+/* `person` and `group` of clearable parameters. */
+struct assignment assignment_read(struct field_int person, struct field_int group);
+
+/* The same where nobody says nothing. */
+struct assignment assignment_of_someone(struct field_int person, struct field_int group);
+
+/* Tells whether either member was there, whomever it names. */
+bool assignment_is_given(struct field_int person, struct field_int group);
 
 /* Null for nobody. */
 struct field_int assignment_of_id(struct field_int id);

@@ -330,15 +330,27 @@ static bool is_finite(const struct decoding *decoding, const struct node *node)
     return true;
 }
 
+static void clear(const struct parameter *parameter, void *field)
+{
+    if (parameter->kind == PARAMETER_TEXT)
+        *(struct span *)field = SPAN_CLEARED;
+    else
+        *(struct field_int *)field = INT_CLEARED;
+}
+
 static bool decode_value(const struct decoding *decoding, const struct place *place, const struct parameter *parameter,
                          const struct node *node, char *into)
 {
     bool open = parameter->kind == PARAMETER_JSON || node->kind == NODE_NUMBER;
+    void *field = into + parameter->offset;
     if (node->kind == NODE_NULL && (parameter->flags & PARAMETER_NULLABLE))
+    {
+        if ((parameter->flags & PARAMETER_CLEARABLE) == PARAMETER_CLEARABLE)
+            clear(parameter, field);
         return true;
+    }
     if (open && !is_finite(decoding, node))
         return fail(decoding, place, "a number beyond the range of a double");
-    void *field = into + parameter->offset;
     switch (parameter->kind)
     {
     case PARAMETER_INTEGER:
@@ -469,6 +481,12 @@ static size_t parse_fraction(struct span text, int64_t *ret_us)
 
 bool parameters_parse_time(struct span text, int64_t *ret_unix_us)
 {
+    int zone;
+    return parameters_parse_local_time(text, ret_unix_us, &zone);
+}
+
+bool parameters_parse_local_time(struct span text, int64_t *ret_unix_us, int *ret_offset_minutes)
+{
     int year = parse_digits(text, 0, 4);
     int month = parse_digits(text, 5, 2);
     int day = parse_digits(text, 8, 2);
@@ -496,5 +514,6 @@ bool parameters_parse_time(struct span text, int64_t *ret_unix_us)
         unix_us >= calendar_days(10000, 1, 1) * INT64_C(86400000000))
         return false;
     *ret_unix_us = unix_us;
+    *ret_offset_minutes = zone;
     return true;
 }

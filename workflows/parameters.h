@@ -58,7 +58,23 @@ enum parameter_flag
     PARAMETER_REQUIRED = 1,
     PARAMETER_NULLABLE = 2, /* JSON null is accepted and reads as absent */
     PARAMETER_OPTIONAL = 4, /* may be absent; a null is a value of its own, if the kind has one */
+    /* As nullable, of ids, integers, times and texts: null can be told from absent, by int_is_cleared and the like. */
+    PARAMETER_CLEARABLE = 8 | PARAMETER_NULLABLE,
 };
+
+/* What a null leaves in a clearable parameter's field: as unset as an absent one, but for these. */
+#define INT_CLEARED ((struct field_int){ 1, false })
+#define SPAN_CLEARED ((struct span){ NULL, 1 })
+
+static inline bool int_is_cleared(struct field_int field)
+{
+    return !field.set && field.value == INT_CLEARED.value;
+}
+
+static inline bool span_is_cleared(struct span text)
+{
+    return !text.at && text.size == SPAN_CLEARED.size;
+}
 
 struct parameter
 {
@@ -104,8 +120,9 @@ void parameters_print_schema(const struct parameter *table, struct buffer *into)
 extern const char parameters_time_schema[];
 void parameters_add_aggregate_pattern(struct buffer *into);
 
-/* RFC 3339 to Unix microseconds; false when it is not one. */
+/* RFC 3339 to Unix microseconds; false when it is not one. The offset in which it is written: minutes east of UTC. */
 bool parameters_parse_time(struct span text, int64_t *ret_unix_us);
+bool parameters_parse_local_time(struct span text, int64_t *ret_unix_us, int *ret_offset_minutes);
 bool parameters_parse_uuid(struct span text, struct id *ret);
 
 #endif

@@ -79,4 +79,4 @@ def add_assignments(rng, add, stamp):
         add("job", number, parent_id=ref(JOBS[0]), identifier="GEOFENCE", name=f"seed {number}",
             person_id=ref(rng.randrange(*PERSONS)), geofence_id=ref(rng.randrange(*FENCES)),
             starts_at=rng.choice((SEED_TIME, 1_793_900_000_000_000)), ends_at=rng.choice((None, 1_796_000_000_000_000)),
-            from_minute=span[0], until_minute=span[1], **{**stamp, "version": 0})
+            from_minute=span[0], until_minute=span[1], utc_offset_minutes=rng.choice((0, 0, 330, -480)), **{**stamp, "version": 0})

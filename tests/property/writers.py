@@ -121,8 +121,10 @@ def child_of(writer, parent, table, pool):
 
 def change(writer, parent):
     number = child_of(writer, parent, "jobneed", CHILDREN)
-    return writer.maybe({"jobneed_id": number}, 0.4, status=lambda: status(writer, number), remarks=writer.text,
-                        seq=writer.rng.randint(0, 9), expires_at=lambda: writer.rng.choice((writer.time(), LATE)))
+    return writer.maybe({"jobneed_id": number}, 0.4, status=lambda: status(writer, number),
+                        remarks=lambda: writer.rng.choice((writer.text(), writer.text(), None)),
+                        seq=writer.rng.choice((0, 1, 2, 9, None)),
+                        expires_at=lambda: writer.rng.choice((writer.time(), LATE, None)))
 
 
 def bulk_change(writer):
@@ -145,7 +147,7 @@ def moved(writer):
 
 def adhoc(writer):
     number = root(writer)
-    data = {"jobneed_id": number, "performed_by": ref(201), "started_at": writer.time(8, 9),
+    data = {"jobneed_id": number, "performed_by": writer.rng.choice((1, ref(201), ref(201))), "started_at": writer.time(8, 9),
             "ended_at": writer.time(17, 20), "status": status(writer, number)}
     if writer.chance(0.8):
         data["ended_at"] = LATE
@@ -192,7 +194,7 @@ def plan(writer):
                                                                 "question_set_id": rng.randint(1, 3)})
     return "job.save_checkpoint", writer.maybe(
         data, 0.3, seq=rng.randint(0, 9), grace_minutes=rng.randint(0, 9), plan_minutes=rng.randint(0, 9),
-        expiry_minutes=rng.randint(0, 9), name=rng.choice(("gate", "roof")))
+        expiry_minutes=rng.randint(0, 9), name=rng.choice(("gate", "roof", None)))
 
 
 def fence(writer):
@@ -202,10 +204,14 @@ def fence(writer):
     data = saving(writer, {"parent_id": ref(writer.of(JOBS))}, {
         "name": rng.choice(("gate", "roof")), "person_id": rng.choice((1, ref(204), ref(205), ref(206))),
         "geofence_id": ref(rng.randrange(*FENCES)), "starts_at": "2026-11-01T00:00:00Z"})
-    writer.maybe(data, 0.25, ends_at=writer.time, asset_id=rng.randint(1, 2), question_set_id=rng.randint(1, 2),
-                 client_id=rng.choice((CLIENT, 6)))
+    if data["action"] == "edit" and writer.chance(0.05):
+        data["person_id"] = None
+    writer.maybe(data, 0.25, ends_at=lambda: rng.choice((writer.time(), None)), asset_id=rng.choice((1, 2, None)),
+                 question_set_id=rng.choice((1, 2, None)), client_id=rng.choice((CLIENT, 6, None)),
+                 utc_offset_minutes=rng.choice((0, 330, -720, None)))
     if writer.chance(0.3):
-        writer.maybe(data, 0.9, from_minute=rng.randint(0, 1439), until_minute=rng.randint(0, 1439))
+        writer.maybe(data, 0.9, from_minute=rng.choice((rng.randint(0, 1439), None)), until_minute=rng.choice((
+            rng.randint(0, 1439), None)))
     return "job.save_geofence_assignment", data
 
 

@@ -134,6 +134,9 @@ static inline void fixture_stamp(struct fixture *fixture, struct answer *answer)
     for (struct row_edit *edit = rows_edits(fixture->rows); edit; edit = edit->next)
     {
         const struct entity *entity = edit->row->entity;
+        if (!edit->before && edit->row->current && entity->created_at != COLUMN_NOT_THERE)
+            *(struct field_int *)entity_field(&entity->columns[entity->created_at], edit->row->current) =
+                int_of(fixture->now_us);
         if (!entity->root || !edit->row->current) /* no root's table, or deleted */
             continue;
         struct field_int *version = fixture_version(entity, edit->row->current);

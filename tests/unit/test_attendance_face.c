@@ -260,18 +260,22 @@ static void an_assignment_counts_while_it_is_in_force(void **state)
         const char *starts_at, *ends_at;
         int from_minute, until_minute; /* -1: all day */
         bool counts;
+        int offset;
     } cases[] = {
-        { "2026-01-01T00:00:00Z", NULL, -1, -1, true },
-        { "2026-11-24T09:00:00Z", "2026-11-24T09:00:00Z", -1, -1, true },
-        { "2026-11-24T09:00:00.000001Z", NULL, -1, -1, false },
-        { "2026-01-01T00:00:00Z", "2026-11-24T08:59:59.999999Z", -1, -1, false },
-        { "2026-01-01T00:00:00Z", NULL, 540, 600, true }, /* 9:00 to 10:00 UTC */
-        { "2026-01-01T00:00:00Z", NULL, 480, 540, true },
-        { "2026-01-01T00:00:00Z", NULL, 541, 600, false },
-        { "2026-01-01T00:00:00Z", NULL, 480, 539, false },
-        { "2026-01-01T00:00:00Z", NULL, 1320, 540, true }, /* 22:00 to 9:00 */
-        { "2026-01-01T00:00:00Z", NULL, 1320, 539, false },
-        { "2026-01-01T00:00:00Z", NULL, 540, 120, true },
+        { "2026-01-01T00:00:00Z", NULL, -1, -1, true, 0 },
+        { "2026-11-24T09:00:00Z", "2026-11-24T09:00:00Z", -1, -1, true, 0 },
+        { "2026-11-24T09:00:00.000001Z", NULL, -1, -1, false, 0 },
+        { "2026-01-01T00:00:00Z", "2026-11-24T08:59:59.999999Z", -1, -1, false, 0 },
+        { "2026-01-01T00:00:00Z", NULL, 540, 600, true, 0 }, /* 9:00 to 10:00 UTC */
+        { "2026-01-01T00:00:00Z", NULL, 480, 540, true, 0 },
+        { "2026-01-01T00:00:00Z", NULL, 541, 600, false, 0 },
+        { "2026-01-01T00:00:00Z", NULL, 480, 539, false, 0 },
+        { "2026-01-01T00:00:00Z", NULL, 1320, 540, true, 0 }, /* 22:00 to 9:00 */
+        { "2026-01-01T00:00:00Z", NULL, 1320, 539, false, 0 },
+        { "2026-01-01T00:00:00Z", NULL, 540, 120, true, 0 },
+        { "2026-01-01T00:00:00Z", NULL, 540, 600, false, 330 }, /* 9:00 to 10:00 in Mumbai; it is 14:30 there */
+        { "2026-01-01T00:00:00Z", NULL, 870, 870, true, 330 },
+        { "2026-01-01T00:00:00Z", NULL, 1260, 1260, true, -720 }, /* 21:00 of the day before */
     };
     put_circle(fixture, 20, 10, 10, 1000);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -284,6 +288,7 @@ static void an_assignment_counts_while_it_is_in_force(void **state)
         {
             row.from_minute = int_of(cases[i].from_minute);
             row.until_minute = int_of(cases[i].until_minute);
+            row.utc_offset_minutes = int_of(cases[i].offset);
         }
         fixture_put(fixture, &entity_job, &row);
         fixture_put(fixture, &entity_attendance,

@@ -181,14 +181,29 @@ static void who_comes_at_any_time_of_the_day_has_no_regularity_and_who_never_var
     assert_number(profile(fixture, 7)->regularity, 1);
 }
 
-static void minutes_are_those_of_utc_and_of_days_before_1970_too(void **state)
+static void minutes_are_those_of_the_offset_and_of_days_before_1970_too(void **state)
 {
     struct fixture *fixture = *state;
-    assert_int_equal(behaviour_minute_of_day(0), 0);
-    assert_int_equal(behaviour_minute_of_day(-1), 1439);
-    assert_int_equal(behaviour_minute_of_day(INT64_C(-86400000000)), 0);
+    assert_int_equal(behaviour_minute_of_day((struct arrival_time){ 0, 0 }), 0);
+    assert_int_equal(behaviour_minute_of_day((struct arrival_time){ -1, 0 }), 1439);
+    assert_int_equal(behaviour_minute_of_day((struct arrival_time){ INT64_C(-86400000000), 0 }), 0);
+    assert_int_equal(behaviour_minute_of_day((struct arrival_time){ 0, -90 }), 1350);
     arrive(fixture, 1, "2026-11-24T01:00:00+05:30");
-    assert_number(profile(fixture, 7)->arrival_average, 1170); /* 19:30 of the day before */
+    assert_number(profile(fixture, 7)->arrival_average, 60);
+    assert_non_null(strstr(profile(fixture, 7)->arrivals.at, ":\"2026-11-24T01:00:00.000000+05:30\""));
+}
+
+static void arrivals_around_the_midnight_of_utc_are_as_regular_as_any(void **state)
+{
+    struct fixture *fixture = *state;
+    arrive(fixture, 1, "2026-11-24T05:25:00+05:30");
+    arrive(fixture, 2, "2026-11-25T05:30:00+05:30");
+    arrive(fixture, 3, "2026-11-26T05:35:00+05:30");
+    assert_true(profile(fixture, 7)->regularity.value > 0.96);
+    /* What was kept without an offset is in UTC. */
+    arrive(fixture, 4, "2026-11-27T00:00:00Z");
+    assert_true(profile(fixture, 7)->regularity.value < 0.2);
+    assert_non_null(strstr(profile(fixture, 7)->arrivals.at, ":\"2026-11-27T00:00:00.000000Z\""));
 }
 
 static void a_record_that_is_reported_twice_is_one_arrival(void **state)
@@ -493,7 +508,8 @@ int main(void)
         FIXTURE_TEST(regularity_is_told_from_three_arrivals_on),
         FIXTURE_TEST(the_deviation_is_the_populations),
         FIXTURE_TEST(who_comes_at_any_time_of_the_day_has_no_regularity_and_who_never_varies_all_of_it),
-        FIXTURE_TEST(minutes_are_those_of_utc_and_of_days_before_1970_too),
+        FIXTURE_TEST(minutes_are_those_of_the_offset_and_of_days_before_1970_too),
+        FIXTURE_TEST(arrivals_around_the_midnight_of_utc_are_as_regular_as_any),
         FIXTURE_TEST(a_record_that_is_reported_twice_is_one_arrival),
         FIXTURE_TEST(thirty_days_before_the_newest_arrival_count_in_whatever_order_they_come),
         FIXTURE_TEST(the_regularity_stays_when_too_few_arrivals_are_left),

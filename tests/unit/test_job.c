@@ -420,7 +420,15 @@ static void a_checkpoint_changes_with_its_parents_version_time_and_author(void *
     assert_unchanged(fixture_run(fixture, "job.update_checkpoint",
                                  "{\"jobneed_id\":10,\"parent_id\":1,\"status\":\"INPROGRESS\",\"seq\":4}"));
     assert_unchanged(fixture_run(fixture, "job.update_checkpoint", "{\"jobneed_id\":10,\"parent_id\":1}"));
-    assert_int_equal(fixture_jobneed(fixture, 1)->version.value, 2);
+    assert_applied(fixture_run(fixture, "job.update_checkpoint",
+                               "{\"jobneed_id\":10,\"parent_id\":1,\"status\":null,\"seq\":null,\"expires_at\":null,"
+                               "\"remarks\":null}"));
+    child = fixture_jobneed(fixture, 10);
+    assert_false(child->expires_at.set || child->remarks.at);
+    assert_int_equal(child->seq.value, 4);
+    assert_unchanged(fixture_run(fixture, "job.update_checkpoint",
+                                 "{\"jobneed_id\":10,\"parent_id\":1,\"expires_at\":null,\"remarks\":null}"));
+    assert_int_equal(fixture_jobneed(fixture, 1)->version.value, 3);
 }
 
 static void a_checkpoint_may_not_expire_before_it_starts(void **state)

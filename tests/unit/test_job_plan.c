@@ -103,7 +103,7 @@ static void an_edit_keeps_what_it_does_not_name(void **state)
     save(fixture,
          "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,\"seq\":4}");
     struct answer answer =
-        save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"expiry_minutes\":9,\"name\":null}");
+        save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"expiry_minutes\":9,\"name\":\"gate\"}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CHECKPOINT_UPDATE);
     assert_int_equal(answer.version_to, 3);
@@ -231,6 +231,33 @@ static void a_root_takes_no_more_children_than_a_command_can_load(void **state)
 #define ASSIGNMENT(id, more)                                                                                           \
     "{\"parent_id\":1,\"action\":\"create\",\"job_id\":" #id ",\"name\":\"north\",\"person_id\":5,"                    \
     "\"geofence_id\":6,\"starts_at\":\"2026-11-24T00:00:00Z\"" more "}"
+
+static void in_an_edit_null_clears_what_may_be_null(void **state)
+{
+    struct fixture *fixture = *state;
+    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
+    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,\"seq\":4,"
+                  "\"name\":\"gate\"}");
+    assert_applied(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"asset_id\":null,\"seq\":null,"
+                                 "\"name\":null}"));
+    assert_null(job(fixture, 7)->name.at);
+    assert_int_equal(job(fixture, 7)->asset_id.value, 2);
+    assert_int_equal(job(fixture, 7)->seq.value, 4);
+    assert_unchanged(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"name\":null}"));
+    assert_applied(assign(fixture, ASSIGNMENT(8, ",\"ends_at\":\"2026-12-24T00:00:00Z\",\"from_minute\":1320,"
+                                                 "\"until_minute\":360,\"asset_id\":2,\"client_id\":null")));
+    assert_int_equal(job(fixture, 8)->client_id.value, 4); /* the root's: of a creation null is as if not given */
+    assert_applied(assign(fixture,
+                          "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"ends_at\":null,\"asset_id\":null,"
+                          "\"from_minute\":null,\"until_minute\":null,\"client_id\":null,\"name\":null,"
+                          "\"starts_at\":null,\"utc_offset_minutes\":null}"));
+    const struct job_row *row = job(fixture, 8);
+    assert_false(row->ends_at.set || row->asset_id.set || row->from_minute.set || row->until_minute.set ||
+                 row->client_id.set);
+    assert_true(row->starts_at.set && row->name.at && row->utc_offset_minutes.set);
+    assert_refused(assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"person_id\":null}"),
+                   REASON_INVALID_DATA);
+}
 
 static void a_geofence_is_assigned_under_any_root(void **state)
 {
@@ -480,6 +507,7 @@ int main(void)
         FIXTURE_TEST(a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_version),
         FIXTURE_TEST(a_checkpoint_without_an_id_gets_one_that_is_free),
         FIXTURE_TEST(an_edit_keeps_what_it_does_not_name),
+        FIXTURE_TEST(in_an_edit_null_clears_what_may_be_null),
         FIXTURE_TEST(a_removed_checkpoint_is_gone_and_its_place_is_free),
         FIXTURE_TEST(asset_and_question_set_stand_once_under_a_root),
         FIXTURE_TEST(a_checkpoint_without_asset_is_one_of_its_kind_too),

@@ -16,7 +16,6 @@ static const struct
     const char *type, *data, *pointer;
 } rules[] = {
     { "ticket.assign", "{\"ticket_id\":1}", "" },
-    { "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":1,\"assigned_group_id\":null}", "" },
     { "job.create", "{" JOB ",\"expires_at\":\"2026-11-24T08:59:59Z\"}", "/expires_at" },
     { "job.create", "{" JOB ",\"parent_id\":7,\"checkpoints\":[{\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}",
       "/checkpoints" },

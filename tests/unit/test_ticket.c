@@ -193,8 +193,6 @@ static void data_that_does_not_fit_is_refused_before_any_row(void **state)
         { "ticket.bulk_update", "{\"ticket_ids\":[1,1],\"status\":\"OPEN\"}" },
         { "ticket.bulk_update", "{\"ticket_ids\":[1]}" },
         { "ticket.assign", "{\"ticket_id\":1}" },
-        { "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":1}" },
-        { "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":null,\"assigned_group_id\":1}" },
     };
     fixture_put_ticket(fixture, 1, TICKET_NEW);
     for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
@@ -343,7 +341,7 @@ static void escalations_in_one_batch_each_meet_the_matrix_row_of_their_level(voi
 static void a_named_level_is_taken_and_the_same_one_again_changes_nothing(void **state)
 {
     struct fixture *fixture = *state;
-    fixture_put_ticket(fixture, 1, TICKET_CLOSED); /* the domain does not forbid it */
+    fixture_put_ticket(fixture, 1, TICKET_RESOLVED);
     assert_applied(fixture_run(fixture, "ticket.escalate", "{\"ticket_id\":1,\"level\":0}")); /* the flag is set */
     assert_unchanged(fixture_run(fixture, "ticket.escalate", "{\"ticket_id\":1,\"level\":0}"));
     assert_applied(fixture_run(fixture, "ticket.escalate", "{\"ticket_id\":1,\"level\":2147483647}"));
@@ -445,7 +443,7 @@ static void one_ticket_that_may_not_rejects_the_whole_bulk(void **state)
 static void a_bulk_update_may_change_anything_but_the_status(void **state)
 {
     struct fixture *fixture = *state;
-    fixture_put_ticket(fixture, 1, TICKET_CLOSED);
+    fixture_put_ticket(fixture, 1, TICKET_RESOLVED);
     struct answer answer = fixture_run(fixture, "ticket.bulk_update",
                                        "{\"ticket_ids\":[1],\"priority\":\"HIGH\",\"assigned_person_id\":9,"
                                        "\"comments\":\"c\"}");
@@ -457,6 +455,55 @@ static void a_bulk_update_may_change_anything_but_the_status(void **state)
     answer = fixture_run(fixture, "ticket.bulk_update", "{\"ticket_ids\":[1],\"assigned_person_id\":null}");
     assert_applied(answer);
     assert_false(fixture_ticket(fixture, 1)->assigned_person_id.set);
+}
+
+static void what_is_closed_or_cancelled_is_assigned_to_nobody_and_not_escalated(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_put_ticket(fixture, 1, TICKET_CLOSED);
+    fixture_put_ticket(fixture, 2, TICKET_CANCELLED);
+    fixture_put_ticket(fixture, 3, TICKET_RESOLVED);
+    struct answer answer = fixture_run(fixture, "ticket.escalate", "{\"ticket_id\":1}");
+    assert_refused(answer, REASON_INVALID_TRANSITION);
+    assert_string_equal(answer.metadata, "{\"status\":\"CLOSED\"}");
+    answer = fixture_run(fixture, "ticket.assign", "{\"ticket_id\":2,\"assigned_person_id\":7}");
+    assert_refused(answer, REASON_INVALID_TRANSITION);
+    assert_string_equal(answer.metadata, "{\"status\":\"CANCELLED\"}");
+    assert_refused(fixture_run(fixture, "ticket.assign", "{\"ticket_id\":2,\"assigned_person_id\":null}"),
+                   REASON_INVALID_TRANSITION); /* though it is assigned to nobody already */
+    answer = fixture_run(fixture, "ticket.bulk_update", "{\"ticket_ids\":[3,1],\"assigned_group_id\":7}");
+    assert_refused(answer, REASON_INVALID_TRANSITION);
+    assert_string_equal(answer.metadata, "{\"status\":\"CLOSED\",\"ticket_id\":1}");
+    assert_applied(fixture_run(fixture, "ticket.bulk_update", "{\"ticket_ids\":[3,1],\"priority\":\"HIGH\"}"));
+    assert_applied(fixture_run(fixture, "ticket.bulk_update",
+                               "{\"ticket_ids\":[3],\"status\":\"CLOSED\",\"assigned_group_id\":7}"));
+    assert_applied(fixture_run(fixture, "ticket.append_history", "{\"ticket_id\":1,\"entry\":{\"action\":\"note\"}}"));
+    assert_int_equal(fixture_ticket(fixture, 1)->level.value, 0);
+}
+
+static void an_explicit_null_or_1_clears_an_assignment_and_says_nothing_to_an_escalation(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_put_ticket(fixture, 1, TICKET_OPEN);
+    assert_applied(
+        fixture_run(fixture, "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":7,\"assigned_group_id\":8}"));
+    assert_applied(fixture_run(fixture, "ticket.escalate",
+                               "{\"ticket_id\":1,\"assigned_person_id\":9,\"assigned_group_id\":null}"));
+    assert_int_equal(fixture_ticket(fixture, 1)->assigned_person_id.value, 9);
+    assert_int_equal(fixture_ticket(fixture, 1)->assigned_group_id.value, 8);
+    assert_applied(fixture_run(fixture, "ticket.escalate",
+                               "{\"ticket_id\":1,\"assigned_person_id\":null,\"assigned_group_id\":1}"));
+    assert_int_equal(fixture_ticket(fixture, 1)->assigned_person_id.value, 9);
+    assert_applied(fixture_run(fixture, "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":null}"));
+    assert_false(fixture_ticket(fixture, 1)->assigned_person_id.set);
+    assert_int_equal(fixture_ticket(fixture, 1)->assigned_group_id.value, 8);
+    assert_applied(fixture_run(fixture, "ticket.assign", "{\"ticket_id\":1,\"assigned_group_id\":1}"));
+    assert_false(fixture_ticket(fixture, 1)->assigned_group_id.set);
+    assert_unchanged(
+        fixture_run(fixture, "ticket.assign", "{\"ticket_id\":1,\"assigned_person_id\":1,\"assigned_group_id\":null}"));
+    assert_applied(fixture_run(fixture, "ticket.append_history",
+                               "{\"ticket_id\":1,\"entry\":{\"action\":\"note\",\"people_id\":1}}"));
+    assert_false(history(fixture, 1, 6)->people_id.set);
 }
 
 static void a_refusal_in_a_batch_leaves_no_trace_in_what_follows(void **state)
@@ -520,6 +567,8 @@ int main(void)
         FIXTURE_TEST(a_bulk_update_changes_those_that_differ_and_counts_them),
         FIXTURE_TEST(one_ticket_that_may_not_rejects_the_whole_bulk),
         FIXTURE_TEST(a_bulk_update_may_change_anything_but_the_status),
+        FIXTURE_TEST(what_is_closed_or_cancelled_is_assigned_to_nobody_and_not_escalated),
+        FIXTURE_TEST(an_explicit_null_or_1_clears_an_assignment_and_says_nothing_to_an_escalation),
         FIXTURE_TEST(a_refusal_in_a_batch_leaves_no_trace_in_what_follows),
         FIXTURE_TEST(a_busy_ticket_is_never_taken_for_a_missing_one),
     };

@@ -22,7 +22,7 @@ struct attendance_row
  * not seen: two aggregates have no order between them. */
 struct geofence_assignment_row
 {
-    struct field_int person_id, id, geofence_id, starts_at, ends_at, from_minute, until_minute;
+    struct field_int person_id, id, geofence_id, starts_at, ends_at, from_minute, until_minute, utc_offset_minutes;
     int identifier;
 };
 

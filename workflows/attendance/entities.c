@@ -74,6 +74,7 @@ static const struct column assignment_columns[] = {
     { "ends_at", COLUMN_TIME, FIELD(ends_at), COLUMN_FIXED, NULL },
     { "from_minute", COLUMN_INT32, FIELD(from_minute), COLUMN_FIXED, NULL },
     { "until_minute", COLUMN_INT32, FIELD(until_minute), COLUMN_FIXED, NULL },
+    { "utc_offset_minutes", COLUMN_INT32, FIELD(utc_offset_minutes), COLUMN_FIXED, NULL },
     { "identifier", COLUMN_NAME, FIELD(identifier), COLUMN_FIXED, &names_job_identifier },
 };
 

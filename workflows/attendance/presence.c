@@ -41,8 +41,8 @@ void attendance_want_geofences(struct rows *rows, int64_t person_id)
     }
 }
 
-/* From its first moment to its last; on each of its days, in UTC, from the one minute to the other, both included,
- * across midnight where the second is the smaller. */
+/* From its first moment to its last; on each of its days, in its own offset from UTC, from the one minute to the other,
+ * both included, across midnight where the second is the smaller. */
 static bool is_in_force(const struct geofence_assignment_row *row, int64_t at_us)
 {
     const int64_t minute_us = INT64_C(60000000), day_minutes = 1440;
@@ -50,7 +50,7 @@ static bool is_in_force(const struct geofence_assignment_row *row, int64_t at_us
         return false;
     if (!row->from_minute.set || !row->until_minute.set)
         return true;
-    int64_t since_epoch = at_us / minute_us - (at_us % minute_us < 0);
+    int64_t since_epoch = at_us / minute_us - (at_us % minute_us < 0) + row->utc_offset_minutes.value;
     int64_t minute = (since_epoch % day_minutes + day_minutes) % day_minutes;
     bool begun = minute >= row->from_minute.value, going = minute <= row->until_minute.value;
     return row->from_minute.value <= row->until_minute.value ? begun && going : begun || going;

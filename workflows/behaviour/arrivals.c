@@ -19,16 +19,16 @@ static const int64_t day_us = INT64_C(86400000000);
 struct arrival
 {
     struct id attendance;
-    int64_t at_us;
+    struct arrival_time time;
 };
 
-int behaviour_minute_of_day(int64_t at_us)
+int behaviour_minute_of_day(struct arrival_time time)
 {
-    int64_t of_day = at_us % day_us;
+    int64_t of_day = (time.at_us + time.offset_minutes * minute_us) % day_us;
     return (int)((of_day < 0 ? of_day + day_us : of_day) / minute_us);
 }
 
-/* "<uuid>": "<time>", both as print_arrivals writes them: of two spellings of one record there is only one. */
+/* "<uuid>": "<time>", the uuid as print_arrivals writes it: of two spellings of one record there is only one. */
 static bool read_arrival(const struct json_member *member, struct arrival *ret)
 {
     char printed[UUID_TEXT_SIZE];
@@ -37,7 +37,8 @@ static bool read_arrival(const struct json_member *member, struct arrival *ret)
         return false;
     id_print_uuid(ret->attendance, printed);
     return span_equal(member->key, (struct span){ printed, sizeof(printed) }) &&
-           parameters_parse_time((struct span){ value.at + 1, value.size - 2 }, &ret->at_us);
+           parameters_parse_local_time((struct span){ value.at + 1, value.size - 2 }, &ret->time.at_us,
+                                       &ret->time.offset_minutes);
 }
 
 /* The arrivals with room for one more; how many there are. NULL: no memory. */
@@ -71,8 +72,8 @@ static size_t put_arrival(struct arrival *arrivals, size_t count, struct arrival
 static int compare_arrivals(const void *a, const void *b)
 {
     const struct arrival *left = a, *right = b;
-    if (left->at_us != right->at_us)
-        return left->at_us > right->at_us ? -1 : 1;
+    if (left->time.at_us != right->time.at_us)
+        return left->time.at_us > right->time.at_us ? -1 : 1;
     if (left->attendance.high != right->attendance.high)
         return left->attendance.high < right->attendance.high ? -1 : 1;
     return left->attendance.low < right->attendance.low ? -1 : left->attendance.low > right->attendance.low;
@@ -83,7 +84,7 @@ static size_t keep_newest(struct arrival *arrivals, size_t count)
     qsort(arrivals, count, sizeof(*arrivals), compare_arrivals);
     if (count > ARRIVALS_MAX)
         count = ARRIVALS_MAX;
-    while (count > 1 && arrivals[count - 1].at_us < arrivals[0].at_us - ARRIVALS_DAYS * day_us)
+    while (count > 1 && arrivals[count - 1].time.at_us < arrivals[0].time.at_us - ARRIVALS_DAYS * day_us)
         count--;
     return count;
 }
@@ -95,12 +96,29 @@ static double regularity_of(const struct arrival *arrivals, size_t count)
     int64_t n = (int64_t)count, sum = 0, squares = 0;
     for (size_t i = 0; i < count; i++)
     {
-        int64_t minute = behaviour_minute_of_day(arrivals[i].at_us);
+        int64_t minute = behaviour_minute_of_day(arrivals[i].time);
         sum += minute;
         squares += minute * minute;
     }
     double deviation = sqrt((double)(n * squares - sum * sum)) / (double)n;
     return fmax(0, 1 - deviation / (double)REGULARITY_SPREAD_MINUTES);
+}
+
+/* 2026-11-24T05:30:00.000000+05:30, as it was sent; Z where the offset is none. */
+static void print_time(struct arrival_time time, struct buffer *text)
+{
+    int minutes = time.offset_minutes < 0 ? -time.offset_minutes : time.offset_minutes;
+    char offset[] = "+00:00";
+    buffer_add_time(text, time.at_us + time.offset_minutes * minute_us);
+    if (minutes == 0 || buffer_failed(text))
+        return;
+    offset[0] = time.offset_minutes < 0 ? '-' : '+';
+    offset[1] = (char)('0' + minutes / 600);
+    offset[2] = (char)('0' + minutes / 60 % 10);
+    offset[4] = (char)('0' + minutes % 60 / 10);
+    offset[5] = (char)('0' + minutes % 10);
+    text->size--; /* the Z */
+    buffer_add_text(text, offset);
 }
 
 static struct span print_arrivals(struct arena *arena, const struct arrival *arrivals, size_t count)
@@ -113,7 +131,7 @@ static struct span print_arrivals(struct arena *arena, const struct arrival *arr
         buffer_add_text(&text, i ? ",\"" : "{\"");
         buffer_add(&text, attendance, sizeof(attendance));
         buffer_add_text(&text, "\":\"");
-        buffer_add_time(&text, arrivals[i].at_us);
+        print_time(arrivals[i].time, &text);
         buffer_add_byte(&text, '"');
     }
     buffer_add_byte(&text, '}');
@@ -124,15 +142,15 @@ static struct span print_arrivals(struct arena *arena, const struct arrival *arr
     return copy;
 }
 
-struct span behaviour_add_arrival(struct arena *arena, struct span arrivals, struct id attendance, int64_t at_us,
-                                  struct field_number *ret_regularity)
+struct span behaviour_add_arrival(struct arena *arena, struct span arrivals, struct id attendance,
+                                  struct arrival_time time, struct field_number *ret_regularity)
 {
     size_t count;
     struct arrival *known = read_arrivals(arena, arrivals, &count);
     *ret_regularity = NUMBER_NULL;
     if (!known)
         return SPAN_NULL;
-    count = put_arrival(known, count, (struct arrival){ attendance, at_us });
+    count = put_arrival(known, count, (struct arrival){ attendance, time });
     count = keep_newest(known, count);
     if (count >= ARRIVALS_JUDGED)
         *ret_regularity = number_of(regularity_of(known, count));

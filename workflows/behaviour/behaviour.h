@@ -40,13 +40,21 @@ enum
     ANOMALY_SIZE_MAX = 1024 /* bytes of one in its shortest form: fifty of them fit a JSON field */
 };
 
-/* Minutes since midnight, UTC, whole ones. */
-int behaviour_minute_of_day(int64_t at_us);
+/* When somebody came, and the offset in which it was said: minutes east of UTC. A person has no time zone here; what
+ * the phone writes is the day that he lives by. */
+struct arrival_time
+{
+    int64_t at_us;
+    int offset_minutes;
+};
+
+/* Minutes since midnight in the offset, whole ones. */
+int behaviour_minute_of_day(struct arrival_time time);
 
 /* The arrivals with this one of an attendance record: put in the place of the record's earlier one, those from before
  * the 30 days that end with the newest left out. *ret_regularity is set where enough are left to tell it. */
-struct span behaviour_add_arrival(struct arena *arena, struct span arrivals, struct id attendance, int64_t at_us,
-                                  struct field_number *ret_regularity);
+struct span behaviour_add_arrival(struct arena *arena, struct span arrivals, struct id attendance,
+                                  struct arrival_time time, struct field_number *ret_regularity);
 
 /* The locations with this one counted. Of two equally frequent ones the one counted now goes before the other, then
  * the one whose key is smaller. */

@@ -7,9 +7,9 @@
  *   regularity  only with a punch-in, and from the third arrival on; it stays when fewer are left
  *   average     moves with every punch-in; the first one sets it
  *
- * Times of day are UTC, whole minutes, as the original counted them: a person has no time zone here. The 30 days end
- * with the newest punch-in on record and not with the clock: late, early and repeated commands come to the same
- * regularity in any order. */
+ * Times of day are whole minutes in the offset in which the punch-in was sent: a person has no time zone here. The 30
+ * days end with the newest punch-in on record and not with the clock: late, early and repeated commands come to the
+ * same regularity in any order. */
 #include <math.h>
 
 #include "workflows/behaviour/behaviour.h"
@@ -61,7 +61,8 @@ static const struct parameter parameters[] = {
     PARAMETER(observation, fraud_probability, NUMBER, REQUIRED, .minimum = 0, .maximum = 1,
               .description = "How likely this visit is a fraud; 0 leaves the risk as it is."),
     PARAMETER(observation, anomaly, JSON, NULLABLE, .description = "What was odd: any JSON of up to 1024 bytes."),
-    PARAMETER(observation, punch_in, TIME, NULLABLE, .description = "When the user arrived."),
+    PARAMETER(observation, punch_in, TIME, NULLABLE,
+              .description = "When the user arrived; the time of day is the one of its offset."),
     PARAMETER(observation, location, OBJECT, NULLABLE, .members = location_parameters,
               .description = "Where the user was."),
     PARAMETER(observation, face, OBJECT, REQUIRED, .members = face_parameters,
@@ -110,16 +111,29 @@ static void learn_risk(const struct observation *given, struct behaviour_profile
             number_of(fmin(1, risk_of_new * fresh + risk_of_old * profile->fraud_risk_score.value));
 }
 
-static void learn_arrival(const struct observation *given, struct arena *arena, struct behaviour_profile_row *profile)
+/* The decoded time has lost the offset in which it was sent; the document has it. */
+static struct arrival_time arrival_of(const struct command *command)
 {
+    const struct observation *given = command->parameters;
+    const struct node *text = document_member(&command->document, command->data, "punch_in");
+    struct arrival_time time = { given->punch_in.value, 0 };
+    if (text && !parameters_parse_local_time(text->text, &time.at_us, &time.offset_minutes))
+        time.offset_minutes = 0;
+    return time;
+}
+
+static void learn_arrival(const struct command *command, struct arena *arena, struct behaviour_profile_row *profile)
+{
+    const struct observation *given = command->parameters;
     if (!given->punch_in.set)
         return;
     struct field_number regularity;
-    profile->arrivals = behaviour_add_arrival(arena, profile->arrivals, given->attendance_uuid.value,
-                                              given->punch_in.value, &regularity);
+    struct arrival_time time = arrival_of(command);
+    profile->arrivals =
+        behaviour_add_arrival(arena, profile->arrivals, given->attendance_uuid.value, time, &regularity);
     if (regularity.set)
         profile->regularity = regularity;
-    double minute = behaviour_minute_of_day(given->punch_in.value);
+    double minute = behaviour_minute_of_day(time);
     profile->arrival_average = number_of(profile->arrival_average.set
                                              ? average_of_old * profile->arrival_average.value + average_of_new * minute
                                              : minute);
@@ -174,7 +188,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         return;
     }
     learn_risk(given, profile);
-    learn_arrival(given, decision->arena, profile);
+    learn_arrival(command, decision->arena, profile);
     if (!learn_location(given, decision->arena, profile) || !learn_anomaly(given, decision->arena, profile))
     {
         decision_refuse(decision, REASON_TOO_LARGE);

@@ -25,15 +25,17 @@ static void needs(const struct command *command, struct rows *rows)
     rows_want_children(rows, &entity_face_user, command->aggregate.id);
 }
 
-/* The oldest embedding of the user and model that somebody has validated: ids are drawn in order. */
+/* The oldest embedding of the user and model that somebody has validated; of those of one moment the lowest id. */
 static const struct face_embedding_row *find_next(const struct removal *given, const struct rows *rows)
 {
+    const struct face_embedding_row *oldest = NULL;
     for (const struct face_embedding_row *other =
              rows_first_child(rows, &entity_face_embedding, id_of(given->user_id.value));
          other; other = rows_next_child(rows, &entity_face_embedding, other))
-        if (other->validated && other->model_id.value == given->model_id.value)
-            return other;
-    return NULL;
+        if (other->validated && other->model_id.value == given->model_id.value &&
+            (!oldest || other->created_at.value < oldest->created_at.value))
+            oldest = other;
+    return oldest;
 }
 
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)

@@ -8,8 +8,8 @@ struct assign
 
 static const struct parameter parameters[] = {
     PARAMETER(assign, jobneed_id, ID, REQUIRED, .description = "The root jobneed."),
-    PARAMETER(assign, assigned_person_id, ID, NULLABLE, .description = "The person; absent: kept, null or 1: nobody."),
-    PARAMETER(assign, assigned_group_id, ID, NULLABLE, .description = "The group; absent: kept, null or 1: nobody."),
+    PARAMETER(assign, assigned_person_id, ID, CLEARABLE, .description = "The person; absent: kept, null or 1: nobody."),
+    PARAMETER(assign, assigned_group_id, ID, CLEARABLE, .description = "The group; absent: kept, null or 1: nobody."),
     { .name = NULL },
 };
 
@@ -19,7 +19,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     const struct jobneed_row *present = jobneed_read_root(rows, decision, assign->jobneed_id.value, "/jobneed_id");
     if (!present)
         return;
-    struct assignment assignment = assignment_read(command, assign->assigned_person_id, assign->assigned_group_id);
+    struct assignment assignment = assignment_read(assign->assigned_person_id, assign->assigned_group_id);
     if (!assignment.person_given && !assignment.group_given)
     {
         decision_refuse_parameter(decision, "", "expected at least one of assigned_person_id, assigned_group_id");

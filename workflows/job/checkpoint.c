@@ -37,14 +37,18 @@ const struct jobneed_row *checkpoint_check(const struct checkpoint_change *chang
 
 static bool is_other(struct field_int given, struct field_int present)
 {
-    return given.set && !(present.set && present.value == given.value);
+    return given.set ? !(present.set && present.value == given.value) : int_is_cleared(given) && present.set;
+}
+
+static bool is_other_text(struct span given, struct span present)
+{
+    return given.at ? !span_equal(given, present) : span_is_cleared(given) && present.at;
 }
 
 bool checkpoint_differs(const struct checkpoint_change *change, const struct jobneed_row *present)
 {
     return (change->status && change->status != present->status) || is_other(change->seq, present->seq) ||
-           is_other(change->expires_at, present->expires_at) ||
-           (change->remarks.at && !span_equal(change->remarks, present->remarks));
+           is_other(change->expires_at, present->expires_at) || is_other_text(change->remarks, present->remarks);
 }
 
 void checkpoint_change(const struct checkpoint_change *change, struct rows *rows)
@@ -54,8 +58,8 @@ void checkpoint_change(const struct checkpoint_change *change, struct rows *rows
         child->status = change->status;
     if (change->seq.set)
         child->seq = change->seq;
-    if (change->expires_at.set)
-        child->expires_at = change->expires_at;
-    if (change->remarks.at)
-        child->remarks = change->remarks;
+    if (change->expires_at.set || int_is_cleared(change->expires_at))
+        child->expires_at = change->expires_at.set ? change->expires_at : INT_NULL;
+    if (change->remarks.at || span_is_cleared(change->remarks))
+        child->remarks = change->remarks.at ? change->remarks : SPAN_NULL;
 }

@@ -13,7 +13,7 @@
 struct checkpoint_change
 {
     struct field_int jobneed_id, seq, expires_at;
-    int status; /* 0: kept, as everything that is absent */
+    int status; /* 0: kept, as everything that is absent; expires_at and remarks may be cleared by null */
     struct span remarks;
 };
 
@@ -24,10 +24,10 @@ struct checkpoint_change
                   .description = "The status to go to."),                                                              \
         PARAMETER(checkpoint_change, seq, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,                     \
                   .description = "Its place in the tour."),                                                            \
-        PARAMETER(checkpoint_change, expires_at, TIME, NULLABLE,                                                       \
-                  .description = "When it is too late; not before its start."),                                        \
-        PARAMETER(checkpoint_change, remarks, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,                                \
-                  .description = "Take the place of its remarks.")
+        PARAMETER(checkpoint_change, expires_at, TIME, CLEARABLE,                                                      \
+                  .description = "When it is too late; not before its start. null: never."),                           \
+        PARAMETER(checkpoint_change, remarks, TEXT, CLEARABLE, .maximum = TEXT_SIZE_MAX,                               \
+                  .description = "Take the place of its remarks; null: none.")
 
 enum
 {

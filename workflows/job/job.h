@@ -12,7 +12,8 @@
 struct job_row
 {
     struct field_int id, version, parent_id, asset_id, question_set_id, client_id, geofence_id, person_id, starts_at,
-        ends_at, created_at, modified_at, seq, grace_minutes, plan_minutes, expiry_minutes, from_minute, until_minute;
+        ends_at, created_at, modified_at, seq, grace_minutes, plan_minutes, expiry_minutes, from_minute, until_minute,
+        utc_offset_minutes;
     int identifier;
     struct span name, modified_by, other_info;
 };

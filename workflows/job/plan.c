@@ -74,19 +74,27 @@ static struct job_row begin_child(const struct plan_kind *kind, const struct job
         .grace_minutes = int_of(0),
         .plan_minutes = int_of(0),
         .expiry_minutes = int_of(0),
+        .utc_offset_minutes = int_of(0),
         .identifier = kind->geofence ? IDENTIFIER_GEOFENCE : root->identifier,
         .other_info = SPAN_LITERAL("{}"),
     };
 }
 
-static void set_fields(const struct plan_kind *kind, const void *data, struct job_row *next)
+/* Of an edit, null clears what may be null (a clearable parameter); of create it is as if not given. */
+static void set_fields(const struct plan_kind *kind, const struct plan_save *save, struct job_row *next)
 {
     for (int i = 0; i < kind->field_count; i++)
     {
         const struct plan_field *field = &kind->fields[i];
-        if (is_given(field, data))
-            memcpy((char *)next + field->into, (const char *)data + field->from,
-                   field->text ? sizeof(struct span) : sizeof(struct field_int));
+        const void *from = (const char *)save + field->from;
+        void *into = (char *)next + field->into;
+        bool edits = save->action == SAVE_EDIT;
+        if (is_given(field, save))
+            memcpy(into, from, field->text ? sizeof(struct span) : sizeof(struct field_int));
+        else if (field->text && edits && span_is_cleared(*(const struct span *)from))
+            *(struct span *)into = SPAN_NULL;
+        else if (!field->text && edits && int_is_cleared(*(const struct field_int *)from))
+            *(struct field_int *)into = INT_NULL;
     }
 }
 

@@ -22,7 +22,7 @@ static const struct parameter parameters[] = {
               .description = "Minutes that it is planned to take."),
     PARAMETER(checkpoint, expiry_minutes, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
               .description = "Minutes until it is too late."),
-    PARAMETER(checkpoint, name, TEXT, NULLABLE, .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "Its name."),
+    PARAMETER(checkpoint, name, TEXT, CLEARABLE, .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "Its name."),
     { .name = NULL },
 };
 

@@ -1,5 +1,5 @@
 /* A person's geofence for a time: from starts_at to ends_at, and where minutes are given only between these two minutes
- * of the day, across midnight when the first is the later one.
+ * of the day, in the assignment's own offset from UTC, across midnight when the first is the later one.
  */
 #include "workflows/assignment.h"
 #include "workflows/job/plan.h"
@@ -7,42 +7,52 @@
 struct assigned
 {
     struct plan_save save; /* first: plan.h */
-    struct field_int person_id, geofence_id, starts_at, ends_at, from_minute, until_minute, asset_id, question_set_id,
-        client_id;
+    struct field_int person_id, geofence_id, starts_at, ends_at, from_minute, until_minute, utc_offset_minutes,
+        asset_id, question_set_id, client_id;
     struct span name;
 };
 
 enum
 {
     MINUTE_MAX = 1439, /* of a day */
+    OFFSET_MIN = -720, /* minutes east of UTC */
+    OFFSET_MAX = 840,
 };
 
 static const struct parameter parameters[] = {
     PLAN_SAVE_PARAMETERS,
     PARAMETER(assigned, name, TEXT, NULLABLE, .minimum = 1, .maximum = WORD_SIZE_MAX,
               .description = "Once per root, asset, question set and client; create needs it."),
-    PARAMETER(assigned, person_id, ID, NULLABLE, .description = "Whose; create needs it, and it is not 1, nobody."),
+    PARAMETER(assigned, person_id, ID, CLEARABLE, .description = "Whose; create needs it, and it is not 1, nobody."),
     PARAMETER(assigned, geofence_id, ID, NULLABLE, .description = "The geofence; create needs it."),
     PARAMETER(assigned, starts_at, TIME, NULLABLE, .description = "Its first moment; create needs it."),
-    PARAMETER(assigned, ends_at, TIME, NULLABLE, .description = "Its last moment; not before starts_at."),
-    PARAMETER(assigned, from_minute, INTEGER, NULLABLE, .minimum = 0, .maximum = MINUTE_MAX,
+    PARAMETER(assigned, ends_at, TIME, CLEARABLE, .description = "Its last moment; not before starts_at."),
+    PARAMETER(assigned, from_minute, INTEGER, CLEARABLE, .minimum = 0, .maximum = MINUTE_MAX,
               .description = "The minute of the day from which it holds; with until_minute."),
-    PARAMETER(assigned, until_minute, INTEGER, NULLABLE, .minimum = 0, .maximum = MINUTE_MAX,
+    PARAMETER(assigned, until_minute, INTEGER, CLEARABLE, .minimum = 0, .maximum = MINUTE_MAX,
               .description = "The minute of the day until which it holds; with from_minute."),
-    PARAMETER(assigned, asset_id, ID, NULLABLE, .description = "The asset."),
-    PARAMETER(assigned, question_set_id, ID, NULLABLE, .description = "The question set."),
-    PARAMETER(assigned, client_id, ID, NULLABLE, .description = "The client; of create when absent: the root's."),
+    PARAMETER(assigned, utc_offset_minutes, INTEGER, NULLABLE, .minimum = OFFSET_MIN, .maximum = OFFSET_MAX,
+              .description = "The offset of these minutes: minutes east of UTC; 0 when absent."),
+    PARAMETER(assigned, asset_id, ID, CLEARABLE, .description = "The asset."),
+    PARAMETER(assigned, question_set_id, ID, CLEARABLE, .description = "The question set."),
+    PARAMETER(assigned, client_id, ID, CLEARABLE, .description = "The client; of create when absent: the root's."),
     { .name = NULL },
 };
 
 #define FIELD(member) offsetof(struct assigned, member), offsetof(struct job_row, member), "/" #member
 
 static const struct plan_field fields[] = {
-    { FIELD(name), true, true },           { FIELD(person_id), true, false },
-    { FIELD(geofence_id), true, false },   { FIELD(starts_at), true, false },
-    { FIELD(ends_at), false, false },      { FIELD(from_minute), false, false },
-    { FIELD(until_minute), false, false }, { FIELD(asset_id), false, false },
-    { FIELD(client_id), false, false },    { FIELD(question_set_id), false, false },
+    { FIELD(name), true, true },
+    { FIELD(person_id), true, false },
+    { FIELD(geofence_id), true, false },
+    { FIELD(starts_at), true, false },
+    { FIELD(ends_at), false, false },
+    { FIELD(from_minute), false, false },
+    { FIELD(until_minute), false, false },
+    { FIELD(asset_id), false, false },
+    { FIELD(utc_offset_minutes), false, false },
+    { FIELD(client_id), false, false },
+    { FIELD(question_set_id), false, false },
 };
 
 static bool admit(const struct job_row *root, struct decision *decision)
@@ -55,9 +65,7 @@ static bool admit(const struct job_row *root, struct decision *decision)
 static bool check(const struct job_row *next, struct decision *decision)
 {
     const char *pointer = NULL, *message = NULL;
-    if (next->person_id.value == NOBODY)
-        pointer = "/person_id", message = "is nobody";
-    else if (next->ends_at.set && next->ends_at.value < next->starts_at.value)
+    if (next->ends_at.set && next->ends_at.value < next->starts_at.value)
         pointer = "/ends_at", message = "is before starts_at";
     else if (next->from_minute.set != next->until_minute.set)
         pointer = next->from_minute.set ? "/until_minute" : "/from_minute", message = "is required with the other one";
@@ -84,7 +92,14 @@ static const struct plan_kind kind = {
 
 static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
 {
-    return plan_identify(data, &kind, arena, ret, reterr);
+    const struct assigned *assigned = data;
+    bool nobody =
+        int_is_cleared(assigned->person_id) || (assigned->person_id.set && assigned->person_id.value == NOBODY);
+    if (!plan_identify(data, &kind, arena, ret, reterr))
+        return false;
+    if (nobody && assigned->save.action != SAVE_REMOVE)
+        *reterr = parameters_failure(arena, SPAN_LITERAL("/person_id"), "is nobody");
+    return !nobody || assigned->save.action == SAVE_REMOVE;
 }
 
 static enum operation name_operation(const void *data)

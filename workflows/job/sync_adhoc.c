@@ -5,6 +5,7 @@
  * columns of these names say when the row changed and who answers for it, of every write and in strictly rising order
  * (PROTOCOL R4), so the phone's go into the audit record's metadata instead. They alone change nothing.
  */
+#include "workflows/assignment.h"
 #include "workflows/job/job.h"
 #include "workflows/limits.h"
 
@@ -19,7 +20,7 @@ struct sync
 
 static const struct parameter parameters[] = {
     PARAMETER(sync, jobneed_id, ID, REQUIRED, .description = "The root jobneed, of type ADHOC."),
-    PARAMETER(sync, performed_by, ID, REQUIRED, .description = "The person who did it."),
+    PARAMETER(sync, performed_by, ID, REQUIRED, .description = "The person who did it; 1 is nobody."),
     PARAMETER(sync, started_at, TIME, REQUIRED, .description = "When it was begun."),
     PARAMETER(sync, ended_at, TIME, REQUIRED, .description = "When it was finished; not before started_at."),
     PARAMETER(sync, status, NAME, REQUIRED, .names = &names_jobneed_status, .description = "The status to go to."),
@@ -49,7 +50,7 @@ static struct jobneed_row synced(const struct sync *sync, const struct jobneed_r
 {
     struct jobneed_row next = *present;
     next.status = sync->status;
-    next.performed_by = sync->performed_by;
+    next.performed_by = assignment_of_id(sync->performed_by);
     next.started_at = sync->started_at;
     next.ended_at = sync->ended_at;
     if (sync->remarks.at)

@@ -35,7 +35,7 @@ static const struct parameter edit_parameters[] = {
     PARAMETER(edit, path, TEXT, REQUIRED, .minimum = 0, .maximum = JSON_PATH_MAX,
               .description = "A JSON pointer (RFC 6901) into the field; empty: the whole field."),
     PARAMETER(edit, value, JSON, OPTIONAL, .description = "Any JSON; set, append and test need one."),
-    PARAMETER(edit, by, DECIMAL, OPTIONAL, .description = "What increment adds; 1 without it."),
+    PARAMETER(edit, by, DECIMAL, NULLABLE, .description = "What increment adds; 1 without it."),
     { .name = NULL },
 };
 

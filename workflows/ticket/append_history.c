@@ -1,3 +1,4 @@
+#include "workflows/assignment.h"
 #include "workflows/limits.h"
 #include "workflows/ticket/ticket.h"
 
@@ -15,7 +16,7 @@ struct append
 };
 
 static const struct parameter entry_parameters[] = {
-    PARAMETER(entry, people_id, ID, NULLABLE, .description = "The person it is about, or who did it."),
+    PARAMETER(entry, people_id, ID, NULLABLE, .description = "The person it is about, or who did it; 1 is nobody."),
     PARAMETER(entry, when, TIME, NULLABLE, .description = "When it happened; now when absent."),
     PARAMETER(entry, who, TEXT, NULLABLE, .maximum = WORD_SIZE_MAX,
               .description = "Who did it; the command's actor when absent."),
@@ -59,7 +60,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     }
     struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
     struct ticket_history_row *entry = ticket_append_history(command, rows, decision, ticket, given->action);
-    entry->people_id = given->people_id;
+    entry->people_id = assignment_of_id(given->people_id);
     if (given->when.set)
         entry->occurred_at = given->when;
     if (given->who.at)

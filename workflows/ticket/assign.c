@@ -8,8 +8,8 @@ struct assign
 
 static const struct parameter parameters[] = {
     PARAMETER(assign, ticket_id, ID, REQUIRED, .description = "The ticket."),
-    PARAMETER(assign, assigned_person_id, ID, NULLABLE, .description = "The person; absent: kept, null or 1: nobody."),
-    PARAMETER(assign, assigned_group_id, ID, NULLABLE, .description = "The group; absent: kept, null or 1: nobody."),
+    PARAMETER(assign, assigned_person_id, ID, CLEARABLE, .description = "The person; absent: kept, null or 1: nobody."),
+    PARAMETER(assign, assigned_group_id, ID, CLEARABLE, .description = "The group; absent: kept, null or 1: nobody."),
     { .name = NULL },
 };
 
@@ -17,10 +17,9 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
 {
     const struct assign *assign = data;
     *ret = ticket_aggregate(assign->ticket_id.value);
-    if (assignment_of_id(assign->assigned_person_id).set || assignment_of_id(assign->assigned_group_id).set)
+    if (assignment_is_given(assign->assigned_person_id, assign->assigned_group_id))
         return true;
-    *reterr = parameters_failure(arena, SPAN_LITERAL(""),
-                                 "expected assigned_person_id or assigned_group_id of somebody (1 is nobody)");
+    *reterr = parameters_failure(arena, SPAN_LITERAL(""), "expected assigned_person_id or assigned_group_id");
     return false;
 }
 
@@ -38,7 +37,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse(decision, REASON_NOT_FOUND);
         return;
     }
-    struct assignment assignment = assignment_read(command, assign->assigned_person_id, assign->assigned_group_id);
+    if (ticket_is_final(present))
+    {
+        ticket_refuse_final(decision, present);
+        return;
+    }
+    struct assignment assignment = assignment_read(assign->assigned_person_id, assign->assigned_group_id);
     if (!assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
     {
         decision_leave(decision);
@@ -53,7 +57,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 const struct workflow workflow_ticket_assign = {
     .type = "ticket.assign",
     .named = { AGGREGATE_TICKET, "ticket_id" },
-    .description = "Assigns a ticket to a person, a group, or both.",
+    .description = "Assigns a ticket that is not CLOSED or CANCELLED to a person, a group, both, or nobody.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assign),
     .operation = OPERATION_ASSIGNMENT_CHANGE,

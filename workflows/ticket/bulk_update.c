@@ -16,8 +16,8 @@ static const struct parameter parameters[] = {
     PARAMETER(bulk, status, NAME, NULLABLE, .names = &names_ticket_status,
               .description = "The status to go to; one ticket that may not rejects all."),
     PARAMETER(bulk, priority, NAME, NULLABLE, .names = &names_ticket_priority, .description = "The priority."),
-    PARAMETER(bulk, assigned_person_id, ID, NULLABLE, .description = "The person; absent: kept, null or 1: nobody."),
-    PARAMETER(bulk, assigned_group_id, ID, NULLABLE, .description = "The group; absent: kept, null or 1: nobody."),
+    PARAMETER(bulk, assigned_person_id, ID, CLEARABLE, .description = "The person; absent: kept, null or 1: nobody."),
+    PARAMETER(bulk, assigned_group_id, ID, CLEARABLE, .description = "The group; absent: kept, null or 1: nobody."),
     PARAMETER(bulk, comments, TEXT, NULLABLE, .maximum = TEXT_SIZE_MAX,
               .description = "Take the place of the tickets' comments."),
     { .name = NULL },
@@ -40,7 +40,7 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
 static enum operation name_operation(const void *data)
 {
     const struct bulk *bulk = data;
-    bool assigns = bulk->assigned_person_id.set || bulk->assigned_group_id.set;
+    bool assigns = assignment_is_given(bulk->assigned_person_id, bulk->assigned_group_id);
     return bulk->status ? OPERATION_STATUS_CHANGE : assigns ? OPERATION_ASSIGNMENT_CHANGE : OPERATION_FIELD_UPDATE;
 }
 
@@ -54,6 +54,7 @@ static void needs(const struct command *command, struct rows *rows)
 /* Every ticket is asked before one is changed. False: refused, naming the first that may not. */
 static bool check(const struct bulk *bulk, const struct rows *rows, struct decision *decision)
 {
+    bool assigns = assignment_is_given(bulk->assigned_person_id, bulk->assigned_group_id);
     for (size_t i = 0; i < bulk->ticket_ids.count; i++)
     {
         int64_t id = bulk->ticket_ids.at[i];
@@ -66,6 +67,12 @@ static bool check(const struct bulk *bulk, const struct rows *rows, struct decis
         if (bulk->status && transition_check(&machine_ticket, ticket->status, bulk->status) == TRANSITION_REFUSED)
         {
             decision_refuse_transition(decision, &machine_ticket, ticket->status, bulk->status);
+            decision_add_int(decision, "ticket_id", id);
+            return false;
+        }
+        if (assigns && ticket_is_final(ticket))
+        {
+            ticket_refuse_final(decision, ticket);
             decision_add_int(decision, "ticket_id", id);
             return false;
         }
@@ -104,9 +111,9 @@ static void change(const struct bulk *bulk, const struct assignment *assignment,
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct bulk *bulk = command->parameters;
-    struct assignment assignment = assignment_read(command, bulk->assigned_person_id, bulk->assigned_group_id);
-    bool assigns = assignment.person_given || assignment.group_given;
-    if (!bulk->status && !bulk->priority && !bulk->comments.at && !assigns)
+    struct assignment assignment = assignment_read(bulk->assigned_person_id, bulk->assigned_group_id);
+    if (!bulk->status && !bulk->priority && !bulk->comments.at &&
+        !assignment_is_given(bulk->assigned_person_id, bulk->assigned_group_id))
     {
         decision_refuse_parameter(decision, "",
                                   "expected at least one of status, priority, assigned_person_id, "

@@ -13,7 +13,8 @@ static const struct parameter parameters[] = {
               .description = "The level to go to; the next one when absent."),
     PARAMETER(escalate, assigned_person_id, ID, NULLABLE,
               .description =
-                  "The person; without a person or group the escalation matrix says, else the assignment stays."),
+                  "The person; null and 1 say nothing. Without a person or group the escalation matrix says, else the "
+                  "assignment stays."),
     PARAMETER(escalate, assigned_group_id, ID, NULLABLE, .description = "The group; as the person."),
     { .name = NULL },
 };
@@ -34,7 +35,7 @@ static void needs(const struct command *command, struct rows *rows)
 static struct assignment read_assignment(const struct command *command)
 {
     const struct escalate *escalate = command->parameters;
-    return assignment_read(command, escalate->assigned_person_id, escalate->assigned_group_id);
+    return assignment_of_someone(escalate->assigned_person_id, escalate->assigned_group_id);
 }
 
 /* The matrix is asked only where the command itself does not say whom the ticket goes to. */
@@ -73,6 +74,11 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse(decision, REASON_NOT_FOUND);
         return;
     }
+    if (ticket_is_final(present))
+    {
+        ticket_refuse_final(decision, present);
+        return;
+    }
     int64_t old_level = present->level.value;
     int64_t level = escalate->level.set ? escalate->level.value : old_level + 1;
     if (level > INT32_LIMIT)
@@ -98,7 +104,9 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 const struct workflow workflow_ticket_escalate = {
     .type = "ticket.escalate",
     .named = { AGGREGATE_TICKET, "ticket_id" },
-    .description = "Raises a ticket's level and hands it to whom the command or the escalation matrix names.",
+    .description =
+        "Raises the level of a ticket that is not CLOSED or CANCELLED and hands it to whom the command or the "
+        "escalation matrix names.",
     .parameters = parameters,
     .parameters_size = sizeof(struct escalate),
     .operation = OPERATION_ESCALATION,

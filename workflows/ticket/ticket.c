@@ -72,6 +72,17 @@ struct span ticket_print_comments(struct arena *arena, struct span comments)
     return details;
 }
 
+bool ticket_is_final(const struct ticket_row *ticket)
+{
+    return ticket->status == TICKET_CLOSED || ticket->status == TICKET_CANCELLED;
+}
+
+void ticket_refuse_final(struct decision *decision, const struct ticket_row *ticket)
+{
+    decision_refuse(decision, REASON_INVALID_TRANSITION);
+    decision_add_text(decision, "status", names_word(&names_ticket_status, ticket->status));
+}
+
 enum
 {
     MATRIX_KEY_COUNT = 3, /* site, category, client: the levels are told apart in C */

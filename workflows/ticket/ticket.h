@@ -50,6 +50,10 @@ struct ticket_history_row *ticket_append_history(const struct command *command, 
                                                  const struct decision *decision, struct ticket_row *ticket,
                                                  struct span action);
 
+/* CLOSED and CANCELLED: nobody is to do it any more. The refusal names the status. */
+bool ticket_is_final(const struct ticket_row *ticket);
+void ticket_refuse_final(struct decision *decision, const struct ticket_row *ticket);
+
 /* {"comments":"..."}, or null without comments: the ticket keeps only the last ones. */
 struct span ticket_print_comments(struct arena *arena, struct span comments);
 

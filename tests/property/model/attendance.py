@@ -109,7 +109,7 @@ def in_force(assignment, moment):
         return False
     if assignment["from_minute"] is None:
         return True
-    minute, first, last = moment // MINUTE % 1440, assignment["from_minute"], assignment["until_minute"]
+    minute, first, last = (moment // MINUTE + assignment["utc_offset_minutes"]) % 1440, assignment["from_minute"], assignment["until_minute"]
     return first <= minute <= last if first <= last else minute >= first or minute <= last
 
 

@@ -17,12 +17,21 @@ def new_profile(number, **columns):
             "arrival_average": None, "anomaly_history": [], "arrivals": {}, "frequent_locations": {}, **columns}
 
 
-def minute_of_day(moment):
-    return moment % DAY // 60_000_000
+def minute_of_day(arrival):
+    """Of the day in the offset in which it was sent. An arrival: (moment, minutes east of UTC)."""
+    moment, offset = arrival
+    return (moment + offset * 60_000_000) % DAY // 60_000_000
 
 
-def printed_time(moment):
-    return (rules.EPOCH + timedelta(microseconds=moment)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def printed_time(arrival):
+    moment, offset = arrival
+    text = (rules.EPOCH + timedelta(microseconds=moment, minutes=offset)).isoformat(timespec="microseconds")[:-6]
+    return text + ("Z" if not offset else f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}")
+
+
+def parse_arrival(value):
+    moment = rules.parse_time(value)
+    return (moment, rules.offset_of(value)) if moment is not None else None
 
 
 class UpdateProfile(Effect):
@@ -46,34 +55,34 @@ class UpdateProfile(Effect):
         fraud = float(data["fraud_probability"])
         if fraud > 0:
             profile["fraud_risk_score"] = min(1.0, RISK_OF_NEW * fraud + RISK_OF_OLD * profile["fraud_risk_score"])
-        moment = rules.parse_time(data["punch_in"]) if data.get("punch_in") is not None else None
-        if moment is not None:
-            self.arrive(profile, data["attendance_uuid"].lower(), moment)
+        arrival = parse_arrival(data["punch_in"]) if data.get("punch_in") is not None else None
+        if arrival is not None:
+            self.arrive(profile, data["attendance_uuid"].lower(), arrival)
         location = data.get("location")
         if location is not None:
             profile["frequent_locations"] = self.visit(profile["frequent_locations"], location)
         if data.get("anomaly") is not None:
             profile["anomaly_history"] = (profile["anomaly_history"] + [data["anomaly"]])[-50:]
         profile["event_count"] += 1
-        self.add_event(world, profile, data, moment)
+        self.add_event(world, profile, data, arrival and arrival[0])
         world.touch(profile)
         return Changed(metadata={"seq": profile["event_count"]})
 
     @staticmethod
-    def arrive(profile, record, moment):
+    def arrive(profile, record, arrival):
         """The arrivals of the 30 days that end with the newest one; the newest hundred."""
-        known = {key: rules.parse_time(value) for key, value in profile["arrivals"].items()
-                 if rules.uuid(key) and key == key.lower()}
+        known = {key: parse_arrival(value) for key, value in profile["arrivals"].items()
+                 if rules.uuid(key) and key == key.lower() and isinstance(value, str)}
         known = {key: value for key, value in known.items() if value is not None}
-        known[record] = moment
-        newest = max(known.values())
-        known = {key: value for key, value in known.items() if value >= newest - 30 * DAY}
-        kept = sorted(known, key=lambda key: (-known[key], key))[:100]
+        known[record] = arrival
+        newest = max(value[0] for value in known.values())
+        known = {key: value for key, value in known.items() if value[0] >= newest - 30 * DAY}
+        kept = sorted(known, key=lambda key: (-known[key][0], key))[:100]
         if len(kept) >= 3:
             spread = statistics.pstdev([minute_of_day(known[key]) for key in kept])
             profile["regularity"] = min(1.0, max(0.0, 1 - spread / 120))
         profile["arrivals"] = {key: printed_time(known[key]) for key in kept}
-        minute = minute_of_day(moment)
+        minute = minute_of_day(arrival)
         mean = profile["arrival_average"]
         profile["arrival_average"] = float(minute) if mean is None else 0.9 * mean + 0.1 * minute
 

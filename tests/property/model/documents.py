@@ -227,7 +227,7 @@ class Apply(DocumentEffect):
             yield "value"
         elif op == "set" and steps == [] and not isinstance(each["value"], self.form(data)):
             yield "value"
-        if op != "increment" and "by" in each:
+        if op != "increment" and each.get("by") is not None:
             yield "by"
 
     def change(self, document, data):
@@ -244,7 +244,7 @@ class Apply(DocumentEffect):
         if each["op"] == "set":
             return put(document, steps, lambda _: each["value"])
         if each["op"] == "increment":
-            return put(document, steps, increment(each.get("by", 1)))
+            return put(document, steps, increment(each["by"] if each.get("by") is not None else 1))
         if each["op"] == "append":
             return put(document, steps, append(each["value"]))
         if each["op"] == "remove":

@@ -104,8 +104,9 @@ class RemoveEmbedding(EmbeddingEffect):
             raise Refused("not_found")
         del world.table("face_embedding")[row["id"]]
         metadata = {"embedding_id": row["id"]}
-        # Decided: the next validated one is the one with the lowest id.
+        # The oldest; of those of one moment the one with the lowest id.
         heirs = [each for each in self.siblings(world, data) if each["validated"]] if row["is_primary"] else []
+        heirs.sort(key=lambda each: (each["created_at"], each["id"]))
         if heirs:
             heirs[0]["is_primary"] = True
             self.touch(world, heirs[0])

@@ -4,7 +4,7 @@ import copy
 
 from . import rules
 from .tickets import raise_ticket
-from .world import Changed, Effect, Refused, Unchanged, assignment, differs, given, step
+from .world import Changed, Effect, Refused, Unchanged, assignment, differs, edited, given, nobody, someone, step
 
 MACHINE = {
     "ASSIGNED": ("INPROGRESS", "AUTOCLOSED"),
@@ -102,7 +102,7 @@ class Create(Effect):
         columns = given(data, "job_id", "grace_minutes", "site_id", "client_id", "other_info")
         if data.get("expires_at") is not None:
             columns["expires_at"] = rules.parse_time(data["expires_at"])
-        row = new_jobneed(number, parent_id=parent, **common, **columns, **assignment(data))
+        row = new_jobneed(number, parent_id=parent, **common, **columns, **someone(data))
         world.put("jobneed", number, world.touch(copy.deepcopy(row), root=parent is None))
         drawn = told.get("checkpoint_ids") or []
         for place, each in enumerate(checkpoints):
@@ -202,7 +202,7 @@ def checkpoint_changes(world, parent, change, pointer):
     child = world.get("jobneed", change["jobneed_id"])
     if child is None or child["parent_id"] != parent:
         raise Refused("not_found")
-    changes = given(change, "seq", "remarks")
+    changes = edited(change, ("seq", "remarks"), ("remarks", "expires_at"))
     if change.get("status") is not None:
         step(MACHINE, child["status"], change["status"])
         changes["status"] = change["status"]
@@ -297,7 +297,8 @@ class SyncAdhoc(JobneedEffect):
             raise Refused("invalid_data", "/jobneed_id")
         step(MACHINE, jobneed["status"], data["status"])
         # Decided: the phone's modified_at and modified_by go into the audit, not into the row's own.
-        changes = given(data, "performed_by", "status", "remarks", "alerts", "attachment_count")
+        changes = given(data, "status", "remarks", "alerts", "attachment_count")
+        changes["performed_by"] = nobody(data["performed_by"])
         changes.update({name: rules.parse_time(data[name]) for name in ("started_at", "ended_at")})
         if not differs(jobneed, changes):
             raise Unchanged()

@@ -3,7 +3,7 @@
 import copy
 
 from . import rules
-from .world import Changed, Effect, Refused, Unchanged, differs, given
+from .world import Changed, Effect, Refused, Unchanged, differs, edited, given
 
 TIMES = ("starts_at", "ends_at")
 
@@ -11,14 +11,15 @@ TIMES = ("starts_at", "ends_at")
 def new_job(number, **columns):
     return {"id": number, "version": 0, "parent_id": None, "asset_id": None, "question_set_id": None, "client_id": None,
             "geofence_id": None, "person_id": None, "starts_at": None, "ends_at": None, "seq": 0, "grace_minutes": 0,
-            "plan_minutes": 0, "expiry_minutes": 0, "from_minute": None, "until_minute": None, "identifier": "TASK",
+            "plan_minutes": 0, "expiry_minutes": 0, "from_minute": None, "until_minute": None, "utc_offset_minutes": 0, "identifier": "TASK",
             "name": None, "other_info": {}, **columns}
 
 
 class Save(Effect):
-    """columns: what may be given; needed: what `create` needs; unique: what no two children of one root share."""
+    """columns: what may be given; needed: what `create` needs; unique: what no two children of one root share;
+    clearable: what null clears in an edit."""
 
-    columns, needed, unique, saved = (), (), (), None
+    columns, needed, unique, clearable, saved = (), (), (), (), None
     geofence = False
 
     def aggregate(self, data):
@@ -52,8 +53,9 @@ class Save(Effect):
         return row
 
     def changes(self, data):
-        found = given(data, *self.columns)
-        return {name: rules.parse_time(value) if name in TIMES else value for name, value in found.items()}
+        found = edited(data, self.columns, self.clearable if data["action"] == "edit" else ())
+        return {name: rules.parse_time(value) if name in TIMES and value is not None else value
+                for name, value in found.items()}
 
     def check_unique(self, world, row):
         for other in world.where("job", parent_id=row["parent_id"]):
@@ -100,7 +102,7 @@ class Save(Effect):
 class SaveCheckpoint(Save):
     columns = ("asset_id", "question_set_id", "seq", "grace_minutes", "plan_minutes", "expiry_minutes", "name")
     needed = unique = ("asset_id", "question_set_id")
-    saved = "CHECKPOINT_UPDATE"
+    clearable, saved = ("name",), "CHECKPOINT_UPDATE"
 
     def admit(self, root):
         if root["identifier"] not in rules.TOURS:
@@ -109,14 +111,17 @@ class SaveCheckpoint(Save):
 
 class SaveGeofenceAssignment(Save):
     columns = ("name", "person_id", "geofence_id", "starts_at", "ends_at", "from_minute", "until_minute", "asset_id",
-               "client_id", "question_set_id")
+               "client_id", "question_set_id", "utc_offset_minutes")
+    clearable = ("ends_at", "from_minute", "until_minute", "asset_id", "client_id", "question_set_id")
     needed = ("name", "person_id", "geofence_id", "starts_at")
     unique = ("name", "asset_id", "question_set_id", "client_id")
     saved, geofence = "FIELD_UPDATE", True
 
+    def cross_check(self, data):
+        nobody = data["action"] != "remove" and data.get("person_id", ...) in (None, 1)
+        return super().cross_check(data) | ({"/person_id"} if nobody else set())
+
     def check(self, row):
-        if row["person_id"] == 1:
-            raise Refused("invalid_data", "/person_id")
         if row["ends_at"] is not None and row["ends_at"] < row["starts_at"]:
             raise Refused("invalid_data", "/ends_at")
         if (row["from_minute"] is None) != (row["until_minute"] is None):

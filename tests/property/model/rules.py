@@ -1,6 +1,7 @@
 """What the data of a command may be: domain.md's lists of members, `?` for optional, and the limits.
 
-A member that is optional may also be null, which says the same as its absence.
+A member that is optional may also be null. In an edit null clears what may be null; elsewhere it says the same as
+absence.
 """
 
 import re
@@ -31,6 +32,9 @@ TOURS = ("INTERNALTOUR", "EXTERNALTOUR")
 # ---- kinds of values: each tells whether a value is one -----------------------------------------------------
 
 def is_int(value):
+    """However it is written: 5.0 is one."""
+    if isinstance(value, Decimal):
+        return value.is_finite() and value == value.to_integral_value()
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -51,7 +55,13 @@ def an_id(value):
 
 
 def integer(low, high):
-    return lambda value: is_int(value) and low <= value <= high
+    def holds(value):
+        return is_int(value) and low <= value <= high
+    holds.whole = True
+    return holds
+
+
+an_id.whole = True
 
 
 def number(low, high):
@@ -94,6 +104,13 @@ def parse_time(value):
             return None
         micros = 1_000_000
     return (moment - EPOCH) // timedelta(microseconds=1) + micros
+
+
+def offset_of(value):
+    """Minutes east of UTC in which a time is written."""
+    match = RFC3339.fullmatch(value)
+    minutes = int(match.group(9) or 0) * 60 + int(match.group(10) or 0)
+    return -minutes if match.group(8) == "-" else minutes
 
 
 def time(value):
@@ -238,6 +255,7 @@ COMMANDS = {
     "job.save_geofence_assignment": {**PLAN_CHILD, "name": may(text(WORD, 1)), "person_id": may(an_id),
                                      "geofence_id": may(an_id), "starts_at": may(time), "ends_at": may(time),
                                      "from_minute": may(integer(0, 1439)), "until_minute": may(integer(0, 1439)),
+                                     "utc_offset_minutes": may(integer(-720, 840)),
                                      "asset_id": may(an_id), "question_set_id": may(an_id), "client_id": may(an_id)},
     "attendance.punch": {"attendance_uuid": need(uuid), "person_id": need(an_id), "site_id": may(an_id),
                          "direction": need(word(("in", "out"))), "at": need(time), "latitude": may(number(-90, 90)),
@@ -255,7 +273,7 @@ COMMANDS = {
                     "value": need(anything), "max_length": may(integer(1, 10000))},
     "json.apply": {"aggregate": need(aggregate), "field": need(text(WORD, 1)), "operations": need(Array(Object({
         "op": need(word(("set", "increment", "append", "remove", "test"))), "path": need(text(1024)),
-        "value": Member(anything, nullable=False), "by": Member(is_number, nullable=False)}), 1, 100))},
+        "value": Member(anything, nullable=False), "by": may(is_number)}), 1, 100))},
     "face.record_verification": {"verification_id": need(an_id), "model_id": need(an_id), "embedding_id": may(an_id),
                                  "user_id": need(an_id), "result": need(word(RESULTS))},
     "face.add_embedding": {"user_id": need(an_id), "model_id": need(an_id), "embedding_id": may(an_id),
@@ -265,6 +283,21 @@ COMMANDS = {
 }
 BULK = ("ticket.bulk_update",)
 COUNTERS = ("face.record_verification",)
+
+
+def settled(kind, value):
+    """The value with 5 for 5.0 where an integer is asked."""
+    if isinstance(kind, Member):
+        return settled(kind.kind, value)
+    if isinstance(kind, Object) and isinstance(value, dict):
+        return {name: settled(kind.members[name], each) for name, each in value.items()}
+    if isinstance(kind, Array) and isinstance(value, list):
+        return [settled(kind.of, each) for each in value]
+    return int(value) if getattr(kind, "whole", False) and isinstance(value, Decimal) else value
+
+
+def settled_data(command):
+    return settled(Object(COMMANDS[command.type]), command.data)
 
 
 def wrong_members(command):

@@ -1,7 +1,7 @@
 """Tickets: create, transition, assign, escalate, append_history, bulk_update; and the system ticket of a jobneed."""
 
 from . import rules
-from .world import Changed, Effect, Refused, Unchanged, assignment, differs, given, nobody, step
+from .world import Changed, Effect, Refused, Unchanged, assignment, differs, given, nobody, someone, step
 
 MACHINE = {
     "NEW": ("OPEN", "CANCELLED"),
@@ -39,6 +39,15 @@ def change(world, ticket, action, changes, comments=None):
     world.touch(ticket)
 
 
+FINAL = ("CLOSED", "CANCELLED")
+
+
+def refuse_final(ticket):
+    """Nobody is to do it any more."""
+    if ticket["status"] in FINAL:
+        raise Refused("invalid_transition")
+
+
 class TicketEffect(Effect):
     def aggregate(self, data):
         return ("ticket", data["ticket_id"])
@@ -63,7 +72,7 @@ class Create(Effect):
         if number is None:
             number = world.draw("ticket", int(world.event.subject.partition("/")[2]))
         columns = given(data, "priority", "category", "site_id", "client_id", "asset_id", "comments", "source")
-        columns.update(assignment(data))
+        columns.update(someone(data))
         world.put("ticket", number, world.touch(new_ticket(number, **columns)))
         return Changed(kind="ticket", key=number)
 
@@ -81,9 +90,10 @@ class Assign(TicketEffect):
     audits = "ASSIGNMENT_CHANGE"
 
     def cross_check(self, data):
-        return set() if any(each is not None for each in assignment(data).values()) else {""}
+        return set() if assignment(data) else {""}
 
     def change(self, world, ticket, data):
+        refuse_final(ticket)
         if not differs(ticket, assignment(data)):
             raise Unchanged()
         change(world, ticket, "ASSIGNMENT_CHANGE", assignment(data))
@@ -93,6 +103,7 @@ class Escalate(TicketEffect):
     audits = "ESCALATION"
 
     def change(self, world, ticket, data):
+        refuse_final(ticket)
         level = data["level"] if data.get("level") is not None else ticket["level"] + 1
         if level > rules.INT32:
             raise Refused("invalid_data", "/level")
@@ -106,8 +117,8 @@ class Escalate(TicketEffect):
     @staticmethod
     def assignment(world, ticket, data, level):
         """From the command, else from the escalation matrix, else kept."""
-        wanted = assignment(data)
-        if any(each is not None for each in wanted.values()):
+        wanted = someone(data)
+        if wanted:
             return wanted
         place = {name: ticket[name] for name in ("site_id", "category", "client_id")}
         for row in world.where("escalation_matrix", level=level, **place):
@@ -122,7 +133,8 @@ class AppendHistory(TicketEffect):
 
     def change(self, world, ticket, data):
         entry = data["entry"]
-        columns = given(entry, "people_id", "who", "details", "previous_state")
+        columns = given(entry, "who", "details", "previous_state")
+        columns["people_id"] = nobody(entry.get("people_id"))
         if entry.get("when") is not None:
             columns["occurred_at"] = rules.parse_time(entry["when"])
         enter(world, ticket, entry["action"], **columns)
@@ -171,6 +183,8 @@ class BulkUpdate(Effect):
                 raise Refused("not_found")
             if data.get("status") is not None:
                 step(MACHINE, ticket["status"], data["status"])
+            if assignment(data):
+                refuse_final(ticket)
 
 
 EFFECTS = {"ticket.create": Create(), "ticket.transition": Transition(), "ticket.assign": Assign(),

@@ -3,7 +3,7 @@
 
 import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Optional
 
@@ -22,6 +22,17 @@ class Unchanged(Exception):
         self.metadata = metadata
 
 
+def written_once(value):
+    """Equal numbers in one spelling."""
+    if isinstance(value, dict):
+        return {name: written_once(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [written_once(each) for each in value]
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return f"number {int(value) if value == int(value) else value.normalize()}"
+    return value
+
+
 @dataclass
 class Command:
     id: str
@@ -36,7 +47,7 @@ class Command:
 
     @property
     def body(self):
-        return (self.type, json.dumps(self.data, sort_keys=True, default=str))
+        return (self.type, json.dumps(written_once(self.data), sort_keys=True))
 
 
 @dataclass
@@ -159,6 +170,7 @@ class World:
         effect = EFFECTS[command.type]
         pointers = rules.wrong_members(command)
         if not pointers:
+            command = replace(command, data=rules.settled_data(command))
             pointers = effect.cross_check(command.data)
         if "expectedversion" in command.attributes and command.type in rules.BULK + rules.COUNTERS:
             pointers = pointers | {"/expectedversion"}
@@ -264,6 +276,16 @@ def nobody(number):
 def assignment(data):
     """What is given: absent keeps what is there, null and 1 take it away."""
     return {name: nobody(data[name]) for name in ("assigned_person_id", "assigned_group_id") if name in data}
+
+
+def someone(data):
+    """The same where null and 1 are as if not given: in creations and escalations."""
+    return {name: value for name, value in assignment(data).items() if value is not None}
+
+
+def edited(data, columns, clearable):
+    """What an edit gives; null clears what may be null."""
+    return {**given(data, *columns), **{name: None for name in clearable if name in data and data[name] is None}}
 
 
 def given(data, *names):

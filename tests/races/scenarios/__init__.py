@@ -6,8 +6,9 @@ from .attendance import ATTENDANCE
 from .background import BACKGROUND
 from .jobs import JOBS
 from .json_fields import JSON_FIELDS
+from .phones import PHONES
 from .tickets import TICKETS
 
-RACES = [*BACKGROUND, *TICKETS, *JSON_FIELDS, *JOBS, *ATTENDANCE]
+RACES = [*BACKGROUND, *TICKETS, *JSON_FIELDS, *JOBS, *ATTENDANCE, *PHONES]
 SCENARIOS = [*RACES, *ATTACKS]
 BY_NAME = {each.name: each for each in SCENARIOS}
