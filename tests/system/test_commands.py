@@ -153,10 +153,18 @@ def test_an_assignment_names_a_person_or_a_group(shared, number):
                       command("ticket.assign", {"ticket_id": number, "assigned_group_id": 9}),
                       command("ticket.assign", {"ticket_id": number, "assigned_person_id": 1, "assigned_group_id": 9}),
                       command("ticket.assign", {"ticket_id": number, "assigned_group_id": 9}),
-                      command("ticket.assign", {"ticket_id": number, "assigned_person_id": 1}),
-                      command("ticket.assign", {"ticket_id": number}))
+                      command("ticket.assign", {"ticket_id": number, "assigned_person_id": None}),
+                      command("ticket.assign", {"ticket_id": number}),
+                      command("ticket.transition", {"ticket_id": number, "status": "CANCELLED"}),
+                      command("ticket.assign", {"ticket_id": number, "assigned_person_id": 7}),
+                      command("ticket.escalate", {"ticket_id": number}),
+                      command("ticket.bulk_update", {"ticket_ids": [number], "assigned_group_id": None}),
+                      command("ticket.append_history", {"ticket_id": number, "entry": {"action": "note", "people_id": 1}}))
     assert [outcome(each) for each in told] == (
-        [("applied", None)] * 4 + [("unchanged", None)] + [("rejected", "invalid_data")] * 2)
+        [("applied", None)] * 4 + [("unchanged", None)] * 2 + [("rejected", "invalid_data"), ("applied", None)] +
+        [("rejected", "invalid_transition")] * 3 + [("applied", None)])
+    assert shared.database.value("SELECT count(*) FROM interlock.ticket_history WHERE ticket_id = %s AND action = 'note' "
+                                 "AND people_id IS NULL", number) == 1
     assert [each.data["person"] for each in told[1:4]] == [
         {"old": None, "new": 7}, {"old": 7, "new": 7}, {"old": 7, "new": None}]
     assert told[2].data["group"] == {"old": None, "new": 9}
