@@ -15,7 +15,9 @@ SETTING_OF = {"retry": "protections_retry", "Redis lock": "protections_redis_loc
               "transaction": "protections_transaction"}
 
 # Short delays and no folding: layers are judged by how often two meet, not by how well a batch avoids it.
-LAYER_SETTINGS = {"worker_batch_max": "1", "worker_batch_linger": "0ms", "worker_lanes": "4"}
+# Nothing is parked, either: what comes back later meets nobody.
+LAYER_SETTINGS = {"worker_batch_max": "1", "worker_batch_linger": "0ms", "worker_lanes": "4",
+                  "worker_park_when_blocking": "60s"}
 BRISK = {f"retries_{policy}_{name}": value for policy in ("lock_acquisition", "database_operation", "default", "aggressive",
                                                           "conservative")
          for name, value in (("first", "20ms"), ("longest", "200ms"))}
@@ -113,7 +115,11 @@ class Arena:
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
     def await_end(self, ends, timeout=60):
-        until("all of it is decided", lambda: self.reached(ends), timeout, pause=0.02)
+        """What was held behind others is parked, and comes back through the topic."""
+        until("all of it is decided", lambda: self.reached(ends) and not self.parked(), timeout, pause=0.02)
+
+    def parked(self):
+        return self.world.database.value("SELECT count(*) FROM interlock.parked_command")
 
     # ---- a scenario ----
 

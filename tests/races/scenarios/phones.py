@@ -80,7 +80,7 @@ PHONES = [
         setup=lambda b: [observe(b, 0)],
         storm=lambda b: [observe(b, 1 + n, anomaly={"n": n}, location={"latitude": 1, "longitude": 2},
                                  punch_in=f"2026-11-24T05:{n:02}:00+05:30") for n in range(20)],
-        expected={"changed": 20, "observations": 21, "anomalies": 20, "visits": 20},
+        expected={"changed": 20, "observations": 21, "anomalies": 20, "visits": 20, "events": 21},
         measure={"observations": "SELECT event_count FROM interlock.behaviour_profile WHERE id = %(b)s",
                  "anomalies": "SELECT count(*) FROM interlock.behaviour_profile, jsonb_array_elements(anomaly_history) "
                               "WHERE id = %(b)s",
@@ -104,7 +104,7 @@ PHONES = [
         storm=lambda b: [*[expire(b, n) for n in range(5)],
                          *[change_checkpoint(b, child, remarks="x") for child in range(1, 5)],
                          command("job.mark_mail_sent", {"jobneed_id": b})],
-        expected={"changed": 10, "mailed": 1, "remarked": 4, "versions": 11},
+        expected={"changed": 10, "mailed": 1, "remarked": 4, "versions": 11, "the last one told": 1},
         measure={"mailed": "SELECT count(*) FROM interlock.jobneed WHERE id = %(b)s AND mail_sent", "remarked": REMARKED,
                  "versions": VERSIONS},
         audited={"the last one told": "SELECT count(*) FROM interlock.jobneed WHERE id = %(b)s AND expires_at = ("
