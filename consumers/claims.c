@@ -14,7 +14,7 @@
  *   - nobody owns its partition, and the topic still has it;
  *   - its last copy is on the topic, unread: `published` has not passed it, and no rewind has made that meaningless;
  *   - something before it in its aggregate comes later. One that was held goes alone: it is a probe, and what stands
- *     behind it would only be sent in vain. Of a long queue the first hundred are looked at: one that is sent too early
+ *     behind it would only be sent in vain. Of a long queue the first five are looked at: one that is sent too early
  *     changes nothing. */
 #define EARLIER "FROM interlock.parked_command p WHERE p.aggregate = l.aggregate AND p.place < l.place "
 #define LATER_OF                                                                                                       \
@@ -37,8 +37,8 @@ static const char take_sql[] =
     "WHEN l.returned_at IS NOT NULL AND NOT coalesce(l.returned_offset < i.published OR EXISTS ("
     "SELECT FROM interlock.partition_rewind r WHERE r.partition_id = l.copy_in AND r.fence > l.returned_fence), false) "
     "THEN now() + interval '5 s' "
-    "WHEN l.waits THEN (" LATER_OF EARLIER "ORDER BY p.place LIMIT 100) e) "
-    "ELSE (" LATER_OF EARLIER "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 100) e) "
+    "WHEN l.waits THEN (" LATER_OF EARLIER "ORDER BY p.place LIMIT 5) e) "
+    "ELSE (" LATER_OF EARLIER "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 5) e) "
     "END AS later "
     "FROM looked l JOIN interlock.partition_owner o ON o.id = l.partition_id "
     "JOIN interlock.partition_owner i ON i.id = l.copy_in), "
@@ -58,14 +58,17 @@ static const char take_sql[] =
     "NULL, NULL, NULL, NULL, place, turn_at FROM judged ORDER BY turn_at DESC, place DESC LIMIT 1) "
     "ORDER BY 10";
 
+/* What a batch decides at this moment is not waited for. */
 static const char report_sql[] =
+    "WITH free AS MATERIALIZED (SELECT identity FROM interlock.parked_command WHERE identity = ANY ($1::uuid[]) "
+    "FOR UPDATE SKIP LOCKED) "
     "UPDATE interlock.parked_command p SET returned_offset = k.at, "
     "returned_partition_id = (SELECT b.id FROM interlock.partition_owner a JOIN interlock.partition_owner b "
     "ON b.topic = a.topic AND b.partition = k.partition WHERE a.id = p.partition_id), "
     "returned_at = CASE WHEN k.at IS NULL THEN NULL ELSE p.returned_at END, next_at = CASE WHEN k.at IS NULL "
     "THEN clock_timestamp() + least(2 ^ least(p.returns, 6), 60) * interval '1 second' ELSE p.next_at END "
     "FROM (SELECT unnest($1::uuid[]) AS identity, unnest($2::int[]) AS returns, unnest($3::bigint[]) AS at, "
-    "unnest($4::int[]) AS partition) k "
+    "unnest($4::int[]) AS partition) k JOIN free USING (identity) "
     "WHERE p.identity = k.identity AND p.returns = k.returns AND p.returned_at IS NOT NULL";
 
 static const char unowned_sql[] =

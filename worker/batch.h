@@ -59,6 +59,7 @@ struct parked
     bool wanted;           /* its rows were asked for: it can be decided in this batch */
     bool returns;          /* it came back with its token: to be decided now, unless `earlier` are left */
     bool waits, blocks;    /* of its parked row */
+    int32_t part;          /* where it stands: its partition, or 0: its whole aggregate, for which it waits */
     int64_t place, earlier;
 };
 

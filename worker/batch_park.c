@@ -19,15 +19,21 @@ static const char heads_sql[] =
     "SELECT k.i, EXISTS (SELECT FROM interlock.parked_command p WHERE p.aggregate = k.a), "
     "EXISTS (SELECT FROM interlock.parked_command p WHERE p.blocks AND p.aggregate = k.a AND p.partition_id = k.p) "
     "FROM (SELECT unnest($1::text[]) AS a, unnest($2::int4[]) AS p, unnest($3::int4[]) AS i) k";
-/* Locked: of two arrivals of one return, in whatever lanes, one decides. How many stand before it is counted up to one
- * more than come in a batch. */
+/* Locked: of two arrivals of one return, in whatever lanes, one decides. */
 static const char returns_sql[] =
-    "SELECT p.identity, p.token, p.place, p.waits, p.blocks, CASE WHEN p.waits THEN "
-    "(SELECT count(*) FROM (SELECT FROM interlock.parked_command e WHERE e.aggregate = p.aggregate AND "
-    "e.place < p.place LIMIT 1 + ($2::int8[])[1]) n) ELSE "
-    "(SELECT count(*) FROM (SELECT FROM interlock.parked_command e WHERE e.blocks AND e.aggregate = p.aggregate AND "
-    "e.partition_id = p.partition_id AND e.place < p.place LIMIT 1 + ($2::int8[])[1]) n) END "
-    "FROM interlock.parked_command p WHERE p.identity = ANY ($1::uuid[]) FOR UPDATE OF p SKIP LOCKED";
+    "SELECT identity, token, place, waits, blocks, partition_id FROM interlock.parked_command "
+    "WHERE identity = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED";
+/* What stands in front where they stand: in their aggregate for those that wait for all of it (part 0), else among what
+ * blocks in their partition. One more than there are of them in the batch says as much as all. */
+static const char fronts_sql[] =
+    "WITH mine AS MATERIALIZED (SELECT p.aggregate, CASE WHEN p.waits THEN 0 ELSE p.partition_id END AS part, "
+    "count(*) AS n FROM interlock.parked_command p WHERE p.identity = ANY ($1::uuid[]) AND p.aggregate IS NOT NULL "
+    "GROUP BY 1, 2) "
+    "SELECT m.aggregate, m.part, f.place FROM mine m, LATERAL (SELECT e.place FROM interlock.parked_command e "
+    "WHERE m.part = 0 AND e.aggregate = m.aggregate ORDER BY e.place LIMIT m.n + 1) f "
+    "UNION ALL SELECT m.aggregate, m.part, f.place FROM mine m, LATERAL (SELECT e.place FROM "
+    "interlock.parked_command e WHERE m.part <> 0 AND e.blocks AND e.aggregate = m.aggregate AND "
+    "e.partition_id = m.part ORDER BY e.place LIMIT m.n + 1) f";
 
 static const char park_inbox_sql[] =
     "INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id, parked) "
@@ -120,16 +126,15 @@ static void read_heads(struct batch *batch, const PGresult *result)
 
 static bool send_returns(struct batch *batch, bool *ret_sent)
 {
-    const struct array *parameters[2] = { &batch->arrays[0], &batch->arrays[1] };
+    const struct array *parameters[1] = { &batch->arrays[0] };
 
     array_begin(&batch->arrays[0], ARRAY_UUID);
-    array_begin(&batch->arrays[1], ARRAY_INT8);
-    array_add_int64(&batch->arrays[1], batch->count);
     for (int i = 0; i < batch->count; i++)
         if (came_back(&batch->items[i]))
             array_add_bytes(&batch->arrays[0], batch->items[i].command.identity, DIGEST_SIZE);
     *ret_sent = !array_is_empty(&batch->arrays[0]);
-    return !*ret_sent || statements_send_fixed(batch->tools.statements, returns_sql, parameters, 2);
+    return !*ret_sent || (statements_send_fixed(batch->tools.statements, returns_sql, parameters, 1) &&
+                          statements_send_fixed(batch->tools.statements, fronts_sql, parameters, 1));
 }
 
 /* Without its row it is somebody else's: for a moment, when the returner notes where it is, so it looks once more; or
@@ -155,9 +160,23 @@ static void read_return(struct item *item, const PGresult *result)
         item->parked.place = array_read_int64(PQgetvalue(result, r, 2));
         item->parked.waits = *PQgetvalue(result, r, 3) != 0;
         item->parked.blocks = *PQgetvalue(result, r, 4) != 0;
-        item->parked.earlier = array_read_int64(PQgetvalue(result, r, 5));
+        item->parked.part = item->parked.waits ? 0 : array_read_int32(PQgetvalue(result, r, 5));
         item->state = ITEM_NEW;
         return;
+    }
+}
+
+static void count_earlier(struct batch *batch, struct item *item, const PGresult *fronts)
+{
+    if (item->command.aggregate.kind == AGGREGATE_NONE)
+        return;
+    struct span aggregate = print_aggregate(batch, &item->command);
+    for (int r = 0; r < PQntuples(fronts); r++)
+    {
+        struct span front = { PQgetvalue(fronts, r, 0), (size_t)PQgetlength(fronts, r, 0) };
+        item->parked.earlier += array_read_int32(PQgetvalue(fronts, r, 1)) == item->parked.part &&
+                                array_read_int64(PQgetvalue(fronts, r, 2)) < item->parked.place &&
+                                span_equal(front, aggregate);
     }
 }
 
@@ -175,7 +194,11 @@ bool batch_look_parked(struct batch *batch)
         read_heads(batch, database_result(batch->tools.database, 0));
     for (int i = 0; returns && i < batch->count; i++)
         if (came_back(&batch->items[i]))
+        {
             read_return(&batch->items[i], database_result(batch->tools.database, heads));
+            if (batch->items[i].parked.returns)
+                count_earlier(batch, &batch->items[i], database_result(batch->tools.database, heads + 1));
+        }
     return true;
 }
 
