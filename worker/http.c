@@ -1,12 +1,15 @@
 #include "worker/http.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +23,16 @@ enum
     CONNECTION_MEMORY = 8 * 1024, /* bounds a request's line and headers */
     BACKLOG = 16,
     HOST_MAX = 256,
+    ROOM = 4, /* connections that are kept free: the oldest ends for it */
+};
+
+static const int64_t REQUEST_US = 5000000; /* from the connection's beginning to the end of its answer */
+
+/* A connection serves one request. Whoever sends a byte a second is never idle, so its age is what ends it. */
+struct guest
+{
+    int fd;
+    int64_t since_us; /* 0: nobody */
 };
 
 struct http
@@ -27,6 +40,9 @@ struct http
     struct MHD_Daemon *daemon;
     struct http_sources sources;
     char where[HOST_MAX + 16];
+    char name[HOST_MAX]; /* the host of http.listen */
+    pthread_mutex_t mutex;
+    struct guest guests[HTTP_CONNECTIONS_MAX]; /* under the mutex */
 };
 
 struct page
@@ -187,7 +203,7 @@ static const struct page pages[] = {
     { "/", "text/html; charset=utf-8", print_page },
 };
 
-/* --- requests ---------------------------------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *content_type,
                               struct buffer *body)
@@ -206,8 +222,9 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    MHD_add_response_header(response, "Connection", "close");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, "Allow", "GET");
+        MHD_add_response_header(response, "Allow", "GET, HEAD");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -222,6 +239,96 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status
     return result;
 }
 
+/* --- hosts ------------------------------------------------------------------------------------------------------- */
+
+static bool is_address(const char *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+/* A page of somebody else's, whose name was made to point here after it was loaded, may ask us as its own host; what it
+ * cannot do is to name us. So only names of ours are answered: addresses, localhost, the name that we listen on, and
+ * the machine's. A client that names nobody is no browser. */
+static bool is_host_of_ours(const struct http *http, const char *named)
+{
+    char host[HOST_MAX], machine[HOST_MAX] = "";
+    const char *at = named;
+
+    if (named == NULL)
+        return true;
+    size_t size = strcspn(at, ":");
+    if (*at == '[')
+        size = strcspn(++at, "]");
+    if (size >= sizeof(host))
+        return false;
+    memcpy(host, at, size);
+    host[size] = '\0';
+    if (gethostname(machine, sizeof(machine) - 1) != 0)
+        machine[0] = '\0';
+    return is_address(host) || strcasecmp(host, "localhost") == 0 || strcasecmp(host, http->name) == 0 ||
+           (machine[0] && strcasecmp(host, machine) == 0);
+}
+
+/* --- guests ------------------------------------------------------------------------------------------------------ */
+
+/* Ends the oldest connections until there is room, and all that are too old. The socket is still theirs: it is closed
+ * behind the notice of its end, which waits for the mutex. */
+static void make_room(struct http *http, int most)
+{
+    int64_t now_us = monotonic_us();
+    int count = 0;
+
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+        count += http->guests[i].since_us > 0;
+    for (int ended = 0; ended < HTTP_CONNECTIONS_MAX; ended++)
+    {
+        struct guest *oldest = NULL;
+        for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+            if (http->guests[i].since_us > 0 && (oldest == NULL || http->guests[i].since_us < oldest->since_us))
+                oldest = &http->guests[i];
+        if (oldest == NULL || (count <= most && now_us - oldest->since_us < REQUEST_US))
+            return;
+        shutdown(oldest->fd, SHUT_RDWR);
+        oldest->since_us = -1; /* told to go, and not gone yet */
+        count--;
+    }
+}
+
+static void on_connection(void *owner, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = owner;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    pthread_mutex_lock(&http->mutex);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+    {
+        *state = NULL;
+        make_room(http, HTTP_CONNECTIONS_MAX - ROOM - 1);
+        for (int i = 0; i < HTTP_CONNECTIONS_MAX && *state == NULL && info; i++)
+            if (http->guests[i].since_us == 0)
+            {
+                http->guests[i] = (struct guest){ info->connect_fd, monotonic_us() };
+                *state = &http->guests[i];
+            }
+    }
+    else if (*state)
+        ((struct guest *)*state)->since_us = 0;
+    pthread_mutex_unlock(&http->mutex);
+}
+
+void http_step(struct http *http)
+{
+    if (!http)
+        return;
+    pthread_mutex_lock(&http->mutex);
+    make_room(http, HTTP_CONNECTIONS_MAX);
+    pthread_mutex_unlock(&http->mutex);
+}
+
+/* --- requests ---------------------------------------------------------------------------------------------------- */
+
 static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *upload, size_t *upload_size, void **state)
 {
@@ -229,11 +336,15 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection
     (void)version;
     (void)upload;
     (void)state;
-    if (strcmp(method, "GET") != 0 || *upload_size > 0)
+    bool head = strcmp(method, "HEAD") == 0; /* libmicrohttpd leaves the body away */
+    if ((strcmp(method, "GET") != 0 && !head) || *upload_size > 0)
     {
         *upload_size = 0;
-        return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "accepted: GET\n");
+        return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
     }
+    if (!is_host_of_ours(http, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host")))
+        return refuse(connection, MHD_HTTP_FORBIDDEN,
+                      "Host: accepted are an address, localhost, and the name of http.listen\n");
     for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
     {
         if (strcmp(url, pages[i].path) != 0)
@@ -284,6 +395,31 @@ static int open_socket(const struct addrinfo *address)
     return -1;
 }
 
+static void set_port(struct sockaddr *address, int port)
+{
+    if (address->sa_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)address)->sin6_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in *)(void *)address)->sin_port = htons((uint16_t)port);
+}
+
+/* The port, or where it is in use, by another worker of the settings mostly, the next one that is free. */
+static int open_near(const struct addrinfo *address)
+{
+    const struct sockaddr_in *in =
+        (const struct sockaddr_in *)(const void *)address->ai_addr; /* in6 has it there too */
+    int port = ntohs(in->sin_port), fd = open_socket(address);
+
+    for (int tried = 1; fd < 0 && errno == EADDRINUSE && port > 0 && tried <= HTTP_PORTS_TRIED; tried++)
+    {
+        if (port + tried > 65535)
+            break;
+        set_port(address->ai_addr, port + tried);
+        fd = open_socket(address);
+    }
+    return fd;
+}
+
 static void print_where(int fd, char *into, size_t size)
 {
     struct sockaddr_storage address = { 0 };
@@ -309,7 +445,7 @@ static int listen_at(const char *listen, struct buffer *reterr)
     int error = getaddrinfo(host, port, &hints, &addresses);
     if (error != 0)
         return buffer_add_text(reterr, gai_strerror(error)), -1;
-    int fd = open_socket(addresses);
+    int fd = open_near(addresses);
     if (fd < 0)
         buffer_add_text(reterr, strerror(errno));
     freeaddrinfo(addresses);
@@ -324,8 +460,9 @@ static struct MHD_Daemon *start_daemon(struct http *http, int fd)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }
@@ -336,6 +473,10 @@ struct http *http_start(const char *listen, const struct http_sources *sources, 
     if (!http)
         return buffer_add_text(reterr, "out of memory"), NULL;
     http->sources = *sources;
+    const char *port;
+    if (!split_listen(listen, http->name, &port))
+        http->name[0] = '\0';
+    pthread_mutex_init(&http->mutex, NULL);
     int fd = listen_at(listen, reterr);
     if (fd < 0)
         return free(http), NULL;
@@ -357,6 +498,7 @@ void http_stop(struct http *http)
     if (!http)
         return;
     MHD_stop_daemon(http->daemon);
+    pthread_mutex_destroy(&http->mutex);
     free(http);
 }
 

@@ -1,7 +1,7 @@
 /* Http: the endpoint for people, probes and Prometheus: /healthz, /readyz, /metrics, /status and a page at /.
  *
- * It answers GET and nothing else, takes no body, holds few connections and no secret, and asks for no password: it
- * listens on loopback unless the settings say otherwise.
+ * It answers GET and HEAD and nothing else, to hosts of ours, takes no body, a request in five seconds, holds few
+ * connections and no secret, and asks for no password: it listens on loopback unless the settings say otherwise.
  *
  * Threads    http_start and http_stop: main. The sources are called on http's own thread, one request at a time.
  * Ownership  the sources must live until http_stop returns; `listen` is borrowed for the call.
@@ -17,6 +17,7 @@ struct http;
 enum
 {
     HTTP_CONNECTIONS_MAX = 16, /* at a time */
+    HTTP_PORTS_TRIED = 16,     /* behind one that is in use */
 };
 
 struct http_sources
@@ -31,8 +32,11 @@ struct http_sources
     void *owner;
 };
 
-/* `listen`: host:port or [address]:port; port 0 takes a free one. */
+/* `listen`: host:port or [address]:port; port 0 takes a free one. Where the port is in use: the next free one of the 16
+ * behind it. */
 struct http *http_start(const char *listen, const struct http_sources *sources, struct buffer *reterr);
+/* To be called once a second: ends connections whose request takes too long. NULL is fine. */
+void http_step(struct http *http);
 void http_stop(struct http *http); /* NULL is fine */
 
 /* The address it listens on, with the port it took. */

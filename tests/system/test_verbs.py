@@ -1,9 +1,13 @@
 """The operator's verbs against real services: check, status, health, audit list and show, the roles."""
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
+import urllib.error
 import urllib.parse
+import urllib.request
 
 import psycopg2
 import pytest
@@ -118,11 +122,47 @@ def test_status_and_health_without_a_pool(world):
             assert done.returncode == 1 and words in done.stderr, done.stderr
 
 
-def test_a_port_in_use_is_no_reason_not_to_work(world):
+def test_a_port_in_use_is_no_reason_not_to_work_and_status_finds_every_pool(world):
+    """The second worker of a host takes the next free port, says so, and is known to status."""
     first = world.worker()
-    second = world.worker(ready=False, http_listen=f"127.0.0.1:{first.port()}")
+    listen = f"127.0.0.1:{first.port()}"
+    second = world.worker(http_listen=listen)
+    assert f"because {listen} is in use" in second.text()
+    assert first.port() < second.port() <= first.port() + 16
     world.ask(create_ticket(1))
-    assert "Address already in use" in second.text() and second.runs()
+    pools = verb_json(world, "status", "--all", http_listen=listen)["pools"]
+    mine = {f"127.0.0.1:{each.port()}": each.pid for each in (first, second)}
+    assert {each["listen"]: each["status"]["pid"] for each in pools if each["listen"] in mine} == mine
+    lines = world.verb("status", "--all", http_listen=listen).stdout
+    assert all(f"listen = {each}\n" in lines for each in mine)
+    assert world.verb("status", "--all", http_listen="127.0.0.1:1").returncode == 1
+
+
+def test_probes_are_answered_while_others_send_a_byte_a_second(world):
+    """With sixteen such connections, and as many as there are wanted."""
+    worker = world.worker()
+    slow = [socket.create_connection(("127.0.0.1", worker.port())) for _ in range(16)]
+    try:
+        for each in slow:
+            with contextlib.suppress(OSError):
+                each.sendall(b"G")
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert worker.get(path, timeout=20)[0] == 200
+    finally:
+        for each in slow:
+            each.close()
+
+
+def test_a_name_that_was_made_to_point_here_is_refused(world):
+    """DNS rebinding: a page of another host may not read ours."""
+    worker = world.worker()
+    request = urllib.request.Request(f"http://127.0.0.1:{worker.port()}/status", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 403
+    request = urllib.request.Request(f"http://127.0.0.1:{worker.port()}/healthz", method="HEAD")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200 and answer.read() == b""
 
 
 # ---- the audit ---------------------------------------------------------------------------------------------

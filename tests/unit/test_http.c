@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -92,8 +93,8 @@ static int ask_raw(const char *request, size_t size)
 static int ask(const char *method, const char *path)
 {
     char request[512];
-    int size =
-        snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, path);
+    int size = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                        method, path);
     return ask_raw(request, (size_t)size);
 }
 
@@ -199,7 +200,7 @@ static void only_get_is_answered(void **state)
         assert_int_equal(ask(methods[i], "/healthz"), 405);
         assert_non_null(strstr(answer, "Allow: GET"));
     }
-    static const char with_body[] = "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    static const char with_body[] = "POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello";
     int code = ask_raw(with_body, sizeof(with_body) - 1);
     assert_true(code == 405 || code == 0);
     assert_int_equal(ask("GET", "/healthz"), 200);
@@ -229,15 +230,88 @@ static void connections_that_say_nothing_do_not_shut_others_out_for_long(void **
         close(idle[i]);
 }
 
-static void a_port_in_use_is_said_and_nothing_is_started(void **state)
+static void a_port_in_use_makes_room_for_the_next_one(void **state)
 {
     (void)state;
     struct buffer fault = BUFFER_EMPTY;
-    assert_null(http_start(http_where(http), &sources, &fault));
-    buffer_add_byte(&fault, '\0');
-    assert_non_null(strstr(fault.at, "Address already in use"));
-    assert_non_null(strstr(fault.at, http_where(http)));
+    struct http *second = http_start(http_where(http), &sources, &fault);
+    assert_non_null(second);
+    int port = atoi(strrchr(http_where(http), ':') + 1), next = atoi(strrchr(http_where(second), ':') + 1);
+    assert_in_range(next, port + 1, port + HTTP_PORTS_TRIED);
+    http_stop(second);
     buffer_done(&fault);
+}
+
+/* Each is answered at once, however many sit there and send a byte now and then. */
+static void dripping_connections_leave_room_for_probes(void **state)
+{
+    (void)state;
+    int slow[64];
+    for (size_t i = 0; i < sizeof(slow) / sizeof(*slow); i++)
+    {
+        slow[i] = connect_to(http_where(http));
+        assert_int_equal(send(slow[i], "G", 1, MSG_NOSIGNAL), 1);
+        assert_int_equal(ask("GET", "/healthz"), 200);
+    }
+    for (size_t i = 0; i < sizeof(slow) / sizeof(*slow); i++)
+        close(slow[i]);
+}
+
+static void a_request_that_takes_too_long_ends_though_bytes_come(void **state)
+{
+    (void)state;
+    int slow = connect_to(http_where(http));
+    char byte;
+    /* The drip: as long as the other side takes bytes. */
+    for (ssize_t got = -1; got != 0;)
+    {
+        struct timespec pause = { .tv_nsec = 100000000 };
+        if (send(slow, "G", 1, MSG_NOSIGNAL) < 0)
+            break;
+        http_step(http);
+        got = recv(slow, &byte, 1, MSG_DONTWAIT);
+        nanosleep(&pause, NULL);
+    }
+    close(slow);
+}
+
+static void head_is_answered_without_a_body(void **state)
+{
+    (void)state;
+    static const char *const paths[] = { "/healthz", "/readyz", "/metrics", "/status", "/" };
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+    {
+        assert_int_equal(ask("HEAD", paths[i]), 200);
+        const char *end = strstr(answer, "\r\n\r\n");
+        assert_non_null(end);
+        assert_string_equal(end, "\r\n\r\n");
+    }
+    assert_int_equal(ask("HEAD", "/nowhere"), 404);
+}
+
+static int ask_as(const char *host)
+{
+    char request[512];
+    int size =
+        snprintf(request, sizeof(request), "GET /status HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host);
+    return ask_raw(request, (size_t)size);
+}
+
+/* A name that somebody made to point here (DNS rebinding) is none of ours. */
+static void only_hosts_of_ours_are_answered(void **state)
+{
+    (void)state;
+    static const char *const ours[] = { "127.0.0.1", "127.0.0.1:9464", "[::1]:9464",
+                                        "localhost", "LocalHost:80",   "10.0.0.7:1" };
+    static const char *const others[] = {
+        "evil.example", "evil.example:9464", "localhost.evil.example", "127.0.0.1.evil.example", "", "[evil]:1"
+    };
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (ask_as(ours[i]) != 200)
+            fail_msg("%s: %.40s", ours[i], answer);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (ask_as(others[i]) != 403 || strstr(answer, "running"))
+            fail_msg("%s: %.40s", others[i], answer);
 }
 
 static void an_address_that_is_none_is_said(void **state)
@@ -275,7 +349,11 @@ int main(void)
         TEST(only_get_is_answered),
         TEST(what_is_no_request_ends_its_connection_only),
         TEST(connections_that_say_nothing_do_not_shut_others_out_for_long),
-        TEST(a_port_in_use_is_said_and_nothing_is_started),
+        TEST(a_port_in_use_makes_room_for_the_next_one),
+        TEST(dripping_connections_leave_room_for_probes),
+        TEST(a_request_that_takes_too_long_ends_though_bytes_come),
+        TEST(head_is_answered_without_a_body),
+        TEST(only_hosts_of_ours_are_answered),
         TEST(an_address_that_is_none_is_said),
         TEST(port_zero_takes_a_free_one_and_tells_it),
     };

@@ -168,7 +168,12 @@ static void start_http(struct pool_run *run)
         return;
     run->http = http_start(run->settings->http.listen, &sources, &fault);
     if (run->http)
-        log_info("http: listening on %s", http_where(run->http));
+    {
+        const char *taken = strrchr(http_where(run->http), ':'), *wanted = strrchr(run->settings->http.listen, ':');
+        bool moved = wanted && taken && strcmp(wanted, ":0") != 0 && strcmp(wanted, taken) != 0;
+        log_info("http: listening on %s%s%s%s", http_where(run->http), moved ? ", because " : "",
+                 moved ? run->settings->http.listen : "", moved ? " is in use" : "");
+    }
     else
         log_warning("http: %.*s; going on without", (int)fault.size, fault.at ? fault.at : "");
     buffer_done(&fault);
@@ -364,6 +369,7 @@ static int serve(struct pool_run *run)
             return 1;
         take_signals(run);
         watch_held(run);
+        http_step(run->http);
         if (stopping && monotonic_us() > run->stop_deadline_us + STOP_SLACK_US)
             force_end(run, "the threads did not end in time");
     }

@@ -5,9 +5,12 @@
 
 #include "worker/cli/http_get.h"
 #include "worker/cli/verbs.h"
+#include "worker/http.h"
 #include "worker/shown.h"
 
-static const char status_usage[] = "usage: interlock status [--output json]\n";
+static const char status_usage[] =
+    "usage: interlock status [--all] [--output json]   --all: of every pool of this host that\n"
+    "                                   took http.listen's port or, where it was in use, one of the 16 behind it\n";
 static const char health_usage[] =
     "usage: interlock health [--live]   exit 0: the pool is alive and ready; 3: it is not; 1: no\n"
     "                                   answer. --live: alive is enough\n";
@@ -17,6 +20,7 @@ enum
     TIMEOUT_US = 5 * 1000 * 1000,
     PATH_SIZE_MAX = 256,
     DEPTH_MAX = 8,
+    LISTEN_SIZE_MAX = 320,
     EXIT_FOUND = 3, /* asked, and it is not well */
 };
 
@@ -77,13 +81,75 @@ static int print_lines(const struct invocation *invocation, const struct buffer 
     return code;
 }
 
+/* The address with the port that stands `behind` places behind it; "" where there is none. */
+static void print_address(const char *listen, int behind, char into[LISTEN_SIZE_MAX])
+{
+    const char *colon = strrchr(listen, ':');
+    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+    into[0] = '\0';
+    if (port > 0 && port + behind <= 65535)
+        snprintf(into, LISTEN_SIZE_MAX, "%.*s:%ld", (int)(colon - listen), listen, port + behind);
+}
+
+/* One pool, if one listens there: its lines, or its document. */
+static bool add_pool(const struct invocation *invocation, const char *listen, bool first, struct buffer *into)
+{
+    struct buffer body = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    int status = 0;
+    bool there = http_get(listen, "/status", TIMEOUT_US, &status, &body, &fault) && status == 200;
+    json_t *root = there ? json_loadb(body.at ? body.at : "", body.size, 0, NULL) : NULL;
+    if (root && invocation->json)
+    {
+        buffer_add_text(into, first ? "\n{\"listen\":" : ",\n{\"listen\":");
+        buffer_add_json_string(into, span_of(listen));
+        buffer_add_text(into, ",\"status\":");
+        buffer_add_span(into, buffer_span(&body));
+        buffer_add_text(into, "}");
+    }
+    else if (root)
+    {
+        buffer_add_text(into, "listen = ");
+        buffer_add_text(into, listen);
+        buffer_add_text(into, "\n");
+        add_value(root, "", 0, into);
+    }
+    there = root != NULL;
+    json_decref(root);
+    buffer_done(&body);
+    buffer_done(&fault);
+    return there;
+}
+
+static int print_all(const struct invocation *invocation)
+{
+    const char *listen = invocation->settings->http.listen;
+    char address[LISTEN_SIZE_MAX];
+    struct buffer text = BUFFER_EMPTY;
+    int found = 0;
+    buffer_add_text(&text, invocation->json ? "{\"pools\":[" : "");
+    for (int behind = 0; behind <= HTTP_PORTS_TRIED; behind++)
+    {
+        print_address(listen, behind, address);
+        found += address[0] && add_pool(invocation, address, found == 0, &text);
+    }
+    buffer_add_text(&text, invocation->json ? "\n]}\n" : "");
+    int code = found > 0 ? verb_print(invocation, &text)
+                         : verb_fail(invocation, "no pool answers at %s or at the %d ports behind it", listen,
+                                     (int)HTTP_PORTS_TRIED);
+    buffer_done(&text);
+    return code;
+}
+
 int verb_status(struct invocation *invocation)
 {
-    const struct verb_option none[] = { { NULL, NULL, NULL } };
-    if (!verb_parse_options(invocation, none, status_usage))
+    bool all = false;
+    const struct verb_option options[] = { { "--all", NULL, &all }, { NULL, NULL, NULL } };
+    if (!verb_parse_options(invocation, options, status_usage))
         return 1;
     if (invocation->argc != 1)
         return verb_usage_error(status_usage, "status takes no operands");
+    if (all)
+        return print_all(invocation);
     struct buffer body = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     int status = 0;
     if (!http_get(invocation->settings->http.listen, "/status", TIMEOUT_US, &status, &body, &fault))
