@@ -318,7 +318,10 @@ static void end_place(struct assignment *assignment, rd_kafka_t *consumer, struc
     pthread_mutex_lock(&assignment->mutex);
     place->tenure = NULL;
     pthread_mutex_unlock(&assignment->mutex);
-    place->forget = place->forget || forget || tenure->forget_committed;
+    /* Where nothing was committed since, Kafka still has the offset that means nothing. */
+    bool still =
+        tenure->forget_committed && atomic_load_explicit(&tenure->committed, memory_order_relaxed) == OFFSET_NONE;
+    place->forget = forget || still;
     place->retake_us = retake_time(assignment);
     place->fetching = false; /* what still comes is left out */
     assignment->changed = true;

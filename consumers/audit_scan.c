@@ -1,5 +1,6 @@
 #include "consumers/audit_scan.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,9 +14,7 @@
 static const int64_t DESTROY_US = 3000000;
 static const int64_t SILENCE_US = 30000000; /* no message, no end of a partition: the broker is not there */
 /* An open transaction hides what others committed behind its beginning. Those of live workers end at once; a dead one's
- * lasts consumers.transaction_timeout, and the broker looks for such ones every 10 s. A takeover does not wait for that
- * here: it asks again, and publishes what else there is meanwhile. */
-static const int64_t OPEN_US = 500000;
+ * lasts consumers.transaction_timeout, and the broker looks for such ones every 10 s. */
 static const int64_t OPEN_SLACK_US = 20000000;
 
 enum
@@ -46,60 +45,81 @@ static rd_kafka_t *make_client(const struct settings *settings, struct buffer *r
     return NULL;
 }
 
-/* Every partition of the topic with the offset to begin at; NULL with a message. */
-static rd_kafka_topic_partition_list_t *find_starts(rd_kafka_t *client, const char *topic, int64_t since_us,
-                                                    struct buffer *reterr)
+struct audit_scan
+{
+    rd_kafka_t *client;
+    char topic[300];
+    audit_scan_fn *see;
+    void *owner;
+    rd_kafka_topic_partition_list_t *starts;
+    bool by_positions; /* they may be of a topic that was made anew since, or be cut off */
+    bool *ended;       /* by partition */
+    int partition_count, left;
+    int64_t *ends;         /* by partition, of everything, open transactions too; -1 not known yet */
+    int64_t *oldest;       /* by partition, the time of the first record; -1 none came */
+    int64_t open_us;       /* how long it waits for open transactions; 0: without an end */
+    int64_t open_since_us; /* from when an end was one's beginning; 0: none is */
+    int64_t silent_since_us;
+};
+
+/* Every partition of the topic. */
+static rd_kafka_topic_partition_list_t *list_partitions(struct audit_scan *scan, struct buffer *reterr)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
-    rd_kafka_resp_err_t error = contact_metadata(client, handle, &metadata, ANSWER_MS);
-    rd_kafka_topic_partition_list_t *starts = NULL;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(scan->client, scan->topic, NULL);
+    rd_kafka_resp_err_t error = contact_metadata(scan->client, handle, &metadata, ANSWER_MS);
+    rd_kafka_topic_partition_list_t *list = NULL;
 
     rd_kafka_topic_destroy(handle);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         error = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
     {
-        starts = rd_kafka_topic_partition_list_new(metadata->topics[0].partition_cnt);
+        list = rd_kafka_topic_partition_list_new(metadata->topics[0].partition_cnt);
         for (int i = 0; i < metadata->topics[0].partition_cnt; i++)
-            rd_kafka_topic_partition_list_add(starts, topic, metadata->topics[0].partitions[i].id)->offset =
-                since_us > 0 ? since_us / 1000 : RD_KAFKA_OFFSET_BEGINNING;
-        if (since_us > 0)
-            error = rd_kafka_offsets_for_times(client, starts, ANSWER_MS);
+            rd_kafka_topic_partition_list_add(list, scan->topic, metadata->topics[0].partitions[i].id);
     }
     if (metadata)
         rd_kafka_metadata_destroy(metadata);
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return starts;
-    if (starts)
-        rd_kafka_topic_partition_list_destroy(starts);
-    fail(reterr, topic, "");
-    contact_explain(client, error, reterr);
+    if (list)
+        return list;
+    fail(reterr, scan->topic, "");
+    contact_explain(scan->client, error, reterr);
     return NULL;
 }
 
-struct scan
+/* With the offset to begin at. */
+static bool find_starts(struct audit_scan *scan, const struct audit_positions *from, int64_t since_us,
+                        struct buffer *reterr)
 {
-    rd_kafka_t *client;
-    const char *topic;
-    const atomic_bool *stop;
-    audit_scan_fn *see;
-    void *owner;
-    bool *ended; /* by partition */
-    int partition_count, left;
-    int64_t *ends;         /* by partition, of everything, open transactions too; -1 not known yet */
-    int64_t *oldest;       /* by partition, the time of the first record; -1 none came */
-    int64_t open_us;       /* how long it waits for open transactions, 0: not at all */
-    int64_t open_since_us; /* from when an end was one's beginning; 0: none is */
-};
+    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    scan->starts = list_partitions(scan, reterr);
+    if (scan->starts == NULL)
+        return false;
+    scan->by_positions = from && from->count > 0;
+    for (int i = 0; i < scan->starts->cnt; i++)
+    {
+        rd_kafka_topic_partition_t *start = &scan->starts->elems[i];
+        if (scan->by_positions && start->partition < from->count)
+            start->offset = from->at[start->partition];
+        else
+            start->offset = since_us > 0 && !scan->by_positions ? since_us / 1000 : RD_KAFKA_OFFSET_BEGINNING;
+    }
+    if (since_us > 0 && !scan->by_positions)
+        error = rd_kafka_offsets_for_times(scan->client, scan->starts, ANSWER_MS);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    fail(reterr, scan->topic, "");
+    contact_explain(scan->client, error, reterr);
+    return false;
+}
 
 /* Whether what is behind `offset` was not there when the reader came first to such an end. */
-static bool is_past_everything(struct scan *scan, int32_t partition, int64_t offset)
+static bool is_past_everything(struct audit_scan *scan, int32_t partition, int64_t offset)
 {
     int64_t low, high;
 
-    if (scan->open_us == 0)
-        return true;
     /* As the last fetch told it. */
     if (scan->ends[partition] < 0 &&
         rd_kafka_get_watermark_offsets(scan->client, scan->topic, partition, &low, &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -110,7 +130,7 @@ static bool is_past_everything(struct scan *scan, int32_t partition, int64_t off
     return past;
 }
 
-static void end_partition(struct scan *scan, int32_t partition, int64_t offset)
+static void end_partition(struct audit_scan *scan, int32_t partition, int64_t offset)
 {
     if (partition < 0 || partition >= scan->partition_count || scan->ended[partition] ||
         !is_past_everything(scan, partition, offset))
@@ -124,7 +144,7 @@ static void end_partition(struct scan *scan, int32_t partition, int64_t offset)
 }
 
 /* True: go on. */
-static bool see_message(struct scan *scan, rd_kafka_message_t *message)
+static bool see_message(struct audit_scan *scan, rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
     int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
@@ -136,18 +156,43 @@ static bool see_message(struct scan *scan, rd_kafka_message_t *message)
         .value = message->payload ? (struct span){ message->payload, message->len } : SPAN_NULL,
         .message = message,
     };
-    if (!scan->see(scan->owner, &scanned))
-        return false;
+    bool more = scan->see(scan->owner, &scanned);
     if (message->partition >= scan->partition_count)
-        return true;
+        return more;
     if (scan->oldest[message->partition] < 0)
         scan->oldest[message->partition] = scanned.timestamp_us;
     if (scan->ends[message->partition] >= 0)
         end_partition(scan, message->partition, message->offset + 1);
-    return true;
+    return more;
 }
 
-static bool fail_silent(const struct scan *scan, struct buffer *reterr)
+static bool begin_reading(struct audit_scan *scan, struct buffer *reterr)
+{
+    scan->left = scan->partition_count;
+    for (int i = 0; i < scan->partition_count; i++)
+    {
+        scan->ended[i] = false;
+        scan->ends[i] = scan->oldest[i] = -1;
+    }
+    scan->open_since_us = 0;
+    scan->silent_since_us = monotonic_us();
+    rd_kafka_resp_err_t error = rd_kafka_assign(scan->client, scan->starts);
+    return error == RD_KAFKA_RESP_ERR_NO_ERROR || fail(reterr, scan->topic, rd_kafka_err2str(error));
+}
+
+/* Where a partition was to be begun there is nothing any more: from its beginning. */
+static bool begin_again(struct audit_scan *scan, int32_t partition, struct buffer *reterr)
+{
+    rd_kafka_topic_partition_t *start = rd_kafka_topic_partition_list_find(scan->starts, scan->topic, partition);
+
+    if (!scan->by_positions || start == NULL || start->offset == RD_KAFKA_OFFSET_BEGINNING)
+        return fail(reterr, scan->topic, "the log moved on while it was read; try again");
+    start->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_assign(scan->client, NULL);
+    return begin_reading(scan, reterr);
+}
+
+static bool fail_silent(const struct audit_scan *scan, struct buffer *reterr)
 {
     char why[CONTACT_TEXT_MAX];
 
@@ -155,40 +200,48 @@ static bool fail_silent(const struct scan *scan, struct buffer *reterr)
                 contact_problem(scan->client, why, sizeof(why)) ? why : "no answer from the broker");
 }
 
-static bool read_all(struct scan *scan, struct buffer *reterr)
+enum audit_scan_state audit_scan_step(struct audit_scan *scan, int64_t until_us, audit_scan_fn *see, void *owner,
+                                      struct buffer *reterr)
 {
-    int64_t silent_since_us = monotonic_us();
+    bool more = true;
 
-    while (scan->left > 0)
+    scan->see = see;
+    scan->owner = owner;
+    while (scan->left > 0 && more)
     {
-        if (scan->stop && atomic_load_explicit(scan->stop, memory_order_relaxed))
-            return fail(reterr, scan->topic, "stopped");
-        if (scan->open_since_us && monotonic_us() - scan->open_since_us > scan->open_us)
-            return fail(reterr, scan->topic,
+        int64_t now_us = monotonic_us();
+        if (now_us >= until_us)
+            return AUDIT_SCAN_MORE;
+        if (scan->open_us > 0 && scan->open_since_us && now_us - scan->open_since_us > scan->open_us)
+            more = fail(reterr, scan->topic,
                         "a transaction on it stays open, which hides what is behind it; try again. If it outlasts its "
                         "timeout: kafka-transactions.sh find-hanging, then abort");
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(scan->client, POLL_MS);
+        rd_kafka_message_t *message = more ? rd_kafka_consumer_poll(scan->client, POLL_MS) : NULL;
         if (message == NULL)
         {
-            if (scan->open_since_us == 0 && monotonic_us() - silent_since_us > SILENCE_US)
-                return fail_silent(scan, reterr);
+            if (more && scan->open_since_us == 0 && now_us - scan->silent_since_us > SILENCE_US)
+                more = fail_silent(scan, reterr);
             continue;
         }
-        silent_since_us = monotonic_us();
-        bool more = true;
+        scan->silent_since_us = now_us;
         if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
             more = see_message(scan, message);
         else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
             end_partition(scan, message->partition, message->offset);
         else if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-            more = fail(reterr, scan->topic, "the log moved on while it was read; try again");
+            more = begin_again(scan, message->partition, reterr);
         else if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
             more = fail(reterr, scan->topic, rd_kafka_err2str(message->err));
         rd_kafka_message_destroy(message);
-        if (!more)
-            return reterr->size == 0;
     }
-    return true;
+    if (reterr->size > 0)
+        return AUDIT_SCAN_FAILED;
+    return scan->left > 0 ? AUDIT_SCAN_MORE : AUDIT_SCAN_END;
+}
+
+bool audit_scan_is_held_up(const struct audit_scan *scan)
+{
+    return scan->open_since_us > 0;
 }
 
 static int64_t now_us(void)
@@ -201,7 +254,7 @@ static int64_t now_us(void)
 
 /* Of a partition that still begins with its first record nothing is gone; of another one, what was before its oldest
  * record. The latest of these times is that of the topic. */
-static bool find_since(const struct scan *scan, int64_t began_us, int64_t *ret_since_us, struct buffer *reterr)
+static bool find_since(const struct audit_scan *scan, int64_t began_us, int64_t *ret_since_us, struct buffer *reterr)
 {
     *ret_since_us = 0;
     for (int32_t i = 0; i < scan->partition_count; i++)
@@ -217,74 +270,73 @@ static bool find_since(const struct scan *scan, int64_t began_us, int64_t *ret_s
     return true;
 }
 
-static bool assign_and_read(struct scan *scan, const rd_kafka_topic_partition_list_t *starts, struct buffer *reterr)
+static int64_t *numbers_for_each(int count)
 {
-    scan->partition_count = scan->left = starts->cnt;
-    rd_kafka_resp_err_t error = rd_kafka_assign(scan->client, starts);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return fail(reterr, scan->topic, rd_kafka_err2str(error));
-    bool read = read_all(scan, reterr);
-    rd_kafka_assign(scan->client, NULL);
-    return read;
+    return calloc((size_t)count + 1, sizeof(int64_t));
 }
 
-static int64_t *unknown_for_each(int count)
+static bool prepare(struct audit_scan *scan, const struct settings *settings, const struct audit_positions *from,
+                    int64_t since_us, struct buffer *reterr)
 {
-    int64_t *each = malloc(((size_t)count + 1) * sizeof(*each));
-
-    for (int i = 0; each && i < count; i++)
-        each[i] = -1;
-    return each;
-}
-
-/* ret_since_us may be NULL. */
-static bool run(const struct settings *settings, struct scan *scan, int64_t since_us, int64_t *ret_since_us,
-                struct buffer *reterr)
-{
-    int64_t began_us = now_us();
     scan->client = make_client(settings, reterr);
     if (scan->client == NULL)
         return false;
     rd_kafka_poll_set_consumer(scan->client);
-    rd_kafka_topic_partition_list_t *starts = find_starts(scan->client, scan->topic, since_us, reterr);
-    bool read = starts != NULL;
-    if (starts)
-    {
-        scan->ended = calloc((size_t)starts->cnt + 1, sizeof(*scan->ended));
-        scan->ends = unknown_for_each(starts->cnt);
-        scan->oldest = unknown_for_each(starts->cnt);
-        if (scan->ended == NULL || scan->ends == NULL || scan->oldest == NULL)
-            read = fail(reterr, scan->topic, "out of memory");
-        read = read && assign_and_read(scan, starts, reterr) &&
-               (ret_since_us == NULL || find_since(scan, began_us, ret_since_us, reterr));
-        free(scan->ended);
-        free(scan->ends);
-        free(scan->oldest);
-        rd_kafka_topic_partition_list_destroy(starts);
-    }
-    clients_destroy(scan->client, DESTROY_US);
-    return read;
+    if (!find_starts(scan, from, since_us, reterr))
+        return false;
+    scan->partition_count = scan->starts->cnt;
+    scan->ended = calloc((size_t)scan->partition_count + 1, sizeof(*scan->ended));
+    scan->ends = numbers_for_each(scan->partition_count);
+    scan->oldest = numbers_for_each(scan->partition_count);
+    if (scan->ended == NULL || scan->ends == NULL || scan->oldest == NULL)
+        return fail(reterr, scan->topic, "out of memory");
+    return begin_reading(scan, reterr);
 }
 
-bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, bool miss_nothing,
-                const atomic_bool *stop, audit_scan_fn *see, void *owner, struct buffer *reterr)
+struct audit_scan *audit_scan_open(const struct settings *settings, const char *topic,
+                                   const struct audit_positions *from, int64_t since_us, struct buffer *reterr)
 {
-    struct scan scan = {
-        .topic = topic, .stop = stop, .see = see, .owner = owner, .open_us = miss_nothing ? OPEN_US : 0
-    };
+    struct audit_scan *scan = calloc(1, sizeof(*scan));
 
-    return run(settings, &scan, since_us, NULL, reterr);
+    if (scan == NULL)
+    {
+        fail(reterr, topic, "out of memory");
+        return NULL;
+    }
+    snprintf(scan->topic, sizeof(scan->topic), "%s", topic);
+    if (prepare(scan, settings, from, since_us, reterr))
+        return scan;
+    audit_scan_close(scan);
+    return NULL;
+}
+
+void audit_scan_close(struct audit_scan *scan)
+{
+    if (scan == NULL)
+        return;
+    if (scan->starts)
+        rd_kafka_topic_partition_list_destroy(scan->starts);
+    clients_destroy(scan->client, DESTROY_US);
+    free(scan->ended);
+    free(scan->ends);
+    free(scan->oldest);
+    free(scan);
 }
 
 bool audit_scan_all(const struct settings *settings, const char *topic, audit_scan_fn *see, void *owner,
                     int64_t *ret_since_us, struct buffer *reterr)
 {
-    struct scan scan = { .topic = topic,
-                         .see = see,
-                         .owner = owner,
-                         .open_us = settings->consumers.transaction_timeout_us + OPEN_SLACK_US };
+    int64_t began_us = now_us();
+    struct audit_scan *scan = audit_scan_open(settings, topic, NULL, 0, reterr);
 
-    return run(settings, &scan, 0, ret_since_us, reterr);
+    if (scan == NULL)
+        return false;
+    scan->open_us = settings->consumers.transaction_timeout_us + OPEN_SLACK_US;
+    /* It ends early only where `see` has had enough. */
+    enum audit_scan_state state = audit_scan_step(scan, INT64_MAX, see, owner, reterr);
+    bool read = state != AUDIT_SCAN_FAILED && find_since(scan, began_us, ret_since_us, reterr);
+    audit_scan_close(scan);
+    return read;
 }
 
 bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret)

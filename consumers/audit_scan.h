@@ -1,14 +1,13 @@
-/* Audit scan: reads a topic from a point in time to its present end, as a read_committed reader sees it.
+/* Audit scan: reads a topic from some point to its present end, as a read_committed reader sees it.
  *
  * Threads    runs on the caller's thread.
  * Ownership  what is scanned is borrowed for the call.
- * Failure    false, with a message: not everything was read.
+ * Failure    AUDIT_SCAN_FAILED, or false, with a message: not everything was read.
  */
 #ifndef CONSUMERS_AUDIT_SCAN_H
 #define CONSUMERS_AUDIT_SCAN_H
 
-#include <stdatomic.h>
-
+#include "consumers/audit_positions.h"
 #include "workflows/buffer.h"
 #include "workflows/id.h"
 
@@ -27,13 +26,30 @@ struct audit_scanned
 /* False ends the scan early, which is no failure. */
 typedef bool audit_scan_fn(void *owner, const struct audit_scanned *scanned);
 
-/* `since_us`: Unix microseconds of the records' timestamps; 0: from the beginning. `stop` (may be NULL) ends it.
- * `miss_nothing`: an open transaction hides from a read_committed reader what others committed behind its beginning,
- * and who publishes what he did not see here would publish it twice; so one that does not end soon is a failure. */
-bool audit_scan(const struct settings *settings, const char *topic, int64_t since_us, bool miss_nothing,
-                const atomic_bool *stop, audit_scan_fn *see, void *owner, struct buffer *reterr);
+/* In slices, for whoever has something else to do meanwhile. It ends where the topic ended when the scan came there
+ * first, and not before every transaction that was open then has ended: one hides from a read_committed reader what
+ * others committed behind its beginning, and who publishes what he did not see here would publish it twice.
+ *
+ * `from`: where each partition is begun; without positions, by the records' timestamps: `since_us`, Unix microseconds;
+ * 0: from the beginning. */
+struct audit_scan;
+struct audit_scan *audit_scan_open(const struct settings *settings, const char *topic,
+                                   const struct audit_positions *from, int64_t since_us, struct buffer *reterr);
+void audit_scan_close(struct audit_scan *scan);
 
-/* The whole topic, and it waits, bounded, for open transactions.
+enum audit_scan_state
+{
+    AUDIT_SCAN_MORE,
+    AUDIT_SCAN_END,
+    AUDIT_SCAN_FAILED,
+};
+/* Goes on until the time is `until_us`, monotonic, or `see` answers false, or the end. */
+enum audit_scan_state audit_scan_step(struct audit_scan *scan, int64_t until_us, audit_scan_fn *see, void *owner,
+                                      struct buffer *reterr);
+/* Nothing is left but what an open transaction hides. */
+bool audit_scan_is_held_up(const struct audit_scan *scan);
+
+/* The whole topic in one call, and it waits, bounded, for open transactions.
  * *ret_since_us: everything that was published since then is still on the topic; 0: all there ever was. Partitions lose
  * their oldest records each in its own time. */
 bool audit_scan_all(const struct settings *settings, const char *topic, audit_scan_fn *see, void *owner,

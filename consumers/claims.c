@@ -41,7 +41,7 @@ static const char take_sql[] =
     "ELSE (" LATER_OF EARLIER "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 5) e) "
     "END AS later "
     "FROM looked l JOIN interlock.partition_owner o ON o.id = l.partition_id "
-    "JOIN interlock.partition_owner i ON i.id = l.copy_in), "
+    "LEFT JOIN interlock.partition_published i ON i.partition_id = l.copy_in), "
     "sized AS (SELECT identity, topic, partition, fence, sum(size) OVER (ORDER BY turn_at, place) - size AS before "
     "FROM judged WHERE later IS NULL), "
     "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = p.returns + 1, "

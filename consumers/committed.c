@@ -69,3 +69,24 @@ bool committed_read(struct committed *committed, struct rd_kafka_topic_partition
     buffer_done(&why);
     return false;
 }
+
+bool committed_read_first(struct committed *committed, const char *topic, int32_t partition, int64_t wait_us,
+                          int64_t *ret_offset)
+{
+    if (committed->client == NULL && !make_client(committed))
+        return false;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *first = rd_kafka_topic_partition_list_add(list, topic, partition);
+
+    first->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(committed->client, list, (int)(wait_us / 1000) + 1);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+        error = first->err;
+    *ret_offset = first->offset;
+    rd_kafka_topic_partition_list_destroy(list);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && *ret_offset >= 0)
+        return true;
+    snprintf(committed->problem, sizeof(committed->problem), "the first offset of %.200s/%d: %s", topic, partition,
+             rd_kafka_err2str(error));
+    return false;
+}

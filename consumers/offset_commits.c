@@ -1,5 +1,7 @@
 #include "consumers/offset_commits.h"
 
+#include "consumers/commit_mark.h"
+
 static void on_committed(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *offsets,
                          void *owner)
 {
@@ -32,8 +34,7 @@ static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer, s
     {
         int64_t committed = atomic_load_explicit(&tenures[i]->committed, memory_order_relaxed);
         if (tenures[i]->live && committed > tenures[i]->published_reached)
-            rd_kafka_topic_partition_list_add(offsets, tenures[i]->topic, tenures[i]->ownership.partition)->offset =
-                committed;
+            commit_mark_add(offsets, tenures[i], committed, true);
     }
     if (offsets->cnt > 0 && commits->queue == NULL)
         commits->queue = rd_kafka_queue_new(consumer);

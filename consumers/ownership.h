@@ -1,8 +1,8 @@
-/* Ownership: taking a partition over in PostgreSQL, and the bookkeeping of what was published (PROTOCOL O2, O3, R1).
+/* Ownership: taking a partition over in PostgreSQL (PROTOCOL O2, O3).
  *
  * A takeover is one transaction per partition: exclusive advisory lock (it waits for the batches of the former owner),
- * fence + 1, a random token; `published` raised to the committed offset, or, when that went back, a row in
- * partition_rewind.
+ * fence + 1, a random token; and, where the committed offset is one of ours, `published` raised to it (PROTOCOL R1).
+ * After any other commit the partition is taken, but may not be read yet: what was published is not known (arrears.h).
  *
  * Threads    one owner, the publisher, on its own session.
  * Ownership  keeps settings and session by reference.
@@ -11,6 +11,7 @@
 #ifndef CONSUMERS_OWNERSHIP_H
 #define CONSUMERS_OWNERSHIP_H
 
+#include "consumers/audit_positions.h"
 #include "consumers/tenure.h"
 #include "worker/session.h"
 #include "workflows/buffer.h"
@@ -20,33 +21,24 @@ struct ownership_books;
 enum ownership_result
 {
     OWNERSHIP_TAKEN,
+    OWNERSHIP_IN_ARREARS, /* taken; tenure->arrears is there and must be settled first */
     OWNERSHIP_AGAIN,
 };
 
-/* PROTOCOL R1: of the audit events and dead letters that are recorded at or above `published` (positions of one
- * partition, ascending), which is the highest that a read_committed reader finds on its topic? -1: none. False: not
- * known, and *reterr says why. */
-struct recorded_event
-{
-    int64_t offset;
-    struct id event_id;     /* of an audit event; zero for a dead letter */
-    int64_t recorded_at_us; /* Unix */
-};
-typedef bool ownership_find_published_fn(void *owner, const struct tenure *tenure, const struct recorded_event *events,
-                                         int count, bool went_back, int64_t *ret_highest, struct buffer *reterr);
-
-struct ownership_books *ownership_new(const struct settings *settings, ownership_find_published_fn *find_published,
-                                      void *owner);
+struct ownership_books *ownership_new(const struct settings *settings);
 void ownership_free(struct ownership_books *books);
 
-/* Writes the tenure's ownership: partition_id, fence, token; raises or rewinds `published`. `committed` is the offset
- * committed to Kafka, or OFFSET_NONE. `stop` ends it early. */
-enum ownership_result ownership_take(struct ownership_books *books, struct tenure *tenure, int64_t committed,
-                                     const struct session_stop *stop);
+/* What Kafka has as the group's offset of a partition. */
+struct commitment
+{
+    int64_t offset;       /* OFFSET_NONE: none */
+    struct span metadata; /* as it was committed with it */
+    bool is_lost;         /* there are no messages at the offset: it says what was published, but not where to begin */
+};
 
-/* Sends what tenures have reached (published_reached) to PostgreSQL without waiting; does nothing while an earlier
- * statement is out. `wait_us` > 0 waits for the answer: for the end. */
-void ownership_raise(struct ownership_books *books, struct tenure *const *tenures, int count, int64_t wait_us);
+/* Writes the tenure's ownership: partition_id, fence, token; its mark; its start_offset. `stop` ends it early. */
+enum ownership_result ownership_take(struct ownership_books *books, struct tenure *tenure,
+                                     const struct commitment *committed, const struct session_stop *stop);
 
 /* Says that the tenures end in order and not by a crash: no token is left. Waits up to `wait_us`; that it does not
  * arrive costs some care of the next owner (worker/quarantine.h). */

@@ -58,6 +58,7 @@ struct producer
     int breaks;             /* handles in a row, none of which published anything */
     int64_t rested_us;      /* no new one before */
     int64_t muted_until_us; /* a broker that throttles answers first and then reads nothing for so long */
+    struct audit_positions positions; /* behind every event that was reported */
     char problem[440];
 };
 
@@ -74,6 +75,7 @@ void producer_free(struct producer *producer)
     if (producer == NULL)
         return;
     producer_close(producer);
+    audit_positions_done(&producer->positions);
     free(producer);
 }
 
@@ -110,8 +112,13 @@ static enum producer_result broken_by(struct producer *producer, const char *cal
 
 bool producer_is_suspect(const struct producer *producer)
 {
-    return producer->guard && producer->settings->protections.producer_guard &&
-           producer_guard_is_suspect(producer->guard);
+    return producer->broke || (producer->guard && producer->settings->protections.producer_guard &&
+                               producer_guard_is_suspect(producer->guard));
+}
+
+const struct audit_positions *producer_positions(const struct producer *producer)
+{
+    return &producer->positions;
 }
 
 /* --- making and ending ------------------------------------------------------------------------------------------ */
@@ -123,7 +130,11 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
 
     producer->outstanding--;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        if (message->_private) /* an event; an offset below 0 was not told */
+            audit_positions_raise(&producer->positions, message->partition, message->offset + 1);
         return;
+    }
     if (producer->failed++ > 0)
         return;
     rights_watch_suspect(message->err);
@@ -231,6 +242,23 @@ void producer_close(struct producer *producer)
     note_end(producer);
 }
 
+/* Where the topic ends now, before anything of this handle is on it. Without an answer nothing is known. */
+static void find_positions(struct producer *producer, int partitions, int64_t wait_us)
+{
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new(partitions);
+
+    audit_positions_done(&producer->positions);
+    for (int i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(ends, producer->settings->kafka.audit_topic, i)->offset = RD_KAFKA_OFFSET_END;
+    bool told =
+        rd_kafka_offsets_for_times(producer->client, ends, (int)(wait_us / 1000) + 1) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int i = 0; i < partitions; i++)
+        told = told && ends->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR && ends->elems[i].offset >= 0;
+    for (int i = partitions - 1; told && i >= 0; i--)
+        audit_positions_raise(&producer->positions, ends->elems[i].partition, ends->elems[i].offset);
+    rd_kafka_topic_partition_list_destroy(ends);
+}
+
 /* The topic's partitions must be known before the first event: 2.0.2 may take a second to ask for them otherwise. */
 static enum producer_result warm_up(struct producer *producer, int64_t wait_us)
 {
@@ -240,6 +268,8 @@ static enum producer_result warm_up(struct producer *producer, int64_t wait_us)
 
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
         error = metadata->topics[0].err;
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
+        find_positions(producer, metadata->topics[0].partition_cnt, wait_us);
     if (metadata)
         rd_kafka_metadata_destroy(metadata);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -275,6 +305,8 @@ enum producer_result producer_open(struct producer *producer, const char *transa
     }
     enum producer_result warm = warm_up(producer, wait_us);
     producer->open = warm == PRODUCER_DONE;
+    if (producer->open)
+        producer->broke = false; /* what was tried again on the way is no failure */
     return warm;
 }
 
@@ -339,8 +371,9 @@ static rd_kafka_resp_err_t send_event(struct producer *producer, const struct de
 
     return rd_kafka_producev(producer->client, RD_KAFKA_VTYPE_RKT, producer->audit, RD_KAFKA_VTYPE_MSGFLAGS,
                              RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_KEY, key, key_size, RD_KAFKA_VTYPE_VALUE,
-                             delivery->event, delivery->event_size, RD_KAFKA_VTYPE_HEADER, "content-type", content_type,
-                             (ssize_t)(sizeof(content_type) - 1), RD_KAFKA_VTYPE_END);
+                             delivery->event, delivery->event_size, RD_KAFKA_VTYPE_OPAQUE, (void *)producer,
+                             RD_KAFKA_VTYPE_HEADER, "content-type", content_type, (ssize_t)(sizeof(content_type) - 1),
+                             RD_KAFKA_VTYPE_END);
 }
 
 static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const struct delivery *delivery)

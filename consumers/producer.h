@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "consumers/audit_positions.h"
+
 struct settings;
 struct delivery;
 struct producer;
@@ -38,8 +40,12 @@ void producer_free(struct producer *producer);
 enum producer_result producer_open(struct producer *producer, const char *transactional_id, int64_t wait_us);
 bool producer_is_open(const struct producer *producer);
 
-/* The guard saw a request that did not come back: replace the handle before the next begin. */
+/* A call failed, or the guard saw a request that did not come back: replace the handle before the next begin. */
 bool producer_is_suspect(const struct producer *producer);
+
+/* On the audit topic, behind every event that this handle has published, or, before the first, behind what was there:
+ * what is published later is not before them. None: not known. */
+const struct audit_positions *producer_positions(const struct producer *producer);
 
 /* Ends the handle, in bounded time. */
 void producer_close(struct producer *producer);

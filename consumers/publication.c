@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "consumers/commit_mark.h"
 #include "worker/metrics.h"
 #include "worker/monotonic.h"
 
@@ -141,8 +142,7 @@ rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *p
     for (int i = 0; i < publication->count; i++)
     {
         const struct part *part = &publication->parts[i];
-        rd_kafka_topic_partition_list_add(offsets, part->tenure->topic, part->tenure->ownership.partition)->offset =
-            part->next_offset;
+        commit_mark_add(offsets, part->tenure, part->next_offset, true);
     }
     return offsets;
 }

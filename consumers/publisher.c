@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/commit_mark.h"
 #include "consumers/complaint.h"
 #include "consumers/gathering.h"
 #include "consumers/handover.h"
@@ -19,9 +20,9 @@
 #include "worker/settings.h"
 #include "worker/slot.h"
 
-static const int64_t RAISE_EVERY_US = 200000; /* `published` in PostgreSQL lags by this at the most; off the hot path */
 static const int64_t RAISE_AT_END_US = 2000000; /* how long the last raise of an ownership may take */
 static const int64_t IDLE_US = 1000000;         /* librdkafka's callbacks are served this often without work */
+static const int64_t COMMIT_WAIT_US = 10000;    /* at-least-once: the answer to a commit is looked for this often */
 static const int64_t PAUSE_US = 200000;         /* between two attempts at something that is not there */
 static const int64_t ANSWER_US = 1000000;       /* of one step towards a producer */
 static const int64_t ATTEMPT_US = 10000000;     /* of one publication, at the most */
@@ -51,8 +52,6 @@ struct publisher
     struct portion portion;
     bool unclear;    /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
     int slot_number; /* that the producer was made for */
-    bool unraised;   /* PostgreSQL may not know yet what is published */
-    int64_t next_raise_us;
 };
 
 /* --- for other threads ------------------------------------------------------------------------------------------ */
@@ -251,18 +250,12 @@ static void settle_part(struct publisher *publisher, int index)
     publication_release(&publisher->publication, index, publisher->options.parcels);
 }
 
-static void tell_settled(struct publisher *publisher)
-{
-    publisher->unraised = true;
-    publisher->options.wake(publisher->options.owner, false);
-}
-
 static void settle_all(struct publisher *publisher)
 {
     while (publisher->publication.count > 0)
         settle_part(publisher, publisher->publication.count - 1);
     metrics_add(METRIC_PUBLICATIONS, 1);
-    tell_settled(publisher);
+    publisher->options.wake(publisher->options.owner, false);
 }
 
 /* After an unclear end: parts whose offset Kafka has are done (PROTOCOL K3). False: not known yet. */
@@ -276,12 +269,13 @@ static bool settle_reached(struct publisher *publisher)
         const struct part *part = &publisher->publication.parts[i];
         const rd_kafka_topic_partition_t *found =
             rd_kafka_topic_partition_list_find(offsets, part->tenure->topic, part->tenure->ownership.partition);
-        if (found && found->offset >= part->next_offset)
+        /* A commit that is not ours says nothing: somebody may have moved the group meanwhile (PROTOCOL R1). */
+        if (found && found->offset >= part->next_offset && commit_mark_is_ours(part->tenure, commit_mark_of(found)))
             settle_part(publisher, i);
     }
     rd_kafka_topic_partition_list_destroy(offsets);
     if (known)
-        tell_settled(publisher);
+        publisher->options.wake(publisher->options.owner, false);
     else
         complaint_make(&publisher->complaint, "publisher", takeover_problem(publisher->takeover));
     publisher->unclear = !known;
@@ -398,15 +392,23 @@ static void take_over(struct publisher *publisher)
 
     if (count == 0 || monotonic_us() < publisher->next_round_us)
         return;
-    int left = open_producer(publisher) ? takeover_round(publisher->takeover, publisher->taking, count) : count;
+    struct takeover_means means = { publisher->producer, publisher->group };
+    bool open = open_producer(publisher);
+    int left = open ? takeover_round(publisher->takeover, &means, publisher->taking, count) : count;
     for (int i = left; i < count; i++)
         keep_tenure(publisher, publisher->taking[i]);
     publisher->taking_count = left;
-    publisher->next_round_us = monotonic_us() + PAUSE_US;
-    if (left > 0 && producer_is_open(publisher->producer))
+    publisher->next_round_us = open && takeover_is_busy(publisher->takeover) ? 0 : monotonic_us() + PAUSE_US;
+    if (left > 0 && open)
         complaint_make(&publisher->complaint, "takeover", takeover_problem(publisher->takeover));
     if (left < count)
         publisher->options.wake(publisher->options.owner, true);
+}
+
+static void raise_published(struct publisher *publisher, int64_t wait_us)
+{
+    struct takeover_means means = { publisher->producer, publisher->group };
+    takeover_raise_published(publisher->takeover, &means, publisher->tenures, publisher->count, wait_us);
 }
 
 static bool gather(struct publisher *publisher)
@@ -455,7 +457,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     }
     if (!publisher->settings->kafka.exactly_once)
         commit_last_offsets(publisher);
-    takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
+    raise_published(publisher, RAISE_AT_END_US);
     takeover_give_back(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
     end_tenures(publisher);
     handover_finished(publisher->handover, wanted);
@@ -500,21 +502,17 @@ static void keep_house(struct publisher *publisher)
     if (!publisher->settings->kafka.exactly_once)
         offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->tenures,
                             publisher->count, 0);
-    if (publisher->unraised && monotonic_us() >= publisher->next_raise_us)
-    {
-        publisher->unraised = !takeover_raise_published(publisher->takeover, publisher->tenures, publisher->count, 0);
-        publisher->next_raise_us = monotonic_us() + RAISE_EVERY_US;
-    }
+    raise_published(publisher, 0);
     producer_idle(publisher->producer);
 }
 
 static int64_t wait_time(const struct publisher *publisher)
 {
     if (publisher->commits.out)
-        return RAISE_EVERY_US / 20;
+        return COMMIT_WAIT_US;
     if (publisher->taking_count > 0)
-        return PAUSE_US;
-    return publisher->unraised ? RAISE_EVERY_US : IDLE_US;
+        return publisher->next_round_us == 0 ? 0 : PAUSE_US;
+    return IDLE_US;
 }
 
 static void *publisher_main(void *owner)

@@ -348,6 +348,8 @@ static void count_parked(struct returner *returner)
     {
         parked_summary_count(&summary, counted);
         metrics_set(METRIC_PARKED_NOW, summary.commands);
+        if (summary.commands == 0) /* then no batch need look for any */
+            PQclear(ask(returner, "SELECT interlock.clear_parking()", 0, NULL));
         /* Where much is parked, counting it must stay a small part of the time. */
         returner->next_whole_us = ended_us + (rest_us > COUNT_EVERY_US ? rest_us : COUNT_EVERY_US);
     }

@@ -3,107 +3,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/audit_scan.h"
+#include "consumers/commit_mark.h"
 #include "consumers/committed.h"
-#include "consumers/ownership.h"
+#include "consumers/published.h"
+#include "consumers/restoring.h"
+#include "consumers/search.h"
 #include "worker/fault_point.h"
 #include "worker/monotonic.h"
 #include "worker/settings.h"
-#include "workflows/parameters.h"
 
-static const int64_t ANSWER_US = 1000000;            /* of one question about committed offsets */
-static const int64_t PART_US = 200000;               /* and of one about some of them, after it had no answer */
-static const int64_t PARTS_US = 2000000;             /* all of those of one round */
-static const int64_t SCAN_MARGIN_US = 600 * 1000000; /* clocks of PostgreSQL and Kafka differ by less than this */
+static const int64_t ANSWER_US = 1000000; /* of one question about committed offsets */
+static const int64_t PART_US = 200000;    /* and of one about some of them, after it had no answer */
+static const int64_t PARTS_US = 2000000;  /* all of those of one round */
+static const int64_t SEARCH_US = 100000;  /* of a search, in one round: the others go on publishing in between */
 
 struct takeover
 {
     const struct settings *settings;
     struct committed *committed;
     struct ownership_books *books;
+    struct search *search; /* NULL: none is on */
+    bool busy;             /* the next round goes on with something */
     unsigned rounds;
-    char problem[400];
+    char problem[640];
 };
-
-/* --- which of the recorded events were published (PROTOCOL R1) -------------------------------------------------- */
-
-struct published_search
-{
-    const struct tenure *tenure;
-    const struct recorded_event *events; /* ascending by offset */
-    int count;
-    int64_t highest;
-};
-
-static void see_event(struct published_search *search, const struct audit_scanned *scanned)
-{
-    struct id id;
-
-    if (!audit_scan_event_id(scanned, &id))
-        return;
-    /* Few events are looked for, and only those above the highest found so far matter. One whose commit was lost in a
-     * failover has the id of what was recorded in its place, and must not pass for its event. */
-    for (int i = search->count - 1; i >= 0 && search->events[i].offset > search->highest; i--)
-        if (id_equal(search->events[i].event_id, id) && audit_scan_is_of(scanned, search->events[i].recorded_at_us))
-            search->highest = search->events[i].offset;
-}
-
-static void see_dead_letter(struct published_search *search, const struct audit_scanned *scanned)
-{
-    int64_t partition, offset, failed_us;
-
-    /* Its time, too: of another group that reads the same topic, or of a commit that was lost in a failover, there may
-     * be one with the same position. */
-    if (!span_is(audit_scan_header(scanned, "__dlq.errors.topic"), search->tenure->topic) ||
-        !audit_scan_header_number(scanned, "__dlq.errors.partition", &partition) ||
-        !audit_scan_header_number(scanned, "__dlq.errors.offset", &offset) ||
-        !parameters_parse_time(audit_scan_header(scanned, "interlock.first-failed-at"), &failed_us) ||
-        partition != search->tenure->ownership.partition)
-        return;
-    for (int i = search->count - 1; i >= 0 && search->events[i].offset > search->highest; i--)
-        if (search->events[i].offset == offset && search->events[i].recorded_at_us == failed_us &&
-            id_equal(search->events[i].event_id, (struct id){ 0, 0 }))
-            search->highest = offset;
-}
-
-static bool on_event(void *owner, const struct audit_scanned *scanned)
-{
-    see_event(owner, scanned);
-    return true;
-}
-
-static bool on_dead_letter(void *owner, const struct audit_scanned *scanned)
-{
-    see_dead_letter(owner, scanned);
-    return true;
-}
-
-static bool find_published(void *owner, const struct tenure *tenure, const struct recorded_event *events, int count,
-                           bool went_back, int64_t *ret_highest, struct buffer *reterr)
-{
-    struct takeover *takeover = owner;
-    struct published_search search = { .tenure = tenure, .events = events, .count = count, .highest = -1 };
-    int64_t since_us = INT64_MAX;
-    bool has_dead_letters = false;
-    char topic[300];
-
-    for (int i = 0; i < count; i++)
-    {
-        since_us = events[i].recorded_at_us < since_us ? events[i].recorded_at_us : since_us;
-        has_dead_letters = has_dead_letters || id_equal(events[i].event_id, (struct id){ 0, 0 });
-    }
-    since_us -= SCAN_MARGIN_US;
-    const atomic_bool *stop = &tenure->revoked;
-    bool read = audit_scan(takeover->settings, takeover->settings->kafka.audit_topic, since_us, went_back, stop,
-                           on_event, &search, reterr);
-    snprintf(topic, sizeof(topic), "%s%s", tenure->topic, takeover->settings->kafka.dlq_suffix);
-    if (read && has_dead_letters)
-        read = audit_scan(takeover->settings, topic, since_us, went_back, stop, on_dead_letter, &search, reterr);
-    *ret_highest = search.highest;
-    return read;
-}
-
-/* --- a round ---------------------------------------------------------------------------------------------------- */
 
 struct takeover *takeover_new(const struct settings *settings)
 {
@@ -113,7 +36,7 @@ struct takeover *takeover_new(const struct settings *settings)
         return NULL;
     takeover->settings = settings;
     takeover->committed = committed_new(settings);
-    takeover->books = ownership_new(settings, find_published, takeover);
+    takeover->books = ownership_new(settings);
     if (takeover->committed && takeover->books)
         return takeover;
     takeover_free(takeover);
@@ -124,6 +47,7 @@ void takeover_free(struct takeover *takeover)
 {
     if (takeover == NULL)
         return;
+    search_free(takeover->search);
     committed_free(takeover->committed);
     ownership_free(takeover->books);
     free(takeover);
@@ -132,6 +56,11 @@ void takeover_free(struct takeover *takeover)
 const char *takeover_problem(const struct takeover *takeover)
 {
     return takeover->problem;
+}
+
+bool takeover_is_busy(const struct takeover *takeover)
+{
+    return takeover->busy;
 }
 
 static bool read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets, int64_t wait_us)
@@ -147,20 +76,27 @@ bool takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition
     return read_committed(takeover, offsets, ANSWER_US);
 }
 
-static bool take(struct takeover *takeover, struct tenure *tenure, int64_t committed)
+static void tell_problem(struct takeover *takeover, const struct tenure *tenure, const char *why)
+{
+    snprintf(takeover->problem, sizeof(takeover->problem), "taking over %s/%d: %.320s", tenure->topic,
+             tenure->ownership.partition, why);
+}
+
+/* --- taking (PROTOCOL O3) --------------------------------------------------------------------------------------- */
+
+static void take(struct takeover *takeover, struct tenure *tenure, const rd_kafka_topic_partition_t *found)
 {
     struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
+    struct commitment committed = {
+        .offset = found->offset < 0 ? OFFSET_NONE : found->offset,
+        .metadata = commit_mark_of(found),
+        .is_lost = tenure->forget_committed,
+    };
+    enum ownership_result result = ownership_take(takeover->books, tenure, &committed, &stop);
 
-    if (committed < 0 || tenure->forget_committed)
-        committed = OFFSET_NONE;
-    if (ownership_take(takeover->books, tenure, committed, &stop) != OWNERSHIP_TAKEN)
-    {
-        snprintf(takeover->problem, sizeof(takeover->problem), "taking over %s/%d: %s", tenure->topic,
-                 tenure->ownership.partition, ownership_problem(takeover->books));
-        return false;
-    }
-    tenure->start_offset = committed;
-    return true;
+    if (result == OWNERSHIP_AGAIN)
+        tell_problem(takeover, tenure, ownership_problem(takeover->books));
+    tenure->taken = result == OWNERSHIP_TAKEN && !FAULT_POINT_FAILS(AFTER_TAKEOVER);
 }
 
 static rd_kafka_topic_partition_list_t *list_of(struct tenure *const *tenures, int count)
@@ -172,13 +108,10 @@ static rd_kafka_topic_partition_list_t *list_of(struct tenure *const *tenures, i
     return list;
 }
 
-/* How many are left in front. */
-static int take_all(struct takeover *takeover, struct tenure **tenures, int count,
-                    rd_kafka_topic_partition_list_t *offsets)
+static void take_all(struct takeover *takeover, struct tenure *const *tenures, int count,
+                     rd_kafka_topic_partition_list_t *offsets)
 {
-    int left = count;
-
-    for (int i = count - 1; i >= 0; i--)
+    for (int i = 0; i < count; i++)
     {
         struct tenure *tenure = tenures[i];
         if (tenure_is_revoked(tenure))
@@ -187,56 +120,193 @@ static int take_all(struct takeover *takeover, struct tenure **tenures, int coun
             continue;
         const rd_kafka_topic_partition_t *found =
             rd_kafka_topic_partition_list_find(offsets, tenure->topic, tenure->ownership.partition);
-        if (found == NULL || !take(takeover, tenure, found->offset) || FAULT_POINT_FAILS(AFTER_TAKEOVER))
-            continue;
-        left--;
-        tenures[i] = tenures[left];
-        tenures[left] = tenure;
+        if (found)
+            take(takeover, tenure, found);
     }
-    return left;
 }
 
-static int take_part(struct takeover *takeover, struct tenure **tenures, int count, int64_t wait_us, int64_t until_us);
-
 /* Kafka has no answer at all while one of the partitions is in a transaction that is still open: that of a worker that
- * died in it, which ends with its timeout, and the others have nothing to do with it. (Measured: 18 s for all of them.)
- */
-static int take_halves(struct takeover *takeover, struct tenure **tenures, int count, int64_t until_us)
+ * died in it, which ends with its timeout, and the others have nothing to do with it: halves. (Measured: 18 s for all
+ * of them.) */
+static void take_part(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us,
+                      int64_t until_us)
 {
-    int half = count / 2, left = 0, right = 0;
-
+    if (count == 0 || monotonic_us() > until_us || tenure_is_revoked(tenures[0]))
+        return;
+    rd_kafka_topic_partition_list_t *offsets = list_of(tenures, count);
+    bool known = read_committed(takeover, offsets, wait_us);
+    if (known)
+        take_all(takeover, tenures, count, offsets);
+    rd_kafka_topic_partition_list_destroy(offsets);
+    if (known || count == 1)
+        return;
+    int half = count / 2;
     /* Either half first in turn: where one takes all the time of a round, the other has the next. */
     for (unsigned turn = 0; turn < 2; turn++)
         if ((takeover->rounds + turn) % 2 == 0)
-            left = take_part(takeover, tenures, half, PART_US, until_us);
+            take_part(takeover, tenures, half, PART_US, until_us);
         else
-            right = take_part(takeover, tenures + half, count - half, PART_US, until_us);
-
-    /* What is left of the second half changes places with what was taken of the first. */
-    for (int i = 0; i < right; i++)
-    {
-        struct tenure *tenure = tenures[left + i];
-        tenures[left + i] = tenures[half + i];
-        tenures[half + i] = tenure;
-    }
-    return left + right;
+            take_part(takeover, tenures + half, count - half, PART_US, until_us);
 }
 
-static int take_part(struct takeover *takeover, struct tenure **tenures, int count, int64_t wait_us, int64_t until_us)
+/* Those that are not taken in PostgreSQL yet. */
+static void take_new(struct takeover *takeover, struct tenure *const *tenures, int count)
 {
-    if (count == 0 || monotonic_us() > until_us || tenure_is_revoked(tenures[0]))
-        return count;
-    rd_kafka_topic_partition_list_t *offsets = list_of(tenures, count);
-    bool known = read_committed(takeover, offsets, wait_us);
-    int left = known ? take_all(takeover, tenures, count, offsets) : count;
-    rd_kafka_topic_partition_list_destroy(offsets);
-    return known || count == 1 ? left : take_halves(takeover, tenures, count, until_us);
+    struct tenure **new = calloc((size_t)count + 1, sizeof(struct tenure *));
+    int left = 0;
+
+    for (int i = 0; new &&i < count; i++)
+        if (tenures[i]->arrears == NULL && !tenures[i]->taken)
+            new[left++] = tenures[i];
+    if (new)
+        take_part(takeover, new, left, ANSWER_US, monotonic_us() + PARTS_US);
+    free(new);
 }
 
-int takeover_round(struct takeover *takeover, struct tenure **tenures, int count)
+/* --- arrears (PROTOCOL R1) -------------------------------------------------------------------------------------- */
+
+/* What was found out counts no more: it is taken over again, under the next fence. */
+static void give_up(struct takeover *takeover, struct tenure *tenure, const char *why)
+{
+    tell_problem(takeover, tenure, why);
+    search_forget(takeover->search, tenure);
+    arrears_free(tenure->arrears);
+    tenure->arrears = NULL;
+}
+
+/* The offset that is committed with what is published now: the one it begins at. */
+static bool find_start(struct takeover *takeover, const struct tenure *tenure, int64_t *ret_offset)
+{
+    *ret_offset = tenure->start_offset;
+    if (tenure->start_offset != OFFSET_NONE || !takeover->settings->kafka.exactly_once)
+        return true;
+    return committed_read_first(takeover->committed, tenure->topic, tenure->ownership.partition, ANSWER_US, ret_offset);
+}
+
+static bool restore(struct takeover *takeover, const struct takeover_means *means, struct tenure *tenure,
+                    const struct session_stop *stop)
+{
+    struct restoring restoring = {
+        .settings = takeover->settings,
+        .books = takeover->books,
+        .producer = means->producer,
+        .group = takeover->settings->kafka.exactly_once ? means->group : NULL,
+    };
+
+    if (tenure->arrears->missing == 0)
+        return true;
+    if (takeover->settings->kafka.exactly_once && means->group == NULL)
+        return give_up(takeover, tenure, "the group's generation is not known"), false;
+    if (!find_start(takeover, tenure, &restoring.offset))
+        return give_up(takeover, tenure, committed_problem(takeover->committed)), false;
+    if (!restoring_run(&restoring, tenure, stop))
+        return give_up(takeover, tenure, restoring.problem), false;
+    return true;
+}
+
+/* A portion is known: what it lacks is published; then the next one, or the tenure begins. */
+static void settle(struct takeover *takeover, const struct takeover_means *means, struct tenure *tenure)
+{
+    struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
+    struct arrears *arrears = tenure->arrears;
+
+    if (!restore(takeover, means, tenure, &stop))
+        return;
+    search_forget(takeover->search, tenure);
+    if (arrears->count > 0)
+        arrears->published = arrears->rows[arrears->count - 1].offset + 1;
+    arrears->count = arrears->missing = 0;
+    arrears->state = ARREARS_UNREAD;
+    bool good = arrears->last
+                    ? published_begin_at(takeover->books, tenure, arrears->published, tenure->start_offset, &stop)
+                    : published_pass(takeover->books, tenure, arrears->published, &stop);
+    if (!good)
+        give_up(takeover, tenure, ownership_problem(takeover->books));
+    else if (arrears->last)
+    {
+        arrears_free(tenure->arrears);
+        tenure->arrears = NULL;
+        tenure->taken = !FAULT_POINT_FAILS(AFTER_TAKEOVER);
+    }
+}
+
+/* One portion: reads it if it is unread, and settles it if it is known. */
+static void go_on(struct takeover *takeover, const struct takeover_means *means, struct tenure *tenure)
+{
+    struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
+
+    if (tenure->arrears->state == ARREARS_UNREAD && !arrears_read(takeover->books, tenure, &stop))
+        give_up(takeover, tenure, ownership_problem(takeover->books));
+    else if (tenure->arrears->state == ARREARS_KNOWN)
+        settle(takeover, means, tenure);
+}
+
+static void begin_search(struct takeover *takeover, struct tenure *const *tenures, int count)
+{
+    struct tenure **wanted = calloc((size_t)count + 1, sizeof(struct tenure *));
+    int found = 0;
+
+    for (int i = 0; wanted && i < count; i++)
+        if (tenures[i]->arrears && tenures[i]->arrears->state == ARREARS_LOOKED_UP)
+            wanted[found++] = tenures[i];
+    takeover->search = found > 0 ? search_new(takeover->settings, wanted, found) : NULL;
+    if (takeover->search)
+        search_describe(takeover->search, takeover->problem, sizeof(takeover->problem));
+    else if (wanted == NULL || found > 0)
+        snprintf(takeover->problem, sizeof(takeover->problem), "out of memory");
+    free(wanted);
+}
+
+static void step_search(struct takeover *takeover, struct tenure *const *tenures, int count)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    enum search_state state = search_step(takeover->search, monotonic_us() + SEARCH_US, &fault);
+
+    search_describe(takeover->search, takeover->problem, sizeof(takeover->problem));
+    if (state != SEARCH_MORE)
+    {
+        search_free(takeover->search);
+        takeover->search = NULL;
+    }
+    buffer_add_byte(&fault, '\0');
+    for (int i = 0; i < count && state == SEARCH_FAILED; i++)
+        if (tenures[i]->arrears && tenures[i]->arrears->state == ARREARS_LOOKED_UP)
+            give_up(takeover, tenures[i], buffer_failed(&fault) ? "out of memory" : fault.at);
+    buffer_done(&fault);
+}
+
+/* --- a round ---------------------------------------------------------------------------------------------------- */
+
+/* Those taken go behind the others, in order. */
+static int put_taken_last(struct tenure **tenures, int count)
+{
+    int left = 0;
+
+    for (int i = 0; i < count; i++)
+        if (!tenures[i]->taken)
+        {
+            struct tenure *tenure = tenures[i];
+            tenures[i] = tenures[left];
+            tenures[left++] = tenure;
+        }
+    return left;
+}
+
+int takeover_round(struct takeover *takeover, const struct takeover_means *means, struct tenure **tenures, int count)
 {
     takeover->rounds++;
-    return take_part(takeover, tenures, count, ANSWER_US, monotonic_us() + PARTS_US);
+    take_new(takeover, tenures, count);
+    if (takeover->search)
+        step_search(takeover, tenures, count);
+    for (int i = 0; i < count; i++)
+        if (tenures[i]->arrears && !tenure_is_revoked(tenures[i]))
+            go_on(takeover, means, tenures[i]);
+    if (takeover->search == NULL)
+        begin_search(takeover, tenures, count);
+    takeover->busy = false;
+    for (int i = 0; i < count; i++)
+        takeover->busy = takeover->busy || tenures[i]->arrears != NULL;
+    return put_taken_last(tenures, count);
 }
 
 void takeover_give_back(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us)
@@ -244,12 +314,12 @@ void takeover_give_back(struct takeover *takeover, struct tenure *const *tenures
     ownership_give_back(takeover->books, tenures, count, wait_us);
 }
 
-bool takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us)
+void takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
+                              struct tenure *const *tenures, int count, int64_t wait_us)
 {
-    bool told = true;
+    static const struct audit_positions unknown = { NULL, 0 };
+    bool exact = takeover->settings->kafka.exactly_once;
 
-    ownership_raise(takeover->books, tenures, count, wait_us);
-    for (int i = 0; i < count; i++)
-        told = told && (!tenures[i]->live || tenures[i]->published_known >= tenures[i]->published_reached);
-    return told;
+    /* At-least-once, the events are ahead of the offsets: a look-up must not begin behind them. */
+    published_raise(takeover->books, tenures, count, exact ? producer_positions(means->producer) : &unknown, wait_us);
 }

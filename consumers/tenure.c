@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/arrears.h"
 #include "worker/log.h"
 #include "worker/monotonic.h"
 
@@ -48,6 +49,7 @@ void tenure_drop(struct tenure *tenure, int count)
         return;
     assert(tenure->watermark.answered == 0);
     watermark_done(&tenure->watermark);
+    arrears_free(tenure->arrears);
     free(tenure);
 }
 

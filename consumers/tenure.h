@@ -21,7 +21,10 @@ enum tenure_state
 enum
 {
     OFFSET_NONE = -1, /* no offset is committed: the earliest message */
+    TENURE_MARK_SIZE = 64,
 };
+
+struct arrears;
 
 struct tenure
 {
@@ -54,10 +57,13 @@ struct tenure
 
     /* Publisher. */
     struct watermark watermark;
-    uint64_t settled;          /* the first sequence that is not published */
-    bool live;                 /* taken over, and nothing has ended it */
-    int64_t published_known;   /* what partition_owner.published is known to be */
-    int64_t published_reached; /* what it may be raised to: committed to Kafka */
+    uint64_t settled;            /* the first sequence that is not published */
+    bool live;                   /* taken over, and nothing has ended it */
+    int64_t published_known;     /* what partition_published.published is known to be */
+    int64_t published_reached;   /* what it may be raised to: committed to Kafka */
+    char mark[TENURE_MARK_SIZE]; /* what its commits carry: "<schema id>:<fence>" (PROTOCOL R1) */
+    struct arrears *arrears;     /* taken in PostgreSQL, and not known yet what was published; else NULL */
+    bool taken;                  /* by the round that is on */
 };
 
 struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch);

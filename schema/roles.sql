@@ -110,12 +110,16 @@ GRANT INSERT ON interlock.inbox, interlock.audit_event, interlock.audit_also, in
 
 GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset) ON interlock.partition_owner
     TO interlock_worker;
+GRANT INSERT, UPDATE (fence, owner_token, published, audit_topic, audit_from) ON interlock.partition_published
+    TO interlock_worker;
 GRANT INSERT, DELETE, UPDATE (attempts, noted_at) ON interlock.crash_suspect TO interlock_worker;
 
 -- A parked command lives until it is applied: then its inbox row names the new position, and it is gone.
 GRANT INSERT, DELETE, UPDATE (due_at, next_at, returned_at, returned_offset, returned_partition_id, returned_fence,
     returns, parkings, blocks, reason) ON interlock.parked_command TO interlock_worker;
 GRANT UPDATE (kafka_offset, fence, partition_id, parked) ON interlock.inbox TO interlock_worker;
+GRANT UPDATE (parked) ON interlock.parking TO interlock_worker;
+GRANT EXECUTE ON FUNCTION interlock.clear_parking() TO interlock_worker;
 
 -- Aggregates: every column but those that are written once. By rule and not by list, so that a column of a later
 -- migration is not forgotten here: a worker that lacks a right stops taking work.

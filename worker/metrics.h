@@ -46,6 +46,11 @@
       "Partitions taken over at an offset behind what was published: offsets moved or expired, a topic made anew.")    \
     X(OUT_OF_RANGE, COUNTER, "interlock_offsets_out_of_range_total",                                                   \
       "Partitions whose next offset was not there any more: cut off before it was read, or a topic made anew.")        \
+    X(AUDIT_SEARCHES, COUNTER, "interlock_audit_searches_total",                                                       \
+      "Topics searched for recorded events by takeovers: offsets that somebody else moved, expired, a topic made "     \
+      "anew.")                                                                                                         \
+    X(RESTORED, COUNTER, "interlock_restored_total",                                                                   \
+      "Recorded events and dead letters that nobody had published, published by a takeover.")                          \
     X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.")        \
     X(IN_FLIGHT, GAUGE, "interlock_inflight", "Messages received and not yet published.")                              \
     X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Their bytes.")                                              \

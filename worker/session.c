@@ -235,20 +235,26 @@ static bool wait_result(struct session *session, int64_t deadline_us, const stru
     return lose_connection(session);
 }
 
-bool session_send(struct session *session, const char *sql, int count, const char *const *values)
+static bool send_statement(struct session *session, const char *sql, int count, const char *const *values,
+                           bool in_binary)
 {
     assert(count <= PARAMETERS_MAX && !session->sent);
     if (session->connection == NULL)
         return lose(session, "not connected");
-    if (!PQsendQueryParams(session->connection, sql, count, NULL, values, NULL, NULL, 0) ||
+    if (!PQsendQueryParams(session->connection, sql, count, NULL, values, NULL, NULL, in_binary) ||
         PQflush(session->connection) < 0)
         return lose_connection(session);
     session->sent = true;
     return true;
 }
 
-PGresult *session_run(struct session *session, const char *sql, int count, const char *const *values, int64_t wait_us,
-                      const struct session_stop *stop)
+bool session_send(struct session *session, const char *sql, int count, const char *const *values)
+{
+    return send_statement(session, sql, count, values, false);
+}
+
+static PGresult *run_statement(struct session *session, const char *sql, int count, const char *const *values,
+                               bool in_binary, int64_t wait_us, const struct session_stop *stop)
 {
     int64_t deadline_us = monotonic_us() + wait_us;
     PGresult *result = NULL;
@@ -260,9 +266,21 @@ PGresult *session_run(struct session *session, const char *sql, int count, const
         PQclear(result);
         result = NULL;
     }
-    if (!session_send(session, sql, count, values) || !wait_result(session, deadline_us, stop, &result))
+    if (!send_statement(session, sql, count, values, in_binary) || !wait_result(session, deadline_us, stop, &result))
         return NULL;
     return result;
+}
+
+PGresult *session_run(struct session *session, const char *sql, int count, const char *const *values, int64_t wait_us,
+                      const struct session_stop *stop)
+{
+    return run_statement(session, sql, count, values, false, wait_us, stop);
+}
+
+PGresult *session_run_binary(struct session *session, const char *sql, int count, const char *const *values,
+                             int64_t wait_us, const struct session_stop *stop)
+{
+    return run_statement(session, sql, count, values, true, wait_us, stop);
 }
 
 /* One of the two statements of worker/session_terms.h; `looks`: its answer must be empty. */

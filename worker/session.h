@@ -42,6 +42,10 @@ int session_socket(const struct session *session); /* -1: closed */
 PGresult *session_run(struct session *session, const char *sql, int count, const char *const *values, int64_t wait_us,
                       const struct session_stop *stop);
 
+/* The same with a result in binary, for statements_read_row. */
+PGresult *session_run_binary(struct session *session, const char *sql, int count, const char *const *values,
+                             int64_t wait_us, const struct session_stop *stop);
+
 /* Sends one statement without waiting for its result; session_collect says whether it is there by now. A statement
  * that is still out is waited for by the next session_run. */
 bool session_send(struct session *session, const char *sql, int count, const char *const *values);

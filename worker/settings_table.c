@@ -293,6 +293,8 @@ const struct settings_key settings_keys[] = {
            "a PostgreSQL session sets what it rests on; else it only looks whether it is so"),
     SWITCH("protections", "watchdog", protections.watchdog, SETTINGS_PROTECTION,
            "a consumer that the group gives nothing is rebuilt"),
+    SWITCH("protections", "commit_marks", protections.commit_marks, SETTINGS_PROTECTION,
+           "offsets that somebody else committed do not count as published"),
     { .name = NULL },
 };
 

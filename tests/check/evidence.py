@@ -189,7 +189,8 @@ QUERIES = {
     "dead": f"SELECT {WHERE}, r.reason FROM interlock.dead_letter r {OWNER}",
     "parked": f"SELECT {WHERE}, r.command_source, r.command_id, r.aggregate, r.blocks, r.due_at::text "
               f"FROM interlock.parked_command r {OWNER}",
-    "owners": "SELECT topic, partition, fence, published FROM interlock.partition_owner",
+    "owners": "SELECT o.topic, o.partition, o.fence, coalesce(r.published, 0) AS published "
+              "FROM interlock.partition_owner o LEFT JOIN interlock.partition_published r ON r.partition_id = o.id",
     "rewinds": f"SELECT o.topic, o.partition, r.fence, r.below FROM interlock.partition_rewind r {OWNER}",
 }
 

@@ -104,24 +104,32 @@ def by_partition(commits):
 def commits_rise(place, commits, rewinds, drained):
     in_transactions = any(not commit.is_plain and commit.offset is not None for commit in commits)
     rewinds = sorted(rewinds)
-    last = None
+    last = moved = None
     for number, commit in enumerate(commits):
+        moved = commit.offset if commit.is_plain else moved
         if commit.offset is not None and last is not None and commit.offset < last:
-            if not explained(commit, in_transactions, rewinds, drained, is_last=number == len(commits) - 1):
+            if not explained(commit, last == moved, in_transactions, rewinds, drained,
+                             is_last=number == len(commits) - 1):
                 who = "plainly" if commit.is_plain else f"by producer {commit.producer}"
                 yield Violation("I5", f"offset {commit.offset} was committed {who} after {last}",
                                 position=(*place, commit.offset), at=commit.at)
         last = commit.offset
 
 
-def explained(commit, in_transactions, rewinds, drained, is_last):
+def explained(commit, from_moved, in_transactions, rewinds, drained, is_last):
     if not commit.is_plain:
-        return False
+        # Somebody moved the group past the end: the next owner wrote down a rewind from there, and began anew.
+        return from_moved and spent(rewinds, lambda below: below > commit.offset)
     if in_transactions or (is_last and not drained):
         return True
-    written = next((below for below in rewinds if below > commit.offset), None)
+    return spent(rewinds, lambda below: below > commit.offset)
+
+
+def spent(rewinds, fits):
+    """One rewind, one move."""
+    written = next((below for below in rewinds if fits(below)), None)
     if written is not None:
-        rewinds.remove(written)  # one rewind, one move
+        rewinds.remove(written)
     return written is not None
 
 

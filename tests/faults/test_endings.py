@@ -51,7 +51,8 @@ def light(trial, **options):
 def given_back(world):
     """Every partition has no owner, and PostgreSQL knows what Kafka knows: the next owner has nothing to look up."""
     committed = world.kafka.committed(world.group, world.topic)
-    rows = world.database.rows("SELECT partition, owner_token IS NULL, published FROM interlock.partition_owner")
+    rows = world.database.rows("SELECT o.partition, o.owner_token IS NULL, p.published FROM interlock.partition_owner o "
+                               "JOIN interlock.partition_published p ON p.partition_id = o.id")
     return all(free and published == max(committed[number], 0) for number, free, published in rows)
 
 

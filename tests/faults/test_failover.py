@@ -191,7 +191,7 @@ def test_what_was_lost_and_applied_again_is_published_again_though_the_worker_di
     world.database.execute("SET session_replication_role = replica; "  # no trigger minds
                            "DELETE FROM interlock.ticket; DELETE FROM interlock.ticket_history; "
                            "DELETE FROM interlock.inbox; DELETE FROM interlock.audit_event; "
-                           "UPDATE interlock.partition_owner SET published = 0")
+                           "UPDATE interlock.partition_published SET published = 0")
     world.kafka.move_offsets(world.group, world.topic, {number: 0 for number in range(world.partitions)})
     worker.environment["FAULT_POINTS"] = "before_begin_txn=crash"
     worker.start()
@@ -226,7 +226,8 @@ def test_with_the_workers_stopped_the_new_primary_says_itself_where_to_read_on_a
     lost = published(world) - recorded(world.database.url)
     assert len(lost) >= 50
     offsets = {number: 0 for number in range(world.partitions)}
-    offsets.update(world.database.rows("SELECT partition, published FROM interlock.partition_owner"))
+    offsets.update(world.database.rows("SELECT o.partition, p.published FROM interlock.partition_owner o "
+                                       "JOIN interlock.partition_published p ON p.partition_id = o.id"))
     assert sum(offsets.values()) > 0
     for worker in workers:
         worker.environment["DATABASE_URL"] = world.database.url

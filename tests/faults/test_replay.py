@@ -328,7 +328,7 @@ def test_events_that_are_out_without_their_offsets_are_not_published_again(trial
 
 
 RAISES = ("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle' AND "
-          "query_start > %s AND query LIKE 'UPDATE interlock.partition_owner owner SET published%%'")
+          "query_start > %s AND query LIKE 'UPDATE interlock.partition_published p SET published%%'")
 
 
 @pytest.mark.fault(2)
@@ -352,7 +352,7 @@ def test_what_a_former_owner_writes_late_about_what_is_published_does_not_land(t
     world.drain()
     assert other.end() == 0
     world.kafka.move_offsets(world.group, world.topic, dict.fromkeys(range(world.partitions), 0))
-    published = "SELECT sum(published) FROM interlock.partition_owner"
+    published = "SELECT sum(published) FROM interlock.partition_published"
     with world.database.holding("LOCK TABLE interlock.inbox IN ACCESS EXCLUSIVE MODE"):
         other.start()
         until("the rewind is noted", lambda: world.database.value(published) == 0, 60)
@@ -393,7 +393,7 @@ def test_a_hole_is_what_should_be_on_the_topic_and_is_not(trial):
     world.drain()
     trial.judge()
     until("PostgreSQL knows of all that is published", lambda: world.database.value(
-        "SELECT sum(published) FROM interlock.partition_owner") == sum(world.kafka.ends(world.topic).values()), 30)
+        "SELECT sum(published) FROM interlock.partition_published") == sum(world.kafka.ends(world.topic).values()), 30)
 
     ends = world.kafka.ends(world.audit_topic)
     truncate(world, world.audit_topic, {number: end // 2 for number, end in ends.items()})

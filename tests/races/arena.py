@@ -32,7 +32,7 @@ BEGIN
                 WHERE s.nspname = 'interlock' AND (c.contype IN ('c', 'f', 'u') OR
                     (c.contype = 'p' AND t.relname IN ('ticket_history', 'behavioural_event')))
                 AND t.relname NOT IN ('inbox', 'audit_event', 'audit_also', 'dead_letter', 'consumer_group',
-                    'partition_owner', 'partition_rewind', 'parked_command')
+                    'partition_owner', 'partition_published', 'partition_rewind', 'parked_command')
                 ORDER BY c.contype = 'f' DESC
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', each.of, each.name);

@@ -214,7 +214,7 @@ def test_an_open_transaction_does_not_make_holes_of_what_lies_behind_it(told):
     told.workers[0].start().wait_ready()
     told.publish(*[escalate(number) for number in range(1, TICKETS + 1)])
     until("their events are committed", lambda: told.lag() == 0 and told.database.value(
-        "SELECT sum(published) FROM interlock.partition_owner") == TICKETS * (2 + STEPS), 60)
+        "SELECT sum(published) FROM interlock.partition_published") == TICKETS * (2 + STEPS), 60)
     timer = threading.Timer(3, hanging.abort_transaction, [30])
     timer.start()
     try:
@@ -231,7 +231,7 @@ def test_an_open_transaction_does_not_make_a_takeover_publish_again_what_lies_be
     hand. What the next owner looks for on the audit topic lies behind somebody's open transaction."""
     worker = told.workers[0].start().wait_ready()
     hanging = open_transaction(told)
-    with told.database.holding("SELECT 1 FROM interlock.partition_owner FOR UPDATE"):
+    with told.database.holding("SELECT 1 FROM interlock.partition_published FOR UPDATE"):
         told.publish(*[escalate(number) for number in range(1, TICKETS + 1)])
         until("their events are committed", lambda: told.lag() == 0, 60)
         worker.kill()

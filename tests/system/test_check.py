@@ -248,6 +248,14 @@ def test_a_rewind_does_not_explain_what_a_worker_committed(story):
     broken(story, "I5", "offset 4 was committed by producer 7 after 5")
 
 
+def test_a_group_that_was_moved_past_the_end_begins_anew_below(story):
+    committed(story, 3, 5, 7)
+    story.evidence.commits[2:2] = [Commit(TOPIC, 0, 500)]
+    broken(story, "I5", "offset 7 was committed by producer 7 after 500")
+    story.evidence.rewinds.append({"topic": TOPIC, "partition": 0, "fence": 1, "below": 500})
+    assert check(story.evidence) == []
+
+
 def test_offsets_that_an_operator_moved_are_no_zombie_s(story):
     committed(story, 3, 5, 7)
     story.evidence.commits[1:1] = [Commit(TOPIC, 0, 0), Commit(TOPIC, 0, 2)]

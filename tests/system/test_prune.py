@@ -48,7 +48,7 @@ def aged(world):
     world.publish(*[type(bad)(b"{", f"ticket/{number}") for number in (1, 2)])
     world.drain()
     until("what is published is known", lambda: world.database.value(
-        "SELECT sum(published) FROM interlock.partition_owner") == TICKETS + 2)
+        "SELECT sum(published) FROM interlock.partition_published") == TICKETS + 2)
     age(world)
     cut_log(world)
     return world
@@ -72,7 +72,7 @@ def test_a_duplicate_after_the_retention_is_a_new_command(world):
     world.ask(again)
     world.drain()
     until("what is published is known", lambda: world.database.value(
-        "SELECT sum(published) FROM interlock.partition_owner") == 2)
+        "SELECT sum(published) FROM interlock.partition_published") == 2)
     age(world)
     cut_log(world)
     assert prune(world, *REASON)["inbox"] == 2
@@ -103,7 +103,7 @@ def test_only_partitions_that_lost_their_records_are_pruned(world):
     world.ask(*[create_ticket(number) for number in range(1, TICKETS + 1)])
     world.drain()
     until("what is published is known", lambda: world.database.value(
-        "SELECT sum(published) FROM interlock.partition_owner") == TICKETS)
+        "SELECT sum(published) FROM interlock.partition_published") == TICKETS)
     age(world)
     cut_log(world, partitions=[2], by=1)
     there = world.kafka.ends(world.topic)[2]
@@ -112,7 +112,7 @@ def test_only_partitions_that_lost_their_records_are_pruned(world):
 
 
 def test_what_is_not_known_to_be_published_stays(aged):
-    aged.database.execute("UPDATE interlock.partition_owner SET published = 0")
+    aged.database.execute("UPDATE interlock.partition_published SET published = 0")
     assert prune(aged)["inbox"] == 0
 
 
@@ -124,7 +124,7 @@ def test_what_is_parked_stays(world):
     until("it is parked", lambda: parked(world) == 1)
     world.drain()
     until("what is published is known", lambda: world.database.value(
-        "SELECT sum(published) FROM interlock.partition_owner") == 2)
+        "SELECT sum(published) FROM interlock.partition_published") == 2)
     age(world)
     cut_log(world)
     assert prune(world, *REASON)["inbox"] == 1

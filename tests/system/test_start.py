@@ -79,7 +79,7 @@ def test_a_schema_that_is_behind_rejects_no_command(world):
     message = command("face.record_verification", {"verification_id": 1, "model_id": 1, "user_id": 1,
                                                    "result": "SUCCESS"})
     world.publish(message)
-    until("it is not ready", lambda: worker.get("/readyz")[0] == 503 and "42703" in worker.text(), 30)
+    until("it is not ready", lambda: worker.get("/readyz")[0] == 503 and "42P01" in worker.text(), 30)
     assert "run `interlock migrate up`" in worker.get("/readyz")[1]
     holds_for("nothing is decided", lambda: world.database.count("inbox") == 0 and worker.runs(), 1)
     assert world.verb("migrate", "up").returncode == 0

@@ -320,6 +320,24 @@ static void an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_
     assert_string_equal(world.log, "ask:1 assign:0@42,2@200 assign:0@42,1@-2,2@200 ");
 }
 
+/* As long as nothing was committed since, Kafka has the offset that means nothing. */
+static void a_committed_offset_is_forgotten_until_there_is_another(void **state)
+{
+    (void)state;
+
+    begin();
+    assignment_end_tenure(world.assignment, NULL, world.asked[1], true, "test");
+    step();
+    assert_true(world.asked[PARTITIONS]->forget_committed);
+    assignment_end_tenure(world.assignment, NULL, world.asked[PARTITIONS], false, "test");
+    step();
+    assert_true(world.asked[PARTITIONS + 1]->forget_committed);
+    atomic_store(&world.asked[PARTITIONS + 1]->committed, 7);
+    assignment_end_tenure(world.assignment, NULL, world.asked[PARTITIONS + 1], false, "test");
+    step();
+    assert_false(world.asked[PARTITIONS + 2]->forget_committed);
+}
+
 static void a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committed_offset(void **state)
 {
     (void)state;
@@ -452,6 +470,7 @@ int main(void)
         TEST(a_lost_assignment_waits_for_nothing),
         TEST(each_assignment_has_an_epoch_of_its_own),
         TEST(an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_are),
+        TEST(a_committed_offset_is_forgotten_until_there_is_another),
         TEST(a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committed_offset),
         TEST(a_partition_at_its_share_that_does_not_move_is_paused_alone),
         TEST(a_partition_at_its_share_that_moves_is_only_busy),

@@ -49,6 +49,7 @@ static int set_up(void **state)
     rd_kafka_mock_topic_create(world.cluster, "commands", 2, 1);
     world.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(world.cluster));
     world.settings.kafka.group = strdup(group);
+    world.settings.consumers.session_timeout_us = 10000000;
     world.committed = committed_new(&world.settings);
     world.asked = rd_kafka_topic_partition_list_new(2);
     rd_kafka_topic_partition_list_add(world.asked, "commands", 0)->offset = 99;
@@ -74,7 +75,7 @@ static bool ask(int64_t wait_us)
 }
 
 /* As the group's own, plainly: the mock forgets what a transaction commits. */
-static void commit(int32_t partition, int64_t offset)
+static void commit_with(int32_t partition, int64_t offset, const char *metadata)
 {
     char problem[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -84,10 +85,18 @@ static void commit(int32_t partition, int64_t offset)
     rd_kafka_conf_set(conf, "bootstrap.servers", world.settings.kafka.bootstrap, problem, sizeof(problem));
     rd_kafka_conf_set(conf, "group.id", world.settings.kafka.group, problem, sizeof(problem));
     rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, problem, sizeof(problem));
-    rd_kafka_topic_partition_list_add(one, "commands", partition)->offset = offset;
+    rd_kafka_topic_partition_t *added = rd_kafka_topic_partition_list_add(one, "commands", partition);
+    added->offset = offset;
+    added->metadata = metadata ? strdup(metadata) : NULL;
+    added->metadata_size = metadata ? strlen(metadata) : 0;
     assert_int_equal(rd_kafka_commit(consumer, one, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_topic_partition_list_destroy(one);
     rd_kafka_destroy(consumer);
+}
+
+static void commit(int32_t partition, int64_t offset)
+{
+    commit_with(partition, offset, NULL);
 }
 
 static void none_is_said_and_not_left_as_it_was(void **state)
@@ -108,6 +117,22 @@ static void what_is_committed_is_told_beside_what_is_not(void **state)
     commit(1, 43);
     assert_true(ask(WAIT_US));
     assert_int_equal(world.asked->elems[1].offset, 43);
+}
+
+/* PROTOCOL R1: it says whose commit it is. */
+static void what_an_offset_was_committed_with_is_told(void **state)
+{
+    (void)state;
+    commit_with(0, 7, "schema:3");
+    commit(1, 8);
+    assert_true(ask(WAIT_US));
+    assert_int_equal(world.asked->elems[0].metadata_size, 8);
+    assert_memory_equal(world.asked->elems[0].metadata, "schema:3", 8);
+    assert_int_equal(world.asked->elems[1].metadata_size, 0);
+    commit(0, 9); /* somebody else's: what was there before is gone */
+    assert_true(ask(WAIT_US));
+    assert_int_equal(world.asked->elems[0].offset, 9);
+    assert_int_equal(world.asked->elems[0].metadata_size, 0);
 }
 
 static void an_error_is_no_answer_and_the_next_question_is_answered(void **state)
@@ -150,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(none_is_said_and_not_left_as_it_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_committed_is_told_beside_what_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_an_offset_was_committed_with_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_error_is_no_answer_and_the_next_question_is_answered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_coordinator_that_moves_is_asked_again_within_the_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_broker_that_does_not_answer_costs_the_time_it_was_given, set_up, tear_down),

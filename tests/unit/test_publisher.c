@@ -30,6 +30,8 @@ enum
     LOG_MAX = 512,
 };
 
+#define MARK "e1c4a8d2-0000-4000-8000-000000000001:7"
+
 static const int64_t BOUND_US = 20000000; /* a test that waits longer has failed */
 
 static struct
@@ -52,7 +54,8 @@ static struct
     bool hold_commit;         /* a commit waits until this is false */
     int64_t committed[PARTITIONS], sent[PARTITIONS];
     int64_t muted_until_us;
-    int unknown; /* so many questions about committed offsets get no answer */
+    int unknown;  /* so many questions about committed offsets get no answer */
+    bool foreign; /* somebody else committed them */
 } world;
 
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -83,10 +86,11 @@ enum producer_result __wrap_producer_commit(struct producer *producer, int64_t d
 void __wrap_producer_idle(struct producer *producer);
 const char *__wrap_producer_problem(const struct producer *producer);
 int64_t __wrap_producer_muted_us(const struct producer *producer);
-int __wrap_takeover_round(struct takeover *takeover, struct tenure **tenures, int count);
+int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means, struct tenure **tenures,
+                          int count);
 bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets);
-bool __wrap_takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count,
-                                     int64_t wait_us);
+void __wrap_takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
+                                     struct tenure *const *tenures, int count, int64_t wait_us);
 const char *__wrap_takeover_problem(const struct takeover *takeover);
 
 enum producer_result __wrap_producer_open(struct producer *producer, const char *transactional_id, int64_t wait_us)
@@ -194,9 +198,12 @@ const char *__wrap_producer_problem(const struct producer *producer)
     return "scripted";
 }
 
-int __wrap_takeover_round(struct takeover *takeover, struct tenure **tenures, int count)
+int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means, struct tenure **tenures,
+                          int count)
 {
-    (void)takeover, (void)tenures, (void)count;
+    (void)takeover, (void)means;
+    for (int i = 0; i < count; i++)
+        snprintf(tenures[i]->mark, sizeof(tenures[i]->mark), MARK);
     return 0; /* all are ours */
 }
 
@@ -208,16 +215,19 @@ bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_pa
     world.unknown -= !known;
     note(known ? "look " : "unknown ");
     for (int i = 0; i < offsets->cnt; i++)
+    {
         offsets->elems[i].offset = world.committed[offsets->elems[i].partition];
+        offsets->elems[i].metadata = world.foreign ? NULL : strdup(MARK);
+        offsets->elems[i].metadata_size = world.foreign ? 0 : strlen(MARK);
+    }
     pthread_mutex_unlock(&world.mutex);
     return known;
 }
 
-bool __wrap_takeover_raise_published(struct takeover *takeover, struct tenure *const *tenures, int count,
-                                     int64_t wait_us)
+void __wrap_takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
+                                     struct tenure *const *tenures, int count, int64_t wait_us)
 {
-    (void)takeover, (void)tenures, (void)count, (void)wait_us;
-    return true;
+    (void)takeover, (void)means, (void)tenures, (void)count, (void)wait_us;
 }
 
 const char *__wrap_takeover_problem(const struct takeover *takeover)

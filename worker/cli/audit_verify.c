@@ -246,9 +246,9 @@ static bool verify(struct verification *verification, bool execute)
         if (verification->repair == NULL)
             return false;
     }
-    QUERY_RESULT partitions =
-        query_run(verification->connection, "SELECT id, published FROM interlock.partition_owner ORDER BY id", 0, NULL,
-                  &verification->fault);
+    QUERY_RESULT partitions = query_run(verification->connection,
+                                        "SELECT partition_id, published FROM interlock.partition_published ORDER BY 1",
+                                        0, NULL, &verification->fault);
     if (partitions == NULL ||
         !audit_scan_all(settings, settings->kafka.audit_topic, see_event, verification, &since_us,
                         &verification->fault) ||
