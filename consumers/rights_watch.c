@@ -11,7 +11,9 @@
 #include "worker/monotonic.h"
 
 static const int64_t ROUND_US = 500000;
-static const int64_t AGAIN_US = 3000000; /* while a right is missing, or Kafka does not let itself be asked */
+static const int64_t AGAIN_US =
+    3000000; /* while a right is missing; doubled while Kafka does not let itself be asked */
+static const int64_t AGAIN_MAX_US = 60000000;
 static const int64_t LOG_EVERY_US = 30000000;
 
 enum
@@ -32,7 +34,7 @@ struct rights_watch
     /* Of its thread. */
     char found[TEXT_MAX];
     int found_count;
-    int64_t next_us;
+    int64_t next_us, again_us;
     struct log_rate rate;
 };
 
@@ -92,7 +94,6 @@ static void tell(struct rights_watch *watch)
     pthread_mutex_lock(&watch->mutex);
     memcpy(former, watch->text, sizeof(former));
     memcpy(watch->text, watch->found, sizeof(watch->text));
-    watch->looked = true;
     pthread_mutex_unlock(&watch->mutex);
     if (strcmp(former, watch->found) != 0)
         watch->rate = (struct log_rate){ 0 };
@@ -102,7 +103,19 @@ static void tell(struct rights_watch *watch)
         log_info("kafka: the rights that were missing are there");
 }
 
-/* What Kafka does not let itself be asked is told by those who wait for it. */
+static void plan_next(struct rights_watch *watch, bool looked)
+{
+    int64_t doubled_us = 2 * watch->again_us;
+
+    if (looked || watch->found_count > 0)
+        watch->again_us = AGAIN_US;
+    else
+        watch->again_us = doubled_us < AGAIN_US ? AGAIN_US : doubled_us < AGAIN_MAX_US ? doubled_us : AGAIN_MAX_US;
+    watch->next_us = looked && watch->found_count == 0 ? INT64_MAX : monotonic_us() + watch->again_us;
+}
+
+/* What Kafka does not let itself be asked is told by those who wait for it: where nobody does, it keeps nobody from
+ * being ready. */
 static void look(struct rights_watch *watch)
 {
     struct buffer fault = BUFFER_EMPTY;
@@ -116,7 +129,10 @@ static void look(struct rights_watch *watch)
     else
         log_debug("kafka: the rights could not be tried: %.*s", (int)fault.size, fault.at ? fault.at : "");
     buffer_done(&fault);
-    watch->next_us = looked && watch->found_count == 0 ? INT64_MAX : monotonic_us() + AGAIN_US;
+    pthread_mutex_lock(&watch->mutex);
+    watch->looked = true;
+    pthread_mutex_unlock(&watch->mutex);
+    plan_next(watch, looked);
 }
 
 static void *watch_main(void *owner)

@@ -22,7 +22,7 @@ void rights_watch_stop(struct rights_watch *watch); /* joins; NULL is fine */
 /* True: a right is missing, and which goes into `why`. NULL: no. */
 bool rights_watch_problem(struct rights_watch *watch, struct buffer *why);
 
-/* True once the rights were tried. NULL: yes. */
+/* True once the rights were tried, or could not be. NULL: yes. */
 bool rights_watch_has_looked(struct rights_watch *watch);
 
 /* An error that Kafka answered: one of authorization has the rights tried soon. */

@@ -15,7 +15,7 @@ from harness.secured import SecuredBroker
 from harness.waiting import until
 
 
-pytestmark = pytest.mark.seconds(120)  # the first waits for the broker
+pytestmark = pytest.mark.seconds(180)  # the first waits for the broker
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,6 @@ def right_in(line):
     return line[line.index(" --operation "):]
 
 
-@pytest.mark.seconds(150)
 def test_each_right_that_is_missing_is_named_by_check_and_by_readiness(world, secured, allowed):
     lines = lines_of(world, "worker")
     assert len(lines) == 8
@@ -162,7 +161,6 @@ def test_each_right_that_is_missing_is_named_by_check_and_by_readiness(world, se
         secured.allow("worker", missing)
 
 
-@pytest.mark.seconds(90)
 def test_a_right_taken_from_a_running_worker_ends_its_readiness(world, secured, allowed):
     lines = lines_of(world, "worker")
     taken = [each for each in lines if each.endswith(f"Read --topic {world.topic}") or "--group" in each
