@@ -155,7 +155,7 @@ def test_the_pruner_s_role_suffices_and_can_do_nothing_else(aged):
 
 def test_a_pruner_who_lies_about_kafka_takes_nothing_that_is_fresh_parked_or_not_published(aged):
     aged.database.execute((ROOT / "schema/roles.sql").read_text(encoding="utf-8").replace("\\set ON_ERROR_STOP on\n", ""))
-    liar = Database(aged.database.url.replace("://interlock@", "://interlock_pruner@"))
+    liar = Database(aged.database.url.replace("://interlock:", "://interlock_pruner:"))
     topics, partitions, starts = zip(*[(aged.topic, number, 10 ** 9) for number in range(aged.partitions)])
 
     def prune_all(older_than):
