@@ -2,14 +2,13 @@
 assignments of a job; assignment, expiry, mail flag, phone's sync and bulk changes of a jobneed."""
 
 import itertools
-import subprocess
 import urllib.parse
 
 import psycopg2
 import pytest
 
 from harness.commands import command, create_job, job_transition
-from harness.stack import ROOT
+from harness.stack import apply_roles
 
 numbers = itertools.count(1000, 1000)
 ASSIGNED = "2026-11-24T00:00:00Z"
@@ -199,9 +198,7 @@ def test_of_many_creates_under_one_id_one_wins_whatever_the_root(world):
 
 
 def test_the_rights_of_the_workers_role_are_enough(world):
-    done = subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", world.database.url, "-f", ROOT / "schema/roles.sql"],
-                          capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    apply_roles(world.database.url)
     put_root(world, 1)
     parts = urllib.parse.urlparse(world.database.url)
     world.worker(DATABASE_URL=parts._replace(netloc=f"interlock_worker@{parts.hostname}:{parts.port}").geturl())

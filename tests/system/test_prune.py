@@ -10,7 +10,7 @@ from confluent_kafka import TopicPartition
 from harness.commands import append, command, create_ticket, escalate
 from harness.database import Database
 from harness.parking import in_seconds, parked
-from harness.stack import ROOT
+from harness.stack import apply_roles
 from harness.waiting import until
 
 TICKETS = 40
@@ -140,8 +140,7 @@ def test_a_worker_goes_on_while_rows_are_pruned(aged):
 
 
 def test_the_pruner_s_role_suffices_and_can_do_nothing_else(aged):
-    roles = (ROOT / "schema/roles.sql").read_text(encoding="utf-8").replace("\\set ON_ERROR_STOP on\n", "")
-    aged.database.execute(roles)
+    apply_roles(aged.database.url)
     url = aged.database.url.replace("://interlock:", "://interlock_pruner:")
     done = aged.verb("prune", "--older-than", "720h", *REASON, DATABASE_URL=url)
     assert done.returncode == 0, done.stderr
@@ -154,7 +153,7 @@ def test_the_pruner_s_role_suffices_and_can_do_nothing_else(aged):
 
 
 def test_a_pruner_who_lies_about_kafka_takes_nothing_that_is_fresh_parked_or_not_published(aged):
-    aged.database.execute((ROOT / "schema/roles.sql").read_text(encoding="utf-8").replace("\\set ON_ERROR_STOP on\n", ""))
+    apply_roles(aged.database.url)
     liar = Database(aged.database.url.replace("://interlock:", "://interlock_pruner:"))
     topics, partitions, starts = zip(*[(aged.topic, number, 10 ** 9) for number in range(aged.partitions)])
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import signal
 import socket
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +14,7 @@ import pytest
 from harness.commands import command, create_ticket, escalate, transition
 from harness.database import session
 from harness.redis_server import PrivateRedis
-from harness.stack import ROOT
+from harness.stack import apply_roles
 from harness.waiting import until
 
 
@@ -219,9 +218,7 @@ def test_audit_show_finds_a_command_and_its_event(shared):
 def roles(world):
     """roles.sql, twice: it may be run again."""
     for _ in range(2):
-        done = subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", world.database.url, "-f", ROOT / "schema/roles.sql"],
-                              capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
+        apply_roles(world.database.url)
     return world
 
 

@@ -1,8 +1,10 @@
 """The running stack: addresses from the environment, services stopped and started by deploy/stack."""
 
+import fcntl
 import functools
 import os
 import subprocess
+import tempfile
 import urllib.parse
 from pathlib import Path
 
@@ -24,6 +26,16 @@ def moved(url, address):
     parts = urllib.parse.urlparse(url)
     who = parts.netloc.rpartition("@")[0]
     return parts._replace(netloc=f"{who}@{address}" if who else address).geturl()
+
+
+def apply_roles(database_url):
+    """schema/roles.sql, by psql. Roles are the whole server's, and PostgreSQL refuses two who change one at a time."""
+    port = urllib.parse.urlparse(database_url).port
+    with open(Path(tempfile.gettempdir()) / f"interlock-roles-{os.geteuid()}-{port}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", database_url, "-f", ROOT / "schema/roles.sql"],
+                              capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 class Stack:
