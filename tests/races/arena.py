@@ -157,6 +157,8 @@ class Arena:
                 if not (scenario.hold.for_good and for_good):
                     release()
             self.await_end(ends)
+        if not scenario.hold:
+            self.world.drain(120)  # who waited too long for another was parked, and comes back behind these offsets
         found = self.facts({**scenario.measure, **scenario.audited}, bases)
         if "changed" in scenario.expected:
             found["changed"] = self.applied(mixed)

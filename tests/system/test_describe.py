@@ -174,7 +174,7 @@ def parser():
 
 def parsed(parser, document):
     done = subprocess.run(["node", ROOT / "tests/asyncapi/check.mjs", parser], input=json.dumps(document), capture_output=True,
-                          text=True, timeout=60, check=False)
+                          text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

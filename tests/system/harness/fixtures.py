@@ -16,6 +16,7 @@ from .worker import run_verb
 from .world import World
 
 TEST_SECONDS = 60  # for a test that names no deadline of its own: @pytest.mark.seconds(N)
+SLOWNESS = 3       # deadlines are those of a quick machine; they only end what hangs
 
 
 def pytest_configure(config):
@@ -26,7 +27,7 @@ def pytest_configure(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item, nextitem):
     marker = item.get_closest_marker("seconds")
-    seconds = marker.args[0] if marker else TEST_SECONDS
+    seconds = SLOWNESS * (marker.args[0] if marker else TEST_SECONDS)
 
     def expired(_number, _frame):
         signal.alarm(30)  # once more, in case the clean-up hangs too
