@@ -15,12 +15,12 @@ SETTING_OF = {"retry": "protections_retry", "Redis lock": "protections_redis_loc
               "transaction": "protections_transaction"}
 
 # Short delays and no folding: layers are judged by how often two meet, not by how well a batch avoids it.
-# Nothing is parked, either: what comes back later meets nobody.
-LAYER_SETTINGS = {"worker_batch_max": "1", "worker_batch_linger": "0ms", "worker_lanes": "4",
-                  "worker_park_when_blocking": "60s"}
+LAYER_SETTINGS = {"worker_batch_max": "1", "worker_batch_linger": "0ms", "worker_lanes": "4"}
 BRISK = {f"retries_{policy}_{name}": value for policy in ("lock_acquisition", "database_operation", "default", "aggressive",
                                                           "conservative")
          for name, value in (("first", "20ms"), ("longest", "200ms"))}
+# Nothing is parked: what comes back one after another meets nobody.
+BRISK["worker_park_when_blocking"] = "60s"
 
 # What domain.md asks of PostgreSQL, all of it. Primary keys of roots stay: they are what a row is found by.
 DROP_CONSTRAINTS = """
