@@ -2,11 +2,13 @@
 published; what no worker published is looked up, and published from the rows where it is missing."""
 
 import json
+import time
 from collections import Counter
 
 import pytest
 
 from harness.commands import create_ticket, escalate
+from harness.fixtures import finish
 from harness.waiting import until
 from test_replay import STEADY, levels, truncate
 
@@ -220,3 +222,35 @@ def test_an_offset_past_the_end_is_forgotten_once(trial):
     assert world.database.value(ids) == used, "a takeover uses up no number"
     each_once(world, 106)
     trial.judge()
+
+
+@pytest.mark.long
+@pytest.mark.fault(1)
+@pytest.mark.seconds(900)
+def test_after_a_crash_in_a_drain_of_800000_every_partition_is_served_in_time(make_world, request):
+    """Within the session timeout and three seconds, by what the log says of the takeovers."""
+    world = make_world("drain_of_800000", partitions=12)
+    try:
+        worker = world.worker(consumers_session_timeout="10s")
+        world.ask(*[create_ticket(number) for number in range(1, 201)])
+        world.drain()
+        assert worker.end() == 0
+        for _ in range(40):
+            world.publish(*[escalate(1 + step % 200) for step in range(20000)])
+        worker.start().wait_ready()
+        until("it is in the middle", lambda: world.database.value(
+            "SELECT sum(published) FROM interlock.partition_published") >= 200000, 300)
+        worker.kill()
+        began = time.monotonic()
+        worker.start()
+        until("every partition is taken over", lambda: worker.text().count("all 12 partitions are taken over") == 3,
+              120, pause=0.05)
+        took = time.monotonic() - began
+        assert worker.metric(SEARCHES) == 0
+        print(f"--- taken over after {took:.1f} s")
+        assert took < 10 + 3
+        world.drain(600)
+        assert worker.metric(RESTORED) == 0
+        assert verified(world)[0] == 0
+    finally:
+        finish(request, world)
