@@ -324,7 +324,7 @@ def test_a_coordinator_moves_at_each_point_of_a_transaction(wide, cluster, topic
 def test_gaps_between_offsets_hold_nothing_up_and_what_is_held_does(world):
     """PROTOCOL K1: contiguous means in the order received. The commands come in transactions, some of them aborted, so
     there are offsets at which no command will ever be; one that waits for its row keeps back those behind it."""
-    world.worker()
+    world.worker(worker_park_when_blocking="0s")
     world.ask(*[create_ticket(number) for number in range(1, 21)], timeout=60)
     world.drain()
     held = partition_of("ticket/1", world.partitions)

@@ -107,7 +107,8 @@ def end_without(trial, wired, worker, names, how):
 def test_told_to_end_while_servers_are_silent_it_ends_by_its_deadline_and_lists_what_it_leaves(trial):
     world, took = trial.world, {}
     with wires(world) as wired:
-        settings = {"consumers_drain_timeout": f"{DRAIN}s", "consumers_session_timeout": "2s", **wired.settings}
+        settings = {"worker_park_when_blocking": "0s", "consumers_drain_timeout": f"{DRAIN}s",
+                    "consumers_session_timeout": "2s", **wired.settings}
         worker = world.worker(start=False, **settings)
         with light(trial):
             for names in (("database",), ("kafka",), ("database", "kafka")):
@@ -131,7 +132,8 @@ def test_told_to_end_while_servers_are_gone(trial, names, how):
     """Some time after they went: reconnecting by then."""
     world = trial.world
     with wires(world) as wired:
-        settings = {"consumers_drain_timeout": f"{DRAIN}s", "consumers_session_timeout": "2s", **wired.settings}
+        settings = {"worker_park_when_blocking": "0s", "consumers_drain_timeout": f"{DRAIN}s",
+                    "consumers_session_timeout": "2s", **wired.settings}
         worker = world.worker(**settings)
         with light(trial):
             trial.progress(10)

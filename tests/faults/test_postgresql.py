@@ -222,7 +222,7 @@ def test_rows_held_for_moments_only_delay(trial):
 @pytest.mark.seconds(240)
 def test_a_key_that_stays_held_is_told_in_the_log_once_a_minute(trial):
     world = trial.world
-    worker, = trial.workers(1, worker_park_after="1h")
+    worker, = trial.workers(1, worker_park_after="1h", worker_park_when_blocking="0s")
     with quiet_load(trial):
         trial.progress(60)
         with row_one_held(world):
@@ -244,7 +244,8 @@ def locked_row(trial):
     """Only what names these tickets waits."""
     world = trial.world
     with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id <= 5 FOR UPDATE"):
-        until("they are held", lambda: sum(each.metric("interlock_held_keys") for each in world.workers) >= 5, 40)
+        until("they are held, or parked", lambda: world.database.count("parked_command") + sum(
+            each.metric("interlock_held_keys") for each in world.workers) >= 5, 40)
         trial.progress(60)
         assert all(worker.ready() for worker in world.workers)
 

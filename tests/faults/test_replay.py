@@ -119,7 +119,7 @@ def test_a_group_that_was_forgotten_starts_over_and_changes_nothing(trial):
 def test_a_rewind_while_commands_wait_publishes_each_once(trial):
     """Some commands below the rewind were published, some not."""
     world = trial.world
-    worker = world.worker()
+    worker = world.worker(worker_park_when_blocking="0s")
     world.ask(*[create_ticket(number) for number in range(1, 31)])
     world.drain()
     messages = [escalate(1 + step % 30) for step in range(90)]

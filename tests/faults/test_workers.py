@@ -79,7 +79,7 @@ def test_workers_come_and_go(trial):
 
 def publish_after_a_crash(world, copies, first):
     """Each command has a duplicate; a held ticket keeps all of them from being published; the worker dies."""
-    worker = world.worker()
+    worker = world.worker(worker_park_when_blocking="0s")
     world.ask(*[create_ticket(number) for number in range(1, 31)])
     world.drain()
     messages = [escalate(number).at(4) for number in range(2, 31)]

@@ -130,7 +130,7 @@ def lanes_in(world, event):
 
 
 def prepared(world, **settings):
-    worker = world.worker(**{**ONE_LANE, **settings})
+    worker = world.worker(**{**ONE_LANE, "worker_park_when_blocking": "0s", **settings})
     world.ask(*[create_ticket(number) for number in TICKETS])
     world.drain()
     return worker

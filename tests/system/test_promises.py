@@ -26,7 +26,7 @@ def switch(on):
 @pytest.mark.parametrize("contiguous", OFF, ids=NAMES)
 def test_p1_offsets_move_over_what_is_decided_only(world, contiguous):
     """A command that waits for its row must hold back the offset. Offsets that were moved past it lose it."""
-    world.worker()
+    world.worker(worker_park_when_blocking="0s")
     world.ask(create_ticket(1), create_ticket(2))
     partition = partition_of("ticket/1", world.partitions)
     waiting = escalate(1)
