@@ -96,6 +96,8 @@ def compare_metadata(what, answer, metadata):
 
 def compare_further(what, answer, also):
     """What of each further aggregate changed; nothing is told of one that was made."""
+    if answer.told is None:
+        return
     for each in also:
         told = answer.further.get(each["aggregate"])
         found = each["metadata"]
