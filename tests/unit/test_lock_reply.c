@@ -1,4 +1,4 @@
-/* Where a reply of Redis ends, and what is none. */
+/* Where a reply of Redis ends, and what is none (PROTOCOL L2). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

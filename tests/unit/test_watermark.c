@@ -174,6 +174,7 @@ static void what_was_popped_can_be_marked_again(void **state)
         }
 }
 
+/* PROTOCOL L3: what waits behind a held command. */
 static void how_long_answers_wait_is_known_of_what_is_blocked_and_of_what_is_not_published(void **state)
 {
     enum
