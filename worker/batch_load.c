@@ -27,7 +27,8 @@ static const char begin_sql[] = TRANSACTION_BEGIN;
 static const char fence_lock_sql[] =
     "SELECT pg_advisory_xact_lock_shared(" TEXT(OWNERSHIP_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
 static const char fence_sql[] =
-    "SELECT id, fence, owner_token, (SELECT parked FROM interlock.parking) FROM interlock.partition_owner "
+    "SELECT id, fence, owner_token, coalesce((SELECT parked FROM interlock.parking), true) FROM "
+    "interlock.partition_owner "
     "WHERE id = ANY ($1::int4[])";
 static const char inbox_sql[] = "SELECT identity, body_digest, kafka_offset, fence, partition_id, parked "
                                 "FROM interlock.inbox WHERE identity = ANY ($1::uuid[])";

@@ -159,10 +159,12 @@ static void empty_database(void)
               "ALTER TABLE interlock.audit_event DISABLE TRIGGER USER; "
               "ALTER TABLE interlock.audit_also DISABLE TRIGGER USER; "
               "SELECT string_agg(oid::regclass::text, ', ') INTO tables FROM pg_class "
-              "WHERE relnamespace = 'interlock'::regnamespace AND relkind = 'r'; "
+              "WHERE relnamespace = 'interlock'::regnamespace AND relkind = 'r' "
+              "AND relname NOT IN ('parking', 'schema_identity'); "
               "EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY'; "
               "ALTER TABLE interlock.audit_event ENABLE TRIGGER USER; "
               "ALTER TABLE interlock.audit_also ENABLE TRIGGER USER; "
+              "UPDATE interlock.parking SET parked = false; "
               "ALTER SEQUENCE interlock.ticket_id_seq RESTART; "
               "ALTER SEQUENCE interlock.jobneed_id_seq RESTART; END $$");
     world_ask("INSERT INTO interlock.partition_owner (topic, partition, fence, owner_token) "

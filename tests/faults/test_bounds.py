@@ -146,7 +146,7 @@ def full(worker):
 
 def bomb(trial, kind, queue, settings):
     world = trial.world
-    worker = world.worker(**settings)
+    worker = world.worker(**{"worker_park_when_blocking": "0s", **settings})
     rows(world, kind)
     with QUEUES[queue](world):
         worker.stop()  # so that all of it is there at once when it wakes
