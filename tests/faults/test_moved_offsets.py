@@ -243,8 +243,8 @@ def test_after_a_crash_in_a_drain_of_800000_every_partition_is_served_in_time(ma
         worker.kill()
         began = time.monotonic()
         worker.start()
-        until("every partition is taken over", lambda: worker.text().count("all 12 partitions are taken over") == 3,
-              120, pause=0.05)
+        until("every partition is taken over", lambda: "all 12 partitions are taken over" in worker.text(), 120,
+              pause=0.05)
         took = time.monotonic() - began
         assert worker.metric(SEARCHES) == 0
         print(f"--- taken over after {took:.1f} s")
