@@ -311,6 +311,7 @@ static void a_return_that_is_busy_again_is_parked_again_at_once(void **state)
     world_run(back, 3); /* in no mode of its own */
     for (int i = 0; i < 3; i++)
         assert_int_equal(back[i]->answer, ANSWER_NOTHING);
+    world_ask_on(other, "COMMIT"); /* its locks are gone by then */
     PQfinish(other);
     assert_sql("e-1 held 2, e-2 behind 1, e-3 behind 1",
                "SELECT string_agg(concat_ws(' ', command_id, reason, parkings), ', ' ORDER BY place) "
@@ -340,6 +341,7 @@ static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
     world_run_one(back);
     assert_int_equal(world.batch.items[0].hold, HOLD_NOT);
     assert_int_equal(back->answer, ANSWER_NOTHING);
+    world_ask_on(other, "COMMIT"); /* its locks are gone by then */
     PQfinish(other);
     assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
     struct delivery *twice[] = { returned(held, "e-1"), returned(held, "e-1") };
