@@ -404,7 +404,7 @@ static void a_refused_command_has_its_event_under_a_well_formed_subject_else_its
     (void)state;
     for (int i = 0; i < 4; i++)
     {
-        char id[8], subject[80];
+        char id[16], subject[80];
         snprintf(id, sizeof(id), "w-%d", i);
         snprintf(subject, sizeof(subject), cases[i].expected[0] ? "\"%s\"" : "(none)", cases[i].expected);
         struct delivery *delivery = world_command(cases[i].key, id, "no.such.type", cases[i].more, "{}");
