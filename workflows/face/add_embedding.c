@@ -115,7 +115,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_face_add_embedding = {
     .type = "face.add_embedding",
-    .named = { AGGREGATE_FACE_USER, "user_id" },
+    .named = { AGGREGATE_FACE_USER, "user_id", NULL },
     .description = "Adds an embedding of a user's face; the first of a model becomes the primary one.",
     .parameters = parameters,
     .parameters_size = sizeof(struct addition),

@@ -104,7 +104,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_face_record_verification = {
     .type = "face.record_verification",
-    .named = { AGGREGATE_FACE_MODEL, "model_id" },
+    .named = { AGGREGATE_FACE_MODEL, "model_id", NULL },
     .description = "Logs a face verification and counts it for its model and embedding.",
     .parameters = parameters,
     .parameters_size = sizeof(struct verification),

@@ -66,7 +66,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_face_remove_embedding = {
     .type = "face.remove_embedding",
-    .named = { AGGREGATE_FACE_USER, "user_id" },
+    .named = { AGGREGATE_FACE_USER, "user_id", NULL },
     .description = "Removes an embedding of a user's face; in place of a primary one the oldest validated is promoted.",
     .parameters = parameters,
     .parameters_size = sizeof(struct removal),

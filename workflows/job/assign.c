@@ -37,7 +37,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_assign = {
     .type = "job.assign",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Assigns a root jobneed to a person, a group, both, or nobody.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assign),

@@ -99,7 +99,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_autoclose = {
     .type = "job.autoclose",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Closes a jobneed that nobody finished, its open tour checkpoints, and raises its ticket.",
     .parameters = parameters,
     .parameters_size = sizeof(struct autoclose),

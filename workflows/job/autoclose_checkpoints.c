@@ -36,7 +36,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_autoclose_checkpoints = {
     .type = "job.autoclose_checkpoints",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Autocloses the ASSIGNED tour checkpoints of a jobneed.",
     .parameters = parameters,
     .parameters_size = sizeof(struct autoclose),

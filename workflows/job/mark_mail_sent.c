@@ -28,7 +28,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_mark_mail_sent = {
     .type = "job.mark_mail_sent",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Says once that the mail about a jobneed was sent; whoever reads applied sends it.",
     .parameters = parameters,
     .parameters_size = sizeof(struct mark),

@@ -41,7 +41,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_set_expiry = {
     .type = "job.set_expiry",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Sets when a root jobneed that is not finished expires.",
     .parameters = parameters,
     .parameters_size = sizeof(struct expiry),

@@ -109,7 +109,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_sync_adhoc = {
     .type = "job.sync_adhoc",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Takes over an ad-hoc task that was finished on a phone.",
     .parameters = parameters,
     .parameters_size = sizeof(struct sync),

@@ -33,7 +33,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_transition = {
     .type = "job.transition",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id" },
+    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
     .description = "Takes a root jobneed to another status that its present one allows.",
     .parameters = parameters,
     .parameters_size = sizeof(struct change),

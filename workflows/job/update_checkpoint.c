@@ -51,7 +51,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_update_checkpoint = {
     .type = "job.update_checkpoint",
-    .named = { AGGREGATE_JOBNEED, "parent_id" },
+    .named = { AGGREGATE_JOBNEED, "parent_id", NULL },
     .description = "Changes one checkpoint and, with it, its parent's modified time and author.",
     .parameters = parameters,
     .parameters_size = sizeof(struct update),

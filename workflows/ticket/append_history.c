@@ -73,7 +73,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_append_history = {
     .type = "ticket.append_history",
-    .named = { AGGREGATE_TICKET, "ticket_id" },
+    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
     .description = "Appends one entry to a ticket's history.",
     .parameters = parameters,
     .parameters_size = sizeof(struct append),

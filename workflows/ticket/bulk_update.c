@@ -144,7 +144,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_bulk_update = {
     .type = "ticket.bulk_update",
-    .named = { AGGREGATE_TICKET, "ticket_ids" },
+    .named = { AGGREGATE_TICKET, "ticket_ids", NULL },
     .description = "Changes many tickets, all or none.",
     .parameters = parameters,
     .parameters_size = sizeof(struct bulk),

@@ -75,7 +75,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_create = {
     .type = "ticket.create",
-    .named = { AGGREGATE_TICKET, "ticket_id" },
+    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
     .description = "Creates a ticket in NEW, level 0, number T<id>.",
     .parameters = parameters,
     .parameters_size = sizeof(struct create),

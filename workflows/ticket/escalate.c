@@ -103,7 +103,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_escalate = {
     .type = "ticket.escalate",
-    .named = { AGGREGATE_TICKET, "ticket_id" },
+    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
     .description =
         "Raises the level of a ticket that is not CLOSED or CANCELLED and hands it to whom the command or the "
         "escalation matrix names.",

@@ -51,7 +51,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_transition = {
     .type = "ticket.transition",
-    .named = { AGGREGATE_TICKET, "ticket_id" },
+    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
     .description = "Takes a ticket to another status that its present one allows.",
     .parameters = parameters,
     .parameters_size = sizeof(struct change),
