@@ -94,8 +94,11 @@ static struct part cut(const struct part *part, int kept)
         next = delivery->next;
         if (head.count < kept)
             append(&head, delivery);
-        else if (!watermark_mark(&part->tenure->watermark, delivery->sequence, delivery, monotonic_us()))
-            assert(!"a place that was just made is taken");
+        else
+        {
+            bool marked = watermark_mark(&part->tenure->watermark, delivery->sequence, delivery, monotonic_us());
+            assert(marked); /* its place was just made */
+        }
     }
     return head;
 }

@@ -6,7 +6,7 @@
 #include "worker/cli/verbs.h"
 #include "worker/shown.h"
 
-static void tell(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void tell(const char *format, va_list arguments)
 {
     struct buffer shown = BUFFER_EMPTY;
     char *text = NULL;
