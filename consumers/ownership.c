@@ -318,7 +318,7 @@ static bool take_once(struct ownership_books *books, struct tenure *tenure, int6
     case LOCK_FAILED:
         return false;
     }
-    int64_t before;
+    int64_t before = 0;
     return raise_fence(books, tenure, start, stop, &before) &&
            published_claim(books, tenure, reached > before ? reached : before, stop, ret_published, ret_from) &&
            commit(books, stop);
