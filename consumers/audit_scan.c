@@ -52,7 +52,7 @@ struct audit_scan
     audit_scan_fn *see;
     void *owner;
     rd_kafka_topic_partition_list_t *starts;
-    bool by_positions; /* they may be of a topic that was made anew since, or be cut off */
+    bool by_positions; /* they may be of a topic that was recreated since, or be cut off */
     bool *ended;       /* by partition */
     int partition_count, left;
     int64_t *ends;         /* by partition, of everything, open transactions too; -1 not known yet */

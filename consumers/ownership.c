@@ -361,7 +361,7 @@ enum ownership_result ownership_take(struct ownership_books *books, struct tenur
     bool ours = committed->offset >= 0 &&
                 (commit_mark_is_ours(tenure, committed->metadata) || !books->settings->protections.commit_marks);
     int64_t reached = ours ? committed->offset : OFFSET_NONE;
-    /* Two rounds suffice: holders ended, taken. More is somebody's ill luck: the caller pauses. */
+    /* Two rounds suffice: holders ended, taken. More means rare contention: the caller pauses. */
     for (int round = 0; retry && !taken && round < 3; round++)
     {
         retry = false;

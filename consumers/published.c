@@ -58,7 +58,7 @@ bool published_pass(struct ownership_books *books, const struct tenure *tenure, 
     return PQcmdTuples(result)[0] == '1' || ownership_fail(books, "somebody else has taken the partition over");
 }
 
-/* Nothing is applied twice by it. Offsets that expired and a topic made anew look like offsets moved on purpose. */
+/* Nothing is applied twice by it. Offsets that expired and a recreated topic look like offsets moved on purpose. */
 static void tell_rewind(const struct tenure *tenure, int64_t below, int64_t start)
 {
     struct number_text to;

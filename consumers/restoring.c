@@ -94,7 +94,7 @@ static int64_t letter_number(const struct chunk *chunk, int column)
     return strtoll(PQgetvalue(chunk->letters, chunk->letter, column), NULL, 10);
 }
 
-/* Another message may stand there meanwhile: in a topic that was made anew. */
+/* Another message may stand there meanwhile: in a recreated topic. */
 static bool is_of_letter(const struct chunk *chunk, const struct delivery *delivery)
 {
     uint8_t digest[DIGEST_SHA256_SIZE];

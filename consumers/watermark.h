@@ -55,7 +55,8 @@ int64_t watermark_blocked(const struct watermark *watermark);
 void *watermark_peek(const struct watermark *watermark);
 void *watermark_pop(struct watermark *watermark);
 
-/* Makes the last `count` that were popped unanswered again, to be marked anew. False: no memory; nothing is changed. */
+/* Makes the last `count` that were popped unanswered again, to be marked again. False: no memory; nothing is changed.
+ */
 bool watermark_reopen(struct watermark *watermark, uint64_t count);
 
 /* Takes out any one marked item, in order, answered prefix or not: for the end of an ownership. NULL: none is left. */

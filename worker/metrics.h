@@ -38,17 +38,18 @@
     X(PUBLICATION_SHRINKS, COUNTER, "interlock_publication_shrinks_total",                                             \
       "Publications made smaller because one failed, or a quota asked for a long pause.")                              \
     X(THROTTLED, COUNTER_US, "interlock_throttled_seconds_total", "Time that the brokers' quotas asked to wait.")      \
-    X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", "Producers thrown away and built anew.")        \
+    X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total",                                                 \
+      "Producers replaced after an error or a deadline.")                                                              \
     X(CONSUMER_REBUILDS, COUNTER, "interlock_consumer_rebuilds_total",                                                 \
-      "Consumers thrown away and built anew because the group gave them nothing for too long.")                        \
+      "Consumers replaced because the group gave them nothing for too long.")                                          \
     X(REBALANCES, COUNTER, "interlock_rebalances_total", "Assignments received.")                                      \
     X(REWINDS, COUNTER, "interlock_offset_rewinds_total",                                                              \
-      "Partitions taken over at an offset behind what was published: offsets moved or expired, a topic made anew.")    \
+      "Partitions taken over at an offset behind what was published: offsets moved or expired, a recreated topic.")    \
     X(OUT_OF_RANGE, COUNTER, "interlock_offsets_out_of_range_total",                                                   \
-      "Partitions whose next offset was not there any more: cut off before it was read, or a topic made anew.")        \
+      "Partitions whose next offset was not there any more: cut off before it was read, or a recreated topic.")        \
     X(AUDIT_SEARCHES, COUNTER, "interlock_audit_searches_total",                                                       \
-      "Topics searched for recorded events by takeovers: offsets that somebody else moved, expired, a topic made "     \
-      "anew.")                                                                                                         \
+      "Topics searched for recorded events by takeovers: offsets that somebody else moved, expired, a "                \
+      "recreated topic.")                                                                                              \
     X(RESTORED, COUNTER, "interlock_restored_total",                                                                   \
       "Recorded events and dead letters that nobody had published, published by a takeover.")                          \
     X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.")        \

@@ -15,8 +15,8 @@ static bool refuse_file(const char *name, struct buffer *reterr, const char *why
     return false;
 }
 
-/* Whoever may write the folder may put another file in this one's place, but for folders like /tmp, where only a file's
- * owner may, and for file systems that nobody may write (a mounted ConfigMap). */
+/* Whoever may write the folder may put another file in this one's place, except in folders like /tmp, where only a
+ * file's owner may, and for file systems that nobody may write (a mounted ConfigMap). */
 static bool check_folder(const char *name, struct buffer *reterr)
 {
     char *path = realpath(name, NULL);

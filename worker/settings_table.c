@@ -191,14 +191,13 @@ const struct settings_key settings_keys[] = {
     PAIRS("kafka", "producer", kafka.producer,
           "librdkafka's own names, for every producer: compression.type, ...; what consumer has of security, too"),
 
-    TEXT(
-        "database", "url", database.url, "postgresql://127.0.0.1:5432/interlock", 1, 4096, is_database_url,
-        "postgresql://[user[:password]@]host[:port]/database[?name=value&...], reserved characters as %XX: / is %2F, "
-        "@ is %40",
-        SETTINGS_SECRET,
-        "libpq URL; DATABASE_URL overrides it; passwords belong into PGPASSFILE. On a network that is not this host's\n"
-        "own: \"postgresql://interlock_worker@db.example/interlock?sslmode=verify-full&sslrootcert=/path/ca.pem\";\n"
-        "libpq's own default, sslmode=prefer, gives the password to a false server"),
+    TEXT("database", "url", database.url, "postgresql://127.0.0.1:5432/interlock", 1, 4096, is_database_url,
+         "postgresql://[user[:password]@]host[:port]/database[?name=value&...], reserved characters as %XX: / is %2F, "
+         "@ is %40",
+         SETTINGS_SECRET,
+         "libpq URL; DATABASE_URL overrides it; passwords go into PGPASSFILE. On a network that is not this host's\n"
+         "own: \"postgresql://interlock_worker@db.example/interlock?sslmode=verify-full&sslrootcert=/path/ca.pem\";\n"
+         "libpq's own default, sslmode=prefer, gives the password to a false server"),
     DURATION("database", "statement_timeout", database.statement_timeout_us, "4s", 10 * MS, 10 * MIN,
              "less than half the shortest lease of a lock"),
     DURATION("database", "lock_timeout", database.lock_timeout_us, "2s", 10 * MS, 10 * MIN,

@@ -60,9 +60,9 @@ enum
 /* "ticket/42"; returns the length. */
 size_t aggregate_print(struct aggregate aggregate, char into[AGGREGATE_KEY_MAX]);
 
-/* False when the text is not a key as aggregate_print writes it, but for the case of a uuid's digits: iOS prints them
- * in upper case. Locks, subjects and keys of events are printed, so an aggregate has one of each whatever it was read
- * from. */
+/* False when the text is not a key as aggregate_print writes it, apart from the case of a uuid's digits: iOS prints
+ * them in upper case. Locks, subjects and keys of events are printed, so an aggregate has one of each whatever it was
+ * read from. */
 bool aggregate_parse(struct span text, struct aggregate *ret);
 
 /* Tells whether the kind's ids are uuids (attendance) rather than 64-bit numbers. */

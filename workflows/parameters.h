@@ -62,7 +62,7 @@ enum parameter_flag
     PARAMETER_CLEARABLE = 8 | PARAMETER_NULLABLE,
 };
 
-/* What a null leaves in a clearable parameter's field: as unset as an absent one, but for these. */
+/* What a null leaves in a clearable parameter's field: as unset as an absent one, except these. */
 #define INT_CLEARED ((struct field_int){ 1, false })
 #define SPAN_CLEARED ((struct span){ NULL, 1 })
 

@@ -118,7 +118,7 @@ def commits_rise(place, commits, rewinds, drained):
 
 def explained(commit, from_moved, in_transactions, rewinds, drained, is_last):
     if not commit.is_plain:
-        # Somebody moved the group past the end: the next owner wrote down a rewind from there, and began anew.
+        # Somebody moved the group past the end: the next owner wrote down a rewind from there, and began again.
         return from_moved and spent(rewinds, lambda below: below > commit.offset)
     if in_transactions or (is_last and not drained):
         return True

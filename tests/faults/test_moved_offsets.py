@@ -91,7 +91,7 @@ def test_what_was_recorded_is_published_though_the_group_was_moved_to_the_end_an
 
 @pytest.mark.fault(33)
 @pytest.mark.seconds(120)
-@pytest.mark.parametrize("moved", ["past the end", "cut off", "made anew", "forgotten"])
+@pytest.mark.parametrize("moved", ["past the end", "cut off", "recreated", "forgotten"])
 def test_recorded_events_whose_messages_are_not_read_again_are_published_from_their_rows(trial, moved):
     """Nobody reads the messages again, or there are none any more; a dead letter is made of its message, while there is
     one."""
@@ -102,14 +102,14 @@ def test_recorded_events_whose_messages_are_not_read_again_are_published_from_th
         world.kafka.move_offsets(world.group, world.topic, past_the_end(world))
     elif moved == "cut off":
         truncate(world, world.topic, world.kafka.ends(world.topic))
-    elif moved == "made anew":
+    elif moved == "recreated":
         world.kafka.recreate(world.topic, world.partitions)
     else:
         until("the group is deleted", lambda: world.kafka.forget_group(world.group), 30, pause=0.2)
     worker.start().wait_ready()
     until("all that was recorded is published", lambda: len(world.audit.all()) == 41, 60)
     assert worker.metric(RESTORED) >= 40
-    gone = moved in ("cut off", "made anew")
+    gone = moved in ("cut off", "recreated")
     if gone:
         assert "it is no longer in Kafka: it is lost" in worker.text()
     later = [create_ticket(2), escalate(2)]
@@ -217,7 +217,7 @@ def test_an_offset_past_the_end_is_forgotten_once(trial):
         world.database.execute("UPDATE interlock.partition_owner SET fence = fence + 1")
         world.ask(escalate(1), escalate(2 + step))
         world.drain()
-        # The two themselves, each perhaps twice: once refused by the fence, and read again.
+        # The two themselves, each possibly twice: once refused by the fence, and read again.
         assert worker.metric("interlock_messages_received_total") - received <= 4
     assert world.database.value(ids) == used, "a takeover uses up no number"
     each_once(world, 106)

@@ -41,7 +41,7 @@ def commands():
 
 
 def dump(database):
-    """Table -> number of rows, but for the list of migrations."""
+    """Table -> number of rows, except the list of migrations."""
     tables = [name for name, in database.rows("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = "
                                               "to_regnamespace('interlock') AND relname !~ '^schema_migration'")]
     return {name: database.count(name) for name in tables}

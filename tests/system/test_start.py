@@ -15,7 +15,7 @@ from harness.waiting import holds_for, until
 @pytest.mark.parametrize("service, word", [("postgresql", "PostgreSQL"), ("kafka", "Kafka")])
 def test_a_service_that_is_not_there_is_waited_for(world, service, word):
     world.publish(create_ticket(1))
-    world.stack.kill(service)  # a lone broker that is told to end takes half a minute
+    world.stack.kill(service)  # a lone broker takes half a minute after SIGTERM
     try:
         worker = world.worker(ready=False)
         until("it answers", lambda: worker.get("/readyz")[0] == 503, 30)

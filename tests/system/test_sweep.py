@@ -290,7 +290,7 @@ def test_a_sweeper_survives_postgresql_and_says_so(world, sweeper):
 @pytest.mark.seconds(150)
 def test_a_sweeper_survives_kafka_and_says_so(world, sweeper):
     running = sweeper("jobs", "--every", "200ms", "--execute")
-    world.stack.kill("kafka")  # told to end, a lone broker takes half a minute
+    world.stack.kill("kafka")  # after SIGTERM a lone broker takes half a minute
     try:
         add_job(world, 1)
         until("it says that Kafka is gone", lambda: re.search(r"Kafka at .*trying again", running.text()), 60)
