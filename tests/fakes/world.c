@@ -23,7 +23,7 @@ enum
     URL_SIZE = 1024,
     FORMER_MAX = 256,
     OWN_MAX = 64,
-    PATIENCE_US = 30 * 1000000,
+    PATIENCE_US = 180 * 1000000,
 };
 
 struct world world;
@@ -473,7 +473,7 @@ static void complete(void *owner, struct delivery *chain)
     pthread_mutex_lock(&mutex);
     for (; chain; chain = chain->next)
         completed++;
-    pthread_cond_signal(&changed);
+    pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -488,6 +488,18 @@ static int await_completed(int count)
     int reached = completed;
     pthread_mutex_unlock(&mutex);
     return reached;
+}
+
+void world_await_progress(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 5;
+    pthread_mutex_lock(&mutex);
+    int before = completed;
+    while (completed == before && pthread_cond_timedwait(&changed, &mutex, &until) == 0)
+        ;
+    pthread_mutex_unlock(&mutex);
 }
 
 void world_run_in_pool(struct delivery *const *deliveries, int count)

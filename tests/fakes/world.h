@@ -72,6 +72,9 @@ void world_run_one(struct delivery *delivery);
  * with the test. */
 void world_run_in_pool(struct delivery *const *deliveries, int count);
 
+/* Of another thread meanwhile: waits until a delivery comes back, 5 s at the most. */
+void world_await_progress(void);
+
 /* Calls `between` once, in the thread of the batch, when the command with this id is decided: between the two round
  * trips to PostgreSQL. */
 void world_interrupt(const char *id, void (*between)(void));

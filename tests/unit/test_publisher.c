@@ -217,6 +217,7 @@ bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_pa
     for (int i = 0; i < offsets->cnt; i++)
     {
         offsets->elems[i].offset = world.committed[offsets->elems[i].partition];
+        free(offsets->elems[i].metadata);
         offsets->elems[i].metadata = world.foreign ? NULL : strdup(MARK);
         offsets->elems[i].metadata_size = world.foreign ? 0 : strlen(MARK);
     }
