@@ -12,6 +12,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "consumers/clients.h"
+#include "tests/unit/kafka_threads.h"
 #include "worker/settings.h"
 
 enum
