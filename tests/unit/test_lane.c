@@ -52,9 +52,9 @@ static void a_batch_takes_all_that_waits_up_to_the_limit(void **state)
     assert_int_equal(runs[3].count, 2);
 }
 
-/* PROTOCOL B2: one busy row does not stop the others. --- holding
- * --------------------------------------------------------------------------------------------------- */
+/* --- holding --------------------------------------------------------------------------------------------------- */
 
+/* PROTOCOL B2: one busy row does not stop the others. */
 static void a_held_key_holds_back_its_own_deliveries_and_no_other(void **state)
 {
     struct delivery *given[9];
@@ -395,9 +395,9 @@ static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **stat
     fake_assert_order();
 }
 
-/* PROTOCOL B4: halves in the order of offsets, then alone. --- splitting
- * ------------------------------------------------------------------------------------------------- */
+/* --- splitting --------------------------------------------------------------------------------------------------- */
 
+/* PROTOCOL B4: halves in the order of offsets, then alone. */
 static void a_failed_batch_runs_again_in_halves_in_order_then_alone(void **state)
 {
     struct delivery *given[8];
