@@ -133,6 +133,7 @@ static bool decode_item(struct batch *batch, struct item *item)
     if (batch->tools.settings->protections.inbox)
         note_identity(batch, item);
     item->parked.wanted = item->state == ITEM_NEW;
+    batch->any_returned = batch->any_returned || item->delivery->has_return_token;
     if (item->state == ITEM_NEW && item->command.refusal == REASON_NONE)
         want_rows(batch, &item->command);
     return true;
@@ -198,7 +199,8 @@ static void collect_lock_names(struct batch *batch, int64_t lease_us)
 }
 
 /* A refused name makes its row busy: its commands leave the batch and are held back. Past the longest wait they go on
- * without the lock, and PostgreSQL decides alone (PROTOCOL L2). */
+ * without the lock, and PostgreSQL decides alone (PROTOCOL L2). A command that comes back from parking is past it: else
+ * a name that is never released would park it again each time. */
 static void mark_refused(struct batch *batch)
 {
     int at = 0;
@@ -209,7 +211,7 @@ static void mark_refused(struct batch *batch)
             if (!batch->locks[at++].refused)
                 continue;
             metrics_add(METRIC_LOCK_REFUSED, 1);
-            if (batch->mode.waiting)
+            if (batch->mode.waiting || batch->any_returned)
             {
                 metrics_add(METRIC_LOCK_DEGRADED, 1);
                 continue;
@@ -334,7 +336,7 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     buffer_clear(&batch->metadata);
     arena_reset(&batch->arena, BATCH_ARENA_KEEP);
     batch->mode = mode;
-    batch->any_busy = batch->fence_failed = false;
+    batch->any_busy = batch->any_returned = batch->fence_failed = false;
     enum batch_end decoded = decode(batch, deliveries, count);
     if (decoded != BATCH_DONE)
         return decoded;

@@ -131,6 +131,7 @@ struct batch
     int partition_count;
     int fence_at; /* the place in pipeline 1 of the statement that waits for the partitions' locks; -1: none was sent */
     bool any_busy;
+    bool any_returned; /* a parked command came back (PROTOCOL L4): it has waited for its lock long enough */
     bool any_parked;   /* PostgreSQL keeps parked commands, of any worker */
     bool drew_short;   /* the try before found no id that its own commands had not named: draw more */
     bool fence_failed; /* what failed in pipeline 1 were the statements of the fence (PROTOCOL B4) */

@@ -182,7 +182,7 @@ def test_a_partition_that_is_full_of_what_waits_parks_it_and_moves_on(world):
     assert history(world, 1) == list(range(700))
 
 
-@pytest.mark.seconds(200)
+@pytest.mark.seconds(500)
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_workers_are_killed_while_commands_park_and_return(world, delivery):
     """At whatever step: 15 rounds, two workers, early commands and what waits behind them, each applied once, in order."""
@@ -210,8 +210,8 @@ def test_workers_are_killed_while_commands_park_and_return(world, delivery):
     for worker in workers:
         worker.wait_ready()
     everything = [message for messages in sent.values() for message in messages] + passing
-    world.await_events(everything, 90)
-    settled(world, 90)
+    world.await_events(everything, 240)
+    settled(world, 240)
     if delivery == "exactly_once":
         assert all(len(events) == 1 for events in world.events_by_identity().values())
         assert passed_over(world) == []

@@ -79,8 +79,8 @@ def test_a_schema_that_is_behind_rejects_no_command(world):
     message = command("face.record_verification", {"verification_id": 1, "model_id": 1, "user_id": 1,
                                                    "result": "SUCCESS"})
     world.publish(message)
-    until("it is not ready", lambda: worker.get("/readyz")[0] == 503 and "42P01" in worker.text(), 30)
-    assert "run `interlock migrate up`" in worker.get("/readyz")[1]
+    until("it is not ready and says what to do",
+          lambda: (lambda status, text: status == 503 and "run `interlock migrate up`" in text)(*worker.get("/readyz")[:2]), 60)
     holds_for("nothing is decided", lambda: world.database.count("inbox") == 0 and worker.runs(), 1)
     assert world.verb("migrate", "up").returncode == 0
     world.database.execute("INSERT INTO interlock.face_model (id) VALUES (1)")

@@ -109,10 +109,22 @@ class Kafka:
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"ends-{uuid.uuid4()}",
                              "isolation.level": "read_uncommitted" if whole else "read_committed"})
         try:
-            return {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
+            return {number: self.watermarks(consumer, TopicPartition(topic, number))[1]
                     for number in self.partitions(topic)}
         finally:
             consumer.close()
+
+    @staticmethod
+    def watermarks(consumer, place):
+        """The leader of a topic that was just created may not know yet that it leads."""
+        def look():
+            try:
+                return consumer.get_watermark_offsets(place, timeout=20)
+            except KafkaException as failed:
+                if failed.args[0].code() not in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE):
+                    raise
+                return None
+        return until(f"{place.topic}/{place.partition} has a leader", look, 60)
 
     def offsets_at(self, topic, milliseconds):
         """Partition -> the first offset written at that time or later; the end where there is none."""
