@@ -1,5 +1,6 @@
 #include "consumers/search.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -148,6 +149,7 @@ static bool see_dead_letter(void *owner, const struct audit_scanned *scanned)
     struct search *search = owner;
     int64_t partition, offset, failed_us;
 
+    assert(search->looks_in->topic);
     /* Its time, too: of another group that reads the same topic, or of a commit that was lost in a failover, there may
      * be one with the same position. */
     if (!span_is(audit_scan_header(scanned, "__dlq.errors.topic"), search->looks_in->topic) ||
