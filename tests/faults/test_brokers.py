@@ -390,7 +390,7 @@ def test_events_appear_with_their_offsets_or_not_at_all(trial):
     unpublished = 0
     with gentle(trial.load(duplicates=0)):
         for point in ("after_send_offsets", "before_commit_txn", "after_commit_txn"):
-            worker = world.worker(FAULT_POINTS=f"{point}=crash@{trial.random.randrange(3, 9)}")
+            worker = world.worker(ready=False, FAULT_POINTS=f"{point}=crash@{trial.random.randrange(3, 9)}")
             until("it has died", lambda worker=worker: not worker.runs(), 120)
             take_id(world)
             events = published(world)

@@ -179,9 +179,12 @@ def test_each_thread_in_turn_cannot_be_started(trial, starve):
     for number in range(1, total + 1) if minutes() else sorted(trial.random.sample(range(1, total + 1), 4)):
         starve.threads.fail(number)
         worker.start()
-        until(f"without thread {number} it ends", lambda: ended(worker), 60)
-        judge_end(worker, f"thread {number} of {total}")
-        assert "thread" in worker.text()
+        until(f"without thread {number} it ends, or is ready", lambda: starve.threads.failed and settled(worker), 60)
+        if ended(worker):
+            judge_end(worker, f"thread {number} of {total}")
+            assert "thread" in worker.text()
+        else:  # one of a client that looks at rights, and is tried again
+            worker.end()
     starve.threads.spare()
     trial.world.publish(*batch(0))
     worker.start().wait_ready()

@@ -37,7 +37,8 @@ class LyingRedis:
         self.scripts = 0
         self.lock, self.sockets = threading.Lock(), []
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}"
+        who = address.netloc.rpartition("@")[0]  # the server asks for its password behind us, too
+        self.url = f"redis://{who + '@' if who else ''}127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
 
     def __enter__(self):
