@@ -13,6 +13,7 @@
 
 #include "consumers/clients.h"
 #include "tests/unit/kafka_threads.h"
+#include "worker/monotonic.h"
 #include "worker/settings.h"
 
 enum
@@ -23,12 +24,14 @@ enum
 static struct settings settings;
 static struct buffer fault;
 
-/* A librdkafka that knows more names than the one this was built with. */
-static struct
+/* The names that only newer libraries know are set as the library at hand takes them, or as an older or a newer one. */
+static enum
 {
-    bool knows_all;
-    char set[512]; /* "name=value " of those that only it knows */
-} newer;
+    LIBRARY_AT_HAND,
+    LIBRARY_OLDER,
+    LIBRARY_NEWER
+} library;
+static char newer_set[512]; /* "name=value " of those that only LIBRARY_NEWER knows */
 
 rd_kafka_conf_res_t __real_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
                                              size_t size);
@@ -40,14 +43,14 @@ rd_kafka_conf_res_t __wrap_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *
 {
     static const char *const names[] = { "enable.metrics.push", "retry.backoff.max.ms", "fetch.queue.backoff.ms" };
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && library != LIBRARY_AT_HAND; i++)
         if (strcmp(name, names[i]) == 0)
         {
-            size_t used = strlen(newer.set);
+            size_t used = strlen(newer_set);
             snprintf(problem, size, "No such configuration property: \"%s\"", name);
-            if (newer.knows_all)
-                snprintf(newer.set + used, sizeof(newer.set) - used, "%s=%s ", name, value);
-            return newer.knows_all ? RD_KAFKA_CONF_OK : RD_KAFKA_CONF_UNKNOWN;
+            if (library == LIBRARY_NEWER)
+                snprintf(newer_set + used, sizeof(newer_set) - used, "%s=%s ", name, value);
+            return library == LIBRARY_NEWER ? RD_KAFKA_CONF_OK : RD_KAFKA_CONF_UNKNOWN;
         }
     return __real_rd_kafka_conf_set(conf, name, value, problem, size);
 }
@@ -129,17 +132,30 @@ static void settings_that_only_newer_libraries_know_are_set_where_they_are_known
 
     for (int kind = 0; kind < KINDS; kind++)
     {
-        newer.knows_all = false;
+        library = LIBRARY_OLDER;
         rd_kafka_conf_destroy(conf_of(kind));
-        newer.knows_all = true;
-        newer.set[0] = '\0';
+        library = LIBRARY_NEWER;
+        newer_set[0] = '\0';
         rd_kafka_conf_destroy(conf_of(kind));
-        assert_string_equal(newer.set, expected[kind]);
+        assert_string_equal(newer_set, expected[kind]);
     }
-    newer.knows_all = false;
+    library = LIBRARY_AT_HAND;
 }
 
-/* A worker has half a dozen of them, and K3 rebuilds them one after another. */
+static int64_t end_of_a_client(enum client_kind kind)
+{
+    rd_kafka_conf_t *conf = conf_of((int)kind);
+    if (kind == CLIENT_TRANSACTIONAL)
+        assert_true(clients_set(conf, "transactional.id", "test", &fault));
+    rd_kafka_t *client = clients_new(kind, conf, &fault);
+    assert_non_null(client);
+    int64_t begun_us = monotonic_us();
+    assert_true(clients_destroy(client, 30000000));
+    return monotonic_us() - begun_us;
+}
+
+/* A worker has half a dozen of them, and K3 rebuilds them one after another. A library that waits for its telemetry
+ * takes a second each time; a machine that is busy may take as long, but not five times in a row. */
 static void a_client_ends_within_half_a_second(void **state)
 {
     static char nowhere[] = "127.0.0.1:1";
@@ -149,12 +165,13 @@ static void a_client_ends_within_half_a_second(void **state)
     settings.kafka.bootstrap = nowhere;
     for (int kind = 0; kind < KINDS; kind++)
     {
-        rd_kafka_conf_t *conf = conf_of(kind);
-        if (kind == CLIENT_TRANSACTIONAL)
-            assert_true(clients_set(conf, "transactional.id", "test", &fault));
-        rd_kafka_t *client = clients_new((enum client_kind)kind, conf, &fault);
-        assert_non_null(client);
-        assert_true(clients_destroy(client, 500000));
+        int64_t shortest_us = INT64_MAX;
+        for (int round = 0; round < 5 && shortest_us >= 500000; round++)
+        {
+            int64_t took_us = end_of_a_client((enum client_kind)kind);
+            shortest_us = took_us < shortest_us ? took_us : shortest_us;
+        }
+        assert_true(shortest_us < 500000);
     }
     settings.kafka.bootstrap = kept;
 }
