@@ -66,8 +66,12 @@ class Worker:
         assert self.runs(), f"the worker ended with {self.process.returncode}:\n{self.text()[-3000:]}"
         return self.get("/readyz")[0] == 200
 
-    def wait_ready(self, timeout=60):
-        until("the worker is ready", self.ready, timeout)
+    def at_a_fault_point(self):
+        return re.search("^fault point .*, time ", self.text(), re.MULTILINE)
+
+    def wait_ready(self, timeout=60, or_at_a_fault_point=False):
+        until("the worker is ready",
+              lambda: (or_at_a_fault_point and self.at_a_fault_point()) or self.ready(), timeout)
         return self
 
     def metrics(self, timeout=3):

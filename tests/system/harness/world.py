@@ -96,7 +96,8 @@ class World:
         if start:
             worker.start()
             if ready:
-                worker.wait_ready()
+                # A worker that stops or dies at a fault point may do so before anybody asks whether it is ready.
+                worker.wait_ready(or_at_a_fault_point=re.search("(stop|crash)@", settings.get("FAULT_POINTS", "")))
         return worker
 
     def verb(self, *arguments, stdin=None, timeout=60, **settings):
