@@ -1,4 +1,4 @@
-"""The harness is that of the system tests. `trial`: a world of its own for one fault."""
+"""Fixtures of the faults, on top of the harness. `trial`: a world of its own for one fault."""
 
 import os
 import sys

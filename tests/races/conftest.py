@@ -1,4 +1,4 @@
-"""The harness is that of the system tests; worlds are shared by all scenarios, which keep to ids of their own."""
+"""Fixtures of the races, on top of the harness: worlds are shared by all scenarios, which keep to ids of their own."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-for folder in (TESTS, TESTS / "system", TESTS / "races"):
+for folder in (TESTS, TESTS / "races"):
     sys.path.insert(0, str(folder))
 
 from arena import Arena             # noqa: E402

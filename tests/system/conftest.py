@@ -1,4 +1,4 @@
-"""The harness is found from here, and so is the checker beside it."""
+"""The harness is found from here, and so are the checker and the models beside it."""
 
 import sys
 from pathlib import Path

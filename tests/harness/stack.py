@@ -8,7 +8,7 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND_TIMEOUT = 240
 ALONE = "other tests run on this stack: mark the test @pytest.mark.breaks_stack"
 

@@ -1,1 +1,0 @@
-"""What the system tests stand on: a stack, databases and topics of their own, workers, and ways to wait for facts."""
