@@ -89,8 +89,8 @@ def test_the_broker_crashes_and_comes_back(trial):
 @pytest.mark.seconds(900)
 @pytest.mark.parametrize("run", range(3))
 def test_the_broker_crashes_again_and_again(trial, run):
-    """Told to end, a broker that is alone can lose what it acknowledged (README, what is not promised); that is for
-    three of them, below."""
+    """A single broker that is stopped cleanly can lose what it acknowledged (deploy/OPERATING.md, what is not promised);
+    that is for three of them, below."""
     stack = trial.world.stack
     workers = trial.workers(2)
     with trial.load():

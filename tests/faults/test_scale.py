@@ -85,9 +85,9 @@ def places_of_events(trial, load):
 @pytest.mark.fault(4)
 @pytest.mark.seconds(300)
 def test_partitions_added_to_a_live_topic_are_served_without_a_restart(trial):
-    """First as README says, with the producers stopped and the pool drained: order per aggregate holds across the
-    change. Then under load: nothing is lost, and each partition's commands keep their order; between the old partition
-    of an aggregate and its new one there is none, which is not promised either."""
+    """First as deploy/OPERATING.md says, with the producers stopped and the pool drained: order per aggregate holds across
+    the change. Then under load: nothing is lost, and each partition's commands keep their order; between the old
+    partition of an aggregate and its new one there is no order, which is not promised either."""
     world = trial.world
     settings = {} if minutes() else REFRESH
     trial.workers(2, **settings)
