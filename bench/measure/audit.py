@@ -5,37 +5,18 @@ import re
 import statistics
 import time
 
-from .stack import BASELINES, Failed, call
+from harness.audit_questions import HISTORY, QUESTIONS, indexes_of, reads_a_whole_table
+
+from .stack import Failed, call
 
 LIMIT_MS = 50
 REPEATS = 5
-LONG_AGO = ("--since", "1440h", "--until", "1416h")  # one day, two months back
-
-# The four questions of the domain, each at its easiest and at its worst.
-QUESTIONS = {
-    "aggregate": ("--aggregate", "ticket/4711"),
-    "aggregate with one in 50 of all rows": ("--aggregate", "ticket/1"),
-    "the same, one day two months ago": ("--aggregate", "ticket/1", *LONG_AGO),
-    "the same, 1,000 rows": ("--aggregate", "ticket/1", "--limit", "1000"),
-    "operation": ("--operation", "STATUS_CHANGE"),
-    "operation, a rare one": ("--operation", "DELETION"),
-    "operation, one day two months ago": ("--operation", "HISTORY_APPEND", *LONG_AGO),
-    "author": ("--author", "user/77"),
-    "author of a fifth of all rows, one day two months ago": ("--author", "user/2", *LONG_AGO),
-    "author who never was": ("--author", "user/0"),
-    "status change": ("--status", "NEW:OPEN"),
-    "status change, one day two months ago": ("--status", "OPEN:RESOLVED", *LONG_AGO),
-    "status change from": ("--status-from", "ONHOLD"),
-    "status change to": ("--status-to", "CLOSED"),
-    "status change to, a rare one": ("--status-to", "CANCELLED"),
-    "the newest of all": (),
-}
 
 
 def fill(stack, rows):
     database = stack.fresh_database()
     started = time.monotonic()
-    stack.psql(database, "-v", f"rows={rows}", "-f", BASELINES / "audit.sql")
+    stack.psql(database, "-v", f"rows={rows}", "-f", HISTORY)
     return database, time.monotonic() - started
 
 
@@ -45,14 +26,6 @@ def _explain(interlock, env, words):
     if len(times) != 2:
         raise Failed(f"no times in the plan:\n{text}")
     return sum(map(float, times)), text
-
-
-def indexes_of(plan):
-    return sorted(set(re.findall(r"(?:using|Bitmap Index Scan on) (audit_\w+)", plan)))
-
-
-def reads_a_whole_table(plan):
-    return re.search(r"Seq Scan on (audit_event|audit_also)", plan) is not None
 
 
 def questions(stack, interlock, rows):

@@ -1,6 +1,5 @@
 """Fixtures of the faults, on top of the harness. `trial`: a world of its own for one fault."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,18 +11,13 @@ for folder in (TESTS, TESTS / "system", TESTS / "faults"):
 
 from harness.fixtures import *      # noqa: E402,F401,F403
 from harness.fixtures import pytest_configure as configure_harness  # noqa: E402
-from trial import Trial, running    # noqa: E402
+from trial import Trial, minutes, running    # noqa: E402
 
 
 def pytest_configure(config):
     configure_harness(config)
     config.addinivalue_line("markers", "fault(n): the row of rows.py that the test is for")
     config.addinivalue_line("markers", "long: only in the long tier, tests/run faults --minutes N")
-
-
-def minutes():
-    """Of the long tier; 0: the quick one."""
-    return float(os.environ.get("FAULTS_MINUTES", "0"))
 
 
 def pytest_collection_modifyitems(items):

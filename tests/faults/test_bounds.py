@@ -11,13 +11,12 @@ from unittest import mock
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from conftest import minutes
 from harness.bounds import Meter, caps, environment_of
 from harness.commands import Message, append, command, create_job, create_ticket, partition_of
 from harness.stack import ROOT
 from harness.waiting import until
 from harness.wires import wires
-from trial import Watcher
+from trial import Watcher, minutes
 
 TICKETS, JOBS = 300, 330
 SMALL = {"consumers_in_flight_bytes": "1MiB", "consumers_in_flight_commands": "2048", "worker_lanes": "1",

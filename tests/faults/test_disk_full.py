@@ -9,7 +9,7 @@ import pytest
 
 from harness.postgresql import make_world_on, postgresql_seed, servers  # noqa: F401
 from harness.waiting import holds_for, until
-from test_postgresql import REFUSED_FOR_IT, goes_on, is_held_for, long_or, quiet_load, stays_away
+from outage import REFUSED_FOR_IT, goes_on, is_held_for, long_or, quiet_load, stays_away
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import minutes
 from harness.commands import append, create_ticket, escalate
 from harness.parking import in_seconds, settled
 from harness.stack import ROOT
 from harness.waiting import until
+from trial import minutes
 
 HEADER = Path(ROOT / "worker/fault_point.h").read_text(encoding="utf-8")
 POINTS = dict(re.findall(r'X\([A-Z_]+, "([a-z_]+)", (NO|YES|KAFKA)\)', HEADER))

@@ -12,12 +12,12 @@ import pytest
 
 from brokers import cluster, wide  # noqa: F401  fixtures
 from check.evidence import read_topic, to_event
-from conftest import minutes
 from harness.commands import append, create_ticket, escalate
 from harness.fixtures import finish
 from harness.load import rows
 from harness.proxy import LateProduce, Proxy
 from harness.waiting import until
+from trial import minutes
 
 PARTITIONS, WORKERS, AGGREGATES = 9, 3, 360
 SEEDS = 100_000 if minutes() else 5_000

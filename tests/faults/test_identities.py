@@ -6,11 +6,11 @@ import time
 import pytest
 from confluent_kafka import KafkaException, Producer
 
-from conftest import Trial, running
 from harness.broker import PrivateBroker, stack_with
 from harness.fixtures import finish
 from harness.kafka import Tail
 from harness.waiting import until
+from trial import Trial, running
 
 SOON = {"consumers_session_timeout": "2s", "consumers_transaction_timeout": "2s",
         "database_idle_in_transaction_timeout": "2s"}

@@ -11,17 +11,14 @@ import pytest
 from confluent_kafka import Producer
 
 from check.evidence import read_topic
-from conftest import minutes
+from harness.bad_input import DEAD, IDENTITY, INVALID, data_of
 from harness.bounds import is_sanitized, peak_rss_kib
-from harness.commands import (SOURCE, Message, append, command, create_job, create_ticket, escalate, event, structured,
+from harness.commands import (Message, append, command, create_job, create_ticket, escalate, event, structured,
                               transition)
 from harness.kafka import Tail
 from harness.load import TICKETS, Load
-from harness.stack import ROOT
 from harness.waiting import until
-from test_bad_input import DEAD, IDENTITY, INVALID, data_of
-
-RSS_KIB = 256 * 1024  # far above what is measured, far below what one bomb that is parsed would take
+from trial import minutes
 
 
 def long_or(quick, long):
@@ -146,12 +143,6 @@ class Poison(Mixture):
         return create_ticket(number).keyed(self.generator.choice([None, ""])), "applied"
 
 
-def memory_is_bounded(trial, workers, cap_kib=RSS_KIB):
-    peaks = [peak_rss_kib(each.pid) for each in workers]
-    trial.note(peak_rss_kib=max(peaks))
-    assert is_sanitized(trial.world.binary) or max(peaks) < cap_kib, peaks
-
-
 @pytest.mark.fault(19)
 @pytest.mark.seconds(150)
 def test_a_stream_a_third_of_which_is_poison(trial):
@@ -166,7 +157,7 @@ def test_a_stream_a_third_of_which_is_poison(trial):
     assert reasons_of(trial.world, load.wanted["invalid_data"]) == {("rejected", "invalid_data")}
     assert reasons_of(trial.world, load.wanted["unknown_type"]) == {("rejected", "unknown_type")}
     assert reasons_of(trial.world, load.wanted["applied"]) == {("applied", None)}
-    memory_is_bounded(trial, workers)
+    trial.memory_is_bounded(workers)
     trial.note(letters=load.letters, refused=len(load.wanted["invalid_data"]) + len(load.wanted["unknown_type"]))
     trial.judge(letters=load.letters)
 
@@ -188,7 +179,7 @@ def test_documents_far_larger_than_their_text(trial):
     told = world.await_events(bombs + [neighbour], 90)
     trial.note(bombs=count, bytes_each=len(bombs[0].value), bombs_s=round(time.monotonic() - began, 1))
     assert {each.outcome for each in told} == {"applied"}
-    memory_is_bounded(trial, [worker])
+    trial.memory_is_bounded([worker])
     trial.judge()
 
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from conftest import minutes
 from harness.commands import create_ticket
 from harness.proxy import JOIN_GROUP, LostAnswers, Proxy, TopicDenied
 from harness.waiting import holds_for, until
 from harness.wires import wires
+from trial import minutes
 
 ASSIGNED = "interlock_partitions_assigned"
 REBUILDS = "interlock_consumer_rebuilds_total"

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from conftest import minutes
 from harness.commands import create_ticket, escalate, partition_of
 from harness.waiting import until
 from storm import STALL_SECONDS, gentle, served, storm
+from trial import minutes
 
 # Who holds which slot: the number is in the low bits of an advisory lock's key.
 SLOTS = ("SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND "

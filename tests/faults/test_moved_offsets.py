@@ -10,7 +10,7 @@ import pytest
 from harness.commands import create_ticket, escalate
 from harness.fixtures import finish
 from harness.waiting import until
-from test_replay import STEADY, levels, truncate
+from positions import levels, truncate
 
 SEARCHES, RESTORED = "interlock_audit_searches_total", "interlock_restored_total"
 UNPUBLISHED = {"FAULT_POINTS": "before_begin_txn=delay:600000"}  # it records, and publishes nothing

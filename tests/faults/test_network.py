@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import minutes
 from harness import hosts
 from harness.commands import create_ticket, escalate
 from harness.relay import ANSWERED, ASKED, BOTH
 from harness.waiting import holds_for, until
 from harness.wires import SERVICES, wires
+from trial import minutes
 
 # Timeouts that are over within a quick test.
 QUICK = {"database_connect_timeout": "1s", "database_statement_timeout": "500ms", "database_lock_timeout": "200ms",

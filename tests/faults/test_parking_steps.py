@@ -7,11 +7,11 @@ import itertools
 import psycopg2
 import pytest
 
-from conftest import minutes
 from harness.commands import append, create_ticket, escalate
 from harness.database import session
 from harness.parking import parked, settled
 from harness.waiting import until
+from trial import minutes
 
 SETTINGS = {"worker_park_after": "300ms", "retries_default_longest": "100ms",
             "retries_database_operation_longest": "200ms"}

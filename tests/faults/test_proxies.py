@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from conftest import minutes
 from harness.commands import create_ticket, escalate
 from harness.cut import ANSWER_LOST, REQUEST_LOST
 from harness.fixtures import finish
 from harness.proxy import DelayedEndTxn, LateEndTxn, LateProduce, Proxy
 from harness.waiting import until
 from harness.wires import wires
+from trial import minutes
 
 
 LATE_ENDS = 10

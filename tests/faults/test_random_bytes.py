@@ -9,7 +9,6 @@ import urllib.parse
 
 import pytest
 
-from conftest import minutes
 from check.envelope import Unreadable, read_command
 from check.evidence import read_topic
 from harness.commands import Message, binary, event, structured
@@ -17,7 +16,7 @@ from harness.load import TICKETS, Load
 from harness.relay import Relay, Watcher
 from harness.stack import moved
 from harness.waiting import until
-from test_inputs import memory_is_bounded
+from trial import minutes
 
 PIECES = [b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b"null", b"-", b"1e9", b"\\u0000", b"\\ud800", b"\x00", b"\xff",
           b"\xc3\xa9", b"9223372036854775808", b'"data":', b'"id":"x",', b"ticket", b"0"]
@@ -145,7 +144,7 @@ def test_bytes_from_every_side(trial):
         assert worker.runs() and worker.pid == pid
         assert letters > load.sent / 20 and garbled.garbled > 0 and len(knocks) > 10
         until("it is ready", worker.ready, 30)
-        memory_is_bounded(trial, [worker])
+        trial.memory_is_bounded([worker])
         trial.note(messages=load.sent, letters=letters, requests=len(knocks), garbled=garbled.garbled)
         trial.judge(ordered=False, letters=letters)
     finally:

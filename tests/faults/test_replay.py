@@ -6,26 +6,16 @@ import subprocess
 from collections import Counter
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from harness.broker import jars
 from harness.commands import create_ticket, escalate
 from harness.proxy import Proxy, arrives
 from harness.waiting import until
+from positions import levels, steady, truncate
 from storm import gentle, served
 
 FETCH, OFFSET_COMMIT, OFFSET_FETCH = 1, 8, 9  # of Kafka's requests
-STEADY = ("ticket", "ticket_history", "jobneed", "inbox", "audit_event", "audit_also", "dead_letter")
 REWINDS, OUT_OF_RANGE = "interlock_offset_rewinds_total", "interlock_offsets_out_of_range_total"
-
-
-def steady(world):
-    """What must not change: rows, without the bookkeeping of owners; and the events."""
-    return world.database.fingerprint(*STEADY), [each.event_id for each in world.audit.all()]
-
-
-def levels(world):
-    return world.database.value("SELECT coalesce(sum(level), 0) FROM interlock.ticket")
 
 
 # ---- again from the beginning, or from some time -------------------------------------------------------------------
@@ -163,12 +153,6 @@ def test_a_topic_made_anew_is_read_from_its_beginning(trial, worker_is):
     assert world.database.row("SELECT count(*), sum(level), sum(version) FROM interlock.ticket") == (40, 40, 80)
     assert len(world.audit.all()) == 80
     trial.record()
-
-
-def truncate(world, topic, offsets):
-    cut = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
-    for future in world.kafka.admin.delete_records(cut).values():
-        future.result(30)
 
 
 class HeldFetch:

@@ -8,12 +8,12 @@ import resource
 
 import pytest
 
-from conftest import minutes
 from harness.commands import (Message, append, command, create_job, create_ticket, escalate, job_transition,
                               transition)
 from harness.bounds import descriptors, is_sanitized
 from harness.waiting import until
 from starve import EVERY, Starve
+from trial import minutes
 
 SAMPLE = 6  # of each phase, in the quick tier
 WHY = re.compile(r"out of memory|no thread|threads|open files|cannot start", re.IGNORECASE)

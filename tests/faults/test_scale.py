@@ -5,13 +5,13 @@ import time
 import pytest
 from confluent_kafka.admin import NewPartitions
 
-from conftest import minutes
 from harness.commands import partition_of
 from harness.fixtures import finish
 from harness.kafka import Publisher
 from harness.load import TICKETS, Load
 from harness.waiting import until
 from storm import gentle, served, storm
+from trial import minutes
 
 
 @pytest.fixture

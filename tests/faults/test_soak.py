@@ -2,8 +2,8 @@
 
 import pytest
 
-from conftest import minutes
 from soak import ALLOWED, SAMPLES_MIN, SLOPES_SECONDS, Slope, Soak, complaints, round_seconds, slopes_of
+from trial import minutes
 
 LONG = 60 * minutes()
 

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from harness.bounds import Meter
+from harness.bounds import Meter, is_sanitized, peak_rss_kib
 from harness.commands import append, partition_of
 from harness.load import TICKETS, Load, progress
 from harness.stack import ROOT
@@ -26,6 +26,12 @@ COUNTED = {
     "reconnects": "interlock_database_reconnects_total",
 }
 SAMPLE_SECONDS = 0.3
+RSS_KIB = 256 * 1024  # far above what is measured, far below what one bomb that is parsed would take
+
+
+def minutes():
+    """Of the long tier; 0: the quick one."""
+    return float(os.environ.get("FAULTS_MINUTES", "0"))
 
 
 def seed():
@@ -157,6 +163,11 @@ class Trial:
         sent = set().union(*[load.distinct for load in self.loads]) if self.loads else None
         if sent is not None:
             assert world.database.count("inbox") == len(sent) + (TICKETS + 2) * len(self.loads)
+
+    def memory_is_bounded(self, workers):
+        peaks = [peak_rss_kib(each.pid) for each in workers]
+        self.note(peak_rss_kib=max(peaks))
+        assert is_sanitized(self.world.binary) or max(peaks) < RSS_KIB, peaks
 
     def record(self, violations=None, drained=0):
         """Without violations: a run that the test judges for itself. report.py does not count it among those judged."""

@@ -4,6 +4,14 @@ import contextlib
 
 import psycopg2
 
+SHAPE = """SELECT 'column', table_name, column_name || ' ' || data_type FROM information_schema.columns
+           WHERE table_schema = 'interlock'
+           UNION SELECT 'constraint', conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oid)
+           FROM pg_constraint WHERE connamespace = 'interlock'::regnamespace
+           UNION SELECT 'index', tablename, indexdef FROM pg_indexes WHERE schemaname = 'interlock'
+           UNION SELECT 'trigger', event_object_table, trigger_name FROM information_schema.triggers
+           WHERE trigger_schema = 'interlock' ORDER BY 1, 2, 3"""
+
 
 @contextlib.contextmanager
 def session(url, autocommit=True):
@@ -53,6 +61,10 @@ class Database:
         """Changes if any row of any of the tables does."""
         return {table: self.row(f"SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) "
                                 f"FROM interlock.{table} t") for table in tables}
+
+    def shape(self):
+        """Every column, constraint, index and trigger of the schema."""
+        return self.rows(SHAPE)
 
     def end_sessions(self):
         """Ends everybody else's session on this database."""

@@ -1,17 +1,12 @@
 """The audit's questions by their indexes, and a long history that costs nothing. The times are measured by bench/run."""
 
 import subprocess
-import sys
 
 import pytest
 
+from harness.audit_questions import HISTORY, QUESTIONS, indexes_of, reads_a_whole_table
 from harness.commands import append, command
-from harness.stack import ROOT
 from harness.waiting import until
-
-sys.path.insert(0, str(ROOT / "bench"))
-
-from measure.audit import QUESTIONS, indexes_of, reads_a_whole_table  # noqa: E402
 
 ROWS = 100000
 INDEX_OF = {"--aggregate": "audit_event_by_aggregate", "--operation": "audit_event_by_operation",
@@ -24,7 +19,7 @@ INDEX_OF = {"--aggregate": "audit_event_by_aggregate", "--operation": "audit_eve
 def filled(make_world):
     world = make_world("audit_questions")
     done = subprocess.run(["psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-v", f"rows={ROWS}", "-d", world.database.url, "-f",
-                           ROOT / "bench/baselines/audit.sql"], capture_output=True, text=True, check=False, timeout=50)
+                           HISTORY], capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 0, done.stderr
     yield world
     world.close()

@@ -8,7 +8,7 @@ import sys
 import pytest
 from jsonschema import Draft202012Validator
 
-import test_bad_input
+from harness.bad_input import INVALID, data_of
 from harness.commands import command, create_job, create_ticket, event
 from harness.stack import ROOT
 from harness.waiting import until
@@ -61,7 +61,7 @@ TYPES = ["ticket.create", "ticket.transition", "ticket.assign", "ticket.escalate
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_the_schema_accepts_real_commands(schemas, type_):
-    assert accepts(schemas, type_, test_bad_input.data_of(type_))
+    assert accepts(schemas, type_, data_of(type_))
 
 
 # What the schema does not say: that a time is one and follows another (`format` is a note to a validator), what a field of
@@ -71,12 +71,11 @@ BEYOND_A_SCHEMA = ("expires_at", "2026-02-30", "yesterday", "'starts_at': '2026-
                    "{'value': 1}")
 
 
-@pytest.mark.parametrize("type_, changes", [row for row in test_bad_input.INVALID
-                                            if not any(word in str(row[1]) for word in BEYOND_A_SCHEMA)
+@pytest.mark.parametrize("type_, changes", [row for row in INVALID if not any(word in str(row[1]) for word in BEYOND_A_SCHEMA)
                                             and 1.0 not in row[1].values()],
                          ids=lambda value: str(value)[:40])
 def test_the_schema_refuses_what_the_worker_refuses(schemas, type_, changes):
-    assert not accepts(schemas, type_, test_bad_input.data_of(type_, **changes))
+    assert not accepts(schemas, type_, data_of(type_, **changes))
 
 
 def test_asyncapi_names_every_type_and_topic(binary):
@@ -99,6 +98,6 @@ def test_an_event_of_its_own_schema_is_applied(world):
     """The same data that the schema was asked about, sent for real."""
     world.worker()
     told = world.ask(create_ticket(1), create_job(1, checkpoints=1),
-                     *[command(type_, test_bad_input.data_of(type_)) for type_ in TYPES
+                     *[command(type_, data_of(type_)) for type_ in TYPES
                        if type_ not in ("ticket.create", "job.create") and not type_.startswith("face.")])
     assert {each.reason for each in told} <= {None}, [(each.data["command"]["type"], each.reason) for each in told]

@@ -8,7 +8,6 @@ from harness.commands import Message, command
 from harness.database import Database
 from harness.stack import ROOT
 from harness.waiting import until
-from test_schema import SCHEMA
 
 EXAMPLES = json.loads((ROOT / "tests/examples/commands.json").read_text(encoding="utf-8"))
 NEWEST = max(int(path.name[:4]) for path in (ROOT / "schema").glob("*.up.sql"))
@@ -91,34 +90,31 @@ class Walked:
         done = self.world.verb("migrate", *words, DATABASE_URL=self.url)
         assert done.returncode == 0, f"migrate {words}: {done.stdout}{done.stderr}"
 
-    def shape(self):
-        return self.database.rows(SCHEMA)
-
 
 @pytest.mark.parametrize("lowest", range(NEWEST - 1, -1, -1))
 def test_the_schema_goes_down_and_up_again_with_rows_of_every_command(copy_of, lowest):
     """All at once down, and up by single steps, of which the first and the last go down and up once more."""
     walked = copy_of(lowest)
-    whole = walked.shape()
+    whole = walked.database.shape()
     walked.down(lowest)
     for number in range(lowest + 1, NEWEST + 1):
         walked.up(number)
         if number in (lowest + 1, NEWEST) and lowest > 0:
-            shape = walked.shape()
+            shape = walked.database.shape()
             walked.down(number - 1)
             walked.up(number)
-            assert walked.shape() == shape, f"migration {number}"
-    assert walked.shape() == whole
+            assert walked.database.shape() == shape, f"migration {number}"
+    assert walked.database.shape() == whole
     assert walked.world.verb("migrate", "status", DATABASE_URL=walked.url).returncode == 0
 
 
 def test_it_goes_down_by_single_steps_and_up_at_once(copy_of):
     walked = copy_of("steps")
-    whole = walked.shape()
+    whole = walked.database.shape()
     for number in range(NEWEST - 1, -1, -1):
         walked.down(number)
     walked.up()
-    assert walked.shape() == whole
+    assert walked.database.shape() == whole
 
 
 @pytest.mark.seconds(90)

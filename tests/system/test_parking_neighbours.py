@@ -1,84 +1,21 @@
 """PROTOCOL L3, L4: what is held or parked is in nobody's way, and makes few messages."""
 
-import json
 import signal
-import time
 import uuid
 
 import pytest
-from check.evidence import to_record
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from harness.commands import Message, append, binary, create_ticket, escalate
+from harness.held_row import NEIGHBOUR, STUCK, everything_on, judge_neighbours
 from harness.parking import in_seconds, parked, settled
 from harness.waiting import until
-
-STUCK, NEIGHBOUR = 1, 2
-
-
-def everything_on(world, topic):
-    """Every message of the topic, as of now."""
-    ends = world.kafka.ends(topic)
-    consumer = Consumer({"bootstrap.servers": world.stack.bootstrap, "group.id": f"all-{uuid.uuid4()}",
-                         "isolation.level": "read_uncommitted"})
-    records = []
-    try:
-        for number, end in ends.items():
-            consumer.assign([TopicPartition(topic, number, 0)])
-            at = 0
-            while at < end:
-                for message in consumer.consume(1000, timeout=1):
-                    records.append(to_record(message))
-                    at = message.offset() + 1
-        return records
-    finally:
-        consumer.close()
-
-
-def copies_of(world, message):
-    """How often it stands on the topic besides the first time."""
-    same = [record for record in everything_on(world, world.topic)
-            if record.value and json.loads(record.value).get("id") == message.identity[1]]
-    return len(same) - 1
-
-
-def hold_and_ask(world, worker, seconds):
-    """A stranger holds one row; another aggregate of the partition is asked again and again. How long each answer took,
-    the worst that the metric said, and the stuck command."""
-    stuck = append(STUCK, "stuck")
-    delays, worst = [], 0
-    with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = %s FOR UPDATE", STUCK):
-        until_when = time.monotonic() + seconds
-        world.publish(stuck.at(0))
-        while time.monotonic() < until_when:
-            begun = time.monotonic()
-            neighbour = append(NEIGHBOUR, len(delays)).at(0)
-            world.publish(neighbour)
-            until("the neighbour is answered", lambda: world.events_of(neighbour) or None, 30, pause=0.005)
-            delays.append(time.monotonic() - begun)
-            worst = max(worst, worker.metric("interlock_unpublished_seconds"))
-        status = json.loads(worker.get("/status")[1])["parked"]
-        assert world.events_of(stuck) == []
-    return sorted(delays), worst, status, stuck
-
-
-def judge(world, worker, seconds):
-    world.ask(create_ticket(STUCK).at(0), create_ticket(NEIGHBOUR).at(0))
-    delays, worst, status, stuck = hold_and_ask(world, worker, seconds)
-    p99 = delays[int(len(delays) * 0.99)]
-    copies = copies_of(world, stuck)
-    print(f"held for {seconds} s: {len(delays)} neighbours, p50 {delays[len(delays) // 2]:.3f} s, p99 {p99:.3f} s, "
-          f"longest {delays[-1]:.3f} s, unpublished for {worst:.3f} s at most, {copies} copies")
-    world.await_events([stuck], 90)
-    settled(world, 90)
-    return delays, p99, copies, status
 
 
 @pytest.mark.seconds(120)
 def test_a_row_held_by_a_stranger_holds_up_no_neighbours_answer(world):
     worker = world.worker()
-    delays, p99, copies, status = judge(world, worker, 15)
+    delays, p99, copies, status = judge_neighbours(world, worker, 15)
     assert len(delays) > 10 and delays[-1] < 10
     assert p99 <= 2 or len(delays) < 100     # of few, the one that met the command before it was parked is the 99th
     assert copies <= 2

@@ -8,8 +8,9 @@ import random
 
 import pytest
 
+from harness import sleeper
 from harness.commands import Message, append, create_ticket, escalate, partition_of, transition
-from harness.proxy import LateEndTxn, Proxy, Silence
+from harness.proxy import LateEndTxn, Proxy
 from harness.waiting import NotReached, holds_for, until
 
 OFF = [False, True]  # the failure first, the promise second: a test that could not fail proves nothing
@@ -74,49 +75,7 @@ def test_p2_the_inbox_keeps_a_command_from_being_applied_twice(world, inbox):
 @pytest.mark.seconds(120)
 @pytest.mark.parametrize("fence", OFF, ids=NAMES)
 def test_p3_the_fence_refuses_a_worker_that_slept_while_offsets_were_moved(world, fence):
-    """Commands wait in the memory of a worker that is stopped; the group is moved past them, another worker goes on;
-    then the sleeper wakes. What it still applies comes after what came later. It must not hear from Kafka that it is no
-    member any more before it had the time to: its connection is silent by then, and its session a long one."""
-    numbers = range(1, 41)
-    settings = {"protections_fence": switch(fence), "worker_lanes": "8",
-                "retries_lock_acquisition_longest": "200ms", "retries_database_operation_longest": "200ms",
-                "retries_default_longest": "200ms", "retries_aggressive_longest": "200ms"}
-    silence = Silence()
-    proxy = Proxy(world.stack.bootstrap, silence)
-    try:
-        sleeper = world.worker(KAFKA_BOOTSTRAP=proxy.address, consumers_session_timeout="60s", **settings)
-        world.ask(*[create_ticket(number) for number in numbers])
-        world.drain()
-        early = [transition(number, "OPEN") for number in numbers]
-        with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = ANY(%s) FOR UPDATE", list(numbers)):
-            world.publish(*early)
-            until("the commands wait in memory", lambda: sleeper.metric("interlock_held_keys") >= len(numbers), 20)
-            silence.begin()
-            sleeper.stop()
-        world.kafka.expel(world.group, f"interlock.{world.group}.0.0", world.topic)
-        world.kafka.move_offsets(world.group, world.topic, world.kafka.ends(world.topic))
-        late = [transition(number, "CANCELLED") for number in numbers]
-        world.publish(*late)
-        world.worker(consumers_static="false", **settings)
-        world.await_events(late, 40)
-        before = sleeper_has_run(world, sleeper, fence, early)
-        assert before == ([] if fence else [len(numbers)])
-    finally:
-        proxy.close()
-
-
-def sleeper_has_run(world, sleeper, fence, early):
-    """Wakes it. Returns how many commands were applied after a later one of their ticket, where any were."""
-    applied = "SELECT count(*) FROM interlock.audit_event WHERE command_id = ANY(%s)"
-    identities = [each.identity[1] for each in early]
-    sleeper.cont()
-    if fence:
-        until("a batch is refused", lambda: sleeper.metric("interlock_fence_rejections_total") > 0, 20)
-        until("it holds none of them any more", lambda: sleeper.metric("interlock_held_keys") == 0, 20)
-    else:
-        until("all of them are applied late", lambda: world.database.value(applied, identities) == len(early), 20)
-    stale = world.database.value(applied, identities)
-    return [stale] if stale else []
+    assert sleeper.applied_late(world, fence) == (0 if fence else sleeper.TICKETS)
 
 
 # ---- P4: an event exists exactly if its effect does, and is seen once --------------------------------------

@@ -8,19 +8,6 @@ import pytest
 from harness.commands import create_ticket, escalate, transition
 from harness.database import session
 
-SCHEMA = """SELECT 'column', table_name, column_name || ' ' || data_type FROM information_schema.columns
-            WHERE table_schema = 'interlock'
-            UNION SELECT 'constraint', conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oid)
-            FROM pg_constraint WHERE connamespace = 'interlock'::regnamespace
-            UNION SELECT 'index', tablename, indexdef FROM pg_indexes WHERE schemaname = 'interlock'
-            UNION SELECT 'trigger', event_object_table, trigger_name FROM information_schema.triggers
-            WHERE trigger_schema = 'interlock' ORDER BY 1, 2, 3"""
-
-
-def shape(world):
-    return world.database.rows(SCHEMA)
-
-
 def migrate(world, *words):
     done = world.verb("migrate", *words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -32,8 +19,8 @@ def has_schema_table(world, name):
 
 
 def test_migrations_go_up_down_and_up_again(world):
-    before = shape(world)
-    assert migrate(world, "up").returncode == 0 and shape(world) == before, "up again changes nothing"
+    before = world.database.shape()
+    assert migrate(world, "up").returncode == 0 and world.database.shape() == before, "up again changes nothing"
     steps = 0
     while has_schema_table(world, "partition_owner"):
         dry = world.verb("migrate", "down")
@@ -43,7 +30,7 @@ def test_migrations_go_up_down_and_up_again(world):
         assert steps <= 20, "down never ends"
     assert not has_schema_table(world, "ticket")
     migrate(world, "up")
-    assert shape(world) == before
+    assert world.database.shape() == before
 
 
 def test_a_migration_that_was_changed_is_refused(world):

@@ -4,7 +4,7 @@ as it came: not in the log, on a page, or in the answer of a verb."""
 import json
 import re
 
-from harness.commands import create_ticket, escalate, event, structured
+from harness.commands import create_ticket, event, structured
 from harness.database import session
 from harness.waiting import until
 
