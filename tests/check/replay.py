@@ -12,9 +12,9 @@ import heapq
 from collections import defaultdict
 
 from property.compare import COMPARED, DERIVED, Mismatch, compare_event, equal
-from property.model import World
+from property.model import Domain
 from property.model.rules import COMMANDS, COUNTERS, parse_time
-from property.model.world import Command
+from property.model.domain import Command
 
 from .beginnings import begin, key_of, owner_of
 from .violation import About, Violation
@@ -53,7 +53,7 @@ class Rows(dict):
         return list(self.values())
 
 
-class LargeWorld(World):
+class LargeDomain(Domain):
     def __init__(self, rows):
         super().__init__()
         for table, row in rows:
@@ -141,7 +141,7 @@ class Replay:
         self.events = [event for event in evidence.events if event.reason not in NOT_THE_ROWS]
         self.times = {id(event): self.time_of(event) for event in evidence.events}
         rows, self.open = begin(evidence, lambda event: self.times[id(event)])
-        self.world = LargeWorld(rows)
+        self.domain = LargeDomain(rows)
         self.touched = defaultdict(list)   # aggregate -> [(event, its root row after)]
         self.uncounted = set()             # (table, key) of counters that an event which is not judged may have raised
         self.seen_at = {}                  # (table, key) of what is looked up -> when its last change was published
@@ -175,10 +175,10 @@ class Replay:
         if is_of_postgresql(event) or self.is_of_the_envelope(event):
             return None
         message = Command(command.id, command.source, command.type, command.data, attributes_of(command))
-        self.world.event, self.world.actor = event, message.attributes.get("actor")
-        self.world.now = self.times[id(event)]
+        self.domain.event, self.domain.actor = event, message.attributes.get("actor")
+        self.domain.now = self.times[id(event)]
         try:
-            answer = self.world.decide(message)
+            answer = self.domain.decide(message)
             self.compare_answer(message, answer, event)
         except (Mismatch, AssertionError) as mismatch:
             self.give_up(event, command, steps)
@@ -198,8 +198,8 @@ class Replay:
             return False
         if event.outcome != "applied" and event.reason == "not_found" and not event.data.get("version"):
             # It was not there, and no command made it later: somebody else did, if it is there now.
-            return all(self.world.version(name) == 0 for name, _, _ in steps)
-        return all(self.world.version(aggregate) == start for aggregate, start, _ in steps)
+            return all(self.domain.version(name) == 0 for name, _, _ in steps)
+        return all(self.domain.version(aggregate) == start for aggregate, start, _ in steps)
 
     def give_up(self, event, command, steps):
         if event.outcome == "applied" or not event.data.get("version"):
@@ -232,7 +232,7 @@ class Replay:
         metadata = event.data.get("metadata") or {}
         if command.type.startswith("job.save_"):
             self.seen_at["job", metadata.get("job_id")] = event.published_at
-            row = self.world.get("job", metadata.get("job_id")) or {}
+            row = self.domain.get("job", metadata.get("job_id")) or {}
             self.seen_at["assigned", row.get("person_id")] = event.published_at
         elif command.type in ("face.add_embedding", "face.remove_embedding"):
             self.seen_at["face_embedding", metadata.get("embedding_id")] = event.published_at
@@ -242,7 +242,7 @@ class Replay:
     def may_have_seen_otherwise(self, event, command):
         data = command.data if isinstance(command.data, dict) else {}
         if self.evidence.before is None and (event.subject or "").startswith("job/") and \
-                event.subject not in self.touched and self.world.version(event.subject) == 0:
+                event.subject not in self.touched and self.domain.version(event.subject) == 0:
             return True  # a child that was there before and is gone: commands remove them
         if command.type == "attendance.record_face_result":
             return self.was_near("assigned", data.get("person_id"), command) or \
@@ -270,7 +270,7 @@ class Replay:
         return written is not None and row.get("transaction") is not None and written > row["transaction"]
 
     def is_of_an_open_user(self, data):
-        row = self.world.get("face_embedding", data.get("embedding_id"))
+        row = self.domain.get("face_embedding", data.get("embedding_id"))
         return row is not None and owner_of("face_embedding", row) in self.open
 
     # ---- the rows ----
@@ -281,7 +281,7 @@ class Replay:
             for row in self.evidence.tables.get(table, []):
                 found[table, key_of(table, row)] = row
         for table in COMPARED:
-            for key, row in self.world.table(table).items():
+            for key, row in self.domain.table(table).items():
                 there = found.pop((table, key), None)
                 if self.is_judged(table, key, row):
                     yield from self.compare_row(table, key, row, there)

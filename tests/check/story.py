@@ -7,9 +7,9 @@ import uuid
 from datetime import timedelta
 
 from property.compare import COMPARED
-from property.model import World
+from property.model import Domain
 from property.model.rules import EPOCH
-from property.model.world import Command
+from property.model.domain import Command
 from property.tables import seed_row
 
 from .beginnings import LOOKED_UP
@@ -44,7 +44,7 @@ class Story:
     def __init__(self, *rows):
         """rows: (table, columns) that are there before the first command."""
         self.rows = [(table, seed_row(table, columns)) for table, columns in rows]
-        self.world = World(self.rows)
+        self.domain = Domain(self.rows)
         self.evidence, self.now, self.drawn, self.fence = Evidence(commits=[]), BEGUN, 1_000_000, 1
         self.finish()
 
@@ -70,9 +70,9 @@ class Story:
         read = read_command(record)
         message = Command(read.id, read.source, read.type, read.data, attributes_of(read))
         self.now, self.drawn = self.now + STEP, self.drawn + 20
-        self.world.event, self.world.now = FakeEvent(self.drawn), self.now
-        self.world.actor = message.attributes.get("actor")
-        answer = self.world.decide(message)
+        self.domain.event, self.domain.now = FakeEvent(self.drawn), self.now
+        self.domain.actor = message.attributes.get("actor")
+        answer = self.domain.decide(message)
         version = answer.version if answer.version is not ... else None
         data = {"command": {"source": read.source, "id": read.id, "type": read.type}, "operation": answer.operation,
                 "outcome": answer.outcome, "reason": answer.reason,
@@ -127,9 +127,9 @@ class Story:
     # ---- what is there ----
 
     def finish(self):
-        """The rows as the world has them now. What a test changed of them by hand is gone then."""
+        """The rows as the domain has them now. What a test changed of them by hand is gone then."""
         evidence = self.evidence
-        evidence.tables = {table: copy.deepcopy(list(self.world.table(table).values()))
+        evidence.tables = {table: copy.deepcopy(list(self.domain.table(table).values()))
                            for table in COMPARED + LOOKED_UP}
         evidence.owners = [{"topic": topic, "partition": partition, "fence": self.fence, "published": end}
                            for (topic, partition), end in evidence.ends.items()]

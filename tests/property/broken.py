@@ -1,7 +1,7 @@
 """Rules of the model broken on purpose, one at a time: each must be noticed, or the comparison sees nothing."""
 
 from .model import attendance, behaviour, documents, faces, jobneeds, plans, rules, tickets
-from .model import world as common
+from .model import domain as common
 
 
 def no_max_length(_self, document, data):
@@ -20,17 +20,17 @@ def touch_without_author(self, row, root=True):
     return row
 
 
-def any_heir(world, data):
-    found = siblings(world, data)
+def any_heir(domain, data):
+    found = siblings(domain, data)
     return [{**row, "validated": True} if not row["validated"] else row for row in found]
 
 
-def unnumbered(world, ticket, action, **entry):
+def unnumbered(domain, ticket, action, **entry):
     entry["people_id"] = None
-    enter(world, ticket, action, **entry)
+    enter(domain, ticket, action, **entry)
 
 
-apply, touch = common.World.apply, common.World.touch
+apply, touch = common.Domain.apply, common.Domain.touch
 siblings, enter = faces.EmbeddingEffect.siblings, tickets.enter
 
 # What is said: (object, name, in its place)
@@ -43,20 +43,20 @@ RULES = {
     "checkpoints of tasks are autoclosed": (rules, "TOURS", rules.TOURS + ("TASK",)),
     "1 is somebody": (common, "nobody", lambda number: number),
     "an escalation does not ask the matrix": (tickets.Escalate, "assignment", staticmethod(
-        lambda world, ticket, data, level: common.assignment(data))),
+        lambda domain, ticket, data, level: common.assignment(data))),
     "history without people": (tickets, "enter", unnumbered),
-    "an autoclose raises no ticket": (jobneeds, "raise_ticket", lambda world, jobneed, drawn: None),
-    "a duplicate is a new command": (common.World, "apply", twice),
-    "nobody is the author": (common.World, "touch", touch_without_author),
+    "an autoclose raises no ticket": (jobneeds, "raise_ticket", lambda domain, jobneed, drawn: None),
+    "a duplicate is a new command": (common.Domain, "apply", twice),
+    "nobody is the author": (common.Domain, "touch", touch_without_author),
     "an array never drops its oldest": (documents.Append, "change", no_max_length),
     "true is 1": (documents, "same", lambda left, right: left == right),
     "an increment may be inexact": (documents, "fits", lambda value: True),
     "0.31 of the new risk": (behaviour, "RISK_OF_NEW", 0.31),
     "an unvalidated embedding is promoted": (faces.EmbeddingEffect, "siblings", staticmethod(any_heir)),
-    "the latest shift is the nearest": (attendance, "nearest_shift", lambda world, site, moment: max(
-        (shift["id"] for shift in world.where("shift", site_id=site, enabled=True)), default=None)),
+    "the latest shift is the nearest": (attendance, "nearest_shift", lambda domain, site, moment: max(
+        (shift["id"] for shift in domain.where("shift", site_id=site, enabled=True)), default=None)),
     "everything is inside": (attendance, "in_polygon", lambda ring, place: True),
-    "plans have no twins": (plans.Save, "check_unique", lambda self, world, row: None),
+    "plans have no twins": (plans.Save, "check_unique", lambda self, domain, row: None),
     "texts of 129 bytes are words": (rules, "COMMANDS", {**rules.COMMANDS, "ticket.create": {
         **rules.COMMANDS["ticket.create"], "category": rules.may(rules.text(20000))}}),
 }

@@ -4,7 +4,7 @@ import math
 
 from .model.changes import why_not
 from .model.rules import parse_time
-from .model.world import Command, same
+from .model.domain import Command, same
 
 DERIVED = {"final"}  # generated from other columns
 NEAR = ("fraud_risk_score", "regularity", "arrival_average")
@@ -20,7 +20,7 @@ def differ(what, wanted, found):
     raise Mismatch(f"{what}: the model says {wanted!r}, found {found!r}")
 
 
-def run_model(world, run):
+def run_model(domain, run):
     """Answers every message of the run; the first one that the program answers otherwise is a Mismatch."""
     events = dict(run.events)
     for place, message in enumerate(run.messages):
@@ -29,7 +29,7 @@ def run_model(world, run):
         event = queue[0] if queue else None
         what = f"command {place} ({command.id} {command.type})"
         try:
-            answer = world.apply(command, event, parse_time(event.body["time"]) if event else 0)
+            answer = domain.apply(command, event, parse_time(event.body["time"]) if event else 0)
         except AssertionError as error:
             raise Mismatch(f"{what}: {error}") from error
         except (AttributeError, TypeError, ValueError) as error:
@@ -116,10 +116,10 @@ def equal(name, wanted, found):
     return same(wanted, found)
 
 
-def compare_rows(world, found):
+def compare_rows(domain, found):
     """Takes every row of the model's out of `found`."""
     for table in COMPARED:
-        for key, row in world.table(table).items():
+        for key, row in domain.table(table).items():
             there = found.pop((table, key), None)
             if there is None:
                 differ(f"{table} {key}", row, "no row")

@@ -14,8 +14,8 @@ from harness.database import Database
 
 from . import tables
 from .compare import Mismatch, compare_rows, run_model
-from .model import World
-from .model.world import parse
+from .model import Domain
+from .model.domain import parse
 from .sequences import SOURCE, Sequence
 from .templates import SPAN, fill, uuid_of
 
@@ -35,7 +35,7 @@ class Run:
     messages: list = field(default_factory=list)     # parsed bodies
     values: list = field(default_factory=list)       # as they are published
     events: dict = field(default_factory=dict)       # identity -> events, in order
-    world: object = None
+    domain: object = None
 
 
 @dataclass
@@ -152,16 +152,16 @@ class Runner:
         if not runs:
             return []
         for run in runs:
-            run.world = World(run.rows)
+            run.domain = Domain(run.rows)
             try:
-                run_model(run.world, run)
+                run_model(run.domain, run)
             except Mismatch as mismatch:
                 reasons[run.base] = str(mismatch)
         found = self.fetch(runs)
         for run in runs:
             if run.base not in reasons:
                 try:
-                    compare_rows(run.world, found)
+                    compare_rows(run.domain, found)
                 except Mismatch as mismatch:
                     reasons[run.base] = str(mismatch)
         for (table, key), row in found.items():
@@ -172,7 +172,7 @@ class Runner:
 
     def fetch(self, runs):
         low, high = min(run.base for run in runs), max(run.base for run in runs) + SPAN - 1
-        drawn = {table: [key for run in runs for key in run.world.table(table) if key < FIRST_ID] for table in DRAWN}
+        drawn = {table: [key for run in runs for key in run.domain.table(table) if key < FIRST_ID] for table in DRAWN}
         return tables.fetch(self.database.url, low, high, (uuid_of(low), uuid_of(high)), drawn)
 
     @staticmethod

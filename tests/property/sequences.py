@@ -4,8 +4,8 @@ import copy
 import random
 from dataclasses import dataclass, field
 
-from .model import World
-from .model.world import Command, parse
+from .model import Domain
+from .model.domain import Command, parse
 from .seeds import SEED_TIME, rows
 from .tables import seed_row
 from .templates import fill
@@ -47,7 +47,7 @@ class Generator:
     def __init__(self, seed, number):
         self.seed, self.number = seed, number
         self.random = random.Random(f"{seed}/{number}")
-        self.world, self.drawn = None, 1_000_000
+        self.domain, self.drawn = None, 1_000_000
 
     def chance(self, probability):
         return self.random.random() < probability
@@ -57,7 +57,7 @@ class Generator:
         scope = rng.choices(list(SCOPES), [scope.weight for scope in SCOPES.values()])[0]
         writer = Writer(rng, scope)
         sequence = Sequence(self.seed, self.number, scope, writer.key() if writer.single else "§0", rows(writer))
-        self.world = writer.world = World([(table, seed_row(table, row))
+        self.domain = writer.domain = Domain([(table, seed_row(table, row))
                                            for table, row in parse(fill(sequence.rows, 0))])
         for _ in range(rng.randint(3, LONGEST)):
             sequence.commands.append(self.command(writer, sequence.commands))
@@ -67,7 +67,7 @@ class Generator:
     def follow(self, made):
         self.drawn += 20
         command = Command(made["id"], SOURCE, made["type"], parse(fill(made["data"], 0)), made["attributes"])
-        self.world.apply(command, FakeEvent(self.drawn), SEED_TIME)
+        self.domain.apply(command, FakeEvent(self.drawn), SEED_TIME)
 
     def command(self, writer, before):
         if before and self.chance(0.07):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .model.effects import EFFECTS
-from .model.world import ROOTS, parse
+from .model.domain import ROOTS, parse
 from .templates import fill, ref, uuid_of
 
 TICKETS, JOBNEEDS, CHILDREN, JOBS, PLAN_CHILDREN = (1, 6), (11, 14), (20, 44), (61, 64), (70, 84)
@@ -37,7 +37,7 @@ class Writer:
     def __init__(self, rng, scope):
         self.rng, self.scope = rng, scope
         self.single = scope in ("ticket", "jobneed", "behaviour", "attendance") and rng.random() < 0.5
-        self.last = self.world = None
+        self.last = self.domain = None
 
     # ---- drawing ----
 
@@ -55,15 +55,15 @@ class Writer:
 
     def is_there(self, pool, number):
         table, key = TABLES.get(pool, (None, ref))
-        return table is not None and self.world.get(table, key(number)) is not None
+        return table is not None and self.domain.get(table, key(number)) is not None
 
     def there(self, table, **columns):
         """The rows that there are by now, of ids that the sequence has places for."""
-        return [row for row in self.world.where(table, **columns) if row["id"] < UNKNOWN]
+        return [row for row in self.domain.where(table, **columns) if row["id"] < UNKNOWN]
 
     def status_after(self, machine, statuses, table, number):
         """Mostly one that the machine allows."""
-        row = self.world.get(table, int(number.strip("§")))
+        row = self.domain.get(table, int(number.strip("§")))
         allowed = machine.get(row["status"]) if row else None
         return self.rng.choice(allowed if allowed and self.chance(0.6) else statuses)
 
@@ -92,7 +92,7 @@ class Writer:
     def version(self, made):
         """The one that the command's aggregate has."""
         kind, key = EFFECTS[made["type"]].aggregate(parse(fill(made["data"], 0)))
-        row = self.world.get(ROOTS[kind], key) if ROOTS[kind] and key is not None else None
+        row = self.domain.get(ROOTS[kind], key) if ROOTS[kind] and key is not None else None
         return row["version"] if row else 0
 
     def names_a_child(self):

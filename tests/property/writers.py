@@ -336,7 +336,7 @@ def whole(writer, field):
 def present(writer, name, number, field):
     """What the field holds by now."""
     table = TABLES[name.partition("/")[0]]
-    row = writer.world.get(table, uuid_of(number) if table == "attendance" else number) or {}
+    row = writer.domain.get(table, uuid_of(number) if table == "attendance" else number) or {}
     return row.get(field, {})
 
 

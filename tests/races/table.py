@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from arena import LAYERS
 from scenarios import SCENARIOS
+from stage import LAYERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "workflows/RACES.md"

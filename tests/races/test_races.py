@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from arena import layers_off
 from check.model import EFFECTS
 from scenarios import RACES, SCENARIOS
 from scenarios.attacks import ATTACKS
+from stage import layers_off
 from table import COLUMNS, rows_of_page
 
 FULL = os.environ.get("RACES_FULL") == "1"  # tests/run races --all
@@ -89,15 +89,15 @@ def copies(scenario, b=0):
     return math.ceil(COMMANDS_AT_ONCE / len(scenario.storm(b)))
 
 
-def look(arena, column, scenarios, table, rounds):
+def look(stage, column, scenarios, table, rounds):
     """Every scenario under the setting of a column; again where nothing was lost."""
     off = COLUMNS[column]
-    arena.start(**layers_off(*off))
+    stage.start(**layers_off(*off))
     left = list(scenarios)
     for _ in range(rounds):
-        bases = arena.set_up_all([(scenario, copies(scenario)) for scenario in left])
+        bases = stage.set_up_all([(scenario, copies(scenario)) for scenario in left])
         for scenario, firsts in zip(list(left), bases):
-            result = arena.run(scenario, firsts)
+            result = stage.run(scenario, firsts)
             table.note(scenario, column, result)
             if not result.whole:
                 left.remove(scenario)
@@ -116,9 +116,9 @@ FORGIVING = ("verification counters",)  # additions commute: no layer but the st
 @pytest.mark.seconds(400 if FULL else 120)
 @pytest.mark.parametrize("column", COLUMNS)
 def test_layers_one_by_one(weakened, unconstrained, column, table):
-    arena = unconstrained if "constraints" in COLUMNS[column] else weakened
+    stage = unconstrained if "constraints" in COLUMNS[column] else weakened
     scenarios = SCENARIOS if FULL else representatives
-    kept = look(arena, column, scenarios, table, ROUNDS if column in NOT_ENOUGH else LOOKS if FULL else 1)
+    kept = look(stage, column, scenarios, table, ROUNDS if column in NOT_ENOUGH else LOOKS if FULL else 1)
     if column in ENOUGH:
         # Without SKIP LOCKED the others wait, too: they come late, and nothing is lost.
         lost = {scenario.name: table.cell(scenario, column) for scenario in scenarios

@@ -4,6 +4,6 @@ what every command is answered.
 Where the page leaves something open the model says what was decided, with the word "decided" in a comment.
 """
 
-from .world import World
+from .domain import Domain
 
-__all__ = ["World"]
+__all__ = ["Domain"]

@@ -4,7 +4,7 @@ import math
 from decimal import Decimal
 
 from . import rules
-from .world import FIELD_SIZE, Changed, Effect, Refused, Unchanged, differs, nobody, size_of
+from .domain import FIELD_SIZE, Changed, Effect, Refused, Unchanged, differs, nobody, size_of
 
 MINUTE, DAY = 60_000_000, 86_400_000_000
 EARTH_M = 6371008.8
@@ -35,18 +35,18 @@ class Punch(Effect):
             found.add("/latitude" if data.get("latitude") is None else "/longitude")
         return found
 
-    def run(self, world, data, command):
+    def run(self, domain, data, command):
         key = data["attendance_uuid"].lower()
-        record = world.get("attendance", key)
+        record = domain.get("attendance", key)
         side = "in" if data["direction"] == "in" else "out"
         if record is None:
-            record = world.put("attendance", key, new_record(key, person_id=data["person_id"]))
+            record = domain.put("attendance", key, new_record(key, person_id=data["person_id"]))
         elif record["person_id"] != data["person_id"]:
             raise Refused("invalid_data", "/person_id")
         elif record[f"punch_{side}"] is not None:
             self.again(record, data, side)
         self.set(record, data, side)
-        world.touch(record)
+        domain.touch(record)
         return Changed()
 
     @staticmethod
@@ -113,30 +113,30 @@ def in_force(assignment, moment):
     return first <= minute <= last if first <= last else minute >= first or minute <= last
 
 
-def presence(world, person, moment, place):
+def presence(domain, person, moment, place):
     """None: the person has no enabled geofence then. Else whether the place lies in one of them."""
     found = None
-    for assignment in world.where("job", person_id=person, identifier="GEOFENCE"):
-        fence = world.get("geofence", nobody(assignment["geofence_id"]))
+    for assignment in domain.where("job", person_id=person, identifier="GEOFENCE"):
+        fence = domain.get("geofence", nobody(assignment["geofence_id"]))
         if fence is None or not fence["enabled"] or not in_force(assignment, moment):
             continue
         if fence["radius_m"] is not None:
             inside = distance_m((fence["center_latitude"], fence["center_longitude"]), place) <= fence["radius_m"]
         else:
             ring = [(row["latitude"], row["longitude"]) for row in sorted(
-                world.where("geofence_vertex", geofence_id=fence["id"]), key=lambda row: row["seq"])]
+                domain.where("geofence_vertex", geofence_id=fence["id"]), key=lambda row: row["seq"])]
             inside = len(ring) > 2 and in_polygon(ring, place)
         found = bool(found) or inside
     return found
 
 
-def nearest_shift(world, site, moment):
+def nearest_shift(domain, site, moment):
     """The site's shift whose start is closest, on whichever day; of equals the lower id."""
     def away(shift):
         start = (shift["start_minute"] - shift["utc_offset_minutes"]) * MINUTE
         gap = (moment - start) % DAY
         return min(gap, DAY - gap)
-    shifts = [shift for shift in world.where("shift", site_id=site, enabled=True)] if site is not None else []
+    shifts = [shift for shift in domain.where("shift", site_id=site, enabled=True)] if site is not None else []
     return min(shifts, key=lambda shift: (away(shift), shift["id"]))["id"] if shifts else None
 
 
@@ -149,8 +149,8 @@ class RecordFaceResult(Effect):
     def cross_check(self, data):
         return {"/person_id"} if data["person_id"] == 1 else set()
 
-    def run(self, world, data, command):
-        record = world.get("attendance", data["attendance_uuid"].lower())
+    def run(self, domain, data, command):
+        record = domain.get("attendance", data["attendance_uuid"].lower())
         if record["person_id"] != data["person_id"]:
             raise Refused("invalid_data", "/person_id")
         extras, changes = dict(record["extras"]), {}
@@ -159,9 +159,9 @@ class RecordFaceResult(Effect):
         if side is not None:
             extras[f"verified_{side}"] = changes[f"face_{side}"] = data["verified"]
             extras[f"distance_{side}"] = Decimal(data["distance"])
-        self.look_where(world, record, extras)
+        self.look_where(domain, record, extras)
         if record["shift_id"] is None and record["punch_in"] is not None:
-            changes["shift_id"] = nearest_shift(world, record["site_id"], record["punch_in"])
+            changes["shift_id"] = nearest_shift(domain, record["site_id"], record["punch_in"])
         changes["extras"] = extras
         # Decided: a result that finds a side is written, though it says what is there (after json.* took it away).
         if side is None and not differs(record, changes):
@@ -169,15 +169,15 @@ class RecordFaceResult(Effect):
         if size_of(extras) > FIELD_SIZE:
             raise Refused("too_large")
         record.update(changes)
-        world.touch(record)
+        domain.touch(record)
         return Changed(metadata={"side": side})
 
     @staticmethod
-    def look_where(world, record, extras):
+    def look_where(domain, record, extras):
         for where, punch in (("start", "punch_in"), ("end", "punch_out")):
             if record[punch] is None or record[f"{where}_latitude"] is None:
                 continue
-            found = presence(world, record["person_id"], record[punch],
+            found = presence(domain, record["person_id"], record[punch],
                              (record[f"{where}_latitude"], record[f"{where}_longitude"]))
             if found is not None:
                 extras[f"{where}_in_geofence"] = found

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from . import rules
-from .world import FIELD_SIZE, Changed, Effect, Refused, size_of
+from .domain import FIELD_SIZE, Changed, Effect, Refused, size_of
 
 DAY = 86_400_000_000
 RISK_OF_NEW, RISK_OF_OLD = 0.3, 0.7
@@ -46,12 +46,12 @@ class UpdateProfile(Effect):
     def cross_check(self, data):
         return {"/anomaly"} if data.get("anomaly") is not None and size_of(data["anomaly"]) > 1024 else set()
 
-    def run(self, world, data, command):
+    def run(self, domain, data, command):
         number = data["user_id"]
-        if data.get("anomaly") is not None and (present := world.get("behaviour_profile", number)):
+        if data.get("anomaly") is not None and (present := domain.get("behaviour_profile", number)):
             if size_of((present["anomaly_history"] + [data["anomaly"]])[-50:]) > FIELD_SIZE:
                 raise Refused("too_large")
-        profile = world.get("behaviour_profile", number) or world.put("behaviour_profile", number, new_profile(number))
+        profile = domain.get("behaviour_profile", number) or domain.put("behaviour_profile", number, new_profile(number))
         fraud = float(data["fraud_probability"])
         if fraud > 0:
             profile["fraud_risk_score"] = min(1.0, RISK_OF_NEW * fraud + RISK_OF_OLD * profile["fraud_risk_score"])
@@ -64,8 +64,8 @@ class UpdateProfile(Effect):
         if data.get("anomaly") is not None:
             profile["anomaly_history"] = (profile["anomaly_history"] + [data["anomaly"]])[-50:]
         profile["event_count"] += 1
-        self.add_event(world, profile, data, arrival and arrival[0])
-        world.touch(profile)
+        self.add_event(domain, profile, data, arrival and arrival[0])
+        domain.touch(profile)
         return Changed(metadata={"seq": profile["event_count"]})
 
     @staticmethod
@@ -98,10 +98,10 @@ class UpdateProfile(Effect):
         return {name: counts[name] for name in kept}
 
     @staticmethod
-    def add_event(world, profile, data, moment):
+    def add_event(domain, profile, data, moment):
         location = data.get("location") or {}
-        world.put("behavioural_event", (profile["id"], profile["event_count"]), {
-            "user_id": profile["id"], "seq": profile["event_count"], "recorded_at": world.now, "punch_in": moment,
+        domain.put("behavioural_event", (profile["id"], profile["event_count"]), {
+            "user_id": profile["id"], "seq": profile["event_count"], "recorded_at": domain.now, "punch_in": moment,
             "fraud_probability": float(data["fraud_probability"]), "face_verified": data["face"]["verified"],
             "face_confidence": float(data["face"]["confidence"]), "anomaly": data.get("anomaly"),
             "attendance_id": data["attendance_uuid"].lower(),

@@ -27,7 +27,7 @@ def shown(name, value):
 
 
 def same(left, right):
-    from .world import same as equal
+    from .domain import same as equal
     return equal(left, right)
 
 

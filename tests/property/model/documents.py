@@ -5,7 +5,7 @@ import re
 from decimal import Context, Decimal, Inexact, localcontext
 
 from . import rules
-from .world import FIELD_SIZE, Changed, Effect, Refused, Unchanged, same, size_of
+from .domain import FIELD_SIZE, Changed, Effect, Refused, Unchanged, same, size_of
 
 FIELDS = {("jobneed", "other_info"): dict, ("job", "other_info"): dict, ("attendance", "extras"): dict,
           ("behaviour", "anomaly_history"): list, ("behaviour", "arrivals"): dict,
@@ -40,9 +40,9 @@ class DocumentEffect(Effect):
     def check_value(self, _data):
         return set()
 
-    def run(self, world, data, command):
+    def run(self, domain, data, command):
         kind, key = self.aggregate(data)
-        row = world.get(TABLES[kind], key)
+        row = domain.get(TABLES[kind], key)
         if row.get("parent_id") is not None:
             raise Refused("invalid_data", "/aggregate")
         present = row[data["field"]]
@@ -52,7 +52,7 @@ class DocumentEffect(Effect):
         if size_of(after) > FIELD_SIZE:
             raise Refused("too_large")
         row[data["field"]] = after
-        world.touch(row)
+        domain.touch(row)
         return Changed(metadata={"field": data["field"]})
 
     may_stay = True

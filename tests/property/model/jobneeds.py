@@ -4,7 +4,7 @@ import copy
 
 from . import rules
 from .tickets import raise_ticket
-from .world import Changed, Effect, Refused, Unchanged, assignment, differs, edited, given, nobody, someone, step
+from .domain import Changed, Effect, Refused, Unchanged, assignment, differs, edited, given, nobody, someone, step
 
 MACHINE = {
     "ASSIGNED": ("INPROGRESS", "AUTOCLOSED"),
@@ -25,9 +25,9 @@ def new_jobneed(number, **columns):
             "status": "ASSIGNED", "remarks": None, "other_info": {}, **columns}
 
 
-def root_of(world, number, pointer):
+def root_of(domain, number, pointer):
     """A checkpoint has no aggregate of its own."""
-    row = world.get("jobneed", number)
+    row = domain.get("jobneed", number)
     if row is None:
         raise Refused("not_found")
     if row["parent_id"] is not None:
@@ -35,8 +35,8 @@ def root_of(world, number, pointer):
     return row
 
 
-def children(world, number):
-    return world.where("jobneed", parent_id=number)
+def children(domain, number):
+    return domain.where("jobneed", parent_id=number)
 
 
 class JobneedEffect(Effect):
@@ -45,10 +45,10 @@ class JobneedEffect(Effect):
     def aggregate(self, data):
         return ("jobneed", data["jobneed_id"])
 
-    def run(self, world, data, command):
-        return self.change(world, root_of(world, data["jobneed_id"], "/jobneed_id"), data) or Changed()
+    def run(self, domain, data, command):
+        return self.change(domain, root_of(domain, data["jobneed_id"], "/jobneed_id"), data) or Changed()
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         raise NotImplementedError
 
 
@@ -73,47 +73,47 @@ class Create(Effect):
             found.add("/other_info")
         return found
 
-    def run(self, world, data, command):
+    def run(self, domain, data, command):
         parent = data.get("parent_id")
-        if data.get("job_id") is not None and world.get("job", data["job_id"]) is None:
+        if data.get("job_id") is not None and domain.get("job", data["job_id"]) is None:
             raise Refused("not_found")
         if parent is not None:
-            root_of(world, parent, "/parent_id")
+            root_of(domain, parent, "/parent_id")
         checkpoints = data.get("checkpoints") or []
         kinds = [(each["asset_id"], each["question_set_id"]) for each in checkpoints]
         if len(set(kinds)) != len(kinds):
             raise Refused("already_exists")
-        self.check_ids(world, [data.get("jobneed_id")] + [each.get("jobneed_id") for each in checkpoints])
-        return self.insert(world, data, parent, checkpoints)
+        self.check_ids(domain, [data.get("jobneed_id")] + [each.get("jobneed_id") for each in checkpoints])
+        return self.insert(domain, data, parent, checkpoints)
 
     @staticmethod
-    def check_ids(world, numbers):
+    def check_ids(domain, numbers):
         named = [number for number in numbers if number is not None]
-        if len(set(named)) != len(named) or any(world.get("jobneed", number) is not None for number in named):
+        if len(set(named)) != len(named) or any(domain.get("jobneed", number) is not None for number in named):
             raise Refused("already_exists")
 
-    def insert(self, world, data, parent, checkpoints):
-        told = world.event.data.get("metadata") or {}
+    def insert(self, domain, data, parent, checkpoints):
+        told = domain.event.data.get("metadata") or {}
         number = data.get("jobneed_id")
         if number is None:
-            number = world.draw("jobneed", told.get("jobneed_id") if parent is not None
-                                else int(world.event.subject.partition("/")[2]))
+            number = domain.draw("jobneed", told.get("jobneed_id") if parent is not None
+                                else int(domain.event.subject.partition("/")[2]))
         common = {**given(data, "identifier", "type"), "starts_at": rules.parse_time(data["starts_at"])}
         columns = given(data, "job_id", "grace_minutes", "site_id", "client_id", "other_info")
         if data.get("expires_at") is not None:
             columns["expires_at"] = rules.parse_time(data["expires_at"])
         row = new_jobneed(number, parent_id=parent, **common, **columns, **someone(data))
-        world.put("jobneed", number, world.touch(copy.deepcopy(row), root=parent is None))
+        domain.put("jobneed", number, domain.touch(copy.deepcopy(row), root=parent is None))
         drawn = told.get("checkpoint_ids") or []
         for place, each in enumerate(checkpoints):
             child = each.get("jobneed_id")
             if child is None:
-                child = world.draw("jobneed", drawn[place] if place < len(drawn) else None)
-            world.put("jobneed", child, world.touch(
+                child = domain.draw("jobneed", drawn[place] if place < len(drawn) else None)
+            domain.put("jobneed", child, domain.touch(
                 new_jobneed(child, parent_id=number, **common, **given(each, "asset_id", "question_set_id", "seq")),
                 root=False))
         if parent is not None:
-            world.touch(world.get("jobneed", parent))
+            domain.touch(domain.get("jobneed", parent))
             return Changed(metadata={"jobneed_id": number})
         return Changed(kind="jobneed", key=number)
 
@@ -121,33 +121,33 @@ class Create(Effect):
 class Transition(JobneedEffect):
     audits = "STATUS_CHANGE"
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         if not step(MACHINE, jobneed["status"], data["status"]):
             raise Unchanged()
         jobneed.update(given(data, "status", "remarks"))
-        world.touch(jobneed)
+        domain.touch(jobneed)
 
 
 class Assign(JobneedEffect):
     audits = "ASSIGNMENT_CHANGE"
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         if not assignment(data):
             raise Refused("invalid_data", "")
         if not differs(jobneed, assignment(data)):
             raise Unchanged()
         jobneed.update(assignment(data))
-        world.touch(jobneed)
+        domain.touch(jobneed)
 
 
-def close_checkpoints(world, number):
+def close_checkpoints(domain, number):
     """Every ASSIGNED checkpoint of a tour."""
     closed = 0
-    for child in children(world, number):
+    for child in children(domain, number):
         if child["status"] == "ASSIGNED" and child["identifier"] in rules.TOURS:
             child["status"] = "AUTOCLOSED"
             child["other_info"] = {**child["other_info"], "autoclosed_by_server": True}
-            world.touch(child, root=False)
+            domain.touch(child, root=False)
             closed += 1
     return closed
 
@@ -155,31 +155,31 @@ def close_checkpoints(world, number):
 class Autoclose(JobneedEffect):
     audits = "AUTOCLOSE"
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         status = jobneed["status"]
         if status in FINAL:
             raise Unchanged()  # decided: what is finished is left alone, its checkpoints too
         if status not in MACHINE or "AUTOCLOSED" not in MACHINE[status]:
             raise Refused("invalid_transition")
-        done = [child["status"] == "COMPLETED" for child in children(world, jobneed["id"])]
+        done = [child["status"] == "COMPLETED" for child in children(domain, jobneed["id"])]
         if status == "INPROGRESS" and any(done) and not all(done):
             status = "PARTIALLYCOMPLETED"
         elif status != "PARTIALLYCOMPLETED":
             status = "AUTOCLOSED"
-        closed = close_checkpoints(world, jobneed["id"])
+        closed = close_checkpoints(domain, jobneed["id"])
         if status == jobneed["status"] and not closed:
             raise Unchanged()
-        also = self.close(world, jobneed, data.get("notify")) if status == "AUTOCLOSED" else []
+        also = self.close(domain, jobneed, data.get("notify")) if status == "AUTOCLOSED" else []
         jobneed["status"] = status
-        world.touch(jobneed)
+        domain.touch(jobneed)
         return Changed(also, {"checkpoints_autoclosed": closed})
 
     @staticmethod
-    def close(world, jobneed, notify):
+    def close(domain, jobneed, notify):
         def drawn():
-            names = [each["aggregate"] for each in world.event.data.get("also") or []]
+            names = [each["aggregate"] for each in domain.event.data.get("also") or []]
             return int(names[0].partition("/")[2]) if names else None
-        ticket = raise_ticket(world, jobneed, drawn) if notify == "RAISETICKETNOTIFY" else None
+        ticket = raise_ticket(domain, jobneed, drawn) if notify == "RAISETICKETNOTIFY" else None
         jobneed["other_info"] = {**jobneed["other_info"], "autoclosed_by_server": True,
                                  "email_sent": notify == "AUTOCLOSENOTIFY",
                                  "ticket_generated": notify == "RAISETICKETNOTIFY"}
@@ -189,17 +189,17 @@ class Autoclose(JobneedEffect):
 class AutocloseCheckpoints(JobneedEffect):
     audits = "AUTOCLOSE"
 
-    def change(self, world, jobneed, data):
-        closed = close_checkpoints(world, jobneed["id"])
+    def change(self, domain, jobneed, data):
+        closed = close_checkpoints(domain, jobneed["id"])
         if not closed:
             raise Unchanged()
-        world.touch(jobneed)
+        domain.touch(jobneed)
         return Changed(metadata={"checkpoints_autoclosed": closed})
 
 
-def checkpoint_changes(world, parent, change, pointer):
+def checkpoint_changes(domain, parent, change, pointer):
     """(child, what of it changes); refuses what may not be."""
-    child = world.get("jobneed", change["jobneed_id"])
+    child = domain.get("jobneed", change["jobneed_id"])
     if child is None or child["parent_id"] != parent:
         raise Refused("not_found")
     changes = edited(change, ("seq", "remarks"), ("remarks", "expires_at"))
@@ -219,14 +219,14 @@ class UpdateCheckpoint(Effect):
     def aggregate(self, data):
         return ("jobneed", data["parent_id"])
 
-    def run(self, world, data, command):
-        parent = root_of(world, data["parent_id"], "/parent_id")
-        child, changes = checkpoint_changes(world, parent["id"], data, "")
+    def run(self, domain, data, command):
+        parent = root_of(domain, data["parent_id"], "/parent_id")
+        child, changes = checkpoint_changes(domain, parent["id"], data, "")
         if not differs(child, changes):
             raise Unchanged()
         child.update(changes)
-        world.touch(child, root=False)
-        world.touch(parent)
+        domain.touch(child, root=False)
+        domain.touch(parent)
         return Changed(metadata={"jobneed_id": child["id"]})
 
 
@@ -244,9 +244,9 @@ class BulkUpdateCheckpoints(Effect):
             seen.add(each["jobneed_id"])
         return set()
 
-    def run(self, world, data, command):
-        parent = root_of(world, data["parent_id"], "/parent_id")
-        planned = [checkpoint_changes(world, parent["id"], each, f"/checkpoints/{place}")
+    def run(self, domain, data, command):
+        parent = root_of(domain, data["parent_id"], "/parent_id")
+        planned = [checkpoint_changes(domain, parent["id"], each, f"/checkpoints/{place}")
                    for place, each in enumerate(data["checkpoints"])]
         moved = [(child, changes) for child, changes in planned if differs(child, changes)]
         metadata = {"count": len(moved), "unchanged": len(planned) - len(moved)}
@@ -254,15 +254,15 @@ class BulkUpdateCheckpoints(Effect):
             raise Unchanged(**metadata)
         for child, changes in moved:
             child.update(changes)
-            world.touch(child, root=False)
-        world.touch(parent)
+            domain.touch(child, root=False)
+        domain.touch(parent)
         return Changed(metadata=metadata)
 
 
 class SetExpiry(JobneedEffect):
     audits = "FIELD_UPDATE"
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         moment = rules.parse_time(data["expires_at"])
         if moment < jobneed["starts_at"]:
             raise Refused("invalid_data", "/expires_at")
@@ -271,17 +271,17 @@ class SetExpiry(JobneedEffect):
         if jobneed["status"] in FINAL:
             raise Refused("invalid_transition")  # decided: what is finished takes no expiry
         jobneed["expires_at"] = moment
-        world.touch(jobneed)
+        domain.touch(jobneed)
 
 
 class MarkMailSent(JobneedEffect):
     audits = "FLAG_SET"
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         if jobneed["mail_sent"]:
             raise Unchanged()
         jobneed["mail_sent"] = True
-        world.touch(jobneed)
+        domain.touch(jobneed)
 
 
 class SyncAdhoc(JobneedEffect):
@@ -292,7 +292,7 @@ class SyncAdhoc(JobneedEffect):
         early = rules.parse_time(data["ended_at"]) < rules.parse_time(data["started_at"])
         return {"/ended_at"} if early else set()
 
-    def change(self, world, jobneed, data):
+    def change(self, domain, jobneed, data):
         if jobneed["type"] != "ADHOC":
             raise Refused("invalid_data", "/jobneed_id")
         step(MACHINE, jobneed["status"], data["status"])
@@ -303,7 +303,7 @@ class SyncAdhoc(JobneedEffect):
         if not differs(jobneed, changes):
             raise Unchanged()
         jobneed.update(changes)
-        world.touch(jobneed)
+        domain.touch(jobneed)
 
 
 EFFECTS = {"job.create": Create(), "job.transition": Transition(), "job.assign": Assign(), "job.autoclose": Autoclose(),

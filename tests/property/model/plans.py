@@ -3,7 +3,7 @@
 import copy
 
 from . import rules
-from .world import Changed, Effect, Refused, Unchanged, differs, edited, given
+from .domain import Changed, Effect, Refused, Unchanged, differs, edited
 
 TIMES = ("starts_at", "ends_at")
 
@@ -33,12 +33,12 @@ class Save(Effect):
             return set() if data.get("job_id") is not None else {"/job_id"}
         return {f"/{name}" for name in self.needed if data.get(name) is None}
 
-    def run(self, world, data, command):
-        root = world.get("job", data["parent_id"])
+    def run(self, domain, data, command):
+        root = domain.get("job", data["parent_id"])
         if root["parent_id"] is not None:
             raise Refused("invalid_data", "/parent_id")
         self.admit(root)
-        return {"create": self.create, "edit": self.edit, "remove": self.remove}[data["action"]](world, root, data)
+        return {"create": self.create, "edit": self.edit, "remove": self.remove}[data["action"]](domain, root, data)
 
     def admit(self, root):
         pass
@@ -46,8 +46,8 @@ class Save(Effect):
     def check(self, row):
         pass
 
-    def child(self, world, root, data):
-        row = world.get("job", data["job_id"])
+    def child(self, domain, root, data):
+        row = domain.get("job", data["job_id"])
         if row is None or row["parent_id"] != root["id"] or (row["identifier"] == "GEOFENCE") != self.geofence:
             raise Refused("not_found")
         return row
@@ -57,45 +57,45 @@ class Save(Effect):
         return {name: rules.parse_time(value) if name in TIMES and value is not None else value
                 for name, value in found.items()}
 
-    def check_unique(self, world, row):
-        for other in world.where("job", parent_id=row["parent_id"]):
+    def check_unique(self, domain, row):
+        for other in domain.where("job", parent_id=row["parent_id"]):
             if other["id"] != row["id"] and (other["identifier"] == "GEOFENCE") == self.geofence and \
                     all(other[name] == row[name] for name in self.unique):
                 raise Refused("already_exists")
 
-    def create(self, world, root, data):
+    def create(self, domain, root, data):
         number = data.get("job_id")
         row = new_job(number, parent_id=root["id"], client_id=root["client_id"],
                       identifier="GEOFENCE" if self.geofence else root["identifier"])
         row.update(self.changes(data))
         self.check(row)
-        self.check_unique(world, row)
-        if number is not None and world.get("job", number) is not None:
+        self.check_unique(domain, row)
+        if number is not None and domain.get("job", number) is not None:
             raise Refused("already_exists")
         if number is None:
-            number = world.draw("job", (world.event.data.get("metadata") or {}).get("job_id"))
+            number = domain.draw("job", (domain.event.data.get("metadata") or {}).get("job_id"))
         row["id"] = number
-        world.put("job", number, world.touch(row, root=False))
-        world.touch(root)
+        domain.put("job", number, domain.touch(row, root=False))
+        domain.touch(root)
         return Changed(metadata={"job_id": number})
 
-    def edit(self, world, root, data):
-        row = self.child(world, root, data)
+    def edit(self, domain, root, data):
+        row = self.child(domain, root, data)
         changes = self.changes(data)
         after = {**copy.deepcopy(row), **changes}
         self.check(after)
-        self.check_unique(world, after)
+        self.check_unique(domain, after)
         if not differs(row, changes):
             raise Unchanged()
         row.update(changes)
-        world.touch(row, root=False)
-        world.touch(root)
+        domain.touch(row, root=False)
+        domain.touch(root)
         return Changed(metadata={"job_id": row["id"]})
 
-    def remove(self, world, root, data):
-        row = self.child(world, root, data)
-        del world.table("job")[row["id"]]
-        world.touch(root)
+    def remove(self, domain, root, data):
+        row = self.child(domain, root, data)
+        del domain.table("job")[row["id"]]
+        domain.touch(root)
         return Changed(metadata={"job_id": row["id"]})
 
 

@@ -71,7 +71,7 @@ class Result:
         return self.text()
 
 
-class Arena:
+class Stage:
     """One database and its topics. Copies of scenarios never share an id."""
 
     def __init__(self, world, constraints=True):

@@ -96,7 +96,7 @@ ROOTS = {"ticket": "ticket", "jobneed": "jobneed", "job": "job", "attendance": "
          "face-user": "face_user", "face-model": None, "behaviour": "behaviour_profile"}
 
 
-class World:
+class Domain:
     """The rows of one sequence: table -> key -> row. `now` and `actor` are the command's, `event` is what it was
     answered with: ids that the program draws are read from there, and times."""
 
@@ -264,7 +264,7 @@ class Effect:
         """Pointers of what is wrong between members that are each right."""
         return set()
 
-    def run(self, world, data, command):
+    def run(self, domain, data, command):
         raise NotImplementedError
 
 
