@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include "consumers/envelope.h"
-#include "worker/metrics.h"
-#include "worker/monotonic.h"
-#include "worker/pool.h"
-#include "worker/settings.h"
+#include "consumers/message/envelope.h"
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+#include "worker/lane/lanes.h"
+#include "worker/settings/settings.h"
 
 enum
 {

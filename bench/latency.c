@@ -15,7 +15,7 @@
 #include "bench/commands.h"
 #include "bench/histogram.h"
 #include "bench/options.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
 
 enum
 {

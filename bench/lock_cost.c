@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "bench/options.h"
-#include "worker/lock.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
+#include "worker/redis/lock.h"
 
 enum
 {

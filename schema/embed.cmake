@@ -1,4 +1,4 @@
-# Writes schema/NNNN_name.{up,down}.sql into one C file, the array `migrations` of worker/migrate.h.
+# Writes schema/NNNN_name.{up,down}.sql into one C file, the array `migrations` of worker/admin/migrate.h.
 # cmake -DFOLDER=<schema> -DOUT=<file.c> -P embed.cmake
 #
 # Bytes and not string literals: C compilers need not accept literals above 4095 characters.
@@ -20,7 +20,7 @@ endfunction()
 file(GLOB ups RELATIVE ${FOLDER} ${FOLDER}/[0-9]*.up.sql)
 file(GLOB all RELATIVE ${FOLDER} ${FOLDER}/[0-9]*.sql)
 list(SORT ups)
-set(code "/* Made by embed.cmake. */\n#include <stddef.h>\n\n#include \"worker/migrate.h\"\n\n")
+set(code "/* Made by embed.cmake. */\n#include <stddef.h>\n\n#include \"worker/admin/migrate.h\"\n\n")
 set(rows "")
 set(expected 0)
 foreach(up ${ups})

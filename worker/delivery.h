@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#include "workflows/command.h"
+#include "workflows/parameters/command.h"
 
 /* A partition as its present owner holds it (PROTOCOL O3, O4). Constant once handed to the lanes; one per assignment
  * epoch and takeover. It outlives every delivery that points at it. */
@@ -22,10 +22,11 @@ struct ownership
     uint8_t token[16];
     struct span topic; /* NUL-terminated */
     int32_t partition;
-    uint64_t epoch;           /* assignment epoch of the cell */
-    int64_t careful_until_us; /* monotonic; before it commands run alone and are noted first (worker/quarantine.h) */
-    bool quarantined;         /* a command of it was put to the dead letters once, and may be read again */
-    atomic_bool *revoked;     /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
+    uint64_t epoch; /* assignment epoch of the cell */
+    int64_t
+        careful_until_us; /* monotonic; before it commands run alone and are noted first (worker/batch/quarantine.h) */
+    bool quarantined;     /* a command of it was put to the dead letters once, and may be read again */
+    atomic_bool *revoked; /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
     atomic_bool
         *full; /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */
     atomic_int_fast64_t *blocked_us; /* may be NULL; monotonic, since when answers wait behind one that is not there; 0:

@@ -13,9 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "worker/metrics.h"
-#include "worker/monotonic.h"
-#include "worker/shown.h"
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+#include "worker/base/shown.h"
 
 enum
 {

@@ -10,7 +10,7 @@
 #ifndef WORKER_HTTP_H
 #define WORKER_HTTP_H
 
-#include "workflows/buffer.h"
+#include "workflows/base/buffer.h"
 
 struct http;
 

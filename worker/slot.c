@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "worker/monotonic.h"
-#include "worker/session.h"
-#include "worker/settings.h"
+#include "worker/base/clock.h"
+#include "worker/postgres/session.h"
+#include "worker/settings/settings.h"
 
 static const int64_t RETRY_US = 500000;   /* between two attempts to get a session */
 static const int64_t PROBE_US = 5000000;  /* a silent session is asked this often: a cut wire says nothing by itself */

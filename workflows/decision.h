@@ -7,7 +7,7 @@
 #ifndef WORKFLOWS_DECISION_H
 #define WORKFLOWS_DECISION_H
 
-#include "workflows/names.h"
+#include "workflows/model/names.h"
 #include "workflows/workflow.h"
 
 void decision_apply(struct decision *decision);

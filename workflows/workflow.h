@@ -6,9 +6,9 @@
 #ifndef WORKFLOWS_WORKFLOW_H
 #define WORKFLOWS_WORKFLOW_H
 
-#include "workflows/parameters.h"
+#include "workflows/model/rows.h"
+#include "workflows/parameters/parameters.h"
 #include "workflows/retry_kind.h"
-#include "workflows/rows.h"
 
 /* What decide returns. The engine adds versions, status, person and group (from the root row before and after),
  * `also`, times and authors. */

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/log.h"
+#include "worker/base/log.h"
 
 enum
 {

@@ -9,9 +9,9 @@
 #ifndef TESTS_FAKES_BATCH_H
 #define TESTS_FAKES_BATCH_H
 
-#include "worker/batch.h"
-#include "worker/pool.h"
-#include "worker/settings.h"
+#include "worker/batch/batch.h"
+#include "worker/lane/lanes.h"
+#include "worker/settings/settings.h"
 
 enum
 {

@@ -6,7 +6,7 @@
 #ifndef TESTS_FAKES_ENVELOPE_H
 #define TESTS_FAKES_ENVELOPE_H
 
-#include "consumers/envelope.h"
+#include "consumers/message/envelope.h"
 #include "workflows/workflow.h"
 
 struct thing

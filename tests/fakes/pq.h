@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "workflows/span.h"
+#include "workflows/base/span.h"
 
 enum
 {

@@ -12,9 +12,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "consumers/envelope.h"
-#include "worker/log.h"
-#include "worker/monotonic.h"
+#include "consumers/message/envelope.h"
+#include "worker/base/clock.h"
+#include "worker/base/log.h"
 
 enum
 {

@@ -13,9 +13,9 @@
 
 #include <libpq-fe.h>
 
-#include "worker/batch.h"
-#include "worker/pool.h"
-#include "worker/settings.h"
+#include "worker/batch/batch.h"
+#include "worker/lane/lanes.h"
+#include "worker/settings/settings.h"
 
 enum
 {

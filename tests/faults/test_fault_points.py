@@ -1,4 +1,4 @@
-"""The worker dies, fails, is late or sleeps at each named point (worker/fault_point.h); afterwards nothing is lost,
+"""The worker dies, fails, is late or sleeps at each named point (worker/base/fault_point.h); afterwards nothing is lost,
 doubled, reordered or half there. Needs a test build: a release has no points.
 
 The quick tier meets every point once: one worker that is started again with the next point each time. The long tier
@@ -16,7 +16,7 @@ from harness.stack import ROOT
 from harness.waiting import until
 from trial import minutes
 
-HEADER = Path(ROOT / "worker/fault_point.h").read_text(encoding="utf-8")
+HEADER = Path(ROOT / "worker/base/fault_point.h").read_text(encoding="utf-8")
 POINTS = dict(re.findall(r'X\([A-Z_]+, "([a-z_]+)", (NO|YES|KAFKA)\)', HEADER))
 ERRORS = {"NO": [], "YES": ["error"], "KAFKA": ["error", "error:retriable", "error:fatal"]}
 ENDS = ("in_revoke", "in_close")          # reached by a worker that ends

@@ -104,7 +104,7 @@ def test_a_service_is_cut_off(trial, service, way, seconds):
         trial.judge()
 
 
-# ---- who was cut off has not crashed (worker/quarantine.h) -----------------------------------------------------
+# ---- who was cut off has not crashed (worker/batch/quarantine.h) -----------------------------------------------------
 
 def lose_partitions(worker, kafka, database=None):
     """Kafka is silent until the worker knows that its session is over, PostgreSQL is away for as long; then it takes its

@@ -2,7 +2,7 @@
  * the same form again. Seeds: tests/fuzz/corpus/document. */
 #include <stdlib.h>
 
-#include "workflows/document.h"
+#include "workflows/document/document.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

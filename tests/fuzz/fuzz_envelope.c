@@ -3,7 +3,7 @@
  */
 #include <stdlib.h>
 
-#include "consumers/envelope.h"
+#include "consumers/message/envelope.h"
 #include "workflows/workflow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

@@ -7,8 +7,8 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "consumers/dead_letter.h"
-#include "consumers/parcels.h"
+#include "consumers/message/dead_letter.h"
+#include "consumers/message/delivery_pool.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -3,8 +3,8 @@
  * merged again it is equal. Seeds: tests/fuzz/corpus/merge. */
 #include <stdlib.h>
 
-#include "workflows/document.h"
-#include "workflows/json/text.h"
+#include "workflows/document/document.h"
+#include "workflows/document/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

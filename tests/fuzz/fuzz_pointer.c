@@ -3,9 +3,9 @@
  * after any change the document is still one. Seeds: tests/fuzz/corpus/pointer. */
 #include <stdlib.h>
 
-#include "workflows/document.h"
-#include "workflows/json/tree.h"
-#include "workflows/parameters.h"
+#include "workflows/document/document.h"
+#include "workflows/document/tree.h"
+#include "workflows/parameters/parameters.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

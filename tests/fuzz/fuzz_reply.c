@@ -3,7 +3,7 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-#include "worker/lock_reply.h"
+#include "worker/redis/reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -2,7 +2,7 @@
  * is loaded can be printed. */
 #include <stdlib.h>
 
-#include "worker/settings_parts.h"
+#include "worker/settings/key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

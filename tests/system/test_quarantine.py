@@ -1,4 +1,4 @@
-"""A command that ends the worker whenever it is tried (worker/quarantine.h)."""
+"""A command that ends the worker whenever it is tried (worker/batch/quarantine.h)."""
 
 import pytest
 

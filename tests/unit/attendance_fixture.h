@@ -4,7 +4,7 @@
 
 #include "tests/unit/fixture.h"
 
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 #define UUID "0c5c7fd0-1234-4e6f-9f00-001122334455"
 

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 
 #include "tests/fakes/pq.h"
-#include "worker/database.h"
-#include "worker/settings.h"
+#include "worker/postgres/pipeline.h"
+#include "worker/settings/settings.h"
 
 enum
 {

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 
 #include "workflows/attendance/attendance.h"
+#include "workflows/document/text.h"
 #include "workflows/face/face.h"
 #include "workflows/job/job.h"
-#include "workflows/json/text.h"
 #include "workflows/ticket/ticket.h"
 
 enum

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 
 #include "tests/fakes/batch.h"
-#include "worker/lane.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
+#include "worker/lane/lane.h"
 
 enum
 {

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "worker/lock.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
+#include "worker/redis/lock.h"
 
 enum
 {

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "workflows/arena.h"
+#include "workflows/base/arena.h"
 
 static void memory_is_aligned_and_separate(void **state)
 {

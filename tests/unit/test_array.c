@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "worker/array.h"
+#include "worker/postgres/array.h"
 
 #define ARRAY __attribute__((cleanup(array_done))) struct array
 

@@ -10,11 +10,11 @@
 
 #include <cmocka.h>
 
-#include "consumers/assignment.h"
-#include "consumers/publisher.h"
-#include "worker/monotonic.h"
-#include "worker/pool.h"
-#include "worker/settings.h"
+#include "consumers/poll/assignment.h"
+#include "consumers/publish/publisher.h"
+#include "worker/base/clock.h"
+#include "worker/lane/lanes.h"
+#include "worker/settings/settings.h"
 
 /* The order of calls to librdkafka, pool and publisher around an assignment, written down as words. */
 

@@ -1,6 +1,6 @@
 #include "tests/unit/attendance_fixture.h"
 
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 /* --- punch ------------------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 #include "tests/unit/attendance_fixture.h"
 
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 static void put_shift(struct fixture *fixture, int64_t id, int64_t start_minute, int64_t utc_offset_minutes)
 {

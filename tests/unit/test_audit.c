@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "worker/audit.h"
+#include "worker/batch/audit.h"
 
 #define BUFFER __attribute__((cleanup(buffer_done))) struct buffer
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "worker/audit_compare.h"
+#include "worker/admin/audit_compare.h"
 
 /* A record of one applied command, as the batch would have filled it. */
 static struct audit_record record_of(uint64_t number, int64_t offset, int64_t version, const char *aggregate)

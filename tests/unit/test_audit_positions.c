@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/audit_positions.h"
+#include "consumers/partition/audit_positions.h"
 
 /* PROTOCOL R1: where a look-up on the audit topic begins. Too early only costs; too late would publish twice. */
 

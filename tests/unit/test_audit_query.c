@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/audit_query.h"
+#include "worker/admin/audit_query.h"
 
 enum
 {

@@ -11,10 +11,10 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "consumers/audit_repair.h"
+#include "consumers/admin/audit_repair.h"
 #include "tests/unit/kafka_threads.h"
-#include "worker/monotonic.h"
-#include "worker/settings.h"
+#include "worker/base/clock.h"
+#include "worker/settings/settings.h"
 
 /* What a repair makes of the broker's answers. Whether a torn transaction is seen by nobody, and what fences an earlier
  * repair, is for a real broker: system/test_audit_verify.py. */

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "tests/fakes/world.h"
-#include "worker/metrics.h"
-#include "worker/ownership_lock.h"
+#include "worker/base/metrics.h"
+#include "worker/postgres/advisory_locks.h"
 #include "workflows/ticket/ticket.h"
 
 /* What a real PostgreSQL refuses, and sessions that die (DESIGN.md 7, PROTOCOL B4, R5). */

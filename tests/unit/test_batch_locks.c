@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/fakes/world.h"
-#include "worker/metrics.h"
+#include "worker/base/metrics.h"
 
 /* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
 

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "workflows/behaviour/behaviour.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 static const struct behaviour_profile_row *profile(const struct fixture *fixture, int64_t user)
 {

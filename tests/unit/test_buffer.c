@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "workflows/buffer.h"
+#include "workflows/base/buffer.h"
 
 static void assert_content(struct buffer *buffer, const char *expected)
 {

@@ -11,10 +11,10 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "consumers/clients.h"
+#include "consumers/kafka/clients.h"
 #include "tests/unit/kafka_threads.h"
-#include "worker/monotonic.h"
-#include "worker/settings.h"
+#include "worker/base/clock.h"
+#include "worker/settings/settings.h"
 
 enum
 {

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/commit_mark.h"
+#include "consumers/partition/commit_mark.h"
 
 /* PROTOCOL R1: which commits say what was published. */
 

@@ -10,9 +10,9 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "consumers/committed.h"
+#include "consumers/takeover/committed.h"
 #include "tests/unit/kafka_threads.h"
-#include "worker/settings.h"
+#include "worker/settings/settings.h"
 
 /* PROTOCOL O5: only a definite answer is one. What a commit in an open transaction does to it is for a real broker. */
 

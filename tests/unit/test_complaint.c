@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "consumers/complaint.h"
-#include "worker/monotonic.h"
+#include "consumers/kafka/problem.h"
+#include "worker/base/clock.h"
 
 static int lines;
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/contact.h"
+#include "consumers/kafka/contact.h"
 
 /* Handles are only looked at by their address. */
 static char one, another;

@@ -3,7 +3,7 @@
  * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
  * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
 #include "tests/unit/database_fixture.h"
-#include "worker/utf8.h"
+#include "workflows/base/utf8.h"
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
 #include "tests/unit/database_fixture.h"
 
-#include "worker/session_terms.h"
+#include "worker/postgres/session_terms.h"
 
 /* Opening a session (PROTOCOL O6). */
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "consumers/dead_letter.h"
-#include "consumers/parcels.h"
+#include "consumers/message/dead_letter.h"
+#include "consumers/message/delivery_pool.h"
 
 static struct
 {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "workflows/describe.h"
+#include "workflows/describe/describe.h"
 #include "workflows/workflow.h"
 
 static json_t *parsed(struct buffer *buffer)

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "workflows/document.h"
+#include "workflows/document/document.h"
 
 static struct arena arena;
 

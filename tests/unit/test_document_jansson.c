@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "workflows/document.h"
+#include "workflows/document/document.h"
 
 enum
 {

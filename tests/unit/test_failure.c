@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "worker/failure.h"
+#include "worker/postgres/failure.h"
 
 struct row
 {

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/gathering.h"
+#include "consumers/publish/pacing.h"
 
 static void a_command_that_came_through_at_once_is_published_at_once(void **state)
 {

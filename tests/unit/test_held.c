@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "worker/held.h"
+#include "worker/lane/held_keys.h"
 
 static const struct ownership ownership = { .topic = { "commands", 8 }, .partition = 5 };
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "worker/hold.h"
+#include "worker/lane/retry_queue.h"
 
 enum
 {

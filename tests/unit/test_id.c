@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "workflows/id.h"
+#include "workflows/model/id.h"
 
 static void every_kind_of_aggregate_reads_back_what_it_prints(void **state)
 {

@@ -1,6 +1,6 @@
 #include "tests/unit/fixture.h"
 
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 static const struct job_row *job(const struct fixture *fixture, int64_t id)
 {

@@ -1,6 +1,6 @@
 #include "tests/unit/fixture.h"
 
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 static struct arena arena;
 

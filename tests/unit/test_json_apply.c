@@ -1,7 +1,7 @@
 #include "tests/unit/fixture.h"
 
-#include "workflows/json/decimal.h"
-#include "workflows/limits.h"
+#include "workflows/document/decimal.h"
+#include "workflows/model/limits.h"
 
 /* --- decimals -------------------------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 #include <sched.h>
 
 #include "tests/unit/lane_fixture.h"
-#include "worker/metrics.h"
+#include "worker/base/metrics.h"
 
 static void assert_run(const struct fake_run *run, int count, int first_number, enum batch_end end)
 {

@@ -2,7 +2,7 @@
 #include <sched.h>
 
 #include "tests/unit/lane_fixture.h"
-#include "worker/metrics.h"
+#include "worker/base/metrics.h"
 
 /* --- what others see ------------------------------------------------------------------------------------------- */
 

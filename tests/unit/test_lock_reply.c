@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "worker/lock_reply.h"
+#include "worker/redis/reply.h"
 
 static void replies_that_were_asked_for_are_measured(void **state)
 {

@@ -11,8 +11,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "worker/log.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
+#include "worker/base/log.h"
 
 enum
 {

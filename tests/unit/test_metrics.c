@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "worker/metrics.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
 #include "workflows/workflow.h"
 
 static char *print(void)

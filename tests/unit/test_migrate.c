@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "worker/migrate.h"
+#include "worker/admin/migrate.h"
 
 enum
 {

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "workflows/outcomes.h"
+#include "workflows/model/outcomes.h"
 
 static void every_outcome_operation_and_reason_has_a_name(void **state)
 {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "workflows/parameters.h"
+#include "workflows/parameters/parameters.h"
 
 /* A table of its own with every kind, so that the tests do not move with the workflows. */
 

@@ -9,7 +9,7 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "consumers/parcels.h"
+#include "consumers/message/delivery_pool.h"
 
 static struct parcels *parcels;
 

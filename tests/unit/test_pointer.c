@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "workflows/json/pointer.h"
+#include "workflows/document/pointer.h"
 
 static struct arena arena;
 

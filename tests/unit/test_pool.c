@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/fakes/batch.h"
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
 
 enum
 {

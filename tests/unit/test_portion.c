@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/portion.h"
+#include "consumers/publish/portion.h"
 
 /* PROTOCOL K3: smaller publications after silence, down to one delivery. */
 

@@ -10,11 +10,11 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "consumers/parcels.h"
-#include "consumers/producer.h"
+#include "consumers/message/delivery_pool.h"
+#include "consumers/producer/producer.h"
 #include "tests/unit/kafka_threads.h"
-#include "worker/monotonic.h"
-#include "worker/settings.h"
+#include "worker/base/clock.h"
+#include "worker/settings/settings.h"
 
 /* What each failure of the broker becomes. The mock cluster knows nothing of fencing or visibility: exactly once itself
  * is tested on a real broker. */

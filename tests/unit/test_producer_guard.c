@@ -9,7 +9,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "consumers/producer_guard.h"
+#include "consumers/producer/producer_guard.h"
 #include "tests/unit/kafka_threads.h"
 
 enum

@@ -13,12 +13,12 @@
 
 #include <pthread.h>
 
-#include "consumers/parcels.h"
-#include "consumers/producer.h"
-#include "consumers/publisher.h"
-#include "consumers/takeover.h"
-#include "worker/monotonic.h"
-#include "worker/settings.h"
+#include "consumers/message/delivery_pool.h"
+#include "consumers/producer/producer.h"
+#include "consumers/publish/publisher.h"
+#include "consumers/takeover/takeover.h"
+#include "worker/base/clock.h"
+#include "worker/settings/settings.h"
 
 /* What the publisher does, with a scripted producer and a scripted Kafka behind it. Everything scripted runs on the
  * publisher's thread; the test waits for what it has done. */

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "consumers/reach.h"
-#include "worker/settings.h"
+#include "consumers/poll/reach.h"
+#include "worker/settings/settings.h"
 
 #define S INT64_C(1000000)
 

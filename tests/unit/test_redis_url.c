@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "worker/redis_url.h"
+#include "worker/settings/redis_url.h"
 
 static const struct
 {

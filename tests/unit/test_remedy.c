@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/remedy.h"
+#include "consumers/kafka/hint.h"
 
 static char audit[] = "audit";
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "worker/retry.h"
+#include "worker/base/retry.h"
 
 enum
 {

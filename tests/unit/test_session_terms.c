@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "worker/session_terms.h"
-#include "worker/settings.h"
+#include "worker/postgres/session_terms.h"
+#include "worker/settings/settings.h"
 
 static struct settings settings;
 static struct buffer set, look;

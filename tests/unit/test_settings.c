@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/environment.h"
-#include "worker/settings_parts.h"
+#include "worker/settings/key.h"
 
 static char file_name[] = "/tmp/interlock_settings_XXXXXX";
 

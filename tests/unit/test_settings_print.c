@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "tests/unit/environment.h"
-#include "worker/settings.h"
+#include "worker/settings/settings.h"
 
 static int clear_environment(void **state)
 {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "worker/shown.h"
+#include "worker/base/shown.h"
 
 static void assert_shown(struct span text, const char *expected)
 {

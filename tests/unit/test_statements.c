@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "tests/fakes/pq.h"
-#include "worker/settings.h"
-#include "worker/statements.h"
+#include "worker/postgres/statements.h"
+#include "worker/settings/settings.h"
 
 /* --- two small entities ---------------------------------------------------------------------------------------- */
 

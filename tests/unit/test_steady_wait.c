@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <threads.h>
 
-#include "consumers/steady_wait.h"
-#include "worker/monotonic.h"
+#include "consumers/kafka/monotonic_cnd.h"
+#include "worker/base/clock.h"
 
 enum
 {

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "consumers/envelope.h"
-#include "worker/sweep.h"
+#include "consumers/message/envelope.h"
+#include "worker/admin/due.h"
 
 static const int64_t now_us = 1795000000123456;
 

@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "consumers/group_owners.h"
-#include "consumers/watchdog.h"
-#include "worker/metrics.h"
-#include "worker/settings.h"
+#include "consumers/kafka/group_owners.h"
+#include "consumers/poll/watchdog.h"
+#include "worker/base/metrics.h"
+#include "worker/settings/settings.h"
 
 /* PROTOCOL O7, with a clock and a group of the test's own. */
 

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "consumers/watermark.h"
+#include "consumers/partition/watermark.h"
 
 /* Items are only compared. */
 static int items[4096];

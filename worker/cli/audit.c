@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "worker/audit_query.h"
+#include "worker/admin/audit_query.h"
+#include "worker/base/clock.h"
+#include "worker/base/shown.h"
 #include "worker/cli/verbs.h"
-#include "worker/shown.h"
-#include "worker/monotonic.h"
-#include "workflows/names.h"
+#include "workflows/model/names.h"
 
 static const char usage[] =
     "usage: interlock audit list [--aggregate ticket/42] [--operation O] [--author A] [--status-from S] [--status-to "

@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/audit_repair.h"
-#include "consumers/audit_scan.h"
-#include "consumers/topics.h"
-#include "worker/audit_compare.h"
+#include "consumers/admin/audit_repair.h"
+#include "consumers/kafka/topics.h"
+#include "consumers/takeover/topic_scan.h"
+#include "worker/admin/audit_compare.h"
+#include "worker/admin/prune.h"
 #include "worker/cli/verbs.h"
-#include "worker/prune.h"
-#include "worker/query.h"
-#include "worker/statement_text.h"
+#include "worker/postgres/query.h"
+#include "worker/postgres/statement_text.h"
+#include "worker/postgres/statements.h"
 
 enum
 {

@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "worker/base/log.h"
+#include "worker/base/shown.h"
 #include "worker/cli/verbs.h"
-#include "worker/log.h"
-#include "worker/shown.h"
 
 enum
 {

@@ -7,7 +7,7 @@
 #ifndef WORKER_CLI_CHECK_H
 #define WORKER_CLI_CHECK_H
 
-#include "worker/settings.h"
+#include "worker/settings/settings.h"
 
 enum check_result
 {

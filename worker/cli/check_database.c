@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/admin/migrate.h"
 #include "worker/cli/check.h"
-#include "worker/migrate.h"
-#include "worker/query.h"
+#include "worker/postgres/query.h"
 
 enum
 {

@@ -1,11 +1,11 @@
 /* What a worker needs of Kafka: its topics as they should be, and every right, tried. */
 #include <stdio.h>
 
-#include "consumers/acls.h"
-#include "consumers/clients.h"
-#include "consumers/rights.h"
-#include "consumers/spread.h"
-#include "consumers/topics.h"
+#include "consumers/kafka/acls.h"
+#include "consumers/kafka/clients.h"
+#include "consumers/kafka/rights.h"
+#include "consumers/kafka/topics.h"
+#include "consumers/message/spread.h"
 #include "worker/cli/check.h"
 
 static void print_retention(int64_t ms, struct buffer *into)

@@ -3,9 +3,9 @@
  * table is full every session of the server is refused, not ours alone. */
 #include <stdlib.h>
 
-#include "consumers/topics.h"
+#include "consumers/kafka/topics.h"
 #include "worker/cli/check.h"
-#include "worker/query.h"
+#include "worker/postgres/query.h"
 
 /* Half of the table is left to tables and indexes, and to other databases. The smallest power of two that is enough. */
 static long long locks_wanted(long long locks, long long sessions)

@@ -1,6 +1,6 @@
 /* What the outer lock needs of Redis. */
 #include "worker/cli/check.h"
-#include "worker/lock_check.h"
+#include "worker/redis/check.h"
 
 void check_redis(struct check *check, const struct settings *settings)
 {

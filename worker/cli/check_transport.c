@@ -4,7 +4,7 @@
 
 #include <libpq-fe.h>
 
-#include "consumers/clients.h"
+#include "consumers/kafka/clients.h"
 #include "worker/cli/check.h"
 
 static bool is_local_host(struct span host)

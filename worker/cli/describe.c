@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "consumers/acls.h"
-#include "consumers/bounds.h"
+#include "consumers/admin/bounds.h"
+#include "consumers/kafka/acls.h"
 #include "worker/cli/verbs.h"
-#include "workflows/describe.h"
+#include "workflows/describe/describe.h"
 
 static const char usage[] =
     "usage: interlock describe types [--output json]       the commands, what they do and take\n"

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "worker/monotonic.h"
+#include "worker/base/clock.h"
 
 enum
 {

@@ -6,7 +6,7 @@
 #ifndef WORKER_CLI_HTTP_GET_H
 #define WORKER_CLI_HTTP_GET_H
 
-#include "workflows/buffer.h"
+#include "workflows/base/buffer.h"
 
 /* `listen` as in http.listen; `timeout_us` bounds all of it. */
 bool http_get(const char *listen, const char *path, int64_t timeout_us, int *ret_status, struct buffer *ret_body,

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "consumers/bounds.h"
+#include "consumers/admin/bounds.h"
 #include "worker/cli/verbs.h"
 
 enum

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "worker/base/log.h"
 #include "worker/cli/verbs.h"
-#include "worker/log.h"
 
 struct verb
 {

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/admin/migrate.h"
 #include "worker/cli/verbs.h"
-#include "worker/migrate.h"
-#include "worker/query.h"
+#include "worker/postgres/query.h"
 
 static const char usage[] =
     "usage: interlock migrate up     [--to N]   apply what is pending, up to number N\n"

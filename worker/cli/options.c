@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/base/shown.h"
 #include "worker/cli/verbs.h"
-#include "worker/shown.h"
 
 __attribute__((format(printf, 1, 0))) static void tell(const char *format, va_list arguments)
 {

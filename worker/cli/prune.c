@@ -1,12 +1,12 @@
-/* interlock prune: forgets inbox and dead letter rows whose messages Kafka no longer has (PROTOCOL R8, worker/prune.h).
- * A dry run until --execute. */
+/* interlock prune: forgets inbox and dead letter rows whose messages Kafka no longer has (PROTOCOL R8,
+ * worker/admin/prune.h). A dry run until --execute. */
 #include <stdio.h>
 
-#include "consumers/topics.h"
+#include "consumers/kafka/topics.h"
+#include "worker/admin/prune.h"
+#include "worker/base/log.h"
 #include "worker/cli/verbs.h"
-#include "worker/log.h"
-#include "worker/prune.h"
-#include "worker/query.h"
+#include "worker/postgres/query.h"
 
 static const char usage[] = "usage: interlock prune --older-than 720h [--execute --reason TEXT] [--output json]\n"
                             "\n"

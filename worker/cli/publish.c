@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/command_writer.h"
-#include "consumers/envelope.h"
+#include "consumers/kafka/command_writer.h"
+#include "consumers/message/envelope.h"
 #include "worker/cli/verbs.h"
 
 enum

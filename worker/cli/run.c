@@ -9,16 +9,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "consumers/cell.h"
-#include "consumers/clients.h"
-#include "consumers/returner.h"
-#include "consumers/rights_watch.h"
+#include "consumers/kafka/clients.h"
+#include "consumers/kafka/rights_watch.h"
+#include "consumers/parking/returner.h"
+#include "consumers/poll/cell.h"
+#include "worker/base/clock.h"
+#include "worker/base/log.h"
+#include "worker/base/metrics.h"
 #include "worker/cli/verbs.h"
-#include "worker/held.h"
 #include "worker/http.h"
-#include "worker/log.h"
-#include "worker/metrics.h"
-#include "worker/monotonic.h"
+#include "worker/lane/held_keys.h"
 #include "worker/slot.h"
 
 enum

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/base/shown.h"
 #include "worker/cli/http_get.h"
 #include "worker/cli/verbs.h"
 #include "worker/http.h"
-#include "worker/shown.h"
 
 static const char status_usage[] =
     "usage: interlock status [--all] [--output json]   --all: of every pool of this host that\n"

@@ -9,12 +9,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "consumers/command_writer.h"
+#include "consumers/kafka/command_writer.h"
+#include "worker/admin/due.h"
+#include "worker/base/clock.h"
+#include "worker/base/log.h"
 #include "worker/cli/verbs.h"
-#include "worker/log.h"
-#include "worker/monotonic.h"
-#include "worker/sweep.h"
-#include "workflows/names.h"
+#include "workflows/model/names.h"
 
 static const char usage[] =
     "usage: interlock sweep jobs    [--notify AUTOCLOSENOTIFY|RAISETICKETNOTIFY] [OPTION...]\n"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "consumers/topics.h"
+#include "consumers/kafka/topics.h"
 #include "worker/cli/verbs.h"
 
 enum

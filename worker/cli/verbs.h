@@ -10,7 +10,7 @@
 #ifndef WORKER_CLI_VERBS_H
 #define WORKER_CLI_VERBS_H
 
-#include "worker/settings.h"
+#include "worker/settings/settings.h"
 
 struct invocation
 {
@@ -70,7 +70,8 @@ enum
 /* The command topic that a verb publishes to: `named`, or the first one of the settings, copied into `into`. */
 const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX]);
 
-/* One line on standard error; what stands in it from outside is escaped (worker/shown.h), as in all that follow. */
+/* One line on standard error; what stands in it from outside is escaped (worker/base/shown.h), as in all that follow.
+ */
 void verb_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes the buffer to standard output; returns 0, or 1 when it was out of memory or could not be written. */

@@ -6,9 +6,9 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
-#include "consumers/library.h"
+#include "consumers/kafka/library.h"
 #include "worker/cli/verbs.h"
-#include "worker/lock_check.h"
+#include "worker/redis/check.h"
 
 static const char usage[] = "usage: interlock version [--output json]\n";
 

@@ -9,7 +9,7 @@
  *
  * Whichever comes, punch-out >= punch-in, and the person must be the record's: else `invalid_data`. Shift 1 is none. A
  * person who is nobody cannot punch. Nobody asks whether a site or shift exists: the phone may know it first. */
-#include "workflows/assignment.h"
+#include "workflows/assignee.h"
 #include "workflows/attendance/attendance.h"
 
 struct punch

@@ -11,10 +11,10 @@
  * `applied` if any of them changes the row, else `unchanged`; the metadata say which side took the result, or null.
  * That no side is left is not a refusal: the same result may come from two recognisers, and the geofence and shift are
  * to be looked at whenever a result comes. The face flag is what `verified` says. */
-#include "workflows/assignment.h"
+#include "workflows/assignee.h"
 #include "workflows/attendance/attendance.h"
-#include "workflows/json/text.h"
-#include "workflows/limits.h"
+#include "workflows/document/text.h"
+#include "workflows/model/limits.h"
 
 struct face_result
 {

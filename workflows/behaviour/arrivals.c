@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "workflows/behaviour/behaviour.h"
-#include "workflows/json/text.h"
+#include "workflows/document/text.h"
 
 enum
 {

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "workflows/behaviour/behaviour.h"
-#include "workflows/json/decimal.h"
-#include "workflows/json/text.h"
-#include "workflows/limits.h"
+#include "workflows/document/decimal.h"
+#include "workflows/document/text.h"
+#include "workflows/model/limits.h"
 
 enum
 {

@@ -13,8 +13,8 @@
 #include <math.h>
 
 #include "workflows/behaviour/behaviour.h"
-#include "workflows/json/text.h"
-#include "workflows/limits.h"
+#include "workflows/document/text.h"
+#include "workflows/model/limits.h"
 
 struct location
 {

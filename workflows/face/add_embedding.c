@@ -1,5 +1,5 @@
 #include "workflows/face/face.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct addition
 {

@@ -1,5 +1,5 @@
+#include "workflows/document/text.h"
 #include "workflows/job/job.h"
-#include "workflows/json/text.h"
 
 struct autoclose
 {

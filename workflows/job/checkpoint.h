@@ -8,7 +8,7 @@
 #define WORKFLOWS_JOB_CHECKPOINT_H
 
 #include "workflows/job/job.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct checkpoint_change
 {

@@ -1,6 +1,6 @@
-#include "workflows/assignment.h"
+#include "workflows/assignee.h"
 #include "workflows/job/job.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct checkpoint
 {

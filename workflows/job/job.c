@@ -1,6 +1,6 @@
 #include "workflows/job/job.h"
 
-#include "workflows/json/text.h"
+#include "workflows/document/text.h"
 
 bool jobneed_identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
 {

@@ -12,7 +12,7 @@
 #define WORKFLOWS_JOB_PLAN_H
 
 #include "workflows/job/job.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 /* Which child of which job: what the data of both commands begin with. */
 struct plan_save

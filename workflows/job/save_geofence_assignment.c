@@ -1,7 +1,7 @@
 /* A person's geofence for a time: from starts_at to ends_at, and where minutes are given only between these two minutes
  * of the day, in the assignment's own offset from UTC, across midnight when the first is the later one.
  */
-#include "workflows/assignment.h"
+#include "workflows/assignee.h"
 #include "workflows/job/plan.h"
 
 struct assigned

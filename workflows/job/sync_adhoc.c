@@ -5,9 +5,9 @@
  * columns of these names say when the row changed and who answers for it, of every write and in strictly rising order
  * (PROTOCOL R4), so the phone's go into the audit record's metadata instead. They alone change nothing.
  */
-#include "workflows/assignment.h"
+#include "workflows/assignee.h"
 #include "workflows/job/job.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct sync
 {

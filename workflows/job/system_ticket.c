@@ -1,5 +1,5 @@
+#include "workflows/document/text.h"
 #include "workflows/job/job.h"
-#include "workflows/json/text.h"
 #include "workflows/ticket/ticket.h"
 
 void jobneed_want_ticket(struct rows *rows, struct field_int jobneed_id)

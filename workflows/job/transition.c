@@ -1,5 +1,5 @@
 #include "workflows/job/job.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct change
 {

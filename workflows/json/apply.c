@@ -12,9 +12,9 @@
  * finds nothing to do there and test fails. An increment of what is no number, and an append to what is no array,
  * are refused: to replace a value, set it. Arithmetic is exact or refused (decimal.h).
  */
+#include "workflows/document/tree.h"
 #include "workflows/json/field.h"
-#include "workflows/json/tree.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct edit
 {

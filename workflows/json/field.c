@@ -2,9 +2,9 @@
 
 #include "workflows/attendance/attendance.h"
 #include "workflows/behaviour/behaviour.h"
+#include "workflows/document/text.h"
 #include "workflows/job/job.h"
-#include "workflows/json/text.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 #define OBJECT(kind, row, column)                                                                                      \
     {                                                                                                                  \

@@ -1,6 +1,6 @@
+#include "workflows/document/text.h"
 #include "workflows/json/field.h"
-#include "workflows/json/text.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct merge
 {

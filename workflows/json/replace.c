@@ -1,5 +1,5 @@
 #include "workflows/json/field.h"
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 
 struct replace
 {

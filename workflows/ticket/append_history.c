@@ -1,5 +1,5 @@
-#include "workflows/assignment.h"
-#include "workflows/limits.h"
+#include "workflows/assignee.h"
+#include "workflows/model/limits.h"
 #include "workflows/ticket/ticket.h"
 
 struct entry

@@ -1,4 +1,4 @@
-#include "workflows/assignment.h"
+#include "workflows/assignee.h"
 #include "workflows/ticket/ticket.h"
 
 struct assign

@@ -1,4 +1,4 @@
-#include "workflows/limits.h"
+#include "workflows/model/limits.h"
 #include "workflows/ticket/ticket.h"
 
 struct change

@@ -1,0 +1,325 @@
+#include "consumers/message/delivery_pool.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "consumers/message/envelope.h"
+#include "workflows/parameters/parameters.h"
+
+enum
+{
+    PARCEL_INLINE = 640, /* bytes of key, value and headers that need no memory of their own: most commands */
+    BLOCK_PARCELS = 128,
+    HEADERS_MAX = 128, /* further ones are left out: nothing reads them, and a message is up to 1 MiB */
+};
+
+struct parcel
+{
+    struct delivery delivery; /* first: a parcel is found from its delivery */
+    char *bytes;              /* `within`, or memory of its own */
+    uint32_t size;            /* of key, value and headers, as received */
+    char within[PARCEL_INLINE];
+};
+
+struct block
+{
+    struct block *next;
+    struct parcel parcels[BLOCK_PARCELS];
+};
+
+struct parcels
+{
+    struct block *blocks;  /* poll thread */
+    struct delivery *free; /* poll thread */
+
+    pthread_mutex_t mutex;
+    struct delivery *returned; /* under the mutex */
+};
+
+struct parcels *parcels_new(void)
+{
+    struct parcels *parcels = calloc(1, sizeof(*parcels));
+    if (parcels == NULL)
+        return NULL;
+    pthread_mutex_init(&parcels->mutex, NULL);
+    return parcels;
+}
+
+void parcels_free(struct parcels *parcels)
+{
+    if (parcels == NULL)
+        return;
+    for (struct block *block = parcels->blocks, *next; block; block = next)
+    {
+        next = block->next;
+        free(block);
+    }
+    pthread_mutex_destroy(&parcels->mutex);
+    free(parcels);
+}
+
+static struct parcel *parcel_of(const struct delivery *delivery)
+{
+    return delivery->message;
+}
+
+static bool add_block(struct parcels *parcels)
+{
+    struct block *block = malloc(sizeof(*block));
+
+    if (block == NULL)
+        return false;
+    block->next = parcels->blocks;
+    parcels->blocks = block;
+    for (int i = 0; i < BLOCK_PARCELS; i++)
+    {
+        block->parcels[i].delivery.next = parcels->free;
+        parcels->free = &block->parcels[i].delivery;
+    }
+    return true;
+}
+
+static struct parcel *take_parcel(struct parcels *parcels)
+{
+    if (parcels->free == NULL)
+    {
+        pthread_mutex_lock(&parcels->mutex);
+        parcels->free = parcels->returned;
+        parcels->returned = NULL;
+        pthread_mutex_unlock(&parcels->mutex);
+    }
+    if (parcels->free == NULL && !add_block(parcels))
+        return NULL;
+    struct delivery *delivery = parcels->free;
+    parcels->free = delivery->next;
+    return (struct parcel *)(void *)delivery;
+}
+
+/* --- headers: one after another as {name size, value size or -1, name, value} ----------------------------------- */
+
+struct header_mark
+{
+    uint32_t name_size;
+    int32_t value_size;
+};
+
+/* The one with which a parked command comes back was not among those it was received with. */
+static size_t headers_max(const rd_kafka_headers_t *headers)
+{
+    const char *name;
+    const void *value;
+    size_t value_size;
+    bool returns =
+        !rd_kafka_header_get_all(headers, 0, &name, &value, &value_size) && strcmp(name, PARCEL_RETURN_HEADER) == 0;
+
+    return HEADERS_MAX + returns;
+}
+
+static size_t headers_size(const rd_kafka_headers_t *headers)
+{
+    const char *name;
+    const void *value;
+    size_t value_size, size = 0, max = headers_max(headers);
+
+    for (size_t i = 0; i < max && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
+        size += sizeof(struct header_mark) + strlen(name) + value_size;
+    return size;
+}
+
+static void copy_headers(const rd_kafka_headers_t *headers, char *into)
+{
+    const char *name;
+    const void *value;
+    size_t value_size, max = headers_max(headers);
+
+    for (size_t i = 0; i < max && !rd_kafka_header_get_all(headers, i, &name, &value, &value_size); i++)
+    {
+        struct header_mark mark = { .name_size = (uint32_t)strlen(name),
+                                    .value_size = value ? (int32_t)value_size : -1 };
+        memcpy(into, &mark, sizeof(mark));
+        into += sizeof(mark);
+        memcpy(into, name, mark.name_size);
+        into += mark.name_size;
+        if (value)
+            memcpy(into, value, value_size);
+        into += value ? value_size : 0;
+    }
+}
+
+bool parcel_header_of(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    struct header_mark mark;
+    size_t left = headers.size - *cursor;
+
+    if (left < sizeof(mark))
+        return false;
+    const char *at = headers.at + *cursor;
+    memcpy(&mark, at, sizeof(mark));
+    at += sizeof(mark);
+    size_t value_size = mark.value_size < 0 ? 0 : (size_t)mark.value_size;
+    if (mark.name_size + value_size > left - sizeof(mark))
+        return false; /* not what copy_headers wrote */
+    *ret_name = (struct span){ at, mark.name_size };
+    *ret_value = mark.value_size < 0 ? SPAN_NULL : (struct span){ at + mark.name_size, value_size };
+    *cursor += sizeof(mark) + mark.name_size + value_size;
+    return true;
+}
+
+bool parcel_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    return parcel_header_of(delivery->headers, cursor, ret_name, ret_value);
+}
+
+struct span parcel_header_last(const struct delivery *delivery, const char *name)
+{
+    struct span found = SPAN_NULL, header, value;
+
+    for (size_t cursor = 0; parcel_header(delivery, &cursor, &header, &value);)
+        if (span_is(header, name))
+            found = value;
+    return found;
+}
+
+/* --- making ----------------------------------------------------------------------------------------------------- */
+
+/* The last header of the name; one without a value counts as not there. */
+static bool source_header(void *owner, const char *name, struct span *ret_value)
+{
+    *ret_value = parcel_header_last(owner, name);
+    return ret_value->at != NULL;
+}
+
+static bool source_next_header(void *owner, size_t *cursor, struct span *ret_name, struct span *ret_value)
+{
+    return parcel_header(owner, cursor, ret_name, ret_value);
+}
+
+static struct envelope_source source_of(struct delivery *delivery)
+{
+    return (struct envelope_source){
+        .key = delivery->key,
+        .value = delivery->value,
+        .header = source_header,
+        .next_header = source_next_header,
+        .owner = delivery,
+    };
+}
+
+/* All but the two long texts, which would be a third of this function's time: their first bytes say that they are
+ * empty. */
+static void clear_delivery(struct delivery *delivery)
+{
+    memset(delivery, 0, offsetof(struct delivery, event_key));
+    delivery->event_key[0] = '\0';
+    delivery->dead_reason = NULL;
+    delivery->dead_message[0] = '\0';
+    delivery->first_failed_us = 0;
+    delivery->answer = ANSWER_DROPPED;
+}
+
+static void put_back(struct parcels *parcels, struct parcel *parcel)
+{
+    parcel->delivery.next = parcels->free;
+    parcels->free = &parcel->delivery;
+}
+
+struct delivery *parcels_copy(struct parcels *parcels, struct span key, struct span value,
+                              const struct rd_kafka_headers_s *headers)
+{
+    size_t size = key.size + value.size + (headers ? headers_size(headers) : 0);
+    struct parcel *parcel = take_parcel(parcels);
+
+    if (parcel == NULL)
+        return NULL;
+    parcel->bytes = size <= PARCEL_INLINE ? parcel->within : malloc(size);
+    if (parcel->bytes == NULL)
+    {
+        put_back(parcels, parcel);
+        return NULL;
+    }
+    struct delivery *delivery = &parcel->delivery;
+    clear_delivery(delivery);
+    delivery->message = parcel;
+    parcel->size = (uint32_t)size;
+    char *value_at = parcel->bytes + key.size;
+    if (key.size > 0)
+        memcpy(parcel->bytes, key.at, key.size);
+    if (value.size > 0)
+        memcpy(value_at, value.at, value.size);
+    delivery->headers = (struct span){ value_at + value.size, size - key.size - value.size };
+    if (headers)
+        copy_headers(headers, value_at + value.size);
+    delivery->key = key.at ? (struct span){ parcel->bytes, key.size } : SPAN_NULL;
+    delivery->value = value.at ? (struct span){ value_at, value.size } : SPAN_NULL;
+    struct envelope_source source = source_of(delivery);
+    delivery->lane_hash = envelope_lane_hash(&source);
+    return delivery;
+}
+
+struct delivery *parcels_make(struct parcels *parcels, struct rd_kafka_message_s *message, int64_t now_us)
+{
+    rd_kafka_headers_t *headers = NULL;
+    rd_kafka_timestamp_type_t type;
+    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    struct span key = message->key ? (struct span){ message->key, message->key_len } : SPAN_NULL;
+    struct span value = message->payload ? (struct span){ message->payload, message->len } : SPAN_NULL;
+
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        headers = NULL;
+    struct delivery *delivery = parcels_copy(parcels, key, value, headers);
+    if (delivery == NULL)
+        return NULL;
+    delivery->offset = message->offset;
+    delivery->received_us = now_us;
+    delivery->timestamp_us = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || timestamp_ms < 0 ? 0 : timestamp_ms * 1000;
+    return delivery;
+}
+
+void parcels_give_back(struct parcels *parcels, struct delivery *chain)
+{
+    struct delivery *last = NULL;
+
+    for (struct delivery *delivery = chain; delivery; delivery = delivery->next)
+    {
+        struct parcel *parcel = parcel_of(delivery);
+        free(delivery->event);
+        delivery->event = NULL;
+        if (parcel->bytes != parcel->within)
+            free(parcel->bytes);
+        last = delivery;
+    }
+    if (last == NULL)
+        return;
+    pthread_mutex_lock(&parcels->mutex);
+    last->next = parcels->returned;
+    parcels->returned = chain;
+    pthread_mutex_unlock(&parcels->mutex);
+}
+
+size_t parcel_size(const struct delivery *delivery)
+{
+    return parcel_of(delivery)->size;
+}
+
+size_t parcel_bytes(const struct delivery *delivery)
+{
+    return parcel_size(delivery) + delivery->event_size;
+}
+
+size_t parcel_room(void)
+{
+    return sizeof(struct parcel);
+}
+
+enum decode_result parcel_decode(struct delivery *delivery, struct arena *arena, struct command *ret)
+{
+    struct envelope_source source = source_of(delivery);
+    struct span token = parcel_header_last(delivery, PARCEL_RETURN_HEADER);
+
+    delivery->has_return_token = token.at && parameters_parse_uuid(token, &delivery->return_token);
+    if (delivery->quarantined)
+        return DECODE_DEAD;
+    return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,
+                           sizeof(delivery->dead_message));
+}

@@ -1,0 +1,30 @@
+/* Returner: the thread that brings parked commands back when they are due (PROTOCOL L4): it publishes their bytes again
+ * to their topic and partition, in the order of their aggregate, with the header interlock.return, again until
+ * PostgreSQL has them no more, but not while a copy is still unread (consumers/parking/claims.h). One works at a time
+ * in a group: each round is one statement under an advisory lock.
+ *
+ * Nothing rests on what it publishes: a return is applied by a batch that finds its token in PostgreSQL, once.
+ *
+ * Threads    its own; returner_print: any.
+ * Locks      one, around what returner_print reads.
+ * Ownership  keeps the settings by reference.
+ * Failure    PostgreSQL or Kafka away: it tries again and says so once a minute; what is due stays where it is.
+ */
+#ifndef CONSUMERS_PARKING_RETURNER_H
+#define CONSUMERS_PARKING_RETURNER_H
+
+#include "workflows/base/buffer.h"
+
+struct settings;
+struct returner;
+
+struct returner *returner_start(const struct settings *settings, const char **reterr);
+/* It brings nothing back any more: nobody would read it. Any thread. */
+void returner_quiet(struct returner *returner);
+void returner_stop(struct returner *returner); /* joins; NULL is fine */
+
+/* {"commands":3,"early":2,"held":1,"behind":0,"next_due":"...","oldest":"...",
+ * "stuck":[...]} of the whole group, as of some seconds ago; times are null when nothing is parked. */
+void returner_print(struct returner *returner, struct buffer *json);
+
+#endif

@@ -1,0 +1,25 @@
+/* Commit mark: what a commit of ours carries beside its offset, "<schema id>:<fence>" (PROTOCOL R1). Whoever takes the
+ * partition over reads from it that everything before the offset was published; a commit without it was made by
+ * somebody else, who moved the group.
+ *
+ * Threads    any.
+ * Ownership  the list owns its copy.
+ */
+#ifndef CONSUMERS_PARTITION_COMMIT_MARK_H
+#define CONSUMERS_PARTITION_COMMIT_MARK_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "consumers/partition/partition.h"
+
+/* Adds the tenure's partition with an offset to be committed; `is_ours`: with the tenure's mark. */
+void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct tenure *tenure, int64_t offset,
+                     bool is_ours);
+
+/* What an element of a list of committed offsets carries. */
+struct span commit_mark_of(const rd_kafka_topic_partition_t *committed);
+
+/* Whether that was put there by a worker of the tenure's schema, under whatever fence. */
+bool commit_mark_is_ours(const struct tenure *tenure, struct span metadata);
+
+#endif

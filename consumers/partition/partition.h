@@ -1,0 +1,108 @@
+/* Tenure: one partition, held by this cell from one takeover to the loss of it. Deliveries belong to a tenure; results
+ * of an ended one are dropped, so a late result of a former tenure never touches the next (PROTOCOL O4, O5).
+ *
+ * Threads    made by the poll thread; fields are grouped by the thread that owns them.
+ * Ownership  counted: the poll thread and the publisher hold one reference each, every delivery one. The last one
+ * frees.
+ */
+#ifndef CONSUMERS_PARTITION_PARTITION_H
+#define CONSUMERS_PARTITION_PARTITION_H
+
+#include "consumers/partition/watermark.h"
+#include "worker/delivery.h"
+
+enum tenure_state
+{
+    TENURE_ASKED, /* the publisher is to take it over */
+    TENURE_TAKEN, /* ours in PostgreSQL; start_offset is known: messages may be fetched */
+    TENURE_LOST,  /* the fence says another owner (PROTOCOL O4): the poll thread is to ask anew */
+};
+
+enum
+{
+    OFFSET_NONE = -1, /* no offset is committed: the earliest message */
+    TENURE_MARK_SIZE = 64,
+};
+
+struct arrears;
+
+struct tenure
+{
+    /* What lanes see. Filled by the takeover, constant from TENURE_TAKEN on. */
+    struct ownership ownership;
+    char topic[250];
+    int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
+
+    bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
+    atomic_int references;
+    atomic_int state;    /* enum tenure_state; writer: publisher; reader: poll thread */
+    atomic_bool revoked; /* writer: poll thread; readers: lanes, publisher */
+    atomic_int_fast64_t
+        give_up_us; /* monotonic; past it nothing of the tenure is published any more. Writer: poll thread */
+
+    /* Back-pressure (PROTOCOL L3). In flight = received and not published. Added to by the poll thread, taken from by
+     * the publisher, read by the poll thread. */
+    atomic_int_fast64_t in_flight, in_flight_bytes;
+    atomic_int_fast64_t dropped;   /* received, and given back unpublished: read again. Writer: publisher */
+    atomic_int_fast64_t moved_us;  /* when the watermark last moved; monotonic; writer: publisher */
+    atomic_int_fast64_t committed; /* offset committed to Kafka, for people; OFFSET_NONE: none yet */
+    /* Monotonic, 0: nothing. Since when answers wait behind one that is not there, which lanes look at (PROTOCOL L3);
+     * and since when the first answer waits to be published, whatever for. Writer: publisher */
+    atomic_int_fast64_t blocked_us, unpublished_us;
+
+    /* Poll thread. */
+    uint64_t next_sequence;
+    int64_t last_offset; /* of the last message received; -1: none */
+    atomic_bool paused;  /* by us: nothing else is ever resumed (notes/reliability.md 1.1) */
+
+    /* Publisher. */
+    struct watermark watermark;
+    uint64_t settled;            /* the first sequence that is not published */
+    bool live;                   /* taken over, and nothing has ended it */
+    int64_t published_known;     /* what partition_published.published is known to be */
+    int64_t published_reached;   /* what it may be raised to: committed to Kafka */
+    char mark[TENURE_MARK_SIZE]; /* what its commits carry: "<schema id>:<fence>" (PROTOCOL R1) */
+    struct arrears *arrears;     /* taken in PostgreSQL, and not known yet what was published; else NULL */
+    bool taken;                  /* by the round that is on */
+};
+
+struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch);
+struct tenure *tenure_hold(struct tenure *tenure, int count); /* further references */
+void tenure_drop(struct tenure *tenure, int count);           /* gives references back */
+
+/* How many messages were received and not published; where there are any, the log is told. Any thread. */
+int64_t tenure_tell_left(const struct tenure *tenure, int cell);
+
+/* Drops one reference of each that was revoked and takes it out of the list; returns how many are left. */
+int tenure_drop_revoked(struct tenure **tenures, int count);
+
+static inline struct tenure *tenure_of(const struct delivery *delivery)
+{
+    return delivery->ownership->slot;
+}
+
+/* So many deliveries that were not published are given back. */
+static inline void tenure_note_dropped(struct tenure *tenure, int64_t count)
+{
+    atomic_fetch_add_explicit(&tenure->dropped, count, memory_order_relaxed);
+}
+
+/* One delivery is in flight no more, and was not published. */
+static inline void tenure_land_unpublished(struct tenure *tenure, int64_t bytes)
+{
+    atomic_fetch_sub_explicit(&tenure->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&tenure->in_flight_bytes, bytes, memory_order_relaxed);
+    tenure_note_dropped(tenure, 1);
+}
+
+static inline bool tenure_is_given_up(const struct tenure *tenure, int64_t now_us)
+{
+    return atomic_load_explicit(&tenure->give_up_us, memory_order_acquire) <= now_us;
+}
+
+static inline bool tenure_is_revoked(const struct tenure *tenure)
+{
+    return atomic_load_explicit(&tenure->revoked, memory_order_acquire);
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* Assignment, private: what assignment.c and consumers/poll/assignment_view.c (what others may ask) share. Nobody else
+ * includes it. */
+#ifndef CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
+#define CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
+
+#include <pthread.h>
+
+#include "consumers/poll/assignment.h"
+#include "consumers/poll/topic_index.h"
+
+/* One assigned partition. Its tenure may end and begin again. */
+struct place
+{
+    char topic[250];
+    int32_t partition;
+    struct tenure *tenure; /* NULL while it waits for `retake_us` */
+    int64_t retake_us;
+    bool forget;
+    bool fetching; /* assigned to librdkafka with an offset */
+};
+
+struct assignment
+{
+    const struct settings *settings;
+    int cell;
+    struct pool *pool;
+    struct publisher *publisher;
+    uint64_t epoch; /* of the last ASSIGN; 0: none yet */
+    bool assigned;
+    bool full;           /* it has a partition of every command topic */
+    int64_t assigned_us; /* when */
+    bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
+    bool all_paused;
+    bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
+    bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
+    int64_t assign_us; /* when librdkafka was last told what to fetch */
+    uint64_t random_state;
+
+    pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */
+    struct place *places;
+    int count;
+
+    struct topic_index index; /* of places */
+};
+
+#endif

@@ -1,0 +1,117 @@
+#include <stdio.h>
+
+#include "consumers/poll/assignment_private.h"
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+
+bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size)
+{
+    int waiting = 0;
+
+    pthread_mutex_lock(&assignment->mutex);
+    bool assigned = assignment->assigned;
+    for (int i = 0; i < assignment->count; i++)
+    {
+        const struct tenure *tenure = assignment->places[i].tenure;
+        waiting += tenure == NULL || atomic_load_explicit(&tenure->state, memory_order_acquire) != TENURE_TAKEN;
+    }
+    pthread_mutex_unlock(&assignment->mutex);
+    if (!assigned)
+        snprintf(why, why_size, "waiting for the consumer group to assign partitions");
+    else if (waiting > 0)
+        snprintf(why, why_size, "%d partitions are being taken over", waiting);
+    return assigned && waiting == 0;
+}
+
+/* How long the first answer of those that are not published waits. */
+static int64_t waited_us(const struct tenure *tenure, int64_t now_us)
+{
+    int64_t since_us = atomic_load_explicit(&tenure->unpublished_us, memory_order_relaxed);
+    return since_us > 0 && now_us > since_us ? now_us - since_us : 0;
+}
+
+static void print_place(const struct place *place, int64_t now_us, struct buffer *json)
+{
+    const struct tenure *tenure = place->tenure;
+
+    buffer_add_text(json, "{\"topic\":");
+    buffer_add_json_string(json, span_of(place->topic));
+    buffer_add_text(json, ",\"partition\":");
+    buffer_add_int64(json, place->partition);
+    bool taken = tenure && atomic_load_explicit(&tenure->state, memory_order_acquire) == TENURE_TAKEN;
+    buffer_add_text(json, taken ? ",\"taken\":true" : ",\"taken\":false");
+    if (taken)
+    {
+        const struct
+        {
+            const char *name;
+            int64_t value;
+        } numbers[] = {
+            { ",\"fence\":", tenure->ownership.fence },
+            { ",\"epoch\":", (int64_t)tenure->ownership.epoch },
+            { ",\"watermark\":", atomic_load_explicit(&tenure->committed, memory_order_relaxed) },
+            { ",\"in_flight\":", atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) },
+            { ",\"in_flight_bytes\":", atomic_load_explicit(&tenure->in_flight_bytes, memory_order_relaxed) },
+            { ",\"still_for_us\":", now_us - atomic_load_explicit(&tenure->moved_us, memory_order_relaxed) },
+            { ",\"unpublished_us\":", waited_us(tenure, now_us) },
+        };
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+        {
+            buffer_add_text(json, numbers[i].name);
+            buffer_add_int64(json, numbers[i].value);
+        }
+        bool paused = atomic_load_explicit(&tenure->paused, memory_order_relaxed);
+        buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
+    }
+    buffer_add_byte(json, '}');
+}
+
+void assignment_print_metrics(struct assignment *assignment, struct buffer *into)
+{
+    int64_t now_us = monotonic_us();
+    char seconds[40];
+
+    pthread_mutex_lock(&assignment->mutex);
+    for (int i = 0; i < assignment->count; i++)
+    {
+        const struct tenure *tenure = assignment->places[i].tenure;
+        if (tenure == NULL)
+            continue;
+        int64_t us = waited_us(tenure, now_us);
+        buffer_add_text(into, METRIC_UNPUBLISHED "{topic=\"");
+        buffer_add_text(into, assignment->places[i].topic); /* letters, digits, '.', '_' and '-' */
+        buffer_add_text(into, "\",partition=\"");
+        buffer_add_int64(into, assignment->places[i].partition);
+        snprintf(seconds, sizeof(seconds), "\"} %lld.%06lld\n", (long long)(us / 1000000), (long long)(us % 1000000));
+        buffer_add_text(into, seconds);
+    }
+    pthread_mutex_unlock(&assignment->mutex);
+}
+
+void assignment_print(struct assignment *assignment, struct buffer *json)
+{
+    int64_t now_us = monotonic_us();
+
+    buffer_add_byte(json, '[');
+    pthread_mutex_lock(&assignment->mutex);
+    for (int i = 0; i < assignment->count; i++)
+    {
+        if (i > 0)
+            buffer_add_byte(json, ',');
+        print_place(&assignment->places[i], now_us, json);
+    }
+    pthread_mutex_unlock(&assignment->mutex);
+    buffer_add_byte(json, ']');
+}
+
+int64_t assignment_tell_left(struct assignment *assignment)
+{
+    int64_t left = 0;
+
+    pthread_mutex_lock(&assignment->mutex);
+    for (int i = 0; i < assignment->count; i++)
+        if (assignment->places[i].tenure)
+            left += tenure_tell_left(assignment->places[i].tenure, assignment->cell);
+    pthread_mutex_unlock(&assignment->mutex);
+    return left;
+}

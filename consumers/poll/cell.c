@@ -1,0 +1,595 @@
+#include "consumers/poll/cell_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "consumers/kafka/consumer.h"
+#include "consumers/kafka/rights_watch.h"
+#include "worker/base/clock.h"
+#include "worker/base/fault_point.h"
+#include "worker/base/log.h"
+#include "worker/base/metrics.h"
+#include "worker/lane/held_keys.h"
+#include "worker/lane/lanes.h"
+#include "worker/settings/settings.h"
+#include "worker/slot.h"
+
+enum
+{
+    ROUND_MAX = 1000, /* messages of one round: then the lanes get them, and everything else is looked at */
+    POLL_MS = 100,    /* a poll without messages; whoever has something for the poll thread cuts it short */
+    NUDGE_BYTES =
+        2 * 1024 * 1024, /* half of queued.max.messages.kbytes: what was read since librdkafka was last busy */
+    NUDGE_POLL_MS = 5,   /* without a message for this long */
+    NUDGE_MS = 100,
+};
+
+static const int64_t FULL_US = 500000;        /* longer than that full: partitions are paused and polling goes on */
+static const int64_t ROOM_US = 20000;         /* one wait for room */
+static const int64_t RETRY_US = 500000;       /* between two attempts to begin */
+static const int64_t FENCED_US = 2000000;     /* for the publisher to notice that it publishes for nobody any more */
+static const int64_t UNASSIGNED_US = 3000000; /* without an assignment for longer: does Kafka answer at all? */
+static const int64_t ERROR_US = 10000000;     /* an error of librdkafka that did not come again within this is over */
+
+/* --- talking to other threads ----------------------------------------------------------------------------------- */
+
+/* Called by the publisher and by main. Only news cut a poll short: room is none to a thread that is polling. */
+static void wake(void *owner, bool news)
+{
+    struct cell *cell = owner;
+
+    pthread_mutex_lock(&cell->mutex);
+    if (cell->waiting)
+        pthread_cond_signal(&cell->cond);
+    if (news && cell->queue)
+        rd_kafka_queue_yield(cell->queue);
+    pthread_mutex_unlock(&cell->mutex);
+}
+
+static void wait_for_wake(struct cell *cell, int64_t wait_us)
+{
+    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
+
+    pthread_mutex_lock(&cell->mutex);
+    cell->waiting = true;
+    pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
+    cell->waiting = false;
+    pthread_mutex_unlock(&cell->mutex);
+}
+
+static void show_life(struct cell *cell, int64_t now_us)
+{
+    atomic_store_explicit(&cell->seen_us, now_us, memory_order_relaxed);
+}
+
+/* --- the consumer ----------------------------------------------------------------------------------------------- */
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *partitions,
+                         void *owner)
+{
+    struct cell *cell = owner;
+
+    assignment_on_rebalance(cell->assignment, consumer, what, partitions);
+    show_life(cell, monotonic_us());
+}
+
+/* Called by polls; what an error means is told by the call that it hits. */
+static void on_error(rd_kafka_t *consumer, int error, const char *reason, void *owner)
+{
+    struct cell *cell = owner;
+    int64_t now_us = monotonic_us();
+
+    (void)consumer;
+    log_debug("kafka: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)error), reason);
+    if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        reach_doubt(&cell->reach, now_us, now_us);
+}
+
+static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
+{
+    rd_kafka_queue_t *queue = consumer ? rd_kafka_queue_get_consumer(consumer) : NULL;
+
+    cell->consumer = consumer;
+    pthread_mutex_lock(&cell->mutex);
+    rd_kafka_queue_t *former = cell->queue;
+    cell->queue = queue;
+    pthread_mutex_unlock(&cell->mutex);
+    if (former)
+        rd_kafka_queue_destroy(former);
+    publisher_set_consumer(cell->publisher, consumer);
+}
+
+/* It is said that nobody answers while that is so, whatever else is waited for because of it. */
+static void watch_kafka(struct cell *cell, int64_t now_us)
+{
+    char why[sizeof(cell->complaint.text)];
+
+    switch (reach_step(&cell->reach, cell->settings, cell->consumer, now_us, why, sizeof(why)))
+    {
+    case REACH_SAME:
+        return;
+    case REACH_SILENT:
+        complaint_make(&cell->complaint, "Kafka", why);
+        cell->error_us = now_us;
+        return;
+    case REACH_BACK:
+        complaint_end(&cell->complaint);
+        log_info("cell %d: Kafka answers again", cell->number);
+        return;
+    }
+}
+
+/* PROTOCOL O7. */
+static void watch(struct cell *cell, int64_t now_us)
+{
+    uint64_t epoch;
+    enum extent extent = assignment_extent(cell->assignment, &epoch);
+
+    bool rebuild = watchdog_step(&cell->watchdog, extent, epoch, now_us);
+    if (extent == EXTENT_NONE && now_us - cell->watchdog.since_us > UNASSIGNED_US)
+        reach_doubt(&cell->reach, cell->watchdog.since_us, now_us);
+    watch_kafka(cell, now_us);
+    if (!rebuild)
+        return;
+    cell->replace = true;
+    cell->away_until_us = now_us + watchdog_rest_us(&cell->watchdog);
+}
+
+/* Joins the group, when slot, broker and topics are there. */
+static bool open_consumer(struct cell *cell)
+{
+    struct buffer fault = BUFFER_EMPTY;
+
+    if (monotonic_us() < cell->away_until_us)
+    {
+        complaint_make(&cell->complaint, "waiting", "the group forgets this member before it joins again");
+        return false;
+    }
+    if (!slot_is_held(cell->slot))
+    {
+        complaint_make(&cell->complaint, "waiting", "PostgreSQL: a slot of the consumer group");
+        return false;
+    }
+    cell->slot_number = slot_number(cell->slot);
+    rd_kafka_t *consumer =
+        consumer_open(cell->settings, cell->slot_number, cell->number, on_rebalance, on_error, cell, &fault);
+    if (consumer == NULL)
+    {
+        buffer_add_byte(&fault, '\0');
+        complaint_make(&cell->complaint, "waiting", fault.at ? fault.at : "out of memory");
+        buffer_done(&fault);
+        return false;
+    }
+    use_consumer(cell, consumer);
+    assignment_join(cell->assignment);
+    watchdog_begin(&cell->watchdog, monotonic_us());
+    cell->reach = REACH_NEW;
+    cell->replace = cell->fenced = false;
+    complaint_end(&cell->complaint);
+    return true;
+}
+
+static void close_consumer(struct cell *cell, bool publisher_is_done, int64_t deadline_us)
+{
+    rd_kafka_t *consumer = cell->consumer;
+
+    consumer_leave(consumer, deadline_us);
+    use_consumer(cell, NULL);
+    FAULT_POINT(IN_CLOSE);
+    /* A publisher that is stuck in a call of this handle must find it there when it comes back. */
+    if (!publisher_is_done || !consumer_close(consumer, deadline_us))
+        log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
+}
+
+/* --- messages --------------------------------------------------------------------------------------------------- */
+
+/* What is collected in one round. Counting is done per run of messages of one partition: they come in such runs, and
+ * the counters are shared with the publisher. */
+struct round
+{
+    struct delivery *first, *last;
+    struct tenure *tenure; /* of the run, with a reference: a rebalance may come in the middle of a round */
+    int64_t count, bytes;  /* of the run */
+    int received;
+    int64_t taken; /* bytes of the whole round */
+    int64_t now_us;
+};
+
+static void end_run(struct round *round)
+{
+    struct tenure *tenure = round->tenure;
+
+    if (round->count == 0)
+        return;
+    tenure_hold(tenure, (int)round->count);
+    if (atomic_fetch_add_explicit(&tenure->in_flight, round->count, memory_order_relaxed) == 0)
+        /* It was idle: it has not stalled since. */
+        atomic_store_explicit(&tenure->moved_us, round->now_us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tenure->in_flight_bytes, round->bytes, memory_order_relaxed);
+    tenure_drop(tenure, 1);
+    round->tenure = NULL;
+    round->count = round->bytes = 0;
+}
+
+static void begin_run(struct round *round, struct tenure *tenure)
+{
+    end_run(round);
+    round->tenure = tenure_hold(tenure, 1);
+}
+
+static void take_message(struct cell *cell, struct round *round, rd_kafka_message_t *message)
+{
+    struct tenure *tenure = assignment_find(cell->assignment, message);
+
+    if (tenure == NULL)
+        return; /* of a former assignment: read again by whoever owns it */
+    if (message->offset <= tenure->last_offset || message->offset < tenure->start_offset)
+    {
+        /* PROTOCOL O5: the topic was made anew under us. */
+        end_run(round);
+        assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "an offset came that was behind us");
+        return;
+    }
+    spread_note(&cell->spread, cell->consumer, tenure->ownership.epoch, message);
+    struct delivery *delivery = parcels_make(cell->parcels, message, round->now_us);
+    if (delivery == NULL)
+    {
+        end_run(round);
+        assignment_end_tenure(cell->assignment, cell->consumer, tenure, false, "out of memory");
+        return;
+    }
+    if (round->tenure != tenure)
+        begin_run(round, tenure);
+    round->count++;
+    round->bytes += (int64_t)parcel_size(delivery);
+    if ((int64_t)parcel_size(delivery) > cell->largest_bytes)
+        cell->largest_bytes = (int64_t)parcel_size(delivery);
+    round->taken += (int64_t)parcel_size(delivery);
+    round->received++;
+    delivery->ownership = &tenure->ownership;
+    delivery->sequence = tenure->next_sequence++;
+    tenure->last_offset = message->offset;
+    if (round->last)
+        round->last->next = delivery;
+    else
+        round->first = delivery;
+    round->last = delivery;
+}
+
+/* Errors come as messages. Most pass by themselves; librdkafka says what it retries. */
+static void take_error(struct cell *cell, struct round *round, const rd_kafka_message_t *message)
+{
+    char text[256];
+    struct tenure *tenure;
+
+    switch (message->err)
+    {
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+        tenure = assignment_find(cell->assignment, message);
+        end_run(round);
+        if (tenure)
+            assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "the offset is out of range");
+        return;
+    case RD_KAFKA_RESP_ERR__FATAL:
+        rd_kafka_fatal_error(cell->consumer, text, sizeof(text));
+        log_error("cell %d: consumer: %s; it is made anew", cell->number, text);
+        cell->replace = cell->fenced = true;
+        return;
+    default:
+        rights_watch_suspect(message->err);
+        complaint_make(&cell->complaint, "consumer", rd_kafka_message_errstr(message));
+        cell->error_us = monotonic_us();
+        return;
+    }
+}
+
+static void submit(struct cell *cell, struct round *round)
+{
+    end_run(round);
+    if (FAULT_POINT_FAILS(AFTER_POLL))
+        rd_kafka_test_fatal_error(cell->consumer, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "a fault point");
+    if (round->first)
+        pool_submit(cell->pool, round->first);
+    if (round->received > 0)
+    {
+        metrics_add(METRIC_RECEIVED, round->received);
+        complaint_end(&cell->complaint);
+    }
+}
+
+/* How many messages there is room for. */
+static int64_t room(const struct cell *cell, struct pressure pressure)
+{
+    int64_t commands = cell->settings->consumers.in_flight_commands - pressure.commands;
+    return pressure.bytes >= cell->settings->consumers.in_flight_bytes ? 0 : commands;
+}
+
+/* The first message of a round. When as much was read as librdkafka fetches ahead and now there is nothing, it is not
+ * the end of the topic that was reached but more likely librdkafka that pauses. */
+static rd_kafka_message_t *wait_message(struct cell *cell)
+{
+    bool may_pause = cell->read_bytes >= NUDGE_BYTES;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(cell->consumer, may_pause ? NUDGE_POLL_MS : POLL_MS);
+
+    if (message || !may_pause || cell_is_stopping(cell))
+        return message;
+    cell->read_bytes = 0;
+    assignment_nudge(cell->assignment, cell->consumer, NUDGE_MS);
+    return rd_kafka_consumer_poll(cell->consumer, POLL_MS);
+}
+
+/* One round: a wait for the first message, then what librdkafka has ready, then all of it to the lanes. */
+static void read_round(struct cell *cell, int64_t limit)
+{
+    struct round round = { .now_us = monotonic_us() };
+    int64_t bytes_max = cell->settings->consumers.in_flight_bytes - cell->counted.bytes;
+    rd_kafka_message_t *message = wait_message(cell);
+
+    if (message)
+        round.now_us = monotonic_us();
+    for (; message; message = rd_kafka_consumer_poll(cell->consumer, 0))
+    {
+        cell->read_bytes += (int64_t)(message->len + message->key_len);
+        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            take_message(cell, &round, message);
+        else
+            take_error(cell, &round, message);
+        rd_kafka_message_destroy(message);
+        if (round.received >= limit || round.taken >= bytes_max || cell->replace || cell_is_stopping(cell))
+            break;
+    }
+    submit(cell, &round);
+}
+
+/* --- back-pressure ---------------------------------------------------------------------------------------------- */
+
+static void count_pressure(struct cell *cell, struct pressure pressure)
+{
+    metrics_add(METRIC_IN_FLIGHT, pressure.commands - cell->counted.commands);
+    metrics_add(METRIC_IN_FLIGHT_BYTES, pressure.bytes - cell->counted.bytes);
+    cell->counted = pressure;
+}
+
+/* Full for a moment: no poll, because a pause throws away what was fetched ahead. Full for longer: everything is
+ * paused, and polls go on, which serve the group. True: there is room to poll, or a poll is due anyway. */
+static bool make_room(struct cell *cell, struct pressure pressure, int64_t now_us)
+{
+    bool full = room(cell, pressure) <= 0;
+
+    if (!full)
+        cell->full_since_us = 0;
+    else if (cell->full_since_us == 0)
+        cell->full_since_us = now_us;
+    bool long_full = full && now_us - cell->full_since_us > FULL_US;
+    bool drained = pressure.commands <= cell->settings->consumers.in_flight_commands / 2 &&
+                   pressure.bytes <= cell->settings->consumers.in_flight_bytes / 2;
+    if (long_full || atomic_load_explicit(&cell->quiet, memory_order_relaxed))
+        assignment_pause_all(cell->assignment, cell->consumer);
+    else if (drained)
+        assignment_resume_all(cell->assignment, cell->consumer);
+    if (!full || long_full)
+        return true;
+    wait_for_wake(cell, ROOM_US);
+    return false;
+}
+
+/* Received is no more than may be; but the events made of it may be many times that, and wait for as long as Kafka does
+ * not take them. What is in flight of the largest partition is given up, and read again. */
+static void shed(struct cell *cell)
+{
+    struct tenure *tenure = assignment_largest(cell->assignment);
+
+    if (tenure == NULL)
+        return;
+    uint64_t epoch = tenure->ownership.epoch;
+    assignment_end_tenure(cell->assignment, cell->consumer, tenure, false,
+                          "its events and commands need more memory than allowed");
+    pool_revoke(cell->pool, epoch);
+}
+
+/* --- the life of the poll thread -------------------------------------------------------------------------------- */
+
+static void serve(struct cell *cell)
+{
+    while (!cell_is_stopping(cell) && !cell->replace)
+    {
+        int64_t now_us = monotonic_us();
+        struct pressure pressure = assignment_pressure(cell->assignment);
+
+        show_life(cell, now_us);
+        if (now_us - cell->error_us > ERROR_US)
+            complaint_end(&cell->complaint);
+        count_pressure(cell, pressure);
+        if (pressure.bytes <= cell->settings->consumers.in_flight_bytes)
+            cell->largest_bytes = 0;
+        /* To read a single message again would not make it smaller. */
+        if (pressure.bytes - cell->largest_bytes > CELL_BYTES_TIMES * cell->settings->consumers.in_flight_bytes)
+            shed(cell);
+        assignment_step(cell->assignment, cell->consumer, now_us);
+        assignment_balance(cell->assignment, cell->consumer, now_us);
+        if (make_room(cell, pressure, now_us))
+        {
+            int64_t left = room(cell, pressure);
+            read_round(cell, left < 1 ? 1 : left < ROUND_MAX ? left : ROUND_MAX);
+        }
+        /* Another process has our slot's ids now: ours must not be used any more (PROTOCOL O1). */
+        if (slot_is_held(cell->slot) && slot_number(cell->slot) != cell->slot_number)
+            cell->replace = true;
+        watch(cell, now_us);
+    }
+}
+
+/* In flight is finished while nothing new is taken; held commands do not hold up the end when the database is away. */
+static void drain(struct cell *cell, int64_t deadline_us)
+{
+    char why[160];
+
+    while (assignment_pressure(cell->assignment).commands > 0 && monotonic_us() < deadline_us &&
+           pool_is_ready(cell->pool, why, sizeof(why)))
+    {
+        show_life(cell, monotonic_us());
+        wait_for_wake(cell, ROOM_US);
+        deadline_us = cell_is_stopping(cell) ? atomic_load(&cell->stop_deadline_us) : deadline_us;
+    }
+}
+
+static void leave(struct cell *cell)
+{
+    int64_t deadline_us = monotonic_us() + cell->settings->consumers.drain_timeout_us, left;
+    struct held held;
+
+    if (cell_is_stopping(cell))
+        deadline_us = atomic_load(&cell->stop_deadline_us);
+    if (cell->fenced && monotonic_us() + FENCED_US < deadline_us)
+        deadline_us = monotonic_us() + FENCED_US;
+    if (!cell->fenced)
+        drain(cell, deadline_us);
+    held_clear(&held);
+    pool_held(cell->pool, &held);
+    bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us, cell->fenced, &left);
+    if (left > 0)
+        cell_tell_held(cell->number, &held);
+    atomic_store_explicit(&cell->left, left, memory_order_relaxed);
+    count_pressure(cell, (struct pressure){ 0, 0 });
+    close_consumer(cell, done, deadline_us);
+}
+
+static void *cell_main(void *owner)
+{
+    struct cell *cell = owner;
+
+    while (!cell_is_stopping(cell))
+    {
+        show_life(cell, monotonic_us());
+        if (!open_consumer(cell))
+        {
+            wait_for_wake(cell, RETRY_US);
+            continue;
+        }
+        log_info("cell %d: slot %d: joining group %s", cell->number, cell->slot_number, cell->settings->kafka.group);
+        serve(cell);
+        leave(cell);
+    }
+    atomic_store_explicit(&cell->stopped, true, memory_order_release);
+    return NULL;
+}
+
+/* --- for main --------------------------------------------------------------------------------------------------- */
+
+static void name_lock_owner(struct cell *cell)
+{
+    uint64_t nonce = 0;
+
+    /* Two starts of one slot must not take each other's locks for their own (PROTOCOL L2). */
+    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+        nonce = (uint64_t)monotonic_us();
+    snprintf(cell->lock_owner, sizeof(cell->lock_owner), "%s/%d/%016llx/%d", cell->settings->kafka.group,
+             slot_number(cell->slot), (unsigned long long)nonce, cell->number);
+}
+
+static bool make_parts(struct cell *cell, const char **reterr)
+{
+    *reterr = "out of memory";
+    cell->parcels = parcels_new();
+    if (cell->parcels == NULL)
+        return false;
+    struct publisher_options publishing = { .settings = cell->settings,
+                                            .cell = cell->number,
+                                            .slot = cell->slot,
+                                            .parcels = cell->parcels,
+                                            .wake = wake,
+                                            .owner = cell };
+    cell->publisher = publisher_new(&publishing, reterr);
+    if (cell->publisher == NULL)
+        return false;
+    struct pool_options pooling = { .settings = cell->settings,
+                                    .cell = cell->number,
+                                    .lock_owner = cell->lock_owner,
+                                    .decode = parcel_decode,
+                                    .complete = publisher_complete,
+                                    .owner = cell->publisher };
+    cell->pool = pool_new(&pooling, reterr);
+    if (cell->pool == NULL)
+        return false;
+    cell->assignment = assignment_new(cell->settings, cell->number, cell->pool, cell->publisher);
+    return cell->assignment != NULL;
+}
+
+struct cell *cell_new(const struct settings *settings, int number, struct slot *slot, const char **reterr)
+{
+    struct cell *cell = calloc(1, sizeof(*cell));
+    pthread_condattr_t attributes;
+
+    *reterr = "out of memory";
+    if (cell == NULL)
+        return NULL;
+    cell->settings = settings;
+    cell->number = number;
+    cell->slot = slot;
+    complaint_init(&cell->complaint, number);
+    watchdog_init(&cell->watchdog, settings, number);
+    pthread_mutex_init(&cell->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&cell->cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    atomic_store(&cell->seen_us, monotonic_us());
+    name_lock_owner(cell);
+    if (make_parts(cell, reterr))
+        return cell;
+    cell_free(cell);
+    return NULL;
+}
+
+bool cell_start(struct cell *cell, const char **reterr)
+{
+    char name[16];
+
+    if (pthread_create(&cell->thread, NULL, cell_main, cell) != 0)
+    {
+        *reterr = "no thread for the poll loop";
+        return false;
+    }
+    cell->started = true;
+    snprintf(name, sizeof(name), "poll-%d", cell->number % 1000);
+    pthread_setname_np(cell->thread, name);
+    return true;
+}
+
+void cell_quiet(struct cell *cell)
+{
+    atomic_store_explicit(&cell->quiet, true, memory_order_relaxed);
+    wake(cell, true);
+}
+
+void cell_stop(struct cell *cell, int64_t deadline_us)
+{
+    atomic_store(&cell->stop_deadline_us, deadline_us);
+    atomic_store_explicit(&cell->stopping, true, memory_order_release);
+    wake(cell, true);
+}
+
+bool cell_is_stopped(const struct cell *cell)
+{
+    return !cell->started || atomic_load_explicit(&cell->stopped, memory_order_acquire);
+}
+
+void cell_free(struct cell *cell)
+{
+    if (cell == NULL)
+        return;
+    if (cell->started)
+        pthread_join(cell->thread, NULL);
+    if (cell->pool)
+        pool_free(cell->pool, atomic_load(&cell->stop_deadline_us));
+    publisher_free(cell->publisher);
+    assignment_free(cell->assignment);
+    parcels_free(cell->parcels);
+    complaint_done(&cell->complaint);
+    watchdog_done(&cell->watchdog);
+    pthread_cond_destroy(&cell->cond);
+    pthread_mutex_destroy(&cell->mutex);
+    free(cell);
+}

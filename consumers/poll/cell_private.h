@@ -1,0 +1,70 @@
+/* Cell, private: what cell.c (the poll thread and its life) and consumers/poll/cell_view.c (what others may ask) share.
+ * Nobody else includes it. */
+#ifndef CONSUMERS_POLL_CELL_PRIVATE_H
+#define CONSUMERS_POLL_CELL_PRIVATE_H
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+
+#include "consumers/kafka/problem.h"
+#include "consumers/message/delivery_pool.h"
+#include "consumers/message/spread.h"
+#include "consumers/poll/assignment.h"
+#include "consumers/poll/cell.h"
+#include "consumers/poll/reach.h"
+#include "consumers/poll/watchdog.h"
+#include "consumers/publish/publisher.h"
+
+struct cell
+{
+    const struct settings *settings;
+    int number;
+    struct slot *slot;
+    struct parcels *parcels;
+    struct pool *pool;
+    struct publisher *publisher;
+    struct assignment *assignment;
+    char lock_owner[300];
+    pthread_t thread;
+    bool started;
+
+    /* Writer: main. Reader: poll thread. */
+    atomic_bool quiet, stopping;
+    atomic_int_fast64_t stop_deadline_us;
+    /* Writer: poll thread. Readers: main and HTTP. */
+    atomic_bool stopped;
+    atomic_int_fast64_t seen_us;
+    atomic_int_fast64_t left; /* messages that were received and not published when it had ended */
+
+    pthread_mutex_t mutex;   /* guards what follows */
+    pthread_cond_t cond;     /* room, or a takeover ended, or stop */
+    bool waiting;            /* the poll thread, on cond */
+    rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
+
+    struct complaint complaint;
+    struct watchdog watchdog;
+    struct reach reach; /* poll thread */
+
+    /* Poll thread. */
+    rd_kafka_t *consumer;
+    int slot_number;         /* that the consumer was made for */
+    bool replace;            /* the consumer must be made anew */
+    bool fenced;             /* and somebody else has its place */
+    int64_t away_until_us;   /* no consumer is made before */
+    struct pressure counted; /* as the metrics have it */
+    int64_t full_since_us;   /* 0: there is room */
+    int64_t read_bytes;      /* since the last nudge */
+    int64_t largest_bytes;   /* of a message since there was room: a batch that expands may hold one of any size */
+    struct spread spread;
+    int64_t error_us; /* when librdkafka last complained */
+};
+
+static inline bool cell_is_stopping(const struct cell *cell)
+{
+    return atomic_load_explicit(&cell->stopping, memory_order_acquire);
+}
+
+/* consumers/poll/cell_view.c: the log is told which keys are held back. */
+void cell_tell_held(int cell, const struct held *held);
+
+#endif

@@ -1,0 +1,93 @@
+#include <stdio.h>
+
+#include "consumers/poll/cell_private.h"
+#include "worker/base/clock.h"
+#include "worker/base/log.h"
+#include "worker/lane/held_keys.h"
+#include "worker/lane/lanes.h"
+#include "worker/settings/settings.h"
+
+static const int64_t HEALTH_US = 30000000; /* the poll thread is stuck when it was not seen for longer */
+
+bool cell_health(const struct cell *cell)
+{
+    int64_t allowed_us = cell->settings->consumers.drain_timeout_us + HEALTH_US;
+    return monotonic_us() - atomic_load_explicit(&cell->seen_us, memory_order_relaxed) < allowed_us;
+}
+
+bool cell_ready(struct cell *cell, char *why, size_t why_size)
+{
+    if (complaint_copy(&cell->complaint, why, why_size) || publisher_problem(cell->publisher, why, why_size))
+        return false;
+    if (!assignment_is_ready(cell->assignment, why, why_size) || !watchdog_is_content(&cell->watchdog, why, why_size))
+        return false;
+    if (atomic_load_explicit(&cell->quiet, memory_order_relaxed) || cell_is_stopping(cell))
+    {
+        snprintf(why, why_size, "it takes no more commands");
+        return false;
+    }
+    return pool_is_ready(cell->pool, why, why_size);
+}
+
+void cell_metrics(struct cell *cell, struct buffer *into)
+{
+    assignment_print_metrics(cell->assignment, into);
+}
+
+void cell_held(struct cell *cell, struct held *into)
+{
+    pool_held(cell->pool, into);
+}
+
+void cell_status(struct cell *cell, struct buffer *json)
+{
+    char why[320] = "";
+    struct held held;
+    bool ready = cell_ready(cell, why, sizeof(why));
+
+    buffer_add_text(json, "{\"cell\":");
+    buffer_add_int64(json, cell->number);
+    buffer_add_text(json, ready ? ",\"ready\":true" : ",\"ready\":false");
+    if (!ready)
+    {
+        buffer_add_text(json, ",\"waits_for\":");
+        buffer_add_json_string(json, span_of(why));
+    }
+    buffer_add_text(json, ",\"partitions\":");
+    assignment_print(cell->assignment, json);
+    held_clear(&held);
+    pool_held(cell->pool, &held);
+    buffer_add_text(json, ",\"held\":");
+    held_print(&held, monotonic_us(), json);
+    buffer_add_byte(json, '}');
+}
+
+/* --- what is left at the end ------------------------------------------------------------------------------------- */
+
+void cell_tell_held(int cell, const struct held *held)
+{
+    int64_t now_us = monotonic_us();
+
+    for (int i = 0; i < held->shown; i++)
+    {
+        const struct held_key_copy *key = &held->longest[i];
+        log_warning("cell %d: left: key %s, held for %lld s, %s/%d at offset %lld, %d commands: %s", cell, key->key,
+                    (long long)(now_us - key->since_us) / 1000000, key->topic, key->partition, (long long)key->offset,
+                    key->commands, key->reason);
+    }
+    if (held->keys > held->shown)
+        log_warning("cell %d: left: %lld further held keys", cell, (long long)(held->keys - held->shown));
+}
+
+int64_t cell_left(struct cell *cell)
+{
+    struct held held;
+
+    if (cell_is_stopped(cell))
+        return atomic_load_explicit(&cell->left, memory_order_relaxed);
+    int64_t left = assignment_tell_left(cell->assignment);
+    held_clear(&held);
+    pool_held(cell->pool, &held);
+    cell_tell_held(cell->number, &held);
+    return left;
+}

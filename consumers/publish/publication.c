@@ -1,0 +1,196 @@
+#include "consumers/publish/publication.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "consumers/partition/commit_mark.h"
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+
+static bool reserve_parts(struct publication *publication, int count)
+{
+    if (count <= publication->capacity)
+        return true;
+    struct part *parts = realloc(publication->parts, (size_t)count * sizeof(*parts));
+    if (parts == NULL)
+        return false;
+    publication->parts = parts;
+    publication->capacity = count;
+    return true;
+}
+
+static void append(struct part *part, struct delivery *delivery)
+{
+    delivery->next = NULL;
+    if (part->last)
+        part->last->next = delivery;
+    else
+        part->first = delivery;
+    part->last = delivery;
+    part->count++;
+    part->events += delivery->answer == ANSWER_EVENT;
+    part->dead_letters += delivery->answer == ANSWER_DEAD_LETTER;
+    part->bytes += parcel_bytes(delivery);
+    part->next_offset = delivery->offset + 1;
+}
+
+static int64_t sends(const struct delivery *delivery)
+{
+    if (delivery->answer == ANSWER_NOTHING)
+        return 0;
+    return PUBLICATION_RECORD +
+           (int64_t)(delivery->answer == ANSWER_DEAD_LETTER ? parcel_size(delivery) : delivery->event_size);
+}
+
+bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start,
+                        int64_t bytes)
+{
+    int events = 0;
+
+    assert(publication->count == 0);
+    if (!reserve_parts(publication, count))
+        return false;
+    publication->deliveries = 0;
+    publication->sends = 0;
+    for (int i = 0; i < count; i++)
+    {
+        struct tenure *tenure = tenures[(start + i) % count];
+        struct part part = { .tenure = tenure };
+        while (tenure->live && events < PUBLICATION_EVENTS_MAX && publication->sends < bytes &&
+               publication->deliveries < PUBLICATION_DELIVERIES_MAX)
+        {
+            struct delivery *delivery = watermark_pop(&tenure->watermark);
+            if (delivery == NULL)
+                break;
+            append(&part, delivery);
+            publication->deliveries++;
+            events += delivery->answer != ANSWER_NOTHING;
+            publication->sends += sends(delivery);
+        }
+        if (part.count > 0)
+            publication->parts[publication->count++] = part;
+    }
+    return publication->count > 0;
+}
+
+/* How many of a part are kept; what they send is added. */
+static int fitting(const struct part *part, int64_t bytes, int64_t *sum)
+{
+    int count = 0;
+
+    for (const struct delivery *delivery = part->first; delivery && *sum < bytes; delivery = delivery->next, count++)
+        *sum += sends(delivery);
+    return count;
+}
+
+/* The part without what is behind its first `kept` deliveries. */
+static struct part cut(const struct part *part, int kept)
+{
+    struct part head = { .tenure = part->tenure };
+    struct delivery *next;
+
+    for (struct delivery *delivery = part->first; delivery; delivery = next)
+    {
+        next = delivery->next;
+        if (head.count < kept)
+            append(&head, delivery);
+        else
+        {
+            bool marked = watermark_mark(&part->tenure->watermark, delivery->sequence, delivery, monotonic_us());
+            assert(marked); /* its place was just made */
+        }
+    }
+    return head;
+}
+
+void publication_trim(struct publication *publication, int64_t bytes)
+{
+    int64_t sum = 0;
+    int parts = 0;
+
+    if (publication->sends <= bytes)
+        return;
+    publication->deliveries = 0;
+    for (int i = 0; i < publication->count; i++)
+    {
+        struct part part = publication->parts[i];
+        int kept = fitting(&part, bytes, &sum);
+        if (kept < part.count && watermark_reopen(&part.tenure->watermark, (uint64_t)(part.count - kept)))
+            part = cut(&part, kept);
+        if (part.count == 0)
+            continue;
+        publication->parts[parts++] = part;
+        publication->deliveries += part.count;
+    }
+    publication->count = parts;
+    publication->sends = sum;
+}
+
+int64_t publication_deadline(const struct publication *publication, int64_t longest_us)
+{
+    int64_t deadline_us = monotonic_us() + longest_us;
+
+    for (int i = 0; i < publication->count; i++)
+    {
+        int64_t give_up_us = publication->parts[i].tenure->give_up_us;
+        deadline_us = give_up_us < deadline_us ? give_up_us : deadline_us;
+    }
+    return deadline_us;
+}
+
+rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *publication)
+{
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(publication->count);
+
+    for (int i = 0; i < publication->count; i++)
+    {
+        const struct part *part = &publication->parts[i];
+        commit_mark_add(offsets, part->tenure, part->next_offset, true);
+    }
+    return offsets;
+}
+
+enum producer_result publication_send(const struct publication *publication, struct producer *producer,
+                                      const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
+{
+    enum producer_result result = producer_begin(producer);
+    if (result != PRODUCER_DONE)
+        return result;
+    rd_kafka_topic_partition_list_t *offsets = publication_offsets(publication);
+    result = producer_send_offsets(producer, offsets, group, deadline_us);
+    rd_kafka_topic_partition_list_destroy(offsets);
+    for (int i = 0; i < publication->count && result == PRODUCER_DONE; i++)
+        for (const struct delivery *delivery = publication->parts[i].first; delivery && result == PRODUCER_DONE;
+             delivery = delivery->next)
+            if (delivery->answer != ANSWER_NOTHING)
+                result = producer_send(producer, delivery);
+    return result == PRODUCER_DONE ? producer_commit(producer, deadline_us) : result;
+}
+
+void publication_count(const struct part *part, int64_t now_us)
+{
+    metrics_add(METRIC_EVENTS, part->events);
+    metrics_add(METRIC_DEAD_LETTERS, part->dead_letters);
+    for (const struct delivery *delivery = part->first; delivery; delivery = delivery->next)
+        if (delivery->answer == ANSWER_EVENT && delivery->timestamp_us > 0)
+            metrics_observe_latency(now_us - delivery->timestamp_us);
+}
+
+void publication_release(struct publication *publication, int index, struct parcels *parcels)
+{
+    struct part part = publication->parts[index];
+
+    publication->parts[index] = publication->parts[--publication->count];
+    publication->deliveries -= part.count;
+    parcels_give_back(parcels, part.first);
+    atomic_fetch_sub_explicit(&part.tenure->in_flight, part.count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&part.tenure->in_flight_bytes, (int64_t)part.bytes, memory_order_relaxed);
+    tenure_drop(part.tenure, part.count);
+}
+
+void publication_done(struct publication *publication)
+{
+    assert(publication->count == 0);
+    free(publication->parts);
+    *publication = PUBLICATION_EMPTY;
+}

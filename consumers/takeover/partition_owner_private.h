@@ -1,0 +1,70 @@
+/* Ownership, private: what consumers/takeover/partition_owner.c (whose a partition is), published.c (what of it was
+ * published) and arrears.c (what of it was not) share: the publisher's session of rare, short statements. Nobody else
+ * includes it. */
+#ifndef CONSUMERS_TAKEOVER_PARTITION_OWNER_PRIVATE_H
+#define CONSUMERS_TAKEOVER_PARTITION_OWNER_PRIVATE_H
+
+#include "consumers/takeover/partition_owner.h"
+#include "worker/base/log.h"
+
+enum
+{
+    RAISED_MAX = 512, /* partitions of one statement */
+};
+
+struct ownership_books
+{
+    const struct settings *settings;
+    struct session *session;
+    uint8_t mark[8]; /* the first half of our tokens, and nobody else's */
+    char problem[320];
+    struct log_rate holders_rate;
+
+    /* The statement that raises `published` and is out: what the tenures will be known to have when it is answered. */
+    struct
+    {
+        int32_t partition_id;
+        int64_t fence, reached;
+    } raised[RAISED_MAX];
+    int raised_count;
+    int64_t next_raise_us;
+    int64_t next_connect_us; /* a lost session is not tried more often than this */
+};
+
+/* Numbers as texts, the form session_run takes. */
+struct number_text
+{
+    char at[24];
+};
+
+enum
+{
+    TOKEN_TEXT_SIZE = 37,
+};
+
+const char *ownership_print_number(struct number_text *text, int64_t number);
+int64_t ownership_read_number(const PGresult *result, int row, int column);
+void ownership_print_token(const uint8_t token[16], char into[TOKEN_TEXT_SIZE]);
+
+/* Says why, and closes the session: whatever transaction was open ends with it. False. */
+bool ownership_fail(struct ownership_books *books, const char *what);
+
+/* One statement that must succeed; NULL: it did not, and ownership_fail was called. `in_binary`: its result is. */
+PGresult *ownership_run(struct ownership_books *books, const char *sql, int count, const char *const *values,
+                        const struct session_stop *stop);
+PGresult *ownership_run_binary(struct ownership_books *books, const char *sql, int count, const char *const *values,
+                               const struct session_stop *stop);
+
+void ownership_clear(PGresult **result);
+#define OWNERSHIP_RESULT __attribute__((cleanup(ownership_clear))) PGresult *
+
+/* Lists for unnest. */
+void ownership_add_element(struct buffer *list, const char *text);
+void ownership_end_list(struct buffer *list);
+
+/* published.c: within the takeover's transaction. `reached`: what is known to be published. *ret_published: what it is
+ * now, and *ret_from where the events from there on are to be looked for. */
+bool published_claim(struct ownership_books *books, const struct tenure *tenure, int64_t reached,
+                     const struct session_stop *stop, int64_t *ret_published, struct audit_positions *ret_from);
+
+#endif

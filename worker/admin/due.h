@@ -1,0 +1,72 @@
+/* Sweep: what has become due by time alone, and the command that says so (domain.md, "Two sweeps"). The two statements
+ * and the event's text stand here; who asks and who publishes is worker/cli/sweep.c.
+ *
+ * A command's id names the version that was read, so that two sweepers, or one run twice, make the same command again,
+ * which changes nothing (PROTOCOL R2), and a refused one is made anew when the row has moved. What the inbox already
+ * holds is not made again.
+ *
+ * Threads    one owner of the session.
+ * Ownership  pages are PGresults, the caller's (PQclear). A command's texts live as long as its page.
+ * Failure    sweep_read returns NULL and says why in session_problem; the cursor stays where it was.
+ */
+#ifndef WORKER_ADMIN_DUE_H
+#define WORKER_ADMIN_DUE_H
+
+#include "worker/postgres/session.h"
+#include "workflows/model/id.h"
+
+enum
+{
+    SWEEP_PAGE_ROWS = 1000, /* rows that one statement looks at, due or not */
+    SWEEP_KEY_MAX = 40,
+};
+
+struct sweep
+{
+    const char *name;        /* jobs */
+    const char *type;        /* job.autoclose */
+    const char *member;      /* of the data: jobneed_id */
+    const char *due_because; /* for people: expired */
+    enum aggregate_kind kind;
+    bool has_notify;
+    const char *sql;
+};
+
+extern const struct sweep sweeps[]; /* ends with name NULL */
+extern const char sweep_source[];
+
+const struct sweep *sweep_find(const char *name);
+
+/* Where reading goes on: the index's key of the last row looked at. */
+struct sweep_cursor
+{
+    char at[SWEEP_KEY_MAX];
+    char id[SWEEP_KEY_MAX];
+    bool ended;
+};
+
+struct sweep_cursor sweep_begin(void);
+
+/* The next page; the cursor moves behind it. `explain`: the page's plan instead, one line a row, and the cursor stays.
+ */
+PGresult *sweep_read(struct session *session, const struct sweep *sweep, struct sweep_cursor *cursor, bool explain,
+                     int64_t wait_us, const struct session_stop *stop);
+
+struct sweep_command
+{
+    const struct sweep *sweep;
+    int64_t version;
+    const char *due_at; /* RFC 3339 */
+    struct aggregate aggregate;
+};
+
+/* Command `index` of a page; false: the page has no such. */
+bool sweep_command_at(const struct sweep *sweep, const PGresult *page, int index, struct sweep_command *ret);
+
+/* sweep:job.autoclose:jobneed/7:v3 */
+void sweep_add_id(const struct sweep_command *command, struct buffer *into);
+
+/* The CloudEvent. `notify` NULL: nobody is told; only for sweeps that have it. */
+void sweep_add_event(const struct sweep_command *command, const char *notify, int64_t now_us, struct buffer *into);
+
+#endif

@@ -1,0 +1,16 @@
+#include "worker/base/memory.h"
+
+#include <unistd.h>
+
+#include "worker/base/log.h"
+
+enum
+{
+    EXIT_FORCED = 2, /* DESIGN.md 5 */
+};
+
+void memory_out(const char *what)
+{
+    log_error("out of memory for %s: ending; what was in flight is read again", what);
+    _exit(EXIT_FORCED);
+}

@@ -1,0 +1,14 @@
+/* Memory: the end of a process that cannot have a few bytes where nobody can be told, and where going on without would
+ * leave a command out. Everywhere else a failed allocation is answered by its caller: another try, or no start.
+ *
+ * Failure    ends the process: a line in the log, exit code 2. Nothing is lost, what was in flight is read again.
+ */
+#ifndef WORKER_BASE_MEMORY_H
+#define WORKER_BASE_MEMORY_H
+
+#include <stddef.h>
+
+/* `what` for people: what the memory was for. */
+_Noreturn void memory_out(const char *what);
+
+#endif

@@ -1,0 +1,62 @@
+#include "worker/batch/quarantine.h"
+
+#include <stdio.h>
+
+static const char note_sql[] =
+    "INSERT INTO interlock.crash_suspect AS s (partition_id, kafka_offset, attempts) "
+    "SELECT unnest($1::int4[]), unnest($2::int8[]), 1 "
+    "ON CONFLICT (partition_id, kafka_offset) DO UPDATE SET attempts = s.attempts + 1, noted_at = clock_timestamp() "
+    "RETURNING attempts";
+static const char take_back_sql[] =
+    "UPDATE interlock.crash_suspect SET attempts = attempts - 1 WHERE partition_id = ANY ($1::int4[]) "
+    "AND kafka_offset = ANY ($2::int8[]) AND attempts > 0";
+static const char answered_sql[] =
+    "DELETE FROM interlock.crash_suspect s USING (SELECT unnest($1::int4[]) AS partition_id, unnest($2::int8[]) AS "
+    "kafka_offset) k WHERE s.partition_id = k.partition_id AND s.kafka_offset = k.kafka_offset";
+
+/* One statement outside of any transaction of a batch: its Sync commits it. */
+static bool run_alone(struct database *database, struct statements *statements, const char *sql, int32_t partition_id,
+                      int64_t offset)
+{
+    struct array ids = { 0 }, offsets = { 0 };
+    const struct array *parameters[2] = { &ids, &offsets };
+
+    array_begin(&ids, ARRAY_INT4);
+    array_begin(&offsets, ARRAY_INT8);
+    array_add_int32(&ids, partition_id);
+    array_add_int64(&offsets, offset);
+    database_forget_failure(database);
+    bool done = statements_send_fixed(statements, sql, parameters, 2) && database_sync(database);
+    array_done(&ids);
+    array_done(&offsets);
+    return done;
+}
+
+bool quarantine_note(struct database *database, struct statements *statements, const struct delivery *delivery,
+                     int *ret_crashes)
+{
+    if (!run_alone(database, statements, note_sql, delivery->ownership->partition_id, delivery->offset))
+        return false;
+    *ret_crashes = array_read_int32(PQgetvalue(database_result(database, 0), 0, 0)) - 1;
+    return true;
+}
+
+void quarantine_refuse(struct delivery *delivery)
+{
+    delivery->dead_reason = QUARANTINE_REASON;
+    snprintf(delivery->dead_message, sizeof(delivery->dead_message),
+             "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);
+}
+
+bool quarantine_take_back(struct database *database, struct statements *statements, int32_t partition_id,
+                          int64_t offset)
+{
+    return run_alone(database, statements, take_back_sql, partition_id, offset);
+}
+
+bool quarantine_send_answered(struct statements *statements, const struct array *partition_ids,
+                              const struct array *offsets)
+{
+    const struct array *parameters[2] = { partition_ids, offsets };
+    return statements_send_fixed(statements, answered_sql, parameters, 2);
+}

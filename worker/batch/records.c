@@ -1,0 +1,147 @@
+/* What is answered from records (PROTOCOL R2): a message that is not new gets its recorded event again, or nothing.
+ *
+ *   identity known, at the position in its inbox row      the recorded event, unless a rewind says it is published
+ *   identity known, elsewhere or parked, same body        the publisher's duplicate: nothing
+ *   identity known, elsewhere, another body               id_reused: a record of its own, no inbox row
+ *   unreadable, recorded                                  the dead letter again, unless published
+ */
+#include "worker/base/metrics.h"
+#include "worker/batch/batch.h"
+
+static const char rewinds_sql[] =
+    "SELECT partition_id, fence, below FROM interlock.partition_rewind WHERE partition_id = ANY ($1::int4[])";
+
+static bool same_position(const struct item *item)
+{
+    return item->inbox.partition_id.value == item->delivery->ownership->partition_id &&
+           item->inbox.kafka_offset.value == item->delivery->offset;
+}
+
+static bool is_digest(const struct item *item, const uint8_t digest[DIGEST_SIZE])
+{
+    return id_equal(item->inbox.body_digest, array_read_id((const char *)digest));
+}
+
+/* Rows recorded before equal numbers were equal hold the digest of numbers as written, and are compared with that. */
+static bool same_body(const struct item *item)
+{
+    return is_digest(item, item->command.body_digest) || is_digest(item, item->command.written_digest);
+}
+
+/* Not in both forms: another program version may have answered with id_reused what is the same body today. */
+static bool same_in_every_form(const struct item *item)
+{
+    return is_digest(item, item->command.body_digest) && is_digest(item, item->command.written_digest);
+}
+
+/* Seen messages whose answer stands in an audit row at their own position: themselves, or an id_reused of theirs. A
+ * parked one has none (PROTOCOL L4). */
+static bool wants_record(const struct item *item)
+{
+    return item->state == ITEM_SEEN && ((same_position(item) && !item->parked.known) || !same_in_every_form(item));
+}
+
+static bool send_looks(struct batch *batch, bool *ret_sent)
+{
+    struct array *partitions = &batch->arrays[0], *offsets = &batch->arrays[1];
+    const struct array *parameters[1] = { partitions };
+    bool any = false;
+
+    array_begin(partitions, ARRAY_INT4);
+    array_begin(offsets, ARRAY_INT8);
+    for (int i = 0; i < batch->count; i++)
+    {
+        const struct item *item = &batch->items[i];
+        any = any || wants_record(item) || (item->state == ITEM_DEAD && item->recorded_dead);
+        if (!wants_record(item))
+            continue;
+        array_add_int32(partitions, item->delivery->ownership->partition_id);
+        array_add_int64(offsets, item->delivery->offset);
+    }
+    *ret_sent = any;
+    if (!any)
+        return true;
+    if (!statements_send_at_positions(batch->tools.statements, &entity_audit_event, partitions, offsets))
+        return false;
+    array_begin(partitions, ARRAY_INT4);
+    for (int i = 0; i < batch->partition_count; i++)
+        array_add_int32(partitions, batch->partitions[i].ownership->partition_id);
+    return statements_send_fixed(batch->tools.statements, rewinds_sql, parameters, 1);
+}
+
+/* The record at the item's position that is of its identity's source and id. */
+static void read_records(struct batch *batch, const PGresult *result)
+{
+    for (int r = 0; r < PQntuples(result); r++)
+    {
+        struct audit_record record;
+        memset(&record, 0, sizeof(record));
+        statements_read_row(result, r, 0, &entity_audit_event, &batch->arena, &record);
+        for (int i = 0; i < batch->count; i++)
+        {
+            struct item *item = &batch->items[i];
+            if (wants_record(item) && item->delivery->offset == record.kafka_offset.value &&
+                item->delivery->ownership->partition_id == record.partition_id.value &&
+                span_equal(item->command.source, record.command_source) &&
+                span_equal(item->command.id, record.command_id))
+            {
+                item->record = record;
+                item->recorded = true;
+            }
+        }
+    }
+}
+
+/* Published before, if and only if some rewind of its partition came after the row and lies above it. */
+static bool is_published(const PGresult *rewinds, int32_t partition_id, int64_t fence, int64_t offset)
+{
+    for (int r = 0; r < PQntuples(rewinds); r++)
+        if (array_read_int32(PQgetvalue(rewinds, r, 0)) == partition_id &&
+            fence < array_read_int64(PQgetvalue(rewinds, r, 1)) && offset < array_read_int64(PQgetvalue(rewinds, r, 2)))
+            return true;
+    return false;
+}
+
+static void note_published(struct batch *batch, const PGresult *rewinds)
+{
+    for (int i = 0; i < batch->count; i++)
+    {
+        struct item *item = &batch->items[i];
+        int64_t fence = item->state == ITEM_DEAD ? item->inbox.fence.value : item->record.fence.value;
+        bool known = item->recorded || item->recorded_dead;
+        item->published =
+            known && is_published(rewinds, item->delivery->ownership->partition_id, fence, item->delivery->offset);
+    }
+}
+
+bool batch_look_recorded(struct batch *batch)
+{
+    bool sent;
+
+    if (!send_looks(batch, &sent))
+        return false;
+    if (!sent)
+        return true;
+    if (!database_sync(batch->tools.database))
+        return false;
+    read_records(batch, database_result(batch->tools.database, 0));
+    note_published(batch, database_result(batch->tools.database, 1));
+    return true;
+}
+
+/* A twin is judged by the first one's body; a seen one by its inbox row. True: answered. */
+bool batch_answer_seen(struct batch *batch, struct item *item)
+{
+    bool same = item->state == ITEM_TWIN
+                    ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
+                    : same_body(item);
+    item->delivery->answer = ANSWER_NOTHING;
+    if (item->recorded)
+    {
+        item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_EVENT;
+        return true;
+    }
+    if (!same)
+        batch_reject(batch, item, reason_name(REASON_ID_REUSED), SPAN_NULL);
+    return true;
+}

@@ -1,0 +1,468 @@
+#include "worker/lane/lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+#include "worker/lane/lane_private.h"
+#include "worker/settings/settings.h"
+
+enum
+{
+    FULL_US = 1000000,   /* held this long in a partition that is full: parked */
+    LOOK_US = 100000,    /* so often the held keys are looked at for what is in the way of others */
+    TURN_REST = 4,       /* times as long as a turn of its own took, no other one of the lane */
+    TURN_MIN_US = 20000, /* the shortest wait of a turn, however many keys share the longest */
+    LINGER_FOR = 8,      /* commands that must be expected within worker.batch_linger for the wait to pay */
+    LINGER_ENOUGH = 128, /* as many go at once */
+};
+
+/* --- collecting ------------------------------------------------------------------------------------------------ */
+
+/* Drops what was revoked; then lane_await_quiet may go on. Nothing is in a batch here. */
+static void sweep(struct lane *lane, uint64_t wanted)
+{
+    struct delivery *kept = NULL, **end = &kept, *dropped = hold_take_revoked(lane->hold);
+    int waiting = 0;
+
+    lane->sweeps_seen = wanted;
+    pthread_mutex_lock(&lane->mutex);
+    if (lane->sweeps_wanted == wanted)
+        atomic_store(&lane->hurried, false);
+    struct delivery *chain = lane->first, *last = NULL;
+    for (struct delivery *next; chain; chain = next)
+    {
+        next = chain->next;
+        if (atomic_load(chain->ownership->revoked))
+        {
+            chain->next = dropped;
+            dropped = chain;
+            continue;
+        }
+        *end = last = chain;
+        end = &chain->next;
+        waiting++;
+    }
+    *end = NULL;
+    lane->first = kept;
+    lane->last = last;
+    lane->waiting = waiting;
+    pthread_mutex_unlock(&lane->mutex);
+
+    lane_drop(lane, dropped);
+    pthread_mutex_lock(&lane->mutex);
+    lane->sweeps_done = wanted;
+    pthread_cond_broadcast(&lane->quiet);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+static void add_to_run(struct lane *lane, struct delivery *chain)
+{
+    for (struct delivery *next; chain; chain = next)
+    {
+        next = chain->next;
+        chain->next = NULL;
+        lane->run[lane->run_count++] = chain;
+    }
+}
+
+static bool is_full(const struct delivery *delivery)
+{
+    return delivery->ownership->full && atomic_load_explicit(delivery->ownership->full, memory_order_relaxed);
+}
+
+/* Applying is not held up by a held command, but answering is: only a contiguous prefix is published. */
+static bool is_in_the_way(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
+{
+    int64_t longest_us = lane->settings->worker.park_when_blocking_us;
+
+    if (longest_us == 0 || delivery->ownership->blocked_us == NULL || now_us - delivery->stuck_since_us < longest_us)
+        return false;
+    int64_t blocked_us = atomic_load_explicit(delivery->ownership->blocked_us, memory_order_relaxed);
+    return blocked_us > 0 && now_us - blocked_us >= longest_us;
+}
+
+/* Held for park_after, while its partition is full of what waits behind it, or in the way of the answers of others: it
+ * is parked (PROTOCOL L3, L4), and what stands behind it follows it there. */
+static bool is_to_be_parked(const void *owner, const struct delivery *delivery, int64_t now_us)
+{
+    const struct lane *lane = owner;
+
+    if (delivery->stuck_since_us == 0 || !lane->settings->protections.parking)
+        return false;
+    int64_t longest_us = is_full(delivery) ? FULL_US : lane->settings->worker.park_after_us;
+    return now_us - delivery->stuck_since_us >= longest_us || is_in_the_way(lane, delivery, now_us);
+}
+
+/* PROTOCOL B2. */
+static bool wants_a_turn(const void *owner, const struct delivery *delivery, int64_t now_us)
+{
+    (void)owner;
+    return delivery->wait_us > 0 && now_us - delivery->held_since_us >= delivery->wait_us;
+}
+
+static enum lane_turn turn_of(const struct lane *lane, const struct delivery *delivery, int64_t now_us)
+{
+    if (is_to_be_parked(lane, delivery, now_us))
+        return TURN_PARK;
+    return now_us >= lane->turn_us && wants_a_turn(lane, delivery, now_us) ? TURN_WAIT : TURN_COMMON;
+}
+
+static void put_back(struct lane *lane, struct delivery *chain, int64_t due_us)
+{
+    for (struct delivery *next; chain; chain = next)
+    {
+        next = chain->next;
+        while (!hold_put(lane->hold, chain, due_us))
+            lane_pause(lane, LANE_PROBE_US);
+    }
+}
+
+/* While it waits for its rows nobody else of the lane is served. So the keys that want a turn share the longest wait,
+ * and after a turn the lane rests from turns: a fifth of its time goes to them at most, however many rows are locked.
+ */
+static void take_turn(struct lane *lane, struct delivery *first, int64_t now_us)
+{
+    struct delivery *followers = first->next;
+    int64_t begun_us = monotonic_us();
+
+    first->next = NULL;
+    lane->turn_wait_us =
+        lane->settings->database.lock_timeout_us / 4 / (1 + hold_count(lane->hold, wants_a_turn, lane, now_us));
+    lane->turn_wait_us = lane->turn_wait_us > TURN_MIN_US ? lane->turn_wait_us : TURN_MIN_US;
+    lane_run(lane, &first, 1, TURN_WAIT);
+    /* Its followers go back behind it at once: the run is over before they are looked at again. */
+    put_back(lane, followers, now_us);
+    int64_t ended_us = monotonic_us();
+    lane->turn_us = ended_us + TURN_REST * (ended_us - begun_us);
+}
+
+/* All that are to be parked, as one batch. What stands behind them waits outside of the hold meanwhile. */
+static void park(struct lane *lane, struct delivery *followers, int64_t now_us)
+{
+    lane_run(lane, lane->parks, lane->park_count, TURN_PARK);
+    lane->park_count = 0;
+    put_back(lane, followers, now_us);
+}
+
+/* Held keys whose time has come, in front of what is new. */
+static void take_due(struct lane *lane, int64_t now_us)
+{
+    int max = (int)lane->settings->worker.batch_max, count;
+    struct delivery *turn = NULL, *followers = NULL, **end = &followers;
+
+    if (now_us >= lane->look_us && hold_keys(lane->hold) > 0)
+    {
+        hold_hurry(lane->hold, is_to_be_parked, lane, now_us);
+        lane->look_us = now_us + LOOK_US;
+    }
+    while (turn == NULL && lane->run_count < max && lane->park_count < max)
+    {
+        struct delivery *chain = hold_take_due(lane->hold, now_us, max - lane->run_count, &count);
+        if (chain == NULL)
+            break;
+        switch (turn_of(lane, chain, now_us))
+        {
+        case TURN_COMMON:
+            add_to_run(lane, chain);
+            break;
+        case TURN_WAIT:
+            turn = chain;
+            break;
+        case TURN_PARK:
+            lane->parks[lane->park_count++] = chain;
+            *end = chain->next;
+            chain->next = NULL;
+            while (*end)
+                end = &(*end)->next;
+            break;
+        }
+    }
+    if (lane->park_count > 0)
+        park(lane, followers, now_us);
+    if (turn == NULL)
+        return;
+    /* One turn at a time: between two of them the other keys have a batch, however many wait for theirs. */
+    lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
+    lane->run_count = 0;
+    take_turn(lane, turn, now_us);
+}
+
+/* The mean time between two commands, over the last few batches. */
+static void note_rate(struct lane *lane, int taken)
+{
+    int64_t now_us = monotonic_us();
+    int64_t gap_us = (now_us - lane->taken_us) / taken + 1;
+
+    lane->gap_us = lane->gap_us == 0 || lane->taken_us == 0 ? gap_us : (lane->gap_us * 3 + gap_us) / 4;
+    lane->taken_us = now_us;
+}
+
+static void take_new(struct lane *lane)
+{
+    int max = (int)lane->settings->worker.batch_max - lane->run_count, count = 0;
+
+    pthread_mutex_lock(&lane->mutex);
+    struct delivery *chain = lane->first, *last = NULL;
+    for (struct delivery *at = chain; at && count < max; at = at->next, count++)
+        last = at;
+    if (last)
+    {
+        lane->first = last->next;
+        last->next = NULL;
+        lane->waiting -= count;
+        if (lane->first == NULL)
+            lane->last = NULL;
+    }
+    pthread_mutex_unlock(&lane->mutex);
+    for (struct delivery *at = last ? chain : NULL; at; at = at->next)
+        at->ticket = ++lane->tickets;
+    if (last)
+    {
+        note_rate(lane, count);
+        add_to_run(lane, chain);
+    }
+}
+
+/* A moment more for a batch to fill, where commands come fast enough for it to pay: small batches cost PostgreSQL so
+ * much more a command that at half of the drain rate both cores were full. Slower than that, a command is alone anyhow,
+ * and goes at once. */
+static void linger(struct lane *lane)
+{
+    int64_t longest_us = lane->settings->worker.batch_linger_us;
+    int64_t until_us = monotonic_us() + longest_us;
+
+    if (lane->gap_us == 0 || lane->gap_us * LINGER_FOR > longest_us)
+        return;
+    while (lane->first && lane->waiting < LINGER_ENOUGH && monotonic_us() < until_us && !atomic_load(&lane->stopping) &&
+           lane->sweeps_wanted == lane->sweeps_done)
+        lane_wait_until(lane, until_us);
+}
+
+/* Waits for something to do. False: the lane is to end. */
+static bool await_work(struct lane *lane, uint64_t *ret_sweep)
+{
+    int64_t due_us = hold_next_due(lane->hold), show_us = lane_show_due(lane);
+
+    due_us = show_us < due_us ? show_us : due_us;
+    if (hold_keys(lane->hold) > 0 && lane->look_us < due_us)
+        due_us = lane->look_us;
+    pthread_mutex_lock(&lane->mutex);
+    while (lane->first == NULL && !atomic_load(&lane->stopping) && lane->sweeps_wanted == lane->sweeps_done &&
+           monotonic_us() < due_us)
+        lane_wait_until(lane, due_us);
+    if (lane->settings->worker.batch_linger_us > 0)
+        linger(lane);
+    *ret_sweep = lane->sweeps_wanted != lane->sweeps_done ? lane->sweeps_wanted : 0;
+    bool go_on = !atomic_load(&lane->stopping);
+    pthread_mutex_unlock(&lane->mutex);
+    return go_on;
+}
+
+/* --- the thread ------------------------------------------------------------------------------------------------ */
+
+/* The end: everything that still waits is dropped; its offsets were not committed, so its next owner runs it. */
+static void drop_all(struct lane *lane)
+{
+    int count;
+
+    while (hold_keys(lane->hold) > 0)
+        lane_drop(lane, hold_take_due(lane->hold, INT64_MAX, INT32_MAX, &count));
+    pthread_mutex_lock(&lane->mutex);
+    struct delivery *chain = lane->first;
+    lane->first = lane->last = NULL;
+    lane->waiting = 0;
+    pthread_mutex_unlock(&lane->mutex);
+    lane_drop(lane, chain);
+    pthread_mutex_lock(&lane->mutex);
+    lane->sweeps_done = lane->sweeps_wanted;
+    pthread_cond_broadcast(&lane->quiet);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+static void connect_idle(struct lane *lane)
+{
+    for (int attempt = 0; !atomic_load(&lane->stopping) && !database_is_connected(lane->database); attempt++)
+    {
+        lane_connect(lane, attempt, &lane->hurried);
+        pthread_mutex_lock(&lane->mutex);
+        uint64_t sweeps = lane->sweeps_wanted;
+        pthread_mutex_unlock(&lane->mutex);
+        sweep(lane, sweeps);
+    }
+}
+
+static void *lane_main(void *owner)
+{
+    struct lane *lane = owner;
+    uint64_t wanted;
+
+    connect_idle(lane);
+    while (await_work(lane, &wanted))
+    {
+        if (wanted)
+            sweep(lane, wanted);
+        lane->run_count = 0;
+        take_due(lane, monotonic_us());
+        take_new(lane);
+        lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
+        lane_show(lane, 0, NULL);
+        /* What it could not connect for was taken away; without this it were not ready until something else comes. */
+        connect_idle(lane);
+        (void)lane_pay_notes(lane);
+    }
+    drop_all(lane);
+    lane_show(lane, 0, NULL);
+    return NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------ */
+
+static void free_parts(struct lane *lane)
+{
+    batch_done(&lane->batch);
+    statements_free(lane->statements);
+    database_free(lane->database);
+    lock_free(lane->lock);
+    hold_free(lane->hold);
+    free(lane->shown);
+    free(lane->copied);
+    free(lane->run);
+    free(lane->parks);
+    pthread_cond_destroy(&lane->work);
+    pthread_cond_destroy(&lane->quiet);
+    pthread_mutex_destroy(&lane->mutex);
+    free(lane);
+}
+
+static void init_conditions(struct lane *lane)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_mutex_init(&lane->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&lane->work, &monotonic);
+    pthread_cond_init(&lane->quiet, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static bool make_parts(struct lane *lane, const struct pool_options *options)
+{
+    const struct settings *settings = options->settings;
+
+    lane->database = database_new(settings, lane->name);
+    lane->statements = lane->database ? statements_new(lane->database) : NULL;
+    lane->hold = hold_new();
+    lane->shown = calloc(1, sizeof(*lane->shown));
+    lane->copied = calloc(1, sizeof(*lane->copied));
+    lane->run = calloc((size_t)settings->worker.batch_max, sizeof(*lane->run));
+    lane->parks = calloc((size_t)settings->worker.batch_max, sizeof(*lane->parks));
+    bool locks = settings->redis.enabled && settings->protections.redis_lock;
+    if (locks)
+        lane->lock = lock_new(&(struct lock_options){ .url = settings->redis.url,
+                                                      .prefix = settings->redis.prefix,
+                                                      .owner = lane->lock_owner,
+                                                      .connect_timeout_us = settings->redis.connect_timeout_us,
+                                                      .command_timeout_us = settings->redis.command_timeout_us });
+    struct batch_tools tools = { settings, lane->database, lane->statements, lane->lock, options->decode };
+    return lane->database && lane->statements && lane->hold && lane->shown && lane->copied && lane->run &&
+           lane->parks && (lane->lock || !locks) && batch_init(&lane->batch, &tools);
+}
+
+struct lane *lane_new(const struct pool_options *options, int number)
+{
+    struct lane *lane = calloc(1, sizeof(*lane));
+
+    if (lane == NULL)
+        return NULL;
+    lane->settings = options->settings;
+    lane->complete = options->complete;
+    lane->owner = options->owner;
+    lane->random_state = (uint64_t)monotonic_us() * 2654435761u + (uint64_t)number;
+    snprintf(lane->name, sizeof(lane->name), "lane-%d.%d", options->cell, number);
+    snprintf(lane->lock_owner, sizeof(lane->lock_owner), "%s/%d", options->lock_owner, number);
+    snprintf(lane->why, sizeof(lane->why), "waiting for PostgreSQL");
+    init_conditions(lane);
+    if (!make_parts(lane, options) || pthread_create(&lane->thread, NULL, lane_main, lane) != 0)
+    {
+        free_parts(lane);
+        return NULL;
+    }
+    pthread_setname_np(lane->thread, lane->name);
+    return lane;
+}
+
+void lane_submit(struct lane *lane, struct delivery *first, struct delivery *last, int count)
+{
+    pthread_mutex_lock(&lane->mutex);
+    bool wake = lane->first == NULL || (lane->waiting < LINGER_ENOUGH && lane->waiting + count >= LINGER_ENOUGH);
+    if (lane->last)
+        lane->last->next = first;
+    else
+        lane->first = first;
+    lane->last = last;
+    lane->waiting += count;
+    if (wake)
+        pthread_cond_signal(&lane->work);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+void lane_revoke(struct lane *lane, uint64_t epoch)
+{
+    (void)epoch; /* which deliveries are meant stands in their ownership */
+    pthread_mutex_lock(&lane->mutex);
+    lane->sweeps_wanted++;
+    atomic_store(&lane->hurried, true);
+    pthread_cond_signal(&lane->work);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us)
+{
+    struct timespec deadline = monotonic_timespec(deadline_us);
+
+    (void)epoch;
+    pthread_mutex_lock(&lane->mutex);
+    uint64_t wanted = lane->sweeps_wanted;
+    while (lane->sweeps_done < wanted && monotonic_us() < deadline_us)
+        pthread_cond_timedwait(&lane->quiet, &lane->mutex, &deadline);
+    bool quiet = lane->sweeps_done >= wanted;
+    pthread_mutex_unlock(&lane->mutex);
+    return quiet;
+}
+
+bool lane_is_ready(struct lane *lane, char *why, size_t why_size)
+{
+    pthread_mutex_lock(&lane->mutex);
+    bool ready = lane->ready;
+    if (!ready)
+        snprintf(why, why_size, "%s: %s", lane->name, lane->why);
+    pthread_mutex_unlock(&lane->mutex);
+    return ready;
+}
+
+void lane_held(struct lane *lane, struct held *into)
+{
+    pthread_mutex_lock(&lane->mutex);
+    if (lane->shown->keys > 0)
+        held_merge(into, lane->shown);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+void lane_ask_stop(struct lane *lane, int64_t deadline_us)
+{
+    pthread_mutex_lock(&lane->mutex);
+    lane->stop_deadline_us = deadline_us;
+    atomic_store(&lane->stopping, true);
+    atomic_store(&lane->hurried, true);
+    pthread_cond_signal(&lane->work);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+void lane_free(struct lane *lane)
+{
+    pthread_join(lane->thread, NULL);
+    free_parts(lane);
+}

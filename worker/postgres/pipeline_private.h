@@ -1,0 +1,47 @@
+/* Database, private: what worker/postgres/pipeline.c and worker/postgres/pipeline_fault.c share. Nobody else includes
+ * it. */
+#ifndef WORKER_POSTGRES_PIPELINE_PRIVATE_H
+#define WORKER_POSTGRES_PIPELINE_PRIVATE_H
+
+#include "worker/postgres/connect.h"
+#include "worker/postgres/pipeline.h"
+
+enum
+{
+    STATEMENT_BUCKETS = 256,
+};
+
+struct database
+{
+    const struct settings *settings;
+    char application_name[64];
+    char where[192];
+    PGconn *connection;
+    struct connecting connecting;
+    struct statement *statements[STATEMENT_BUCKETS];
+    int statement_count, prepared_count;
+    uint64_t sends;
+
+    /* The pipeline since the last sync: one entry a send; a statement that was prepared on the way, or given up, has an
+     * answer of its own. */
+    struct
+    {
+        bool with_prepare, with_deallocate;
+        PGresult *result;
+    } sent[DATABASE_PIPELINE_MAX];
+    int sent_count;
+    bool synced; /* the entries are answered: the next send starts anew */
+
+    struct failure failure;
+    int failed_at;
+    bool unreplicated;
+};
+
+/* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
+ * wait for the other to read. */
+bool database_flush(struct database *database, int64_t deadline_us);
+
+/* The next result; *ret NULL at the end of a statement's results. */
+bool database_next(struct database *database, int64_t deadline_us, PGresult **ret);
+
+#endif
