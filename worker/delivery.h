@@ -50,7 +50,7 @@ struct delivery
     void *message;
     struct span key;     /* Kafka key; null when the message has none */
     struct span value;   /* null: a tombstone */
-    struct span headers; /* as consumers/parcels keeps them; the pool does not look inside */
+    struct span headers; /* as the delivery pool keeps them; the pool does not look inside */
     int64_t offset;
     uint64_t sequence;    /* order of receipt within the partition and epoch, from 0 (PROTOCOL K1) */
     uint64_t lane_hash;   /* PROTOCOL L1 */

@@ -3,7 +3,7 @@
  *
  * The keys of the lock contain a hash of the consumer group: locks are per database, and several groups may share one.
  *
- * Threads    slot_keep, slot_socket: the owner loop (main). slot_is_held, slot_number: any.
+ * Threads    slot_keep, slot_hurry: the owner loop (main). slot_is_held, slot_number: any.
  * Ownership  keeps the settings by reference.
  * Failure    a lost session is opened again by slot_keep, which tries our own number first, then the smallest free one.
  */
@@ -33,11 +33,11 @@ enum slot_event
 struct slot *slot_new(const struct settings *settings);
 void slot_free(struct slot *slot);
 
-/* One step of keeping it: waits up to `wait_us` for something to happen to the session, or for `wake_fd` (-1: none) to
- * become readable. While there is no session it tries to open one, with pauses in between. */
 /* The process ends: from now on no wait of slot_keep goes on past the deadline (monotonic). */
 void slot_hurry(struct slot *slot, int64_t deadline_us);
 
+/* One step of keeping it: waits up to `wait_us` for something to happen to the session, or for `wake_fd` (-1: none) to
+ * become readable. While there is no session it tries to open one, with pauses in between. */
 enum slot_event slot_keep(struct slot *slot, int wake_fd, int64_t wait_us);
 
 bool slot_is_held(const struct slot *slot);

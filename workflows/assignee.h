@@ -1,6 +1,6 @@
 /* Assignment: the person and group that a command may name, by the members assigned_person_id and assigned_group_id.
  *
- * Absent: kept as it is. JSON null or 1: nobody (domain.md, "Nobody"), stored as null. Else: that person or group. In
+ * Absent: kept as it is. JSON null or 1: nobody (DOMAIN.md, "Nobody"), stored as null. Else: that person or group. In
  * creations and escalations null and 1 are as if absent: assignment_of_someone.
  *
  * Threads    values; no state.

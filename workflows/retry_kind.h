@@ -1,4 +1,4 @@
-/* Retry kinds: the retry policies that domain.md names. Their delays are settings (worker/base/retry.h).
+/* Retry kinds: the retry policies that DOMAIN.md names. Their delays are settings (worker/base/retry.h).
  *
  * Threads    constants.
  */

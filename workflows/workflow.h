@@ -1,5 +1,5 @@
 /* Workflow: one command type. A table row {type, parameters, needs, decide}; adding one is one file and one line in
- * registry.c. Everything here is pure: no I/O, no clock, no randomness (DESIGN.md 3).
+ * registry.c. Everything here is pure: no I/O, no clock, no randomness.
  *
  * Threads    const data; functions keep no state.
  */
@@ -33,7 +33,7 @@ enum workflow_flag
     WORKFLOW_CHILD = 8, /* about one child row, whose id it puts into the metadata: what of it changed follows there */
 };
 
-/* Which lock times of domain.md a workflow uses; values are settings. */
+/* Which lock times of DOMAIN.md a workflow uses; values are settings. */
 enum lock_class
 {
     LOCK_ATTENDANCE,

@@ -1,4 +1,4 @@
-/* Dead letter: a message that cannot be read as a command, as it is put on <topic>.dlq (DESIGN.md 4): raw bytes,
+/* Dead letter: a message that cannot be read as a command, as it is put on <topic>.dlq (CONTRACT.md): raw bytes,
  * original key and headers, and what happened to it. Names of ours that the message carries already (it was redriven)
  * are replaced, never appended. Over the producer's limit it is cut, because a message that cannot be produced would
  * stop the cell for ever (PROTOCOL R5).

@@ -51,7 +51,7 @@ bool parcel_header_of(struct span headers, size_t *cursor, struct span *ret_name
 /* The last header of a name (bytes equal), or a null span. */
 struct span parcel_header_last(const struct delivery *delivery, const char *name);
 
-/* The decode function of the pool: consumers/envelope on a parcel. */
+/* The lanes' decode function: envelope_decode on a parcel. */
 delivery_decode_fn parcel_decode;
 
 #endif

@@ -1,4 +1,4 @@
-/* Envelope: a Kafka message's bytes turned into a command: CloudEvents 1.0, structured or binary (DESIGN.md 4).
+/* Envelope: a Kafka message's bytes turned into a command: CloudEvents 1.0, structured or binary (CONTRACT.md).
  *
  * Threads    any; keeps no state (digests: see worker/base/digest.h).
  * Ownership  the command's spans point into the message or the arena; both must outlive it.

@@ -53,7 +53,7 @@ struct tenure
     /* Poll thread. */
     uint64_t next_sequence;
     int64_t last_offset; /* of the last message received; -1: none */
-    atomic_bool paused;  /* by us: nothing else is ever resumed (notes/reliability.md 1.1) */
+    atomic_bool paused;  /* by us: nothing else is ever resumed */
 
     /* Publisher. */
     struct watermark watermark;

@@ -6,8 +6,8 @@
  *             assigned
  *   lost      everything is dropped at once
  *
- * Eager only (range): the member rejoins when the callback has ended, so metadata taken in ASSIGN is right until REVOKE
- * (notes/reliability.md 1.6).
+ * Eager only (range): the member rejoins when the callback has ended, so metadata taken in ASSIGN is right until
+ * REVOKE.
  *
  * Threads    the poll thread; rd_kafka_consumer_poll calls assignment_on_rebalance on it. assignment_print,
  *            assignment_tell_left: any.

@@ -1,8 +1,8 @@
 /* Cell: one Kafka consumer with its lanes and its producer, from joining the group to leaving it. Cells share nothing;
- * a process runs consumers.count of them (DESIGN.md 2). Read cell.c first in this folder: it is the life of a message
- * up to the lanes; publisher.c is the rest.
+ * a process runs consumers.count of them. Read cell.c first: it is the life of a message up to the lanes; publisher.c
+ * is the rest.
  *
- *   poll thread (consumer, assignment, back-pressure) -> lanes (worker/pool) -> publisher thread (producer, watermarks)
+ *   poll thread (consumer, assignment, back-pressure) -> lanes (worker/lane) -> publisher thread (producer, watermarks)
  *
  * Threads    cell_new, cell_start, cell_quiet, cell_stop, cell_free: the main thread. The others: any.
  * Ownership  keeps settings and slot by reference; owns its threads.

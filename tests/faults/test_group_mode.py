@@ -1,8 +1,8 @@
-"""Kafka's own test of transactions in group mode, made anew: seed commands over nine partitions, three workers in one
+"""Kafka's own test of transactions in group mode, made again here: seed commands over nine partitions, three workers in one
 group, all of them or the brokers bounced, cleanly or hard, while a read_committed reader runs. Afterwards what came in
 is what came out, once each and in the order of the input, for that reader and for a fresh one.
 
-(apache/kafka, tests/kafkatest/tests/core/group_mode_transactions_test.py.)
+(apache/kafka, kafkatest: group_mode_transactions_test.)
 """
 
 import itertools

@@ -1,1 +1,1 @@
-"""Random sequences of commands on the real path, compared with a model of domain.md."""
+"""Random sequences of commands on the real path, compared with a model of workflows/DOMAIN.md."""

@@ -22,7 +22,7 @@ BRISK = {f"retries_{policy}_{name}": value for policy in ("lock_acquisition", "d
 # Nothing is parked: what comes back one after another meets nobody.
 BRISK["worker_park_when_blocking"] = "60s"
 
-# What domain.md asks of PostgreSQL, all of it. Primary keys of roots stay: they are what a row is found by.
+# What DOMAIN.md asks of PostgreSQL, all of it. Primary keys of roots stay: they are what a row is found by.
 DROP_CONSTRAINTS = """
 DO $$
 DECLARE each record;

@@ -11,7 +11,7 @@
 
 #define BUFFER __attribute__((cleanup(buffer_done))) struct buffer
 
-/* The example of DESIGN.md 4. */
+/* The example of CONTRACT.md. */
 static struct audit_record escalation(void)
 {
     return (struct audit_record){

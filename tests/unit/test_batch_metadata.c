@@ -10,7 +10,7 @@
 
 #include "tests/fakes/world.h"
 
-/* What an event says that its command was, and what it changed: domain.md, "Operations" and "Metadata" (PROTOCOL B7,
+/* What an event says that its command was, and what it changed: DOMAIN.md, "Operations" and "Metadata" (PROTOCOL B7,
  * R5). */
 
 static struct delivery *tell(const char *key, const char *type, const char *data)

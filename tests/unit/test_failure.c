@@ -14,7 +14,7 @@ struct row
     enum failure_class class;
 };
 
-/* Every code that DESIGN.md 7 names, and for a named class some codes of it. */
+/* Every code that ARCHITECTURE.md's table of failures names, and for a named class some codes of it. */
 static const struct row rows[] = {
     { "40001", FAILURE_TRANSIENT },  { "40P01", FAILURE_TRANSIENT },  { "55P03", FAILURE_TRANSIENT },
     { "57014", FAILURE_TRANSIENT },  { "08000", FAILURE_SESSION },    { "08003", FAILURE_SESSION },

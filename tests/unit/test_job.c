@@ -4,7 +4,7 @@ static const char *const status_words[] = { "ASSIGNED",  "INPROGRESS", "PARTIALL
                                             "COMPLETED", "AUTOCLOSED", "MAINTENANCE",
                                             "STANDBY",   "WORKING" };
 
-/* domain.md, written out a second time by hand: the rows from, the columns to, in the order of the words. */
+/* DOMAIN.md, written out a second time by hand: the rows from, the columns to, in the order of the words. */
 static const char allowed[8][9] = {
     /* ASSIGNED           */ "=+--+---",
     /* INPROGRESS         */ "-=+++---",

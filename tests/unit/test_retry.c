@@ -1,4 +1,4 @@
-/* Retry: the numbers of domain.md's table, the growth, the limits, the spread. */
+/* Retry: the numbers of DOMAIN.md's table, the growth, the limits, the spread. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 
 static const char *const status_words[] = { "NEW", "OPEN", "ONHOLD", "RESOLVED", "CLOSED", "CANCELLED" };
 
-/* domain.md, written out a second time by hand: the rows from, the columns to. */
+/* DOMAIN.md, written out a second time by hand: the rows from, the columns to. */
 static const char allowed[6][7] = {
     /*              NEW OPEN ONHOLD RESOLVED CLOSED CANCELLED */
     /* NEW       */ "=+---+",

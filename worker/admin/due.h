@@ -1,4 +1,4 @@
-/* Sweep: what has become due by time alone, and the command that says so (domain.md, "Two sweeps"). The two statements
+/* Sweep: what has become due by time alone, and the command that says so (DOMAIN.md, "Two sweeps"). The two statements
  * and the event's text stand here; who asks and who publishes is worker/cli/sweep.c.
  *
  * A command's id names the version that was read, so that two sweepers, or one run twice, make the same command again,

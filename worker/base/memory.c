@@ -6,7 +6,7 @@
 
 enum
 {
-    EXIT_FORCED = 2, /* DESIGN.md 5 */
+    EXIT_FORCED = 2, /* CONTRACT.md */
 };
 
 void memory_out(const char *what)

@@ -1,5 +1,4 @@
-/* Metrics: every number that /metrics shows, each named once in this table (names: notes/features.md 4, Prometheus
- * units).
+/* Metrics: every number that /metrics shows, each named once in this table (Prometheus units).
  *
  * Threads    any; counters and gauges are relaxed atomics. Writers: whoever counts. Reader: the HTTP thread.
  */

@@ -1,4 +1,4 @@
-/* Retry: the delays of domain.md's five policies. Attempts choose the delay and nothing else (PROTOCOL B5): past the
+/* Retry: the delays of DOMAIN.md's five policies. Attempts choose the delay and nothing else (PROTOCOL B5): past the
  * policy's count the longest delay repeats; nothing is ever dropped.
  *
  * Threads    pure functions; the jitter's state is the caller's.
@@ -20,7 +20,7 @@ struct retry_policy
     double jitter; /* 0.1 = +-10 % */
 };
 
-extern const struct retry_policy retry_defaults[RETRY__COUNT]; /* domain.md, "Locks and retries" */
+extern const struct retry_policy retry_defaults[RETRY__COUNT]; /* DOMAIN.md, "Locks and retries" */
 
 /* The delay before attempt number `attempt` (1 = the first retry). `random_state`: splitmix64 state. */
 int64_t retry_delay_us(const struct retry_policy *policy, int attempt, uint64_t *random_state);

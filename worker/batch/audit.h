@@ -52,7 +52,7 @@ struct inbox_record
 
 extern const struct entity entity_inbox;
 
-/* The CloudEvent of DESIGN.md 4, structured mode. */
+/* The CloudEvent of CONTRACT.md, structured mode. */
 void audit_print_event(const struct audit_record *record, struct buffer *into);
 
 /* The Kafka key of the event: the aggregate; empty when there is none. */

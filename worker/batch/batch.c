@@ -49,7 +49,7 @@ const struct entity *batch_root_entity(enum aggregate_kind kind)
     return NULL;
 }
 
-/* The failure table of DESIGN.md 7, with the SQLSTATEs of worker/postgres/failure.c: what a failed call means for a
+/* ARCHITECTURE.md's table of failures, with the SQLSTATEs of worker/postgres/failure.c: what a failed call means for a
  * batch as a whole. Whose fault a transient failure or a command's own is, is found out by halves
  * (worker/batch/write.c, PROTOCOL B4). */
 static const enum batch_end ends[] = {
@@ -180,7 +180,7 @@ static int64_t lease_of(const struct batch *batch)
     return lease_us;
 }
 
-/* One name per aggregate whose root row the batch wants (domain.md: ONE lock name per aggregate, its key). */
+/* One name per aggregate whose root row the batch wants (DOMAIN.md: one lock name per aggregate, its key). */
 static void collect_lock_names(struct batch *batch, int64_t lease_us)
 {
     int capacity = 0;
@@ -246,7 +246,7 @@ static void lock(struct batch *batch)
 }
 
 /* The lease is watched on our own clock, from before the call that took it. Less than a third left before the write:
- * extended; gone: PostgreSQL decides alone, as always (DESIGN.md 1, P5). */
+ * extended; gone: PostgreSQL decides alone, as always (PROTOCOL P5). */
 static void watch_lease(struct batch *batch)
 {
     if (batch->lock_degraded || batch->lock_count == 0)

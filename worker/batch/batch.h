@@ -3,8 +3,8 @@
  * Threads    one owner, the lane.
  * Ownership  deliveries stay the lane's; the batch answers them in place. Everything else lives in the batch's arena
  *            until the next batch_run.
- * Failure    a decision for the lane, enum batch_end; batch_failure says more. Nothing is lost: what is not answered or
- *            held is to be run again.
+ * Failure    a decision for the lane, enum batch_end; the session's failure says more (pipeline.h). Nothing is lost: a
+ *            delivery that is neither answered nor held runs again.
  */
 #ifndef WORKER_BATCH_BATCH_H
 #define WORKER_BATCH_BATCH_H
@@ -20,7 +20,7 @@ enum batch_end
     BATCH_DONE,    /* committed: every item is answered or held */
     BATCH_AGAIN,   /* nobody's fault: the same commands again after a delay (PROTOCOL B4) */
     BATCH_SPLIT,   /* one command's fault or turn: again in halves, then alone */
-    BATCH_SESSION, /* the session is gone, perhaps while COMMIT was out: connect, then again (DESIGN.md 7, ambiguous) */
+    BATCH_SESSION, /* the session is gone, maybe while COMMIT was out: connect, then again */
     BATCH_STUCK,   /* resources or our own fault: again after a longer delay, not ready, loudly */
 };
 

@@ -1,6 +1,6 @@
 /* Parking (PROTOCOL L4): a command that may not be applied yet waits in PostgreSQL and not in a lane, so that the
  * watermark moves on. In one transaction its bytes go to parked_command, with a random token, and its inbox row says
- * `parked`. It comes back through its topic (consumers/returner) and is decided here, as new under its new position,
+ * `parked`. It comes back through its topic (returner.c) and is decided here, as new under its new position,
  * when it has the right token and nothing that it waits for is left; the parked row goes in the same transaction.
  *
  * Order is promised within a partition, so what blocks blocks there; afterparked waits for what any partition parked of

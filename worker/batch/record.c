@@ -308,7 +308,7 @@ static bool differs(const struct entity *entity, int column, const void *before,
     return column != COLUMN_NOT_THERE && !column_equal(&entity->columns[column], before, after);
 }
 
-/* domain.md, "Operations", of what the rows tell: a root made, else a status changed, else an assignment. */
+/* DOMAIN.md, "Operations", of what the rows tell: a root made, else a status changed, else an assignment. */
 static enum operation told_operation(const struct tale *tale)
 {
     bool status = false, assignment = false;

@@ -395,7 +395,7 @@ enum batch_end batch_write(struct batch *batch)
     FAULT_POINT_CUTS(AFTER_COMMIT, batch->tools.database);
     if (!commits)
         return BATCH_DONE;
-    /* COMMIT of a failed transaction answers without an error, with the tag ROLLBACK (notes/reliability.md 4.1). */
+    /* COMMIT of a failed transaction answers without an error, with the tag ROLLBACK. */
     if (!database_is_tagged(batch->tools.database, ranges.commit, "COMMIT"))
         return BATCH_AGAIN;
     return await_replication(batch) ? BATCH_DONE : BATCH_SESSION;

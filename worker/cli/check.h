@@ -1,7 +1,7 @@
 /* Check: the lines of `interlock check`. Each says ok, note (it works, but read this), or fix (and what to do).
  *
  * Threads    main.
- * Ownership  the report's text is freed by check_done.
+ * Ownership  the caller frees the report's text.
  * Failure    out of memory shows when the text is printed.
  */
 #ifndef WORKER_CLI_CHECK_H

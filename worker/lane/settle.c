@@ -270,7 +270,7 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count, int64
         log_info("%s: batch of %d runs again (%s)", lane->name, count, why);
 }
 
-/* Nothing stops for it (DESIGN.md 1, P5), so nothing else would tell why everything got slower. */
+/* Nothing stops for it (PROTOCOL P5), so nothing else would tell why everything got slower. */
 static void tell_lock(struct lane *lane)
 {
     const struct batch *batch = &lane->batch;

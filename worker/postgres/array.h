@@ -1,5 +1,5 @@
 /* Array: a one-dimensional PostgreSQL array in binary form, built element by element as the parameter of a set-based
- * statement. Binary, because text parameters cost the prototype a tenth of its rate (notes/performance.md 9).
+ * statement. Binary, because text parameters cost a tenth of the rate (measured).
  *
  * Threads    one owner.
  * Ownership  the bytes live in the array's buffer until array_begin is called again or array_done.

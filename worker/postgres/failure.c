@@ -3,8 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* DESIGN.md 7 and notes/reliability.md 4.2. The longest prefix that matches decides, so single codes stand before their
- * class. */
+/* The longest prefix that matches decides, so single codes stand before their class. */
 static const struct
 {
     const char *prefix;

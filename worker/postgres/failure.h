@@ -1,4 +1,4 @@
-/* Failure: what a failed PostgreSQL call becomes. The table of DESIGN.md 7 stands in failure.c.
+/* Failure: what a failed PostgreSQL call becomes. The table is in failure.c.
  *
  * Threads    values; no state.
  */

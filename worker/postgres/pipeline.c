@@ -117,7 +117,7 @@ bool database_is_tagged(const struct database *database, int index, const char *
 
 /* --- failures -------------------------------------------------------------------------------------------------- */
 
-/* The session died, or was never there: no SQLSTATE may be had (notes/reliability.md 4.1). */
+/* The session died, or was never there: no SQLSTATE may be had. */
 static bool fail_session(struct database *database, const char *message)
 {
     struct failure *failure = &database->failure;

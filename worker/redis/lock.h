@@ -1,5 +1,4 @@
-/* Lock: the outer layer, one Redis script per batch (DESIGN.md 1 P5, PROTOCOL L2). Only worker/lock*.c includes
- * hiredis.
+/* Lock: the outer layer, one Redis script per batch (PROTOCOL P5, L2). Only worker/redis/ includes hiredis.
  *
  * It saves work: two writers of one aggregate do not both load it. Correctness never rests on it. Redis gone, slow,
  * lying or empty: the batch goes on without it, counted.

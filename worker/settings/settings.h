@@ -1,7 +1,7 @@
 /* Settings: every key of the settings file, its default, unit and range, in one table (worker/settings/table.c); loaded
  * once.
  *
- * Order of precedence: INTERLOCK_<SECTION>_<KEY>, then KAFKA_BOOTSTRAP / DATABASE_URL / REDIS_URL (DESIGN.md 5), then
+ * Order of precedence: INTERLOCK_<SECTION>_<KEY>, then KAFKA_BOOTSTRAP / DATABASE_URL / REDIS_URL (CONTRACT.md), then
  * the file, then the default.
  *
  * Threads    loaded before any thread starts, read-only after.

@@ -1,5 +1,5 @@
 /* Behaviour: what is usual for a user: when he arrives and where, what was odd, how likely fraud is. The profile is a
- * pure function of the observations: of their order where domain.md says so (risk, average, anomalies), of their set
+ * pure function of the observations: of their order where DOMAIN.md says so (risk, average, anomalies), of their set
  * elsewhere (regularity, counts).
  *
  * The JSON fields of a profile may be changed by json.* commands as well. What in them is not of the form that is

@@ -1,9 +1,9 @@
 /* Document: a strict JSON text (RFC 8259) turned into a flat array of nodes in one pass.
  *
- * It refuses, before anything is allocated in proportion to it, what notes and DESIGN.md 8 forbid: more than
+ * It refuses, before anything is allocated in proportion to it, what CONTRACT.md forbids: more than
  * DOCUMENT_SIZE_MAX bytes, deeper than DOCUMENT_DEPTH_MAX, duplicate keys, bad UTF-8, lone surrogates, NUL (raw or
- * \u0000), NaN, trailing data, a byte order mark. jansson costs 5.7 us and a second pass for these checks per command
- * (notes/performance.md 6); this pass is the check and the parse.
+ * \u0000), NaN, trailing data, a byte order mark. jansson costs 5.7 us and a second pass for these checks per command;
+ * this pass is the check and the parse.
  *
  * Threads    a document has one owner; document_parse keeps no state.
  * Ownership  nodes live in the arena; spans point into the text, or into the arena where a string had escapes.
@@ -16,8 +16,8 @@
 
 enum
 {
-    DOCUMENT_SIZE_MAX = 64 * 1024, /* DESIGN.md 4: value up to 64 KiB */
-    DOCUMENT_DEPTH_MAX = 32,       /* DESIGN.md 4 */
+    DOCUMENT_SIZE_MAX = 64 * 1024, /* CONTRACT.md: value up to 64 KiB */
+    DOCUMENT_DEPTH_MAX = 32,       /* CONTRACT.md */
 };
 
 bool document_parse(struct arena *arena, struct span text, struct document *ret, struct document_failure *reterr);

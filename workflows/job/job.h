@@ -47,8 +47,8 @@ void jobneed_want_root(const struct command *command, struct rows *rows);
 const struct jobneed_row *jobneed_read_root(const struct rows *rows, struct decision *decision, int64_t id,
                                             const char *pointer);
 
-/* Domain.md 2: every ASSIGNED checkpoint that is a tour's becomes AUTOCLOSED. Returns how many, or -1 with the refusal
- * made. The root is the caller's to edit. */
+/* DOMAIN.md, race 2: every ASSIGNED checkpoint that is a tour's becomes AUTOCLOSED. Returns how many, or -1 with the
+ * refusal made. The root is the caller's to edit. */
 int jobneed_autoclose_checkpoints(struct rows *rows, struct decision *decision, int64_t root_id);
 
 /* The system ticket of a jobneed, at most one whoever raises it: what it takes, for needs; then the ticket itself,

@@ -8,8 +8,8 @@ void jobneed_want_ticket(struct rows *rows, struct field_int jobneed_id)
     rows_want_look(rows, &entity_ticket_of_jobneed, 1, &(struct ticket_of_jobneed_row){ .jobneed_id = jobneed_id });
 }
 
-/* domain.md, "what the original got wrong" 8: at most one ticket per jobneed. The unique constraint is the last line,
- * this is its mirror. */
+/* DOMAIN.md, mistakes of the replaced system, 8: at most one ticket per jobneed. The unique constraint is the last
+ * line, this is its mirror. */
 static bool has_ticket(const struct rows *rows, struct decision *decision, const struct jobneed_row *root)
 {
     struct json_member *members;

@@ -1,5 +1,5 @@
 /* Id and aggregate: what names a row, and the one name per aggregate that is its Kafka key, its lock and its subject
- * (domain.md, "Aggregates").
+ * (DOMAIN.md, "Aggregates").
  *
  * Threads    values; no state.
  */

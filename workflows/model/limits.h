@@ -13,7 +13,7 @@ enum
     CHECKPOINTS_MAX = 500,      /* of one jobneed in one command */
     JOB_CHILDREN_MAX = 5000,    /* checkpoints and geofence assignments of one job: a command on one loads them all */
     EMBEDDINGS_MAX = 5000,      /* of one face user: a command on one loads them all, without their vectors */
-    JSON_FIELD_MAX = 64 * 1024, /* bytes of one JSON field in its shortest form (json/text.h) */
+    JSON_FIELD_MAX = 64 * 1024, /* bytes of one JSON field in its shortest form (document/text.h) */
     JSON_LENGTH_MAX = 10 * 1000, /* elements that json.append keeps at most */
     JSON_DEPTH_MAX = 32,         /* objects and arrays in one another in a JSON field */
     JSON_OPERATIONS_MAX = 100,   /* of one json.apply */

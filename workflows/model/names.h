@@ -1,4 +1,4 @@
-/* Names: the closed word sets of domain.md, each named once, and the status machines over them. Every set is a CHECK
+/* Names: the closed word sets of DOMAIN.md, each named once, and the status machines over them. Every set is a CHECK
  * constraint too.
  *
  * Threads    const data.
@@ -143,7 +143,7 @@ extern const struct names names_json_operation;
 /* The word of an index, a null span for 0, "?" for NAME_UNKNOWN. */
 struct span names_word(const struct names *names, int index);
 
-/* A status machine: allowed[from] has bit `to` set for every transition that domain.md lists. */
+/* A status machine: allowed[from] has bit `to` set for every transition that DOMAIN.md lists. */
 struct machine
 {
     const struct names *states;

@@ -1,4 +1,4 @@
-/* Outcomes, operations and reasons: the closed lists of DESIGN.md 4 and domain.md, each named once.
+/* Outcomes, operations and reasons: the closed lists of CONTRACT.md and DOMAIN.md, each named once.
  *
  * Threads    const data.
  */
@@ -64,7 +64,7 @@ enum reason
     REASON__COUNT,
 };
 
-/* Tells whether the operation is said of what became of the rows and not of the command's name: domain.md,
+/* Tells whether the operation is said of what became of the rows and not of the command's name: DOMAIN.md,
  * "Operations". */
 bool operation_is_told_by_rows(enum operation operation);
 

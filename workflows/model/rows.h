@@ -123,7 +123,7 @@ struct row *rows_answer(struct rows *rows, struct row_look *look); /* a further 
 struct row *rows_first_appended(const struct rows *rows, const struct entity *entity);
 int rows_appended_count(const struct rows *rows, const struct entity *entity);
 
-/* One command's step. Edited rows of the step are visited by rows_first_edit / rows_next_edit (any order, each once),
+/* One command's step. Edited rows of the step are in the list of rows_edits (any order, each once),
  * `before` is the content before the step, or NULL when the row did not exist. */
 void rows_begin(struct rows *rows);
 void rows_keep(struct rows *rows);

@@ -1,4 +1,4 @@
-/* Attributes: the CloudEvents attributes of a command, each named once, with its limit: what consumers/envelope reads
+/* Attributes: the CloudEvents attributes of a command, each named once, with its limit: what envelope.c reads
  * and what describe prints.
  *
  * Threads    const data.

@@ -1,4 +1,4 @@
-/* Command: one decoded message. Filled by consumers/envelope, read by everything behind it.
+/* Command: one decoded message. Filled by envelope.c, read by everything behind it.
  *
  * Threads    one owner (the lane that decoded it).
  * Ownership  spans point into the message or the batch's arena.
@@ -14,7 +14,7 @@ struct workflow;
 
 enum
 {
-    COMMAND_ID_MAX = 128, /* DESIGN.md 4: source and id, bytes each */
+    COMMAND_ID_MAX = 128, /* CONTRACT.md: source and id, bytes each */
     DIGEST_SIZE = 16,
 };
 

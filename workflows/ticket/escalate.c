@@ -47,7 +47,7 @@ static void look(const struct command *command, struct rows *rows)
         ticket_want_matrix(rows, ticket->site_id, ticket->category, ticket->client_id);
 }
 
-/* From the command, else from the matrix, else nothing to set: domain.md 6. */
+/* From the command, else from the matrix, else nothing to set: DOMAIN.md, race 6. */
 static struct assignment choose_assignment(const struct command *command, const struct rows *rows,
                                            const struct ticket_row *ticket, int64_t level)
 {

@@ -1,4 +1,4 @@
-"""What an event has to tell of the rows that its command changed: domain.md, "Operations" and "Metadata"."""
+"""What an event has to tell of the rows that its command changed: DOMAIN.md, "Operations" and "Metadata"."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What the data of a command may be: domain.md's lists of members, `?` for optional, and the limits.
+"""What the data of a command may be: DOMAIN.md's lists of members, `?` for optional, and the limits.
 
 A member that is optional may also be null. In an edit null clears what may be null; elsewhere it says the same as
 absence.

@@ -1,4 +1,4 @@
-"""The races of domain.md, one description each: what is there, what is sent at once, what must be there afterwards, and
+"""The races of DOMAIN.md, one description each: what is there, what is sent at once, what must be there afterwards, and
 how the old system did the same."""
 
 from .attacks import ATTACKS
