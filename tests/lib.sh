@@ -118,17 +118,15 @@ end_lanes() {
 run_unit_tests() {
     local build=$1 program log ok bad code planned
     local logs=$build/logs programs=()
-    for program in "$build"/tests/test_*; do
-        if [[ -f $program && -x $program ]]; then programs+=("$program"); fi
-    done
+    mapfile -t programs <"$build/tests/programs"
     rm -rf "$logs"
     mkdir -p "$logs"
     export -f run_unit_program
     printf '%s\0' "${programs[@]}" |
-        (cd "$root" && xargs -0 -P "$jobs" -n 1 bash -c 'run_unit_program "$@"' - "$logs") || true
-    for program in "${programs[@]##*/}"; do
-        log=$logs/$program.log
-        code=$(cat "$logs/$program.code" 2>/dev/null) || code=none
+        (cd "$root" && xargs -0 -P "$jobs" -n 1 bash -c 'run_unit_program "$@"' - "$build/tests" "$logs") || true
+    for program in "${programs[@]}"; do
+        log=$logs/${program//\//.}.log
+        code=$(cat "${log%.log}.code" 2>/dev/null) || code=none
         ok=$(grep -c '^ok ' "$log") || true
         bad=$(grep -c '^not ok ' "$log") || true
         planned=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
@@ -143,11 +141,11 @@ run_unit_tests() {
     done
 }
 
-# LOGS PROGRAM
+# FOLDER LOGS PROGRAM: the program's path below the folder; its log has the path as name, with dots.
 run_unit_program() {
-    local name=${2##*/} code=0
-    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 300 "$2" >"$1/$name.log" 2>&1 </dev/null || code=$?
-    echo "$code" >"$1/$name.code"
+    local log=$2/${3//\//.} code=0
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 300 "$1/$3" >"$log.log" 2>&1 </dev/null || code=$?
+    echo "$code" >"$log.code"
 }
 
 # ---- steps ----------------------------------------------------------------------------------------------

@@ -39,8 +39,8 @@ def validators(binary):
 
 @pytest.fixture(scope="module")
 def tried(binary, tmp_path_factory):
-    """The commands that tests/unit/test_bad_parameters.c put before the decoder, and what that said."""
-    program = Path(binary).parent / "tests/test_bad_parameters"
+    """The commands that tests/unit/workflows/test_workflow_bad_parameters.c put before the decoder, and what that said."""
+    program = Path(binary).parent / "tests/workflows/test_workflow_bad_parameters"
     assert os.access(program, os.X_OK), f"{program} is not there: build its target"
     path = tmp_path_factory.mktemp("tried") / "list"
     done = subprocess.run([program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
