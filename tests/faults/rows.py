@@ -13,7 +13,7 @@ class Row:
 ROWS = {
     1: Row("killed at every named point", "every point, several times each"),
     2: Row("stopped longer than its session and its locks, then woken", "nothing of the old owner lands"),
-    3: Row("told to end: under load, twice, without a broker", "within the deadline; nothing is read again after a clean end"),
+    3: Row("asked to end: under load, twice, without a broker", "within the deadline; nothing is read again after a clean end"),
     4: Row("members join and leave all the time", "no livelock; duplicates that the inbox suppressed"),
     5: Row("one instance id twice, one transactional id twice", "one of them ends or moves, and says why"),
     6: Row("a broker is killed and comes back", "recovery time"),
@@ -33,7 +33,7 @@ ROWS = {
     20: Row("duplicates", "applied once; another body is a conflict"),
     21: Row("commands that the domain refuses", "refused once, and the same again"),
     22: Row("one hot key", "order; nobody starves"),
-    23: Row("offsets out of range, forgotten, moved; a topic made anew", "nothing is applied again"),
+    23: Row("offsets out of range, forgotten, moved; a recreated topic", "nothing is applied again"),
     24: Row("idle past the life of a transactional id", "the producer is rebuilt"),
     25: Row("the audit topic: too large, missing, forbidden, too few replicas", "the batch waits, then one set of events"),
     26: Row("random bytes", "no crash"),

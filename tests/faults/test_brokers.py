@@ -89,7 +89,7 @@ def test_the_broker_crashes_and_comes_back(trial):
 @pytest.mark.seconds(900)
 @pytest.mark.parametrize("run", range(3))
 def test_the_broker_crashes_again_and_again(trial, run):
-    """A single broker that is stopped cleanly can lose what it acknowledged (deploy/OPERATING.md, what is not promised);
+    """A single broker that is stopped cleanly can lose what it acknowledged (deploy/OPERATING.md, not promised);
     that is for three of them, below."""
     stack = trial.world.stack
     workers = trial.workers(2)

@@ -83,7 +83,7 @@ def bounce_workers(trial, clean):
 
 
 def crash_broker(trial):
-    """A single one. Stopped cleanly it could lose what it acknowledged (deploy/OPERATING.md, what is not promised)."""
+    """A single one. Stopped cleanly it could lose what it acknowledged (deploy/OPERATING.md, not promised)."""
     trial.world.stack.kill("kafka")
     trial.world.stack.start("kafka")
 

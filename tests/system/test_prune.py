@@ -65,7 +65,7 @@ def test_what_can_never_come_again_is_forgotten_and_its_audit_stays(aged):
 
 
 def test_a_duplicate_after_the_retention_is_a_new_command(world):
-    """What deploy/OPERATING.md says is not promised."""
+    """Not promised by deploy/OPERATING.md."""
     world.worker()
     world.ask(create_ticket(1))
     again = escalate(1)

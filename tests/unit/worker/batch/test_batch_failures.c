@@ -14,7 +14,7 @@
 #include "worker/postgres/advisory_locks.h"
 #include "workflows/ticket/ticket.h"
 
-/* What a real PostgreSQL refuses, and sessions that die (ARCHITECTURE.md, what every failure becomes; PROTOCOL B4, R5).
+/* What a real PostgreSQL refuses, and sessions that die (ARCHITECTURE.md, failures; PROTOCOL B4, R5).
  */
 
 static const struct batch_mode plain;
