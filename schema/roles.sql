@@ -108,8 +108,8 @@ GRANT INSERT ON interlock.inbox, interlock.audit_event, interlock.audit_also, in
     interlock.partition_rewind, interlock.consumer_group, interlock.ticket_history,
     interlock.face_verification_log, interlock.behavioural_event TO interlock_worker;
 
-GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset) ON interlock.partition_owner
-    TO interlock_worker;
+GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset, topic_id, topic_fence)
+    ON interlock.partition_owner TO interlock_worker;
 GRANT INSERT, UPDATE (fence, owner_token, published, audit_topic, audit_from) ON interlock.partition_published
     TO interlock_worker;
 GRANT INSERT, DELETE, UPDATE (attempts, noted_at) ON interlock.crash_suspect TO interlock_worker;

@@ -229,6 +229,15 @@ static rd_kafka_t *make_client(const struct settings *settings, struct buffer *r
     return conf ? clients_new(CLIENT_ADMIN, conf, reterr) : NULL;
 }
 
+static void fill_id(void *owner, const char *topic, const char *id)
+{
+    struct topics_report *report = owner;
+
+    for (int i = 0; i < report->count; i++)
+        if (strcmp(report->at[i].name, topic) == 0)
+            snprintf(report->at[i].id, sizeof(report->at[i].id), "%s", id);
+}
+
 bool topics_inspect(const struct settings *settings, struct topics_report *ret, struct buffer *reterr)
 {
     memset(ret, 0, sizeof(*ret));
@@ -239,6 +248,8 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
         return false;
     bool read = read_metadata(client, settings, ret, reterr) && find_forbidden(settings, ret, reterr) &&
                 read_settings(client, ret, reterr);
+    if (read)
+        topic_ids_read(settings, client, ANSWER_MS * INT64_C(1000), fill_id, ret);
     clients_destroy(client, DESTROY_US);
     return read;
 }

@@ -9,9 +9,8 @@
 
 #include <stdint.h>
 
+#include "consumers/kafka/topic_ids.h"
 #include "workflows/base/buffer.h"
-
-struct settings;
 
 enum
 {
@@ -31,6 +30,7 @@ struct topic_state
     char cleanup_policy[64];
     int64_t retention_ms;      /* -1: for ever */
     int64_t max_message_bytes; /* of the topic */
+    char id[TOPIC_ID_SIZE];    /* of a command topic; "": not told */
 };
 
 struct topics_report

@@ -34,3 +34,16 @@ bool commit_mark_is_ours(const struct tenure *tenure, struct span metadata)
             return false;
     return true;
 }
+
+int64_t commit_mark_fence(struct span metadata)
+{
+    int64_t fence = 0;
+    size_t at = metadata.size;
+
+    while (at > 0 && metadata.at[at - 1] != ':')
+        at--;
+    for (; at < metadata.size; at++)
+        if (__builtin_mul_overflow(fence, 10, &fence) || __builtin_add_overflow(fence, metadata.at[at] - '0', &fence))
+            return INT64_MAX;
+    return fence;
+}

@@ -22,4 +22,7 @@ struct span commit_mark_of(const rd_kafka_topic_partition_t *committed);
 /* Whether that was put there by a worker of the tenure's schema, under whatever fence. */
 bool commit_mark_is_ours(const struct tenure *tenure, struct span metadata);
 
+/* The fence of one that is ours. */
+int64_t commit_mark_fence(struct span metadata);
+
 #endif

@@ -8,6 +8,7 @@
 #ifndef CONSUMERS_PARTITION_PARTITION_H
 #define CONSUMERS_PARTITION_PARTITION_H
 
+#include "consumers/kafka/topic_ids.h"
 #include "consumers/partition/watermark.h"
 #include "worker/delivery.h"
 
@@ -32,6 +33,11 @@ struct tenure
     struct ownership ownership;
     char topic[250];
     int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
+
+    /* Which topic it is (topic_ids.h), "": not known yet. Written by the takeover; where Kafka did not tell it then, by
+     * the poll thread. */
+    char topic_id[TOPIC_ID_SIZE];
+    int64_t topic_told_us; /* monotonic; when the takeover was told; 0: it was not */
 
     bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
     atomic_int references;
@@ -62,6 +68,7 @@ struct tenure
     int64_t published_known;     /* what partition_published.published is known to be */
     int64_t published_reached;   /* what it may be raised to: committed to Kafka */
     char mark[TENURE_MARK_SIZE]; /* what its commits carry: "<schema id>:<fence>" (PROTOCOL R1) */
+    int64_t topic_fence;         /* commits under a lower one are of a former topic of this name */
     struct arrears *arrears;     /* taken in PostgreSQL, and not known yet what was published; else NULL */
     bool taken;                  /* by the round that is on */
 };

@@ -57,6 +57,7 @@ void assignment_free(struct assignment *assignment)
 {
     if (assignment == NULL)
         return;
+    topic_watch_end(&assignment->watch);
     clear_places(assignment);
     pthread_mutex_destroy(&assignment->mutex);
     free(assignment);
@@ -219,6 +220,7 @@ bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64
                       int64_t *ret_left)
 {
     *ret_left = 0;
+    topic_watch_end(&assignment->watch);
     bool finished = leave(assignment, consumer, deadline_us, lost, ret_left);
     assign(assignment, consumer, NULL);
     assignment->left = true;
@@ -351,6 +353,42 @@ void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, 
     end_place(assignment, consumer, place, forget);
 }
 
+/* --- topics that are created again (PROTOCOL O5) ---------------------------------------------------------------- */
+
+struct watcher
+{
+    struct assignment *assignment;
+    rd_kafka_t *consumer;
+};
+
+/* A broker that lags may tell a former id: then the topic is read once more than it has to be. */
+static void note_topic_id(void *owner, const char *topic, const char *id)
+{
+    const struct watcher *watcher = owner;
+    struct assignment *assignment = watcher->assignment;
+    char why[160];
+
+    for (int i = 0; i < assignment->count; i++)
+    {
+        struct tenure *tenure = assignment->places[i].tenure;
+        if (tenure == NULL || strcmp(assignment->places[i].topic, topic) != 0 ||
+            atomic_load_explicit(&tenure->state, memory_order_acquire) != TENURE_TAKEN ||
+            tenure->topic_told_us > assignment->watch.asked_us || strcmp(tenure->topic_id, id) == 0)
+            continue;
+        if (tenure->topic_id[0])
+        {
+            snprintf(why, sizeof(why),
+                     "the topic was created again, its id was %s and is %s: it is read from its beginning",
+                     tenure->topic_id, id);
+            assignment_end_tenure(assignment, watcher->consumer, tenure, true, why);
+        }
+        else
+            snprintf(tenure->topic_id, sizeof(tenure->topic_id), "%s", id);
+    }
+}
+
+/* --- steps ------------------------------------------------------------------------------------------------------ */
+
 /* What changed of one place since the last step. */
 enum step
 {
@@ -396,7 +434,9 @@ static void log_taken(const struct assignment *assignment)
 void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us)
 {
     bool wait = false, fetch = false;
+    struct watcher watcher = { assignment, consumer };
 
+    topic_watch_step(&assignment->watch, assignment->settings, consumer, now_us, note_topic_id, &watcher);
     for (int i = 0; i < assignment->count; i++)
     {
         enum step step = step_place(assignment, consumer, &assignment->places[i], now_us);

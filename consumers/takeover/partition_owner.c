@@ -239,9 +239,11 @@ static const char fence_sql[] =
     "UPDATE interlock.partition_owner o SET fence = o.fence + 1, owner_token = $2::uuid, crash_offset = $3::bigint, "
     "published = 0, crashes = CASE WHEN o.owner_token IS NULL THEN 0 ELSE CASE WHEN o.crash_offset = $3::bigint "
     "THEN o.crashes ELSE 0 END + CASE WHEN left(o.owner_token::text, 18) = left($2::uuid::text, 18) THEN 0 ELSE 1 END "
-    "END FROM (SELECT id, published FROM interlock.partition_owner WHERE id = $1::int FOR UPDATE) was "
+    "END, topic_id = coalesce($4::text, o.topic_id), "
+    "topic_fence = CASE WHEN o.topic_id <> $4::text THEN o.fence + 1 ELSE o.topic_fence END "
+    "FROM (SELECT id, published, topic_id FROM interlock.partition_owner WHERE id = $1::int FOR UPDATE) was "
     "WHERE o.id = was.id RETURNING o.fence, o.crashes, EXISTS (SELECT FROM interlock.dead_letter d "
-    "WHERE d.partition_id = $1::int AND d.reason = 'crashed_worker')::int, was.published";
+    "WHERE d.partition_id = $1::int AND d.reason = 'crashed_worker')::int, was.published, o.topic_fence, was.topic_id";
 
 /* What was noted of its commands is of crashes that are over. */
 static bool forget_suspects(struct ownership_books *books, const char *id, const struct session_stop *stop)
@@ -263,9 +265,10 @@ static bool raise_fence(struct ownership_books *books, struct tenure *tenure, in
     if (getrandom(tenure->ownership.token + 8, 8, 0) != 8)
         return ownership_fail(books, "getrandom");
     ownership_print_token(tenure->ownership.token, token);
-    const char *values[3] = { ownership_print_number(&id, tenure->ownership.partition_id), token,
-                              ownership_print_number(&reached, committed > 0 ? committed : 0) };
-    OWNERSHIP_RESULT result = ownership_run(books, fence_sql, 3, values, stop);
+    const char *values[4] = { ownership_print_number(&id, tenure->ownership.partition_id), token,
+                              ownership_print_number(&reached, committed > 0 ? committed : 0),
+                              tenure->topic_id[0] ? tenure->topic_id : NULL };
+    OWNERSHIP_RESULT result = ownership_run(books, fence_sql, 4, values, stop);
     if (result == NULL)
         return false;
     if (PQntuples(result) != 1)
@@ -274,6 +277,11 @@ static bool raise_fence(struct ownership_books *books, struct tenure *tenure, in
     int64_t crashes = ownership_read_number(result, 0, 1);
     tenure->ownership.quarantined = ownership_read_number(result, 0, 2) != 0;
     *ret_before = ownership_read_number(result, 0, 3);
+    tenure->topic_fence = ownership_read_number(result, 0, 4);
+    if (tenure->topic_fence == tenure->ownership.fence)
+        log_warning("ownership: %s/%d: the topic was created again, its id was %s and is %s: offsets that were "
+                    "committed for the former one are not used",
+                    tenure->topic, tenure->ownership.partition, PQgetvalue(result, 0, 5), tenure->topic_id);
     tenure->ownership.careful_until_us = crashes >= CRASHES_CAREFUL ? monotonic_us() + CAREFUL_US : 0;
     if (crashes >= CRASHES_CAREFUL)
         log_warning("ownership: %s/%d: %lld owners in a row ended at offset %lld without giving it back: its commands "
@@ -346,6 +354,13 @@ static enum ownership_result end_take(const struct ownership_books *books, struc
     return OWNERSHIP_AGAIN;
 }
 
+/* PROTOCOL O5: the offset of a former topic of this name says what was published of that, but not where to begin. */
+static bool is_of_former_topic(const struct tenure *tenure, const struct commitment *committed)
+{
+    return committed->offset >= 0 && commit_mark_is_ours(tenure, committed->metadata) &&
+           commit_mark_fence(committed->metadata) < tenure->topic_fence;
+}
+
 enum ownership_result ownership_take(struct ownership_books *books, struct tenure *tenure,
                                      const struct commitment *committed, const struct session_stop *stop)
 {
@@ -367,6 +382,8 @@ enum ownership_result ownership_take(struct ownership_books *books, struct tenur
         retry = false;
         taken = take_once(books, tenure, start, reached, stop, &published, &from, &retry);
     }
+    if (taken && is_of_former_topic(tenure, committed))
+        start = OFFSET_NONE;
     if (taken)
         return end_take(books, tenure, start, reached, published, &from);
     audit_positions_done(&from);

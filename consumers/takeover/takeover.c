@@ -149,6 +149,34 @@ static void take_part(struct takeover *takeover, struct tenure *const *tenures, 
             take_part(takeover, tenures + half, count - half, PART_US, until_us);
 }
 
+struct learners
+{
+    struct tenure *const *tenures;
+    int count;
+};
+
+static void learn_topic_id(void *owner, const char *topic, const char *id)
+{
+    const struct learners *learners = owner;
+
+    for (int i = 0; i < learners->count; i++)
+        if (strcmp(learners->tenures[i]->topic, topic) == 0)
+        {
+            snprintf(learners->tenures[i]->topic_id, TOPIC_ID_SIZE, "%s", id);
+            learners->tenures[i]->topic_told_us = monotonic_us();
+        }
+}
+
+/* Before the committed offsets are read: a topic that is created again in between is noticed later, by its id. Without
+ * an answer the partitions are taken all the same. */
+static void learn_topic_ids(struct takeover *takeover, struct tenure *const *tenures, int count)
+{
+    struct learners learners = { tenures, count };
+
+    if (count > 0 && takeover->settings->protections.topic_ids)
+        committed_read_topic_ids(takeover->committed, ANSWER_US, learn_topic_id, &learners);
+}
+
 /* Those that are not taken in PostgreSQL yet. */
 static void take_new(struct takeover *takeover, struct tenure *const *tenures, int count)
 {
@@ -158,6 +186,8 @@ static void take_new(struct takeover *takeover, struct tenure *const *tenures, i
     for (int i = 0; new &&i < count; i++)
         if (tenures[i]->arrears == NULL && !tenures[i]->taken)
             new[left++] = tenures[i];
+    if (new)
+        learn_topic_ids(takeover, new, left);
     if (new)
         take_part(takeover, new, left, ANSWER_US, monotonic_us() + PARTS_US);
     free(new);

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import subprocess
 from collections import Counter
 
@@ -152,6 +153,69 @@ def test_a_topic_made_anew_is_read_from_its_beginning(trial, worker_is):
     world.drain()
     assert world.database.row("SELECT count(*), sum(level), sum(version) FROM interlock.ticket") == (40, 40, 80)
     assert len(world.audit.all()) == 80
+    trial.record()
+
+
+@pytest.fixture
+def tells_ids(trial):
+    """Where the worker's library tells the ids of topics."""
+    library = re.search(r"librdkafka (\d+)\.(\d+)", trial.world.verb("version").stdout).groups()
+    if tuple(map(int, library)) < (2, 3):
+        pytest.skip("librdkafka tells the ids of topics from 2.3 on")
+
+
+@pytest.mark.fault(23)
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_topic_created_again_and_longer_than_the_old_position_is_read_from_its_beginning(trial, tells_ids, protected):
+    """No offset tells it from the former one: its id does."""
+    world = trial.world
+    worker = world.worker(consumers_session_timeout="30s", protections_topic_ids=str(protected).lower())
+    world.ask(*[create_ticket(number) for number in range(1, 61)])
+    world.drain()
+    position = world.kafka.ends(world.topic)
+    worker.stop()  # it sees nothing of what happens in between
+    world.kafka.recreate(world.topic, world.partitions)
+    new = [create_ticket(number) for number in range(101, 401)]
+    world.publish(*new)
+    assert all(end > position[number] for number, end in world.kafka.ends(world.topic).items() if position[number])
+    worker.cont()
+    if not protected:
+        world.drain()
+        skipped = 360 - world.database.count("ticket")
+        assert skipped == sum(position.values()), "what lies below the old position"
+        trial.record()
+        return
+    assert {each.outcome for each in world.await_events(new, 60)} == {"applied"}
+    world.drain()
+    assert len(world.audit.all()) == 360
+    said = re.findall(r"the topic was created again, its id was (\S+) and is (\S+): it is read", worker.text())
+    assert len(set(said)) == 1 and said[0][0] != said[0][1]
+    assert world.database.rows("SELECT DISTINCT topic_id FROM interlock.partition_owner") == [(said[0][1],)]
+    assert worker.end() == 0
+    worker.start().wait_ready()
+    assert worker.metric("interlock_messages_received_total") == 0
+    trial.record()
+
+
+@pytest.mark.fault(23)
+@pytest.mark.seconds(60)
+def test_what_was_committed_for_a_former_topic_does_not_say_where_to_begin(trial, tells_ids):
+    """A worker commits once more after its topic was created again, and dies before it notices."""
+    world = trial.world
+    worker = world.worker(consumers_static="false")
+    world.ask(*[create_ticket(number) for number in range(1, 61)])
+    world.drain()
+    assert worker.end() == 0
+    before = steady(world)
+    world.database.execute("UPDATE interlock.partition_owner SET topic_id = 'former'")
+    for received in (60, 0):
+        worker.start().wait_ready()
+        until("it has read what it has to", lambda: worker.metric("interlock_messages_received_total") == received, 30)
+        world.drain()
+        assert ("its id was former and is" in worker.text()) == (received > 0)
+        assert worker.end() == 0
+    assert steady(world) == before
     trial.record()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 
 import pytest
 from confluent_kafka.admin import NewTopic
@@ -50,6 +51,19 @@ def test_a_compacted_command_topic_is_refused(world):
     done = world.verb("topics", "plan", kafka_topics=name)
     assert done.returncode == 3 and "compact" in done.stdout + done.stderr
     assert "compact" in world.verb("check", kafka_topics=name).stdout
+
+
+def test_check_says_what_happens_to_a_topic_that_is_created_again(world):
+    """Whether a worker can notice it depends on the library that it runs with."""
+    library = tuple(map(int, re.search(r"librdkafka (\d+)\.(\d+)", world.verb("version").stdout).groups()))
+    report = json.loads(world.verb("check", "--output", "json").stdout)
+    result, says = {row["check"]: (row["result"], row["says"]) for row in report["checks"]}["topic ids"]
+    assert "stop the workers before a topic is deleted" in says
+    if library < (2, 3):
+        assert result == "note" and "librdkafka 2." in says and "below that position are not read" in says
+    else:
+        assert result == "ok" and "noticed within 3 s, and read from its beginning" in says
+    assert "topic ids" in world.verb("check").stdout
 
 
 # ---- publish ------------------------------------------------------------------------------------------

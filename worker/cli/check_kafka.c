@@ -3,6 +3,7 @@
 
 #include "consumers/kafka/acls.h"
 #include "consumers/kafka/clients.h"
+#include "consumers/kafka/library.h"
 #include "consumers/kafka/rights.h"
 #include "consumers/kafka/topics.h"
 #include "consumers/message/spread.h"
@@ -60,6 +61,31 @@ static void check_topic(struct check *check, const struct settings *settings, co
         result = describe_topic(settings, topic, &says);
     check_add_text(check, result, topic->role, &says);
     buffer_done(&says);
+}
+
+/* PROTOCOL O5: what a worker does about a command topic that is deleted and created again while it runs. */
+static void check_topic_ids(struct check *check, const struct topics_report *report)
+{
+    static const char risk[] = "where it is deleted and created again while workers run, and is longer than their "
+                               "position before they look at it, the messages below that position are not read: stop "
+                               "the workers before a topic is deleted";
+    const char *unknown = NULL;
+
+    for (int i = 0; i < report->count && unknown == NULL; i++)
+        if (report->at[i].exists && strcmp(report->at[i].role, "commands") == 0 && report->at[i].id[0] == '\0')
+            unknown = report->at[i].name;
+    if (!topic_ids_are_told())
+        check_add(check, CHECK_NOTE, "topic ids",
+                  "librdkafka %s cannot tell a command topic from a former one of its name (2.3 and later can, where "
+                  "this program is built with it): %s",
+                  library_version(), risk);
+    else if (unknown)
+        check_add(check, CHECK_NOTE, "topic ids", "%s: Kafka does not tell its id: %s", unknown, risk);
+    else
+        check_add(check, CHECK_OK, "topic ids",
+                  "a command topic that is deleted and created again is noticed within %d s, and read from its "
+                  "beginning; stop the workers before a topic is deleted, or what they read until then comes first",
+                  TOPIC_WATCH_S);
 }
 
 /* Retention may have to pass before what was spread wrongly is gone: a note. */
@@ -126,6 +152,7 @@ void check_kafka(struct check *check, const struct settings *settings)
         check_add(check, CHECK_OK, "kafka", "%s, brokers: %d", settings->kafka.bootstrap, report.brokers);
         for (int i = 0; i < report.count; i++)
             check_topic(check, settings, &report.at[i]);
+        check_topic_ids(check, &report);
         check_locks(check, settings, &report);
         bool readable = check_rights(check, settings);
         for (int i = 0; i < report.count && readable; i++)

@@ -87,7 +87,7 @@ struct settings
         /* only test builds may switch them off */
         bool row_locks, inbox, fence, producer_guard;
         bool retry, redis_lock, transaction, parking, quarantine, steady_waits, standby, session_terms, watchdog;
-        bool commit_marks;
+        bool commit_marks, topic_ids;
     } protections;
     struct settings_origins *origins; /* where each value came from, for settings_print */
 };

@@ -294,6 +294,8 @@ const struct settings_key settings_keys[] = {
            "a consumer that the group gives nothing is rebuilt"),
     SWITCH("protections", "commit_marks", protections.commit_marks, SETTINGS_PROTECTION,
            "offsets that somebody else committed do not count as published"),
+    SWITCH("protections", "topic_ids", protections.topic_ids, SETTINGS_PROTECTION,
+           "a command topic that was created again is read from its beginning"),
     { .name = NULL },
 };
 

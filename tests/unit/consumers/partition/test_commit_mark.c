@@ -51,6 +51,15 @@ static void what_others_commit_is_not(void **state)
     assert_false(is_ours(SCHEMA ":-7"));
 }
 
+static void a_commit_of_ours_names_the_fence_of_its_owner(void **state)
+{
+    (void)state;
+    assert_int_equal(commit_mark_fence(span_of(SCHEMA ":7")), 7);
+    assert_int_equal(commit_mark_fence(span_of(SCHEMA ":120")), 120);
+    assert_true(commit_mark_fence(span_of(SCHEMA ":9223372036854775807")) == INT64_MAX);
+    assert_true(commit_mark_fence(span_of(SCHEMA ":99999999999999999999")) == INT64_MAX);
+}
+
 static void nothing_is_ours_before_the_schema_is_known(void **state)
 {
     struct tenure *tenure = tenure_marked("");
@@ -85,6 +94,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_of_this_schema_is_ours_under_whatever_fence),
         cmocka_unit_test(what_others_commit_is_not),
+        cmocka_unit_test(a_commit_of_ours_names_the_fence_of_its_owner),
         cmocka_unit_test(nothing_is_ours_before_the_schema_is_known),
         cmocka_unit_test(an_offset_goes_out_with_the_mark_or_without_it),
     };

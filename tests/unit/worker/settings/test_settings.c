@@ -123,7 +123,8 @@ static void without_a_file_every_key_has_its_default(void **state)
                 settings.protections.producer_guard && settings.protections.retry && settings.protections.redis_lock &&
                 settings.protections.transaction && settings.protections.parking && settings.protections.quarantine &&
                 settings.protections.steady_waits && settings.protections.standby &&
-                settings.protections.session_terms && settings.protections.commit_marks);
+                settings.protections.session_terms && settings.protections.commit_marks &&
+                settings.protections.topic_ids);
     settings_done(&settings);
 }
 
