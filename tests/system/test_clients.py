@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -34,6 +35,44 @@ def test_kcat_publishes_from_the_shell(world):
                    timeout=20, check=True)
     told = until("it is answered", world.audit.all)
     assert told[0].identity == ("/system-tests", "from-the-shell") and told[0].outcome == "applied"
+
+
+# ---- README's first command ---------------------------------------------------------------------------
+
+def shown(language, holds):
+    """The block of README that holds the word."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return next(block for block in re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+                if holds in block)
+
+
+def as_here(world, text):
+    """With the topics and the program of this test."""
+    for name, here in (("interlock.commands", world.topic), ("interlock.audit", world.audit_topic),
+                       ("build/release/interlock", str(world.binary))):
+        text = text.replace(name, here)
+    return text
+
+
+def test_readme_s_first_program_prints_the_event_of_its_command(world):
+    world.worker()
+    program = [sys.executable, "-c", as_here(world, shown("python", "CloudEvent"))]
+    for outcome, reason in (("applied", None), ("rejected", "already_exists")):
+        done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False, env=world.environment())
+        assert (done.returncode, done.stderr) == (0, "")
+        answer = json.loads(done.stdout)
+        assert (answer["subject"], answer["data"]["outcome"], answer["data"]["reason"]) == ("ticket/42", outcome, reason)
+
+
+def test_readme_s_command_from_the_shell_is_applied_once(world, tmp_path):
+    worker = world.worker()
+    world.ask(create_ticket(42))
+    subprocess.run(["bash", "-euc", as_here(world, shown("sh", "commands.jsonl"))], cwd=tmp_path, timeout=60, check=True,
+                   env=world.environment())
+    until("the second copy is seen", lambda: worker.metric("interlock_dedupe_hits_total") == 1)
+    world.drain()
+    assert world.database.rows("SELECT command_id, version_to FROM interlock.audit_event WHERE command_source = '/demo'") == [
+        ("demo-1", 2)]
 
 
 # ---- the schema that the program describes itself with ------------------------------------------------
