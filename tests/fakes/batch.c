@@ -2,13 +2,10 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "tests/fixtures/cmocka.h"
 #include "worker/base/log.h"
 
 enum

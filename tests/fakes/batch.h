@@ -3,6 +3,8 @@
  * Each delivery's `message` is a struct fate: what becomes of it. What the lanes did with them is written down: every
  * run, every delivery in the order of its commit, and every one that came back.
  *
+ * wrap: batch_run database_connect database_is_connected database_failure
+ *
  * Threads    fake_* are called by the test's thread; everything shared is under one mutex.
  * Ownership  deliveries and fates are the fake's; fake_begin forgets all of them.
  */

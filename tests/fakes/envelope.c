@@ -1,12 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fakes/envelope.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/envelope.h"
+#include "tests/fixtures/cmocka.h"
 
 /* --- a registry of three types, so that the tests do not move with the real ones ------------------------------------
  */

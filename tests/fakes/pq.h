@@ -3,6 +3,11 @@
  * Scripted are the calls that say or hear something (connect, send, sync, result) and those that fail; the rest answers
  * by the state that the rows leave. The clock is the fake's too: waiting costs no time.
  *
+ * wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
+ * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
+ * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
+ * PQcmdStatus PQgetvalue PQclear poll clock_gettime
+ *
  * Threads    the test's.
  * Failure    a call that is not the next row fails the test, and so does a row that was not used (pq_end).
  */

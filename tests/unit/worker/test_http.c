@@ -1,19 +1,16 @@
 /* Http: a real socket on loopback, asked by a client that also sends what clients should not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-#include <arpa/inet.h>
 #include <jansson.h>
-#include <sys/socket.h>
 
 #include "worker/http.h"
 

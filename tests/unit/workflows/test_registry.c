@@ -1,4 +1,7 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static void every_workflow_is_found_by_its_type_and_by_no_other(void **state)
 {

@@ -5,7 +5,13 @@
  *
  * With BAD_PARAMETERS_LIST=FILE in the environment every command that was tried is written there, one a line, so that
  * tests/system/test_describe.py can ask a stock validator about the same ones. */
-#include "tests/unit/trial.h"
+#include "tests/fixtures/refusal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
 
 static const char examples_file[] = "tests/examples/commands.json";
 
@@ -119,13 +125,13 @@ static void try_value(const struct trial *trial, const struct place *place, cons
     buffer_add_text(&pointer, inner);
     if (expectation == DECODED)
     {
-        struct span refusal = trial_refusal(&arena, trial->workflow, data, false);
+        struct span refusal = refusal_of(&arena, trial->workflow, data, false);
         if (refusal.at)
             fail_msg("%s: %s for %.300s", trial->workflow->type, refusal.at, data.at);
     }
     else
     {
-        trial_assert_refused(&arena, trial->workflow, data, buffer_span(&pointer));
+        assert_refused_at(&arena, trial->workflow, data, buffer_span(&pointer));
     }
     write_line(trial->workflow, data, expectation, buffer_span(&pointer));
     buffer_done(&pointer);
@@ -528,7 +534,7 @@ static void the_examples_are_good_and_of_known_types(void **state)
         json_array_foreach(list_of_type, index, example)
         {
             char *text = json_dumps(example, JSON_COMPACT);
-            struct span refusal = trial_refusal(&arena, workflow, span_of(text), true);
+            struct span refusal = refusal_of(&arena, workflow, span_of(text), true);
             if (refusal.at)
                 fail_msg("%s: %s", type, refusal.at);
             write_line(workflow, span_of(text), DECODED, SPAN_LITERAL(""));
@@ -577,7 +583,7 @@ static void data_that_is_no_object_is_refused_as_a_whole(void **state)
         for (size_t n = 0; n < sizeof shapes / sizeof shapes[0]; n++)
             if (shapes[n].shape != SHAPE_OBJECT)
             {
-                trial_assert_refused(&arena, workflows[i], span_of(shapes[n].raw), SPAN_LITERAL(""));
+                assert_refused_at(&arena, workflows[i], span_of(shapes[n].raw), SPAN_LITERAL(""));
                 write_line(workflows[i], span_of(shapes[n].raw), REFUSED, SPAN_LITERAL(""));
             }
 }

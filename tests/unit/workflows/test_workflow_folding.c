@@ -1,4 +1,7 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* PROTOCOL B3: however a stream of commands is cut into batches, rows and answers are the same. Random streams over few
  * rows, so that commands meet each other; ids are named, because drawn ones depend on the cut. */
@@ -139,27 +142,27 @@ static const char *make_face(char *data)
     return "face.record_verification";
 }
 
-static void fill(struct fixture *fixture)
+static void fill(struct core *core)
 {
     for (int level = 1; level <= 3; level++)
-        fixture_put(fixture, &entity_escalation_matrix,
-                    &(struct escalation_matrix_row){ .site_id = int_of(3),
-                                                     .category = SPAN_LITERAL("lift"),
-                                                     .client_id = int_of(4),
-                                                     .level = int_of(level),
-                                                     .assigned_person_id = int_of(70 + level) });
+        core_put(core, &entity_escalation_matrix,
+                 &(struct escalation_matrix_row){ .site_id = int_of(3),
+                                                  .category = SPAN_LITERAL("lift"),
+                                                  .client_id = int_of(4),
+                                                  .level = int_of(level),
+                                                  .assigned_person_id = int_of(70 + level) });
     for (int id = 1; id <= 2; id++)
-        fixture_put(fixture, &entity_face_model_counter,
-                    &(struct face_counter_row){
-                        .id = int_of(id), .verification_count = int_of(0), .successful_verifications = int_of(0) });
-    fixture_put(fixture, &entity_face_embedding,
-                &(struct face_embedding_row){ .id = int_of(7), .user_id = int_of(3), .model_id = int_of(1) });
-    fixture_put_ticket(fixture, 1, TICKET_NEW);
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
-    fixture_put_jobneed(fixture, 10, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+        core_put(core, &entity_face_model_counter,
+                 &(struct face_counter_row){
+                     .id = int_of(id), .verification_count = int_of(0), .successful_verifications = int_of(0) });
+    core_put(core, &entity_face_embedding,
+             &(struct face_embedding_row){ .id = int_of(7), .user_id = int_of(3), .model_id = int_of(1) });
+    core_put_ticket(core, 1, TICKET_NEW);
+    core_put_jobneed(core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+    core_put_jobneed(core, 10, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
 }
 
-static void expect_same_tables(struct fixture *a, const struct fixture *b)
+static void expect_same_tables(struct core *a, const struct core *b)
 {
     for (int e = 0; entities[e]; e++)
     {
@@ -167,7 +170,7 @@ static void expect_same_tables(struct fixture *a, const struct fixture *b)
         assert_int_equal(a->tables[e].count, b->tables[e].count);
         for (size_t i = 0; i < a->tables[e].count; i++)
         {
-            const void *row = a->tables[e].rows[i], *other = fixture_find(b, entity, row);
+            const void *row = a->tables[e].rows[i], *other = core_find(b, entity, row);
             assert_non_null(other);
             uint64_t mask = entity_difference(entity, row, other);
             for (int c = 0; c < entity->column_count; c++)
@@ -191,27 +194,27 @@ static void expect_same_answers(const struct answer *a, const struct answer *b, 
 static void run_stream(const struct order *orders, int outcomes[OUTCOME__COUNT])
 {
     static struct answer singly[COMMANDS], batched[COMMANDS];
-    struct fixture single, cut;
-    fixture_init(&single);
-    fixture_init(&cut);
+    struct core single, cut;
+    core_init(&single);
+    core_init(&cut);
     fill(&single);
     fill(&cut);
     for (int i = 0; i < COMMANDS; i++)
     {
-        fixture_run_batch(&single, orders + i, 1, singly + i);
+        core_run_batch(&single, orders + i, 1, singly + i);
         outcomes[singly[i].outcome]++;
     }
     for (int i = 0, size; i < COMMANDS; i += size)
     {
         size = 1 + random_below(random_below(2) ? 8 : COMMANDS);
         size = size < COMMANDS - i ? size : COMMANDS - i;
-        fixture_run_batch(&cut, orders + i, (size_t)size, batched + i);
+        core_run_batch(&cut, orders + i, (size_t)size, batched + i);
     }
     for (int i = 0; i < COMMANDS; i++)
         expect_same_answers(&singly[i], &batched[i], &orders[i]);
     expect_same_tables(&single, &cut);
-    fixture_done(&single);
-    fixture_done(&cut);
+    core_done(&single);
+    core_done(&cut);
 }
 
 static void batches_of_one_and_of_many_give_the_same_rows_and_answers(void **state)

@@ -1,6 +1,6 @@
 /* Rules across parameters that hold before any row is looked at: what goes together, what comes first, what an action
  * needs. Those that need the row are tested with their workflows. */
-#include "tests/unit/trial.h"
+#include "tests/fixtures/refusal.h"
 
 static struct arena arena;
 
@@ -63,7 +63,7 @@ static void rules_across_parameters_name_the_one_that_breaks_them(void **state)
     {
         const struct workflow *workflow = workflow_find(span_of(rules[i].type));
         assert_non_null(workflow);
-        trial_assert_refused(&arena, workflow, span_of(rules[i].data), span_of(rules[i].pointer));
+        assert_refused_at(&arena, workflow, span_of(rules[i].data), span_of(rules[i].pointer));
     }
 }
 

@@ -1,18 +1,13 @@
 /* wrap: rd_kafka_conf_set */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include <librdkafka/rdkafka.h>
 
 #include "consumers/kafka/clients.h"
-#include "tests/unit/kafka_threads.h"
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 

@@ -1,10 +1,5 @@
 /* What is kept of a handle that cannot reach its brokers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/fixtures/cmocka.h"
 
 #include "consumers/kafka/contact.h"
 

@@ -1,14 +1,10 @@
 /* wrap: clock_gettime. Waits of the C library's kind, under a wall clock that is not the system's. What a jump in the
  * middle of a wait does, test_clocks.py shows. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <time.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
 #include <pthread.h>
 #include <threads.h>
+#include <time.h>
 
 #include "consumers/kafka/monotonic_cnd.h"
 #include "worker/base/clock.h"

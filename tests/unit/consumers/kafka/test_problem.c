@@ -1,11 +1,6 @@
 /* What is logged of a complaint.
  * wrap: log_write */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/fixtures/cmocka.h"
 
 #include "consumers/kafka/problem.h"
 #include "worker/base/clock.h"

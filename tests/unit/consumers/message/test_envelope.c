@@ -1,12 +1,8 @@
 /* fake: envelope */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 
 #include "tests/fakes/envelope.h"
 

@@ -1,11 +1,8 @@
 /* fake: envelope */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
 #include "tests/fakes/envelope.h"
 
 /* --- refusals ------------------------------------------------------------------------------------------------------

@@ -1,14 +1,10 @@
 /* wrap: rd_kafka_assign rd_kafka_assignment rd_kafka_assignment_lost rd_kafka_pause_partitions
  * rd_kafka_resume_partitions rd_kafka_consumer_group_metadata pool_revoke pool_await_quiet publisher_take_over
  * publisher_finish topic_watch_step */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "consumers/poll/assignment.h"
 #include "consumers/publish/publisher.h"

@@ -1,12 +1,8 @@
 /* wrap: rd_kafka_metadata contact_problem */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "consumers/poll/reach.h"
 #include "worker/settings/settings.h"

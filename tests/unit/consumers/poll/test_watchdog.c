@@ -1,13 +1,9 @@
 /* wrap: group_owners_ask */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "consumers/kafka/group_owners.h"
 #include "consumers/poll/watchdog.h"

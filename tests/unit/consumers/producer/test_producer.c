@@ -1,18 +1,13 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
 #include "consumers/message/delivery_pool.h"
 #include "consumers/producer/producer.h"
-#include "tests/unit/kafka_threads.h"
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 

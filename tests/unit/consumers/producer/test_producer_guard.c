@@ -1,16 +1,11 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
 #include "consumers/producer/producer_guard.h"
-#include "tests/unit/kafka_threads.h"
 
 enum
 {

@@ -1,17 +1,12 @@
 /* wrap: producer_open producer_close producer_is_open producer_is_suspect producer_begin producer_send_offsets
  * producer_send producer_commit producer_idle producer_problem takeover_round takeover_read_committed
  * takeover_raise_published takeover_problem producer_muted_us */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-#include <pthread.h>
 
 #include "consumers/message/delivery_pool.h"
 #include "consumers/producer/producer.h"

@@ -1,17 +1,12 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
 #include "consumers/takeover/committed.h"
-#include "tests/unit/kafka_threads.h"
 #include "worker/settings/settings.h"
 
 /* PROTOCOL O5: only a definite answer is one. What a commit in an open transaction does to it is for a real broker. */

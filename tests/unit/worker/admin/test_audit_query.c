@@ -1,13 +1,9 @@
 /* wrap: PQexecParams */
 /* Audit query: the statement that each question becomes, and that values are always parameters. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "worker/admin/audit_query.h"
 

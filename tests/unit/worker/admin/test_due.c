@@ -1,12 +1,8 @@
 /* Sweep: the command that a due row becomes is one that the worker reads as meant. The statements are tried against
  * PostgreSQL in tests/system/test_sweep.py. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include "consumers/message/envelope.h"
 #include "worker/admin/due.h"

@@ -1,15 +1,11 @@
 /* wrap: PQexec PQexecParams PQcmdStatus PQresultErrorField PQerrorMessage */
 /* Migrate: order, checksums, one transaction each, and what every failure leaves behind. PostgreSQL is a list of what
  * is applied, and a record of what was sent. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "worker/admin/migrate.h"
 

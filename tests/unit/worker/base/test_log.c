@@ -1,15 +1,12 @@
 /* Log: lines that terminals and JSON readers survive, one write each. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <jansson.h>
-#include <pthread.h>
-#include <stdio.h>
 
 #include "worker/base/clock.h"
 #include "worker/base/log.h"

@@ -1,11 +1,7 @@
 /* Retry: the numbers of DOMAIN.md's table, the growth, the limits, the spread. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include "worker/base/retry.h"
 

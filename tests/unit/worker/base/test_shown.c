@@ -1,11 +1,8 @@
 /* Shown: what people see of text from outside. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "worker/base/shown.h"

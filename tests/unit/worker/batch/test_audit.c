@@ -1,10 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "worker/batch/audit.h"

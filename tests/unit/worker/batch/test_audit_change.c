@@ -1,14 +1,10 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 
 /* What an event says that its command was, and what it changed: DOMAIN.md, "Operations" and "Metadata" (PROTOCOL B7,
  * R5). */
@@ -18,15 +14,15 @@ static struct delivery *tell(const char *key, const char *type, const char *data
     static int next;
     char id[32];
     snprintf(id, sizeof(id), "m-%d", next++);
-    struct delivery *delivery = world_command(key, id, type, "", data);
-    world_run_one(delivery);
+    struct delivery *delivery = engine_command(key, id, type, "", data);
+    engine_run_one(delivery);
     return delivery;
 }
 
 static void put_tickets(void)
 {
-    world_ask("INSERT INTO interlock.ticket (id, version, status, priority, comments) VALUES "
-              "(1, 1, 'NEW', 'LOW', 'old'), (2, 4, 'OPEN', 'HIGH', NULL), (3, 1, 'OPEN', 'HIGH', 'new')");
+    engine_ask("INSERT INTO interlock.ticket (id, version, status, priority, comments) VALUES "
+               "(1, 1, 'NEW', 'LOW', 'old'), (2, 4, 'OPEN', 'HIGH', NULL), (3, 1, 'OPEN', 'HIGH', 'new')");
 }
 
 static void a_bulk_update_is_what_it_changed_and_tells_of_each_ticket(void **state)
@@ -77,11 +73,11 @@ static void a_creation_does_not_repeat_its_row(void **state)
 static void a_checkpoint_has_its_old_and_new_beside_its_id(void **state)
 {
     (void)state;
-    world_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type, status) VALUES "
-              "(1, 1, '2026-11-24', 'INTERNALTOUR', 'SCHEDULE', 'ASSIGNED')");
-    world_ask("INSERT INTO interlock.jobneed (id, parent_id, starts_at, identifier, type, asset_id, seq) VALUES "
-              "(12, 1, '2026-11-24', 'INTERNALTOUR', 'SCHEDULE', 1, 1), "
-              "(11, 1, '2026-11-24', 'INTERNALTOUR', 'SCHEDULE', 2, 2)");
+    engine_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type, status) VALUES "
+               "(1, 1, '2026-11-24', 'INTERNALTOUR', 'SCHEDULE', 'ASSIGNED')");
+    engine_ask("INSERT INTO interlock.jobneed (id, parent_id, starts_at, identifier, type, asset_id, seq) VALUES "
+               "(12, 1, '2026-11-24', 'INTERNALTOUR', 'SCHEDULE', 1, 1), "
+               "(11, 1, '2026-11-24', 'INTERNALTOUR', 'SCHEDULE', 2, 2)");
     struct delivery *told = tell("jobneed/1", "job.update_checkpoint",
                                  "{\"jobneed_id\":11,\"parent_id\":1,\"seq\":5,\"expires_at\":"
                                  "\"2026-11-25T00:00:00.25Z\",\"remarks\":\"wet \\\"floor\\\"\"}");
@@ -105,8 +101,8 @@ static void a_checkpoint_has_its_old_and_new_beside_its_id(void **state)
 static void a_json_field_has_old_and_new_by_key_as_jsonb_compares_them(void **state)
 {
     (void)state;
-    world_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type, other_info) VALUES "
-              "(1, 1, '2026-11-24', 'TASK', 'SCHEDULE', '{\"a\": 100, \"b\": {\"c\": 1.50}, \"gone\": [1, 2]}')");
+    engine_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type, other_info) VALUES "
+               "(1, 1, '2026-11-24', 'TASK', 'SCHEDULE', '{\"a\": 100, \"b\": {\"c\": 1.50}, \"gone\": [1, 2]}')");
     struct delivery *told = tell("jobneed/1", "json.replace",
                                  "{\"aggregate\":\"jobneed/1\",\"field\":\"other_info\",\"value\":"
                                  "{\"b\":{\"c\":25e-2},\"a\":1e2,\"n\":null}}");
@@ -119,8 +115,8 @@ static void a_json_field_has_old_and_new_by_key_as_jsonb_compares_them(void **st
 static void a_large_json_value_is_told_by_its_size_and_digest(void **state)
 {
     (void)state;
-    world_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type) VALUES "
-              "(1, 1, '2026-11-24', 'TASK', 'SCHEDULE')");
+    engine_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type) VALUES "
+               "(1, 1, '2026-11-24', 'TASK', 'SCHEDULE')");
     char *data = malloc(70000);
     assert_non_null(data);
     int size =
@@ -142,7 +138,7 @@ static void a_large_json_value_is_told_by_its_size_and_digest(void **state)
     told = tell("jobneed/1", "json.replace", data);
     assert_outcome(told, "applied");
     assert_event(told, "data.metadata.other_info.old.bytes", "5028");
-    assert_true(atoi(world_event(told, "data.metadata.other_info.new.bytes")) > 10000);
+    assert_true(atoi(engine_event(told, "data.metadata.other_info.new.bytes")) > 10000);
     assert_sql("t", "SELECT max(length(metadata)) < 4200 FROM interlock.audit_event");
     free(data);
 }
@@ -150,7 +146,7 @@ static void a_large_json_value_is_told_by_its_size_and_digest(void **state)
 static void five_hundred_tickets_with_long_comments_fit_an_event(void **state)
 {
     (void)state;
-    world_ask(
+    engine_ask(
         "INSERT INTO interlock.ticket (id, version, comments, assigned_person_id) SELECT i, 1, repeat('o', 16000), "
         "1000000000 + i FROM generate_series(1, 500) i");
     char *data = malloc(70000);
@@ -175,11 +171,11 @@ static void five_hundred_tickets_with_long_comments_fit_an_event(void **state)
 static void a_removal_tells_what_was_there(void **state)
 {
     (void)state;
-    world_ask("INSERT INTO interlock.job (id, version, identifier) VALUES (1, 3, 'INTERNALTOUR')");
-    world_ask("INSERT INTO interlock.job (id, parent_id, identifier, asset_id, question_set_id, name) VALUES "
-              "(7, 1, 'INTERNALTOUR', 2, 3, 'gate'), (8, 1, 'INTERNALTOUR', 2, 4, NULL)");
-    world_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type, job_id) VALUES "
-              "(9, 1, '2026-11-24', 'TASK', 'SCHEDULE', 8)");
+    engine_ask("INSERT INTO interlock.job (id, version, identifier) VALUES (1, 3, 'INTERNALTOUR')");
+    engine_ask("INSERT INTO interlock.job (id, parent_id, identifier, asset_id, question_set_id, name) VALUES "
+               "(7, 1, 'INTERNALTOUR', 2, 3, 'gate'), (8, 1, 'INTERNALTOUR', 2, 4, NULL)");
+    engine_ask("INSERT INTO interlock.jobneed (id, version, starts_at, identifier, type, job_id) VALUES "
+               "(9, 1, '2026-11-24', 'TASK', 'SCHEDULE', 8)");
     struct delivery *told =
         tell("job/1", "job.save_checkpoint", "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}");
     assert_event(told, "data.operation", "\"DELETION\"");
@@ -188,9 +184,9 @@ static void a_removal_tells_what_was_there(void **state)
     assert_event(told, "data.metadata.asset_id", "{\"old\":2,\"new\":null}");
     assert_event(told, "data.metadata.name", "{\"old\":\"gate\",\"new\":null}");
     /* What PostgreSQL refuses is what it was to be, of the version that it met. */
-    told = world_command("job/1", "refused", "job.save_checkpoint", "",
-                         "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":8}");
-    world_run_in_pool(&told, 1);
+    told = engine_command("job/1", "refused", "job.save_checkpoint", "",
+                          "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":8}");
+    engine_run_in_pool(&told, 1);
     assert_outcome(told, "rejected:constraint:jobneed_job_id_fkey");
     assert_event(told, "data.operation", "\"DELETION\"");
     assert_event(told, "data.version", "{\"from\":4,\"to\":4}");
@@ -200,7 +196,7 @@ static void a_removal_tells_what_was_there(void **state)
 static void counters_carry_their_increments(void **state)
 {
     (void)state;
-    world_ask("INSERT INTO interlock.face_model (id) VALUES (1)");
+    engine_ask("INSERT INTO interlock.face_model (id) VALUES (1)");
     struct delivery *told = tell("face-model/1", "face.record_verification",
                                  "{\"verification_id\":5,\"model_id\":1,\"user_id\":7,\"result\":\"SUCCESS\"}");
     assert_event(told, "data.operation", "\"COUNTER_UPDATE\"");
@@ -212,14 +208,14 @@ static void counters_carry_their_increments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(a_bulk_update_is_what_it_changed_and_tells_of_each_ticket),
-        WORLD_TEST(a_creation_does_not_repeat_its_row),
-        WORLD_TEST(a_checkpoint_has_its_old_and_new_beside_its_id),
-        WORLD_TEST(a_json_field_has_old_and_new_by_key_as_jsonb_compares_them),
-        WORLD_TEST(a_large_json_value_is_told_by_its_size_and_digest),
-        WORLD_TEST(five_hundred_tickets_with_long_comments_fit_an_event),
-        WORLD_TEST(a_removal_tells_what_was_there),
-        WORLD_TEST(counters_carry_their_increments),
+        ENGINE_TEST(a_bulk_update_is_what_it_changed_and_tells_of_each_ticket),
+        ENGINE_TEST(a_creation_does_not_repeat_its_row),
+        ENGINE_TEST(a_checkpoint_has_its_old_and_new_beside_its_id),
+        ENGINE_TEST(a_json_field_has_old_and_new_by_key_as_jsonb_compares_them),
+        ENGINE_TEST(a_large_json_value_is_told_by_its_size_and_digest),
+        ENGINE_TEST(five_hundred_tickets_with_long_comments_fit_an_event),
+        ENGINE_TEST(a_removal_tells_what_was_there),
+        ENGINE_TEST(counters_carry_their_increments),
     };
-    return world_is_there() ? cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down) : 0;
+    return engine_has_postgresql() ? cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down) : 0;
 }

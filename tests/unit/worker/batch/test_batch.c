@@ -1,14 +1,9 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 
 /* What a batch writes and answers for each outcome, on a real PostgreSQL. */
 
@@ -17,7 +12,7 @@ static struct delivery *escalate_with(int ticket, const char *id, const char *mo
     char key[32], data[64];
     snprintf(key, sizeof(key), "ticket/%d", ticket);
     snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
-    return world_command(key, id, "ticket.escalate", more, data);
+    return engine_command(key, id, "ticket.escalate", more, data);
 }
 
 static struct delivery *transition(int ticket, const char *id, const char *status)
@@ -25,7 +20,7 @@ static struct delivery *transition(int ticket, const char *id, const char *statu
     char key[32], data[96];
     snprintf(key, sizeof(key), "ticket/%d", ticket);
     snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"status\":\"%s\"}", ticket, status);
-    return world_command(key, id, "ticket.transition", "", data);
+    return engine_command(key, id, "ticket.transition", "", data);
 }
 
 /* --- outcomes -------------------------------------------------------------------------------------------------- */
@@ -33,10 +28,10 @@ static struct delivery *transition(int ticket, const char *id, const char *statu
 static void an_applied_command_leaves_its_rows_and_its_event(void **state)
 {
     (void)state;
-    world_run_one(world_create(42));
+    engine_run_one(engine_create(42));
     struct delivery *delivery =
         escalate_with(42, "e-1", "\"actor\":\"user/9\",\"correlationid\":\"c-17\",\"traceparent\":\"00-aa-bb-01\",");
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_sql("1 t 2 user/9 1", "SELECT level || ' ' || left(escalated::text, 1) || ' ' || version || ' ' || "
                                  "modified_by || ' ' || history_count FROM interlock.ticket WHERE id = 42");
@@ -61,16 +56,16 @@ static void an_applied_command_leaves_its_rows_and_its_event(void **state)
                "interlock.ticket t, interlock.ticket_history h WHERE a.kafka_offset = 1 AND h.action = 'ESCALATION'");
     char expected[64];
     snprintf(expected, sizeof(expected), "\"%s\"",
-             world_ask("SELECT to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
-                       "FROM interlock.audit_event WHERE kafka_offset = 1"));
+             engine_ask("SELECT to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
+                        "FROM interlock.audit_event WHERE kafka_offset = 1"));
     assert_event(delivery, "time", expected);
 }
 
 static void a_created_row_goes_from_version_0_to_1(void **state)
 {
     (void)state;
-    struct delivery *delivery = world_create(7);
-    world_run_one(delivery);
+    struct delivery *delivery = engine_create(7);
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_event(delivery, "data.version", "{\"from\":0,\"to\":1}");
     assert_event(delivery, "data.status", "{\"old\":null,\"new\":\"NEW\"}");
@@ -82,9 +77,9 @@ static void a_created_row_goes_from_version_0_to_1(void **state)
 static void an_unchanged_command_writes_nothing_but_its_record(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
+    engine_run_one(engine_create(7));
     struct delivery *delivery = transition(7, "t-1", "NEW");
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "unchanged");
     assert_event(delivery, "data.version", "{\"from\":1,\"to\":1}");
     assert_event(delivery, "data.status", "{\"old\":\"NEW\",\"new\":\"NEW\"}");
@@ -95,15 +90,15 @@ static void an_unchanged_command_writes_nothing_but_its_record(void **state)
 static void a_refused_transition_leaves_no_trace_in_the_row(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
+    engine_run_one(engine_create(7));
     char before[512];
-    snprintf(before, sizeof(before), "%s", world_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7"));
+    snprintf(before, sizeof(before), "%s", engine_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7"));
     struct delivery *delivery = transition(7, "t-1", "CLOSED");
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "rejected:invalid_transition");
     assert_event(delivery, "data.version", "{\"from\":1,\"to\":1}");
     assert_event(delivery, "data.metadata", "{\"from\":\"NEW\",\"to\":\"CLOSED\"}");
-    assert_string_equal(world_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7"), before);
+    assert_string_equal(engine_ask("SELECT t::text FROM interlock.ticket t WHERE id = 7"), before);
     assert_sql("rejected invalid_transition",
                "SELECT outcome || ' ' || reason FROM interlock.audit_event WHERE kafka_offset = 1");
 }
@@ -111,8 +106,8 @@ static void a_refused_transition_leaves_no_trace_in_the_row(void **state)
 static void what_is_not_there_is_not_found_and_has_no_version(void **state)
 {
     (void)state;
-    struct delivery *delivery = world_escalate(404, "e-1");
-    world_run_one(delivery);
+    struct delivery *delivery = engine_escalate(404, "e-1");
+    engine_run_one(delivery);
     assert_outcome(delivery, "rejected:not_found");
     assert_event(delivery, "data.version", "null");
     assert_event(delivery, "subject", "\"ticket/404\"");
@@ -122,14 +117,14 @@ static void what_is_not_there_is_not_found_and_has_no_version(void **state)
 static void an_expected_version_is_checked_before_the_transition(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
+    engine_run_one(engine_create(7));
     struct delivery *stale = escalate_with(7, "e-1", "\"expectedversion\":5,");
     struct delivery *absent = escalate_with(7, "e-2", "\"expectedversion\":0,");
     struct delivery *right = escalate_with(7, "e-3", "\"expectedversion\":1,");
-    struct delivery *late = world_command("ticket/7", "t-1", "ticket.transition", "\"expectedversion\":1,",
-                                          "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
+    struct delivery *late = engine_command("ticket/7", "t-1", "ticket.transition", "\"expectedversion\":1,",
+                                           "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
     struct delivery *given[] = { stale, absent, right, late };
-    world_run(given, 4);
+    engine_run(given, 4);
     assert_outcome(stale, "rejected:stale_object");
     assert_event(stale, "data.version", "{\"from\":1,\"to\":1}");
     assert_outcome(absent, "rejected:stale_object");
@@ -141,14 +136,14 @@ static void an_expected_version_is_checked_before_the_transition(void **state)
 static void expected_version_0_means_that_it_must_not_exist(void **state)
 {
     (void)state;
-    struct delivery *first = world_command("ticket/7", "c-1", "ticket.create", "\"expectedversion\":0,",
-                                           "{\"ticket_id\":7,\"priority\":\"LOW\"}");
-    struct delivery *second = world_command("ticket/7", "c-2", "ticket.create", "\"expectedversion\":0,",
+    struct delivery *first = engine_command("ticket/7", "c-1", "ticket.create", "\"expectedversion\":0,",
                                             "{\"ticket_id\":7,\"priority\":\"LOW\"}");
+    struct delivery *second = engine_command("ticket/7", "c-2", "ticket.create", "\"expectedversion\":0,",
+                                             "{\"ticket_id\":7,\"priority\":\"LOW\"}");
     struct delivery *third =
-        world_command("ticket/7", "c-3", "ticket.create", "", "{\"ticket_id\":7,\"priority\":\"LOW\"}");
+        engine_command("ticket/7", "c-3", "ticket.create", "", "{\"ticket_id\":7,\"priority\":\"LOW\"}");
     struct delivery *given[] = { first, second, third };
-    world_run(given, 3);
+    engine_run(given, 3);
     assert_outcome(first, "applied");
     assert_outcome(second, "rejected:stale_object");
     assert_outcome(third, "rejected:already_exists");
@@ -157,11 +152,11 @@ static void expected_version_0_means_that_it_must_not_exist(void **state)
 static void wrong_data_and_unknown_types_are_recorded_without_a_row(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *wrong = world_command("ticket/7", "w-1", "ticket.escalate", "", "{\"ticket_id\":\"seven\"}");
-    struct delivery *unknown = world_command("ticket/7", "w-2", "ticket.explode", "", "{}");
+    engine_run_one(engine_create(7));
+    struct delivery *wrong = engine_command("ticket/7", "w-1", "ticket.escalate", "", "{\"ticket_id\":\"seven\"}");
+    struct delivery *unknown = engine_command("ticket/7", "w-2", "ticket.explode", "", "{}");
     struct delivery *given[] = { wrong, unknown };
-    world_run(given, 2);
+    engine_run(given, 2);
     assert_outcome(wrong, "rejected:invalid_data");
     assert_event(wrong, "data.metadata.parameter", "\"/ticket_id\"");
     assert_event(wrong, "data.operation", "\"ESCALATION\"");
@@ -176,16 +171,16 @@ static void wrong_data_and_unknown_types_are_recorded_without_a_row(void **state
 static void a_created_ticket_without_an_id_gets_the_next_one_that_is_free(void **state)
 {
     (void)state;
-    world_run_one(world_create(1));
-    world_run_one(world_create(3));
+    engine_run_one(engine_create(1));
+    engine_run_one(engine_create(3));
     struct delivery *given[3];
     for (int i = 0; i < 3; i++)
     {
         char id[16];
         snprintf(id, sizeof(id), "c-%d", i);
-        given[i] = world_command(NULL, id, "ticket.create", "", "{\"priority\":\"HIGH\"}");
+        given[i] = engine_command(NULL, id, "ticket.create", "", "{\"priority\":\"HIGH\"}");
     }
-    world_run(given, 3);
+    engine_run(given, 3);
     assert_event(given[0], "subject", "\"ticket/2\"");
     assert_event(given[1], "subject", "\"ticket/4\"");
     assert_event(given[2], "subject", "\"ticket/5\"");
@@ -206,13 +201,13 @@ static void a_drawn_id_is_never_one_that_the_batch_names_itself(void **state)
     struct delivery *given[NAMED + 2];
     (void)state;
     for (int i = 0; i < NAMED; i++)
-        given[i] = world_create(1 + i);
-    given[NAMED] = world_command(NULL, "c-1", "ticket.create", "", "{\"priority\":\"LOW\"}");
-    given[NAMED + 1] = world_command(NULL, "c-2", "ticket.create", "", "{\"priority\":\"LOW\"}");
+        given[i] = engine_create(1 + i);
+    given[NAMED] = engine_command(NULL, "c-1", "ticket.create", "", "{\"priority\":\"LOW\"}");
+    given[NAMED + 1] = engine_command(NULL, "c-2", "ticket.create", "", "{\"priority\":\"LOW\"}");
     /* The first try draws 1 and 2; the second one draws enough. */
-    assert_int_equal(world_run_as(given, NAMED + 2, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
+    assert_int_equal(engine_run_as(given, NAMED + 2, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
     assert_sql("0", "SELECT count(*) FROM interlock.ticket");
-    world_run(given, NAMED + 2);
+    engine_run(given, NAMED + 2);
     for (int i = 0; i < NAMED + 2; i++)
         assert_outcome(given[i], "applied");
     assert_sql("32 32", "SELECT count(*) || ' ' || count(DISTINCT aggregate) FROM interlock.audit_event");
@@ -228,15 +223,15 @@ static const char tour[] = "{\"jobneed_id\":10,\"identifier\":\"INTERNALTOUR\",\
 static void a_tour_and_its_checkpoints_are_one_aggregate(void **state)
 {
     (void)state;
-    struct delivery *created = world_command("jobneed/10", "j-1", "job.create", "", tour);
-    world_run_one(created);
+    struct delivery *created = engine_command("jobneed/10", "j-1", "job.create", "", tour);
+    engine_run_one(created);
     assert_outcome(created, "applied");
     assert_event(created, "data.also", "[]");
     assert_event(created, "data.version", "{\"from\":0,\"to\":1}");
     assert_sql("2", "SELECT count(*) FROM interlock.jobneed WHERE parent_id = 10 AND status = 'ASSIGNED'");
-    struct delivery *changed = world_command("jobneed/10", "j-2", "job.update_checkpoint", "",
-                                             "{\"jobneed_id\":11,\"parent_id\":10,\"status\":\"INPROGRESS\"}");
-    world_run_one(changed);
+    struct delivery *changed = engine_command("jobneed/10", "j-2", "job.update_checkpoint", "",
+                                              "{\"jobneed_id\":11,\"parent_id\":10,\"status\":\"INPROGRESS\"}");
+    engine_run_one(changed);
     assert_outcome(changed, "applied");
     assert_event(changed, "data.version", "{\"from\":1,\"to\":2}");
     assert_event(changed, "data.also", "[]");
@@ -248,10 +243,10 @@ static void a_tour_and_its_checkpoints_are_one_aggregate(void **state)
 static void an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once(void **state)
 {
     (void)state;
-    world_run_one(world_command("jobneed/10", "j-1", "job.create", "", tour));
-    struct delivery *closed =
-        world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10,\"notify\":\"RAISETICKETNOTIFY\"}");
-    world_run_one(closed);
+    engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "", tour));
+    struct delivery *closed = engine_command("jobneed/10", "j-2", "job.autoclose", "",
+                                             "{\"jobneed_id\":10,\"notify\":\"RAISETICKETNOTIFY\"}");
+    engine_run_one(closed);
     assert_outcome(closed, "applied");
     assert_event(closed, "data.status", "{\"old\":\"ASSIGNED\",\"new\":\"AUTOCLOSED\"}");
     char expected[160];
@@ -259,25 +254,25 @@ static void an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once(void
         expected, sizeof(expected),
         "[{\"aggregate\":\"ticket/%s\",\"version\":{\"from\":0,\"to\":1},\"status\":{\"old\":null,\"new\":\"NEW\"},"
         "\"metadata\":{}}]",
-        world_ask("SELECT id FROM interlock.ticket WHERE jobneed_id = 10"));
+        engine_ask("SELECT id FROM interlock.ticket WHERE jobneed_id = 10"));
     assert_event(closed, "data.also", expected);
     assert_sql("1 0 1",
                "SELECT count(*) || ' ' || min(version_from) || ' ' || min(version_to) FROM interlock.audit_also "
                "WHERE aggregate = (SELECT 'ticket/' || id FROM interlock.ticket)");
-    struct delivery *again =
-        world_command("jobneed/10", "j-3", "job.autoclose", "", "{\"jobneed_id\":10,\"notify\":\"RAISETICKETNOTIFY\"}");
-    world_run_one(again);
+    struct delivery *again = engine_command("jobneed/10", "j-3", "job.autoclose", "",
+                                            "{\"jobneed_id\":10,\"notify\":\"RAISETICKETNOTIFY\"}");
+    engine_run_one(again);
     assert_sql("1", "SELECT count(*) FROM interlock.ticket");
 }
 
 static void a_bulk_command_lists_the_others_sorted(void **state)
 {
     (void)state;
-    struct delivery *given[] = { world_create(3), world_create(20), world_create(100) };
-    world_run(given, 3);
+    struct delivery *given[] = { engine_create(3), engine_create(20), engine_create(100) };
+    engine_run(given, 3);
     struct delivery *bulk =
-        world_command("ticket/3", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[100,3,20],\"status\":\"OPEN\"}");
-    world_run_one(bulk);
+        engine_command("ticket/3", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[100,3,20],\"status\":\"OPEN\"}");
+    engine_run_one(bulk);
     assert_outcome(bulk, "applied");
     assert_event(bulk, "subject", "\"ticket/3\"");
     assert_event(bulk, "data.also.0.aggregate", "\"ticket/100\"");
@@ -285,9 +280,9 @@ static void a_bulk_command_lists_the_others_sorted(void **state)
     assert_event(bulk, "data.also.1.status", "{\"old\":\"NEW\",\"new\":\"OPEN\"}");
     assert_event(bulk, "data.also.2", "(none)");
     assert_sql("2", "SELECT count(*) FROM interlock.audit_also");
-    struct delivery *refused = world_command("ticket/3", "b-2", "ticket.bulk_update", "",
-                                             "{\"ticket_ids\":[3,20,404],\"status\":\"RESOLVED\"}");
-    world_run_one(refused);
+    struct delivery *refused = engine_command("ticket/3", "b-2", "ticket.bulk_update", "",
+                                              "{\"ticket_ids\":[3,20,404],\"status\":\"RESOLVED\"}");
+    engine_run_one(refused);
     assert_outcome(refused, "rejected:not_found");
     assert_sql("3", "SELECT count(*) FROM interlock.ticket WHERE status = 'OPEN'");
 }
@@ -295,14 +290,14 @@ static void a_bulk_command_lists_the_others_sorted(void **state)
 static void expected_versions_are_refused_where_there_is_no_one_root(void **state)
 {
     (void)state;
-    world_run_one(world_create(3));
-    struct delivery *bulk = world_command("ticket/3", "b-1", "ticket.bulk_update", "\"expectedversion\":1,",
-                                          "{\"ticket_ids\":[3],\"status\":\"OPEN\"}");
+    engine_run_one(engine_create(3));
+    struct delivery *bulk = engine_command("ticket/3", "b-1", "ticket.bulk_update", "\"expectedversion\":1,",
+                                           "{\"ticket_ids\":[3],\"status\":\"OPEN\"}");
     struct delivery *counter =
-        world_command("face-model/1", "f-1", "face.record_verification", "\"expectedversion\":0,",
-                      "{\"verification_id\":1,\"model_id\":1,\"user_id\":1,\"result\":\"SUCCESS\"}");
+        engine_command("face-model/1", "f-1", "face.record_verification", "\"expectedversion\":0,",
+                       "{\"verification_id\":1,\"model_id\":1,\"user_id\":1,\"result\":\"SUCCESS\"}");
     struct delivery *given[] = { bulk, counter };
-    world_run(given, 2);
+    engine_run(given, 2);
     assert_outcome(bulk, "rejected:invalid_data");
     assert_outcome(counter, "rejected:invalid_data");
 }
@@ -311,8 +306,8 @@ static void expected_versions_are_refused_where_there_is_no_one_root(void **stat
 static void counters_are_summed_over_the_batch_and_raise_no_version(void **state)
 {
     (void)state;
-    world_ask("INSERT INTO interlock.face_model (id) VALUES (5), (6)");
-    world_ask("INSERT INTO interlock.face_embedding (id, user_id, model_id) VALUES (50, 9, 5)");
+    engine_ask("INSERT INTO interlock.face_model (id) VALUES (5), (6)");
+    engine_ask("INSERT INTO interlock.face_embedding (id, user_id, model_id) VALUES (50, 9, 5)");
     struct delivery *given[20];
     for (int i = 0; i < 20; i++)
     {
@@ -320,9 +315,9 @@ static void counters_are_summed_over_the_batch_and_raise_no_version(void **state
         snprintf(id, sizeof(id), "f-%d", i);
         snprintf(data, sizeof(data), "{\"verification_id\":%d,\"model_id\":%d,\"user_id\":9%s,\"result\":\"%s\"}",
                  1 + i, 5 + i % 2, i % 2 ? "" : ",\"embedding_id\":50", i % 4 == 0 ? "SUCCESS" : "FAILED");
-        given[i] = world_command(i % 2 ? "face-model/6" : "face-model/5", id, "face.record_verification", "", data);
+        given[i] = engine_command(i % 2 ? "face-model/6" : "face-model/5", id, "face.record_verification", "", data);
     }
-    world_run(given, 20);
+    engine_run(given, 20);
     for (int i = 0; i < 20; i++)
     {
         assert_outcome(given[i], "applied");
@@ -345,21 +340,21 @@ static void counters_are_summed_over_the_batch_and_raise_no_version(void **state
 static void changed_at_never_stands_still_or_goes_back(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    world_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z'");
-    struct delivery *given[] = { world_escalate(7, "e-1"), world_escalate(7, "e-2") };
-    world_run(given, 2);
+    engine_run_one(engine_create(7));
+    engine_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z'");
+    struct delivery *given[] = { engine_escalate(7, "e-1"), engine_escalate(7, "e-2") };
+    engine_run(given, 2);
     assert_event(given[0], "time", "\"2100-01-01T00:00:00.000001Z\"");
     assert_event(given[1], "time", "\"2100-01-01T00:00:00.000002Z\"");
-    world_ask("UPDATE interlock.ticket SET modified_at = '2000-01-01T00:00:00Z'");
+    engine_ask("UPDATE interlock.ticket SET modified_at = '2000-01-01T00:00:00Z'");
     struct delivery *many[50];
     for (int i = 0; i < 50; i++)
     {
         char id[16];
         snprintf(id, sizeof(id), "m-%d", i);
-        many[i] = world_escalate(7, id);
+        many[i] = engine_escalate(7, id);
     }
-    world_run(many, 50);
+    engine_run(many, 50);
     assert_sql("50 50", "SELECT count(*) || ' ' || count(DISTINCT changed_at) FROM interlock.audit_event "
                         "WHERE kafka_offset > 2");
     assert_sql("t",
@@ -370,12 +365,12 @@ static void changed_at_never_stands_still_or_goes_back(void **state)
 static void changed_at_is_later_than_that_of_every_aggregate_it_changes(void **state)
 {
     (void)state;
-    struct delivery *given[] = { world_create(1), world_create(2) };
-    world_run(given, 2);
-    world_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z' WHERE id = 2");
+    struct delivery *given[] = { engine_create(1), engine_create(2) };
+    engine_run(given, 2);
+    engine_ask("UPDATE interlock.ticket SET modified_at = '2100-01-01T00:00:00Z' WHERE id = 2");
     struct delivery *bulk =
-        world_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2],\"priority\":\"HIGH\"}");
-    world_run_one(bulk);
+        engine_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2],\"priority\":\"HIGH\"}");
+    engine_run_one(bulk);
     assert_event(bulk, "time", "\"2100-01-01T00:00:00.000001Z\"");
     assert_sql("1", "SELECT count(DISTINCT modified_at) FROM interlock.ticket");
 }
@@ -383,9 +378,9 @@ static void changed_at_is_later_than_that_of_every_aggregate_it_changes(void **s
 static void a_misrouted_command_is_applied_and_its_event_has_the_right_key(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *delivery = world_command("somewhere else", "e-1", "ticket.escalate", "", "{\"ticket_id\":7}");
-    world_run_one(delivery);
+    engine_run_one(engine_create(7));
+    struct delivery *delivery = engine_command("somewhere else", "e-1", "ticket.escalate", "", "{\"ticket_id\":7}");
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_string_equal(delivery->event_key, "ticket/7");
 }
@@ -407,8 +402,8 @@ static void a_refused_command_has_its_event_under_a_well_formed_subject_else_its
         char id[16], subject[80];
         snprintf(id, sizeof(id), "w-%d", i);
         snprintf(subject, sizeof(subject), cases[i].expected[0] ? "\"%s\"" : "(none)", cases[i].expected);
-        struct delivery *delivery = world_command(cases[i].key, id, "no.such.type", cases[i].more, "{}");
-        world_run_one(delivery);
+        struct delivery *delivery = engine_command(cases[i].key, id, "no.such.type", cases[i].more, "{}");
+        engine_run_one(delivery);
         assert_outcome(delivery, "rejected:unknown_type");
         assert_string_equal(delivery->event_key, cases[i].expected);
         assert_event(delivery, "subject", subject);
@@ -419,9 +414,9 @@ static void a_refused_command_has_its_event_under_a_well_formed_subject_else_its
 static void what_would_have_been_made_is_refused_under_its_publisher_s_key(void **state)
 {
     (void)state;
-    world_run_one(world_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"LOW\"}"));
-    struct delivery *other = world_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"HIGH\"}");
-    world_run_one(other);
+    engine_run_one(engine_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"LOW\"}"));
+    struct delivery *other = engine_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"HIGH\"}");
+    engine_run_one(other);
     assert_outcome(other, "rejected:id_reused");
     assert_string_equal(other->event_key, "ticket/5");
 }
@@ -444,13 +439,13 @@ static void the_statements_of_a_session_are_bounded(void **state)
         snprintf(data + size, sizeof(data) - (size_t)size, "}");
         snprintf(id, sizeof(id), "s-%d", set);
         struct delivery *delivery =
-            world_command(NULL, id, "ticket.create", set & 128 ? "\"correlationid\":\"x\"," : "", data);
-        world_run_one(delivery);
+            engine_command(NULL, id, "ticket.create", set & 128 ? "\"correlationid\":\"x\"," : "", data);
+        engine_run_one(delivery);
         assert_outcome(delivery, "applied");
     }
-    assert_true(database_send_text(world.database, "SELECT count(*) FROM pg_prepared_statements"));
-    assert_true(database_sync(world.database));
-    int64_t count = array_read_int64(PQgetvalue(database_result(world.database, 0), 0, 0));
+    assert_true(database_send_text(engine.database, "SELECT count(*) FROM pg_prepared_statements"));
+    assert_true(database_sync(engine.database));
+    int64_t count = array_read_int64(PQgetvalue(database_result(engine.database, 0), 0, 0));
     assert_in_range(count, 1, DATABASE_PREPARED_MAX);
     assert_sql("300", "SELECT count(*) FROM interlock.ticket");
 }
@@ -458,29 +453,29 @@ static void the_statements_of_a_session_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(an_applied_command_leaves_its_rows_and_its_event),
-        WORLD_TEST(a_created_row_goes_from_version_0_to_1),
-        WORLD_TEST(an_unchanged_command_writes_nothing_but_its_record),
-        WORLD_TEST(a_refused_transition_leaves_no_trace_in_the_row),
-        WORLD_TEST(what_is_not_there_is_not_found_and_has_no_version),
-        WORLD_TEST(an_expected_version_is_checked_before_the_transition),
-        WORLD_TEST(expected_version_0_means_that_it_must_not_exist),
-        WORLD_TEST(wrong_data_and_unknown_types_are_recorded_without_a_row),
-        WORLD_TEST(a_created_ticket_without_an_id_gets_the_next_one_that_is_free),
-        WORLD_TEST(a_drawn_id_is_never_one_that_the_batch_names_itself),
-        WORLD_TEST(a_tour_and_its_checkpoints_are_one_aggregate),
-        WORLD_TEST(an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once),
-        WORLD_TEST(a_bulk_command_lists_the_others_sorted),
-        WORLD_TEST(expected_versions_are_refused_where_there_is_no_one_root),
-        WORLD_TEST(counters_are_summed_over_the_batch_and_raise_no_version),
-        WORLD_TEST(changed_at_never_stands_still_or_goes_back),
-        WORLD_TEST(changed_at_is_later_than_that_of_every_aggregate_it_changes),
-        WORLD_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
-        WORLD_TEST(a_refused_command_has_its_event_under_a_well_formed_subject_else_its_key),
-        WORLD_TEST(what_would_have_been_made_is_refused_under_its_publisher_s_key),
-        WORLD_TEST(the_statements_of_a_session_are_bounded),
+        ENGINE_TEST(an_applied_command_leaves_its_rows_and_its_event),
+        ENGINE_TEST(a_created_row_goes_from_version_0_to_1),
+        ENGINE_TEST(an_unchanged_command_writes_nothing_but_its_record),
+        ENGINE_TEST(a_refused_transition_leaves_no_trace_in_the_row),
+        ENGINE_TEST(what_is_not_there_is_not_found_and_has_no_version),
+        ENGINE_TEST(an_expected_version_is_checked_before_the_transition),
+        ENGINE_TEST(expected_version_0_means_that_it_must_not_exist),
+        ENGINE_TEST(wrong_data_and_unknown_types_are_recorded_without_a_row),
+        ENGINE_TEST(a_created_ticket_without_an_id_gets_the_next_one_that_is_free),
+        ENGINE_TEST(a_drawn_id_is_never_one_that_the_batch_names_itself),
+        ENGINE_TEST(a_tour_and_its_checkpoints_are_one_aggregate),
+        ENGINE_TEST(an_autoclose_names_the_ticket_that_it_raised_and_raises_it_once),
+        ENGINE_TEST(a_bulk_command_lists_the_others_sorted),
+        ENGINE_TEST(expected_versions_are_refused_where_there_is_no_one_root),
+        ENGINE_TEST(counters_are_summed_over_the_batch_and_raise_no_version),
+        ENGINE_TEST(changed_at_never_stands_still_or_goes_back),
+        ENGINE_TEST(changed_at_is_later_than_that_of_every_aggregate_it_changes),
+        ENGINE_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
+        ENGINE_TEST(a_refused_command_has_its_event_under_a_well_formed_subject_else_its_key),
+        ENGINE_TEST(what_would_have_been_made_is_refused_under_its_publisher_s_key),
+        ENGINE_TEST(the_statements_of_a_session_are_bounded),
     };
-    if (!world_is_there())
+    if (!engine_has_postgresql())
         return 0;
-    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+    return cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down);
 }

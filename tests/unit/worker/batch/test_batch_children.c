@@ -1,15 +1,10 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 
 /* Children with a table of their own, and what goes with them: a column that is written and never read, a flag that one
  * row of several may have. The embeddings of a face user are such children. */
@@ -37,7 +32,7 @@ static struct delivery *add(int user, int id, const char *more)
     snprintf(key, sizeof(key), "face-user/%d", user);
     snprintf(name, sizeof(name), "a-%d-%d", id, next++);
     say_addition(data, user, 1, id, more);
-    return world_command(key, name, "face.add_embedding", "", data);
+    return engine_command(key, name, "face.add_embedding", "", data);
 }
 
 static struct delivery *take(int user, int id)
@@ -47,7 +42,7 @@ static struct delivery *take(int user, int id)
     snprintf(key, sizeof(key), "face-user/%d", user);
     snprintf(name, sizeof(name), "r-%d-%d", id, next++);
     snprintf(data, sizeof(data), "{\"user_id\":%d,\"model_id\":1,\"embedding_id\":%d}", user, id);
-    return world_command(key, name, "face.remove_embedding", "", data);
+    return engine_command(key, name, "face.remove_embedding", "", data);
 }
 
 #define VALIDATED ",\"validated\":true"
@@ -55,32 +50,32 @@ static struct delivery *take(int user, int id)
 
 static int set_up(void **state)
 {
-    if (world_set_up(state) != 0)
+    if (engine_set_up(state) != 0)
         return -1;
-    world_ask("INSERT INTO interlock.face_model (id) VALUES (1), (2)");
+    engine_ask("INSERT INTO interlock.face_model (id) VALUES (1), (2)");
     return 0;
 }
 
 static PGconn *hold(const char *sql)
 {
-    PGconn *other = world_session();
-    world_ask_on(other, "BEGIN");
-    world_ask_on(other, "%s", sql);
+    PGconn *other = engine_session();
+    engine_ask_on(other, "BEGIN");
+    engine_ask_on(other, "%s", sql);
     return other;
 }
 
 static void let_go(PGconn *other)
 {
-    world_ask_on(other, "COMMIT");
+    engine_ask_on(other, "COMMIT");
     PQfinish(other);
 }
 
 static void *commit_when_waited_for(void *other)
 {
-    world_await_on(other, "t",
-                   "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND "
-                   "pg_backend_pid() = ANY (pg_blocking_pids(pid))");
-    world_ask_on(other, "COMMIT");
+    engine_await_on(other, "t",
+                    "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND "
+                    "pg_backend_pid() = ANY (pg_blocking_pids(pid))");
+    engine_ask_on(other, "COMMIT");
     return NULL;
 }
 
@@ -90,21 +85,21 @@ static void a_busy_child_makes_the_root_in_the_other_table_busy(void **state)
 {
     (void)state;
     struct delivery *first[] = { add(3, 10, ""), add(3, 11, ""), add(4, 20, "") };
-    world_run(first, 3);
+    engine_run(first, 3);
     PGconn *other = hold("SELECT 1 FROM interlock.face_embedding WHERE id = 11 FOR UPDATE");
     struct delivery *given[] = { add(3, 12, ""), take(3, 10), add(4, 21, "") };
-    world_run(given, 3);
-    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY);
-    assert_int_equal(world.batch.items[1].hold, HOLD_BEHIND);
+    engine_run(given, 3);
+    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
+    assert_int_equal(engine.batch.items[1].hold, HOLD_BEHIND);
     assert_outcome(given[2], "applied");
     assert_sql("4", "SELECT count(*) FROM interlock.face_embedding");
     let_go(other);
     other = hold("SELECT 1 FROM interlock.face_user WHERE id = 3 FOR UPDATE");
     struct delivery *later[] = { given[0], given[1] };
-    world_run(later, 2);
-    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY);
+    engine_run(later, 2);
+    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
     let_go(other);
-    world_run(later, 2);
+    engine_run(later, 2);
     assert_outcome(given[0], "applied");
     assert_outcome(given[1], "applied");
     assert_sql("11,12", "SELECT string_agg(id::text, ',' ORDER BY id) FROM interlock.face_embedding WHERE user_id = 3");
@@ -115,13 +110,13 @@ static void a_busy_child_makes_the_root_in_the_other_table_busy(void **state)
 static void a_child_named_by_its_id_is_waited_for_too(void **state)
 {
     (void)state;
-    world_run_one(add(3, 10, ""));
+    engine_run_one(add(3, 10, ""));
     PGconn *other = hold("DELETE FROM interlock.face_embedding WHERE id = 10");
     struct delivery *delivery = add(4, 10, "");
-    world_run_one(delivery);
-    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY);
+    engine_run_one(delivery);
+    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
     let_go(other);
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_sql("4", "SELECT user_id FROM interlock.face_embedding");
 }
@@ -131,11 +126,11 @@ static void in_its_turn_a_command_waits_for_the_children_of_another_table(void *
     pthread_t thread;
     (void)state;
     struct delivery *first[] = { add(3, 10, ""), add(3, 11, "") };
-    world_run(first, 2);
+    engine_run(first, 2);
     PGconn *other = hold("UPDATE interlock.face_embedding SET validated = true WHERE id = 11");
     struct delivery *delivery = take(3, 10);
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
-    enum batch_end ended = world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
+    enum batch_end ended = engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
     pthread_join(thread, NULL);
     PQfinish(other);
     assert_int_equal(ended, BATCH_DONE);
@@ -147,11 +142,11 @@ static void two_that_make_the_same_user_meet_and_one_is_primary(void **state)
     pthread_t thread;
     (void)state;
     PGconn *other = hold("INSERT INTO interlock.face_user (id, version) VALUES (3, 1)");
-    world_ask_on(other,
-                 "INSERT INTO interlock.face_embedding (id, user_id, model_id, is_primary) VALUES (9, 3, 1, true)");
+    engine_ask_on(other,
+                  "INSERT INTO interlock.face_embedding (id, user_id, model_id, is_primary) VALUES (9, 3, 1, true)");
     struct delivery *given[] = { add(3, 10, ""), add(3, 11, ""), add(4, 20, "") };
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
-    world_run_in_pool(given, 3);
+    engine_run_in_pool(given, 3);
     pthread_join(thread, NULL);
     PQfinish(other);
     for (int i = 0; i < 3; i++)
@@ -166,9 +161,9 @@ static void a_vector_is_written_whole_and_left_alone_by_updates(void **state)
 {
     (void)state;
     struct delivery *first[] = { add(3, 10, ""), add(3, 11, ""), add(4, 20, "") };
-    world_run(first, 3);
+    engine_run(first, 3);
     struct delivery *given[] = { add(3, 12, PRIMARY), take(3, 11) };
-    world_run(given, 2);
+    engine_run(given, 2);
     assert_event(given[0], "data.metadata.demoted", "10");
     assert_sql("10 f 512 10.5 10.5;12 t 512 12.5 12.5;20 t 512 20.5 20.5",
                "SELECT string_agg(concat_ws(' ', id, is_primary, cardinality(vector), "
@@ -180,12 +175,12 @@ static void removed_and_added_again_in_one_batch_it_is_another_row(void **state)
 {
     (void)state;
     struct delivery *first[] = { add(3, 10, VALIDATED), add(3, 11, VALIDATED) };
-    world_run(first, 2);
-    world_ask("UPDATE interlock.face_embedding SET created_at = '2020-01-01', vector = NULL WHERE id = 10");
+    engine_run(first, 2);
+    engine_ask("UPDATE interlock.face_embedding SET created_at = '2020-01-01', vector = NULL WHERE id = 10");
     struct delivery *given[] = {
         take(3, 10), add(4, 10, ""), take(4, 10), add(3, 10, ""), take(3, 11), add(3, 11, "")
     };
-    world_run(given, 6);
+    engine_run(given, 6);
     for (int i = 0; i < 6; i++)
         assert_outcome(given[i], "applied");
     assert_sql("10 3 f f 10.5;11 3 t f 11.5",
@@ -205,9 +200,9 @@ static void a_unique_flag_moves_between_rows_in_one_batch(void **state)
     {
         int from = 10 + turn, to = 11 - turn;
         struct delivery *first[] = { add(3 + turn, from + 10 * turn, ""), add(3 + turn, to + 10 * turn, VALIDATED) };
-        world_run(first, 2);
+        engine_run(first, 2);
         struct delivery *given[] = { add(3 + turn, 90, PRIMARY), take(3 + turn, 90) };
-        world_run(given, 2);
+        engine_run(given, 2);
         assert_outcome(given[1], "applied");
         assert_sql(turn ? "20" : "11", "SELECT id FROM interlock.face_embedding WHERE is_primary AND user_id = %d",
                    3 + turn);
@@ -219,9 +214,9 @@ static void a_unique_flag_moves_between_rows_in_one_batch(void **state)
 static void a_child_that_is_asked_for_twice_is_what_it_was_loaded_as(void **state)
 {
     (void)state;
-    world_run_one(add(3, 10, ""));
+    engine_run_one(add(3, 10, ""));
     struct delivery *given[] = { add(4, 10, ""), add(3, 12, PRIMARY) };
-    world_run(given, 2);
+    engine_run(given, 2);
     assert_outcome(given[0], "rejected:already_exists");
     assert_outcome(given[1], "applied");
     assert_sql("12", "SELECT id FROM interlock.face_embedding WHERE is_primary");
@@ -232,12 +227,12 @@ static void a_child_that_is_asked_for_twice_is_what_it_was_loaded_as(void **stat
 static void a_verification_neither_waits_for_a_removal_nor_fails_by_it(void **state)
 {
     (void)state;
-    world_run_one(add(3, 10, ""));
+    engine_run_one(add(3, 10, ""));
     PGconn *other = hold("DELETE FROM interlock.face_embedding WHERE id = 10");
-    struct delivery *delivery = world_command(
+    struct delivery *delivery = engine_command(
         "face-model/1", "v-1", "face.record_verification", "",
         "{\"verification_id\":1,\"model_id\":1,\"embedding_id\":10,\"user_id\":3,\"result\":\"SUCCESS\"}");
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     let_go(other);
     assert_sql("1 1",
@@ -265,38 +260,39 @@ static struct delivery *random_command(unsigned *seed, int n)
     if (what < 5)
     {
         say_addition(data, user, model, embedding, flags[rand_r(seed) % 4]);
-        return world_command(key, id, "face.add_embedding", "", data);
+        return engine_command(key, id, "face.add_embedding", "", data);
     }
     if (what < 9)
     {
         snprintf(data, sizeof(data), "{\"user_id\":%d,\"model_id\":%d,\"embedding_id\":%d}", user, model, embedding);
-        return world_command(key, id, "face.remove_embedding", "", data);
+        return engine_command(key, id, "face.remove_embedding", "", data);
     }
     snprintf(key, sizeof(key), "face-model/%d", model);
     snprintf(data, sizeof(data),
              "{\"verification_id\":%d,\"model_id\":%d,\"embedding_id\":%d,\"user_id\":%d,\"result\":\"SUCCESS\"}",
              n + 1, model, embedding, user);
-    return world_command(key, id, "face.record_verification", "", data);
+    return engine_command(key, id, "face.record_verification", "", data);
 }
 
 static void run_stream(int batch_max, char *into, size_t size)
 {
     static struct delivery *stream[STREAM];
     unsigned seed = 20261124;
-    world_start_anew();
-    world_ask("INSERT INTO interlock.face_model (id) VALUES (1), (2)");
+    engine_restart();
+    engine_ask("INSERT INTO interlock.face_model (id) VALUES (1), (2)");
     for (int i = 0; i < STREAM; i++)
         stream[i] = random_command(&seed, i);
     for (int i = 0; i < STREAM; i += batch_max)
-        world_run(stream + i, STREAM - i < batch_max ? STREAM - i : batch_max);
+        engine_run(stream + i, STREAM - i < batch_max ? STREAM - i : batch_max);
     const char *rows =
-        world_ask("SELECT concat_ws(';', (SELECT string_agg(concat_ws(' ', id, user_id, model_id, is_primary, "
-                  "validated, vector[512]), ',' ORDER BY id) FROM interlock.face_embedding), "
-                  "(SELECT string_agg(concat_ws(' ', id, version), ',' ORDER BY id) FROM interlock.face_user), "
-                  "(SELECT string_agg(concat_ws(' ', id, verification_count), ',' ORDER BY id) "
-                  "FROM interlock.face_embedding_counter))");
-    const char *events = world_ask("SELECT md5(string_agg(concat_ws(' ', kafka_offset, outcome, reason, version_from, "
-                                   "version_to, metadata), chr(10) ORDER BY kafka_offset)) FROM interlock.audit_event");
+        engine_ask("SELECT concat_ws(';', (SELECT string_agg(concat_ws(' ', id, user_id, model_id, is_primary, "
+                   "validated, vector[512]), ',' ORDER BY id) FROM interlock.face_embedding), "
+                   "(SELECT string_agg(concat_ws(' ', id, version), ',' ORDER BY id) FROM interlock.face_user), "
+                   "(SELECT string_agg(concat_ws(' ', id, verification_count), ',' ORDER BY id) "
+                   "FROM interlock.face_embedding_counter))");
+    const char *events =
+        engine_ask("SELECT md5(string_agg(concat_ws(' ', kafka_offset, outcome, reason, version_from, "
+                   "version_to, metadata), chr(10) ORDER BY kafka_offset)) FROM interlock.audit_event");
     snprintf(into, size, "%s;%s", rows, events);
 }
 
@@ -319,7 +315,7 @@ static void the_size_of_the_batches_changes_neither_rows_nor_events(void **state
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, world_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, engine_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_busy_child_makes_the_root_in_the_other_table_busy),
         TEST(a_child_named_by_its_id_is_waited_for_too),
@@ -332,5 +328,5 @@ int main(void)
         TEST(a_verification_neither_waits_for_a_removal_nor_fails_by_it),
         TEST(the_size_of_the_batches_changes_neither_rows_nor_events),
     };
-    return world_is_there() ? cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down) : 0;
+    return engine_has_postgresql() ? cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down) : 0;
 }

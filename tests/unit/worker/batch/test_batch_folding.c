@@ -1,14 +1,10 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 #include "workflows/job/job.h"
 
 /* PROTOCOL B3: a batch of one and a batch of a thousand leave identical rows and events, times apart. */
@@ -123,7 +119,7 @@ static struct delivery *make_command(unsigned *seed, int n, int what)
         say(said.key, "face-model/5");
         say(said.data, "{\"verification_id\":%d,\"model_id\":5,\"user_id\":3,\"result\":\"SUCCESS\"}", n + 1);
     }
-    return world_command(said.key, said.id, said.type, said.more, said.data);
+    return engine_command(said.key, said.id, said.type, said.more, said.data);
 }
 
 static void make_stream(struct delivery **stream)
@@ -136,11 +132,11 @@ static void make_stream(struct delivery **stream)
         char id[16];
         say(id, "s-%d", earlier);
         if (what == 0 || n == 0)
-            stream[n] = world_message(0, "k", n % 2 ? "not json" : "{\"specversion\":\"1.0\"}");
+            stream[n] = engine_message(0, "k", n % 2 ? "not json" : "{\"specversion\":\"1.0\"}");
         else if (what == 1)
-            stream[n] = world_duplicate(stream[earlier < n ? earlier : 0]);
+            stream[n] = engine_duplicate(stream[earlier < n ? earlier : 0]);
         else if (what == 2) /* a used id, mostly with another body */
-            stream[n] = world_command("ticket/1000", id, "ticket.escalate", "", "{\"ticket_id\":1000,\"level\":77}");
+            stream[n] = engine_command("ticket/1000", id, "ticket.escalate", "", "{\"ticket_id\":1000,\"level\":77}");
         else
             stream[n] = make_command(&seed, n, what);
     }
@@ -181,7 +177,7 @@ static char *event_of(const struct delivery *delivery)
     assert_non_null(text);
     if (delivery->answer != ANSWER_EVENT)
     {
-        snprintf(text, 64, "%s", world_outcome(delivery));
+        snprintf(text, 64, "%s", engine_outcome(delivery));
         return text;
     }
     memcpy(text, delivery->event, delivery->event_size);
@@ -200,19 +196,19 @@ static void run_stream(int batch_max, struct outcome_of_run *ret)
 {
     static struct delivery *stream[STREAM];
 
-    world_start_anew();
-    world_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
-    world_ask("INSERT INTO interlock.escalation_matrix (site_id, category, client_id, level, assigned_person_id) "
-              "VALUES (1, 'c', 2, 1, 50), (1, 'c', 2, 3, 51)");
+    engine_restart();
+    engine_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
+    engine_ask("INSERT INTO interlock.escalation_matrix (site_id, category, client_id, level, assigned_person_id) "
+               "VALUES (1, 'c', 2, 1, 50), (1, 'c', 2, 3, 51)");
     make_stream(stream);
     for (int i = 0; i < STREAM; i += batch_max)
-        world_run(stream + i, STREAM - i < batch_max ? STREAM - i : batch_max);
+        engine_run(stream + i, STREAM - i < batch_max ? STREAM - i : batch_max);
     for (int i = 0; i < STREAM; i++)
         ret->events[i] = event_of(stream[i]);
     for (int t = 0; t < TABLES; t++)
         snprintf(ret->tables[t], sizeof(ret->tables[t]), "%s",
-                 world_ask("SELECT md5(coalesce(string_agg(r::text, chr(10) ORDER BY r::text), '')) FROM (%s) x",
-                           tables[t]));
+                 engine_ask("SELECT md5(coalesce(string_agg(r::text, chr(10) ORDER BY r::text), '')) FROM (%s) x",
+                            tables[t]));
 }
 
 static void free_outcome(struct outcome_of_run *outcome)
@@ -301,40 +297,40 @@ static const struct workflow remove_child = {
 
 static struct delivery *tour_command(const char *id, const struct workflow *workflow)
 {
-    return world_command_of("jobneed/10", id, workflow, jobneed_aggregate(10));
+    return engine_command_of("jobneed/10", id, workflow, jobneed_aggregate(10));
 }
 
 static void a_child_that_goes_is_no_aggregate_of_its_own(void **state)
 {
     (void)state;
-    world_run_one(world_command("jobneed/10", "j-1", "job.create", "",
-                                "{\"jobneed_id\":10,\"identifier\":\"TASK\",\"type\":\"ADHOC\",\"starts_at\":"
-                                "\"2026-11-24T08:00:00Z\"}"));
+    engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "",
+                                  "{\"jobneed_id\":10,\"identifier\":\"TASK\",\"type\":\"ADHOC\",\"starts_at\":"
+                                  "\"2026-11-24T08:00:00Z\"}"));
     /* Added and removed within a batch cancels; removed and added is an update. */
     struct delivery *given[] = { tour_command("a-1", &add_child), tour_command("r-1", &remove_child) };
-    world_run(given, 2);
+    engine_run(given, 2);
     assert_sql("1", "SELECT count(*) FROM interlock.jobneed");
-    world_run_one(tour_command("a-2", &add_child));
+    engine_run_one(tour_command("a-2", &add_child));
     assert_sql("10", "SELECT parent_id FROM interlock.jobneed WHERE id = 15");
     struct delivery *back[] = { tour_command("r-2", &remove_child), tour_command("a-3", &add_child) };
-    world_run(back, 2);
+    engine_run(back, 2);
     assert_sql("10", "SELECT parent_id FROM interlock.jobneed WHERE id = 15");
     struct delivery *gone = tour_command("r-3", &remove_child);
-    world_run_one(gone);
+    engine_run_one(gone);
     assert_sql("1", "SELECT count(*) FROM interlock.jobneed");
-    assert_string_equal(world_event(gone, "data.also"), "[]");
-    assert_string_equal(world_event(gone, "data.version"), "{\"from\":6,\"to\":7}");
+    assert_string_equal(engine_event(gone, "data.also"), "[]");
+    assert_string_equal(engine_event(gone, "data.version"), "{\"from\":6,\"to\":7}");
     assert_sql("0", "SELECT count(*) FROM interlock.audit_also");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(the_size_of_the_batches_changes_neither_rows_nor_events),
-        WORLD_TEST(versions_have_no_gaps),
-        WORLD_TEST(a_child_that_goes_is_no_aggregate_of_its_own),
+        ENGINE_TEST(the_size_of_the_batches_changes_neither_rows_nor_events),
+        ENGINE_TEST(versions_have_no_gaps),
+        ENGINE_TEST(a_child_that_goes_is_no_aggregate_of_its_own),
     };
-    if (!world_is_there())
+    if (!engine_has_postgresql())
         return 0;
-    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+    return cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down);
 }

@@ -1,16 +1,11 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 #include "worker/base/metrics.h"
 
 /* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
@@ -19,28 +14,28 @@ static void create_tickets(int count)
 {
     struct delivery *given[16];
     for (int i = 0; i < count; i++)
-        given[i] = world_create(1 + i);
-    world_run(given, count);
+        given[i] = engine_create(1 + i);
+    engine_run(given, count);
 }
 
 /* Another session that holds the rows of a query. */
 static PGconn *hold(const char *sql)
 {
-    PGconn *other = world_session();
-    world_ask_on(other, "BEGIN");
-    world_ask_on(other, "%s", sql);
+    PGconn *other = engine_session();
+    engine_ask_on(other, "BEGIN");
+    engine_ask_on(other, "%s", sql);
     return other;
 }
 
 static void let_go(PGconn *other)
 {
-    world_ask_on(other, "COMMIT");
+    engine_ask_on(other, "COMMIT");
     PQfinish(other);
 }
 
 static void assert_hold(int item, enum hold_reason reason)
 {
-    assert_int_equal(world.batch.items[item].hold, reason);
+    assert_int_equal(engine.batch.items[item].hold, reason);
 }
 
 /* --- busy rows ------------------------------------------------------------------------------------------------- */
@@ -50,9 +45,9 @@ static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void 
     (void)state;
     create_tickets(3);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 2 FOR UPDATE");
-    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(2, "b-1"), world_escalate(3, "c-1"),
-                                 world_escalate(2, "b-2"), world_escalate(1, "a-2") };
-    world_run(given, 5);
+    struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(2, "b-1"), engine_escalate(3, "c-1"),
+                                 engine_escalate(2, "b-2"), engine_escalate(1, "a-2") };
+    engine_run(given, 5);
     assert_hold(0, HOLD_NOT);
     assert_hold(1, HOLD_BUSY);
     assert_hold(2, HOLD_NOT);
@@ -67,7 +62,7 @@ static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void 
     assert_sql("6", "SELECT count(*) FROM interlock.audit_event");
     let_go(other);
     struct delivery *later[] = { given[1], given[3] };
-    world_run(later, 2);
+    engine_run(later, 2);
     assert_outcome(given[1], "applied");
     assert_sql("2,2,1", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
 }
@@ -77,8 +72,8 @@ static void a_row_that_only_a_foreign_key_looks_at_is_not_busy(void **state)
     (void)state;
     create_tickets(1);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR KEY SHARE");
-    struct delivery *delivery = world_escalate(1, "a-1");
-    world_run_one(delivery);
+    struct delivery *delivery = engine_escalate(1, "a-1");
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     let_go(other);
 }
@@ -87,11 +82,11 @@ static void a_command_answered_by_a_record_needs_no_row(void **state)
 {
     (void)state;
     create_tickets(1);
-    struct delivery *first = world_escalate(1, "a-1");
-    world_run_one(first);
+    struct delivery *first = engine_escalate(1, "a-1");
+    engine_run_one(first);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
-    struct delivery *again = world_again(first);
-    world_run_one(again);
+    struct delivery *again = engine_again(first);
+    engine_run_one(again);
     assert_hold(0, HOLD_NOT);
     assert_outcome(again, "applied");
     let_go(other);
@@ -102,10 +97,10 @@ static void a_refused_command_needs_no_row_but_keeps_its_place(void **state)
     (void)state;
     create_tickets(1);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
-    struct delivery *wrong = world_command("ticket/1", "w-1", "ticket.escalate", "", "{\"ticket_id\":1,\"level\":-1}");
-    struct delivery *given[] = { wrong, world_escalate(1, "a-1"),
-                                 world_command("ticket/1", "w-2", "ticket.escalate", "", "{}") };
-    world_run(given, 3);
+    struct delivery *wrong = engine_command("ticket/1", "w-1", "ticket.escalate", "", "{\"ticket_id\":1,\"level\":-1}");
+    struct delivery *given[] = { wrong, engine_escalate(1, "a-1"),
+                                 engine_command("ticket/1", "w-2", "ticket.escalate", "", "{}") };
+    engine_run(given, 3);
     assert_outcome(wrong, "rejected:invalid_data");
     assert_hold(1, HOLD_BUSY);
     assert_hold(2, HOLD_BEHIND);
@@ -118,16 +113,16 @@ static void a_command_of_several_rows_is_held_whole(void **state)
     create_tickets(4);
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 3 FOR UPDATE");
     struct delivery *bulk =
-        world_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2,3],\"priority\":\"HIGH\"}");
-    struct delivery *given[] = { bulk, world_escalate(2, "a-1"), world_escalate(4, "d-1") };
-    world_run(given, 3);
+        engine_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2,3],\"priority\":\"HIGH\"}");
+    struct delivery *given[] = { bulk, engine_escalate(2, "a-1"), engine_escalate(4, "d-1") };
+    engine_run(given, 3);
     assert_hold(0, HOLD_BUSY);
     assert_outcome(given[1], "applied");
     assert_outcome(given[2], "applied");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket WHERE priority = 'HIGH'");
     assert_sql("0", "SELECT count(*) FROM interlock.audit_also");
     let_go(other);
-    world_run_one(bulk);
+    engine_run_one(bulk);
     assert_outcome(bulk, "applied");
     assert_sql("3", "SELECT count(*) FROM interlock.ticket WHERE priority = 'HIGH'");
 }
@@ -140,28 +135,28 @@ static void a_busy_child_makes_its_root_busy(void **state)
                                "{\"jobneed_id\":12,\"asset_id\":2,\"question_set_id\":1,\"seq\":2}]}";
     (void)state;
     create_tickets(1);
-    world_run_one(world_command("jobneed/10", "j-1", "job.create", "", tour));
+    engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "", tour));
     PGconn *other = hold("SELECT 1 FROM interlock.jobneed WHERE id = 12 FOR UPDATE");
-    struct delivery *close = world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
-    struct delivery *update = world_command("jobneed/10", "j-3", "job.update_checkpoint", "",
-                                            "{\"jobneed_id\":12,\"parent_id\":10,\"seq\":5}");
-    struct delivery *given[] = { close, update, world_escalate(1, "a-1") };
-    world_run(given, 3);
+    struct delivery *close = engine_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
+    struct delivery *update = engine_command("jobneed/10", "j-3", "job.update_checkpoint", "",
+                                             "{\"jobneed_id\":12,\"parent_id\":10,\"seq\":5}");
+    struct delivery *given[] = { close, update, engine_escalate(1, "a-1") };
+    engine_run(given, 3);
     assert_hold(0, HOLD_BUSY);
     assert_hold(1, HOLD_BEHIND);
     assert_outcome(given[2], "applied");
     assert_sql("ASSIGNED,ASSIGNED,ASSIGNED", "SELECT string_agg(status, ',') FROM interlock.jobneed");
-    world_run_one(update);
+    engine_run_one(update);
     assert_hold(0, HOLD_BUSY);
     let_go(other);
     other = hold("SELECT 1 FROM interlock.jobneed WHERE id = 10 FOR UPDATE");
-    world_run_one(close);
+    engine_run_one(close);
     assert_hold(0, HOLD_BUSY);
-    world_run_one(update);
+    engine_run_one(update);
     assert_hold(0, HOLD_BUSY);
     let_go(other);
     struct delivery *both[] = { close, update };
-    world_run(both, 2);
+    engine_run(both, 2);
     assert_outcome(close, "applied");
     assert_sql("3", "SELECT count(*) FROM interlock.jobneed WHERE status = 'AUTOCLOSED'");
 }
@@ -171,8 +166,8 @@ static void what_is_being_created_elsewhere_is_not_there_yet(void **state)
 {
     (void)state;
     PGconn *other = hold("INSERT INTO interlock.ticket (id) VALUES (9)");
-    struct delivery *delivery = world_escalate(9, "a-1");
-    world_run_one(delivery);
+    struct delivery *delivery = engine_escalate(9, "a-1");
+    engine_run_one(delivery);
     assert_outcome(delivery, "rejected:not_found");
     let_go(other);
 }
@@ -182,10 +177,10 @@ static void what_is_being_created_elsewhere_is_not_there_yet(void **state)
 /* Ends the other session's transaction once somebody waits for it. */
 static void *commit_when_waited_for(void *other)
 {
-    world_await_on(other, "t",
-                   "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND "
-                   "pg_backend_pid() = ANY (pg_blocking_pids(pid))");
-    world_ask_on(other, "COMMIT");
+    engine_await_on(other, "t",
+                    "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND "
+                    "pg_backend_pid() = ANY (pg_blocking_pids(pid))");
+    engine_ask_on(other, "COMMIT");
     return NULL;
 }
 
@@ -195,14 +190,14 @@ static void in_its_turn_a_command_waits_and_sees_what_the_other_did(void **state
     (void)state;
     create_tickets(1);
     PGconn *other = hold("UPDATE interlock.ticket SET level = 40, version = 7 WHERE id = 1");
-    struct delivery *delivery = world_escalate(1, "a-1");
+    struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
-    enum batch_end ended = world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
+    enum batch_end ended = engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
     pthread_join(thread, NULL);
     PQfinish(other);
     assert_int_equal(ended, BATCH_DONE);
     assert_outcome(delivery, "applied");
-    assert_string_equal(world_event(delivery, "data.version"), "{\"from\":7,\"to\":8}");
+    assert_string_equal(engine_event(delivery, "data.version"), "{\"from\":7,\"to\":8}");
     /* The row had moved while it was waited for, and the update found it where it is now. */
     assert_sql("41 8", "SELECT level || ' ' || version FROM interlock.ticket WHERE id = 1");
 }
@@ -214,11 +209,11 @@ static void in_its_turn_it_waits_for_children_too(void **state)
                                "{\"jobneed_id\":11,\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}";
     pthread_t thread;
     (void)state;
-    world_run_one(world_command("jobneed/10", "j-1", "job.create", "", tour));
+    engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "", tour));
     PGconn *other = hold("UPDATE interlock.jobneed SET seq = 77 WHERE id = 11");
-    struct delivery *delivery = world_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
+    struct delivery *delivery = engine_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
-    enum batch_end ended = world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
+    enum batch_end ended = engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
     pthread_join(thread, NULL);
     PQfinish(other);
     assert_int_equal(ended, BATCH_DONE);
@@ -230,16 +225,16 @@ static void a_turn_in_vain_is_transient_and_leaves_nothing(void **state)
 {
     (void)state;
     create_tickets(1);
-    world.settings.database.lock_timeout_us = 200000;
+    engine.settings.database.lock_timeout_us = 200000;
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
-    struct delivery *delivery = world_escalate(1, "a-1");
-    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_SPLIT);
-    assert_int_equal(database_failure(world.database)->class, FAILURE_TRANSIENT);
-    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
+    struct delivery *delivery = engine_escalate(1, "a-1");
+    assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_SPLIT);
+    assert_int_equal(database_failure(engine.database)->class, FAILURE_TRANSIENT);
+    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
     assert_sql("1", "SELECT count(*) FROM interlock.inbox");
     let_go(other);
     /* The short timeout was that transaction's alone. */
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
 }
 
@@ -254,10 +249,10 @@ static void a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_en
     {
         char id[16];
         snprintf(id, sizeof(id), "e-%d", i);
-        given[i] = world_escalate(1 + i % 2, id);
+        given[i] = engine_escalate(1 + i % 2, id);
     }
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
-    world_run_in_pool(given, 6);
+    engine_run_in_pool(given, 6);
     pthread_join(thread, NULL);
     PQfinish(other);
     for (int i = 0; i < 6; i++)
@@ -270,13 +265,13 @@ static void counters_that_two_add_to_at_once_count_both(void **state)
 {
     pthread_t thread;
     (void)state;
-    world_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
+    engine_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
     PGconn *other = hold("UPDATE interlock.face_model SET verification_count = verification_count + 10 WHERE id = 5");
     struct delivery *delivery =
-        world_command("face-model/5", "f-1", "face.record_verification", "",
-                      "{\"verification_id\":1,\"model_id\":5,\"user_id\":9,\"result\":\"SUCCESS\"}");
+        engine_command("face-model/5", "f-1", "face.record_verification", "",
+                       "{\"verification_id\":1,\"model_id\":5,\"user_id\":9,\"result\":\"SUCCESS\"}");
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
-    world_run_one(delivery);
+    engine_run_one(delivery);
     pthread_join(thread, NULL);
     PQfinish(other);
     assert_outcome(delivery, "applied");
@@ -307,16 +302,16 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     int64_t valid_until_us;
     assert_int_equal(lock_acquire(other, names, 1, &valid_until_us), LOCK_TAKEN);
     assert_true(names[0].taken);
-    world.batch.tools.lock = lock_of("test/0/y/0/0");
-    struct delivery *given[] = { world_escalate(1, "a-1"), world_escalate(2, "b-1"), world_escalate(1, "a-2") };
-    world_run(given, 3);
+    engine.batch.tools.lock = lock_of("test/0/y/0/0");
+    struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(2, "b-1"), engine_escalate(1, "a-2") };
+    engine_run(given, 3);
     assert_hold(0, HOLD_BUSY);
     assert_outcome(given[1], "applied");
     assert_hold(2, HOLD_BEHIND);
     /* Past the longest wait PostgreSQL decides alone. */
     struct delivery *turn = given[0];
     int64_t degraded = metrics_get(METRIC_LOCK_DEGRADED);
-    assert_int_equal(world_run_as(&turn, 1, (struct batch_mode){ .waiting = true }), BATCH_DONE);
+    assert_int_equal(engine_run_as(&turn, 1, (struct batch_mode){ .waiting = true }), BATCH_DONE);
     assert_outcome(turn, "applied");
     assert_int_equal(metrics_get(METRIC_LOCK_DEGRADED) - degraded, 1);
     /* The other's lock is still the other's; our own were released. */
@@ -327,7 +322,7 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     assert_true(both[0].taken && both[1].taken);
     lock_release_send(other, both, 2);
     lock_free(other);
-    lock_free(world.batch.tools.lock);
+    lock_free(engine.batch.tools.lock);
 }
 
 /* Tries for the lock of ticket 1 once the batch waits for the other session, which then gives up. */
@@ -338,12 +333,12 @@ static void *try_the_lock_meanwhile(void *other)
     struct lock *lock = lock_of("test/1/x/0/0");
 
     names[0] = (struct lock_name){ .name = SPAN_LITERAL("ticket/1"), .lease_us = 1000000 };
-    world_await_on(
+    engine_await_on(
         other, "t",
         "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))");
     assert_int_equal(lock_acquire(lock, names, 1, &valid_until_us), LOCK_TAKEN);
     lock_free(lock);
-    world_ask_on(other, "ROLLBACK");
+    engine_ask_on(other, "ROLLBACK");
     return names;
 }
 
@@ -357,31 +352,31 @@ static void the_lock_is_held_until_the_commit(void **state)
         skip();
     create_tickets(1);
     PGconn *other = hold("LOCK TABLE interlock.audit_event IN SHARE MODE");
-    world.batch.tools.lock = lock_of("test/0/y/0/0");
-    struct delivery *delivery = world_escalate(1, "a-1");
+    engine.batch.tools.lock = lock_of("test/0/y/0/0");
+    struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(pthread_create(&thread, NULL, try_the_lock_meanwhile, other), 0);
-    world_run_one(delivery);
+    engine_run_one(delivery);
     pthread_join(thread, &names);
     PQfinish(other);
     assert_outcome(delivery, "applied");
     assert_true(((struct lock_name *)names)->refused);
-    lock_free(world.batch.tools.lock);
+    lock_free(engine.batch.tools.lock);
 }
 
 static void without_redis_the_batch_goes_on(void **state)
 {
     (void)state;
     create_tickets(1);
-    world.batch.tools.lock = lock_new(&(struct lock_options){ .url = "redis://127.0.0.1:1",
-                                                              .prefix = "interlock-test:",
-                                                              .owner = "test/0/y/0/0",
-                                                              .connect_timeout_us = 100000,
-                                                              .command_timeout_us = 100000 });
-    assert_non_null(world.batch.tools.lock);
-    struct delivery *delivery = world_escalate(1, "a-1");
-    world_run_one(delivery);
+    engine.batch.tools.lock = lock_new(&(struct lock_options){ .url = "redis://127.0.0.1:1",
+                                                               .prefix = "interlock-test:",
+                                                               .owner = "test/0/y/0/0",
+                                                               .connect_timeout_us = 100000,
+                                                               .command_timeout_us = 100000 });
+    assert_non_null(engine.batch.tools.lock);
+    struct delivery *delivery = engine_escalate(1, "a-1");
+    engine_run_one(delivery);
     assert_outcome(delivery, "applied");
-    lock_free(world.batch.tools.lock);
+    lock_free(engine.batch.tools.lock);
 }
 
 /* --- with the protection off ----------------------------------------------------------------------------------- */
@@ -390,8 +385,8 @@ static bool escalated_elsewhere;
 
 static void escalate_elsewhere(void)
 {
-    PGconn *other = world_session();
-    world_ask_on(other, "SET lock_timeout = '100ms'");
+    PGconn *other = engine_session();
+    engine_ask_on(other, "SET lock_timeout = '100ms'");
     PGresult *result = PQexec(other, "UPDATE interlock.ticket SET level = level + 1 WHERE id = 1");
     escalated_elsewhere = PQresultStatus(result) == PGRES_COMMAND_OK; /* refused while the row is locked */
     PQclear(result);
@@ -402,8 +397,8 @@ static void a_change_between_reading_and_writing_is_shut_out_by_the_row_lock(voi
 {
     (void)state;
     create_tickets(1);
-    world_interrupt("a-1", escalate_elsewhere);
-    world_run_one(world_escalate(1, "a-1"));
+    engine_interrupt("a-1", escalate_elsewhere);
+    engine_run_one(engine_escalate(1, "a-1"));
     assert_false(escalated_elsewhere);
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* the other one was told to wait */
 }
@@ -412,9 +407,9 @@ static void with_row_locks_off_such_a_change_is_lost(void **state)
 {
     (void)state;
     create_tickets(1);
-    world.settings.protections.row_locks = false;
-    world_interrupt("a-1", escalate_elsewhere);
-    world_run_one(world_escalate(1, "a-1"));
+    engine.settings.protections.row_locks = false;
+    engine_interrupt("a-1", escalate_elsewhere);
+    engine_run_one(engine_escalate(1, "a-1"));
     assert_true(escalated_elsewhere);
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* two were done */
 }
@@ -423,9 +418,9 @@ static void without_a_transaction_row_locks_end_too_early_and_it_is_lost_as_well
 {
     (void)state;
     create_tickets(1);
-    world.settings.protections.transaction = false;
-    world_interrupt("a-1", escalate_elsewhere);
-    world_run_one(world_escalate(1, "a-1"));
+    engine.settings.protections.transaction = false;
+    engine_interrupt("a-1", escalate_elsewhere);
+    engine_run_one(engine_escalate(1, "a-1"));
     assert_true(escalated_elsewhere);
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1"); /* two were done */
 }
@@ -433,14 +428,14 @@ static void without_a_transaction_row_locks_end_too_early_and_it_is_lost_as_well
 static void without_a_transaction_a_batch_of_held_commands_writes_nothing(void **state)
 {
     struct delivery *held;
-    PGconn *other = world_session();
+    PGconn *other = engine_session();
     (void)state;
     create_tickets(1);
     PQclear(PQexec(other, "BEGIN; SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"));
-    world.settings.protections.transaction = false;
-    held = world_escalate(1, "a-1");
-    world_run_one(held);
-    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY);
+    engine.settings.protections.transaction = false;
+    held = engine_escalate(1, "a-1");
+    engine_run_one(held);
+    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
     PQfinish(other);
     assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 1");
 }
@@ -448,27 +443,27 @@ static void without_a_transaction_a_batch_of_held_commands_writes_nothing(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written),
-        WORLD_TEST(a_row_that_only_a_foreign_key_looks_at_is_not_busy),
-        WORLD_TEST(a_command_answered_by_a_record_needs_no_row),
-        WORLD_TEST(a_refused_command_needs_no_row_but_keeps_its_place),
-        WORLD_TEST(a_command_of_several_rows_is_held_whole),
-        WORLD_TEST(a_busy_child_makes_its_root_busy),
-        WORLD_TEST(what_is_being_created_elsewhere_is_not_there_yet),
-        WORLD_TEST(in_its_turn_a_command_waits_and_sees_what_the_other_did),
-        WORLD_TEST(in_its_turn_it_waits_for_children_too),
-        WORLD_TEST(a_turn_in_vain_is_transient_and_leaves_nothing),
-        WORLD_TEST(a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_end),
-        WORLD_TEST(counters_that_two_add_to_at_once_count_both),
-        WORLD_TEST(a_refused_lock_holds_its_command_back_until_its_turn),
-        WORLD_TEST(the_lock_is_held_until_the_commit),
-        WORLD_TEST(without_redis_the_batch_goes_on),
-        WORLD_TEST(a_change_between_reading_and_writing_is_shut_out_by_the_row_lock),
-        WORLD_TEST(with_row_locks_off_such_a_change_is_lost),
-        WORLD_TEST(without_a_transaction_row_locks_end_too_early_and_it_is_lost_as_well),
-        WORLD_TEST(without_a_transaction_a_batch_of_held_commands_writes_nothing),
+        ENGINE_TEST(a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written),
+        ENGINE_TEST(a_row_that_only_a_foreign_key_looks_at_is_not_busy),
+        ENGINE_TEST(a_command_answered_by_a_record_needs_no_row),
+        ENGINE_TEST(a_refused_command_needs_no_row_but_keeps_its_place),
+        ENGINE_TEST(a_command_of_several_rows_is_held_whole),
+        ENGINE_TEST(a_busy_child_makes_its_root_busy),
+        ENGINE_TEST(what_is_being_created_elsewhere_is_not_there_yet),
+        ENGINE_TEST(in_its_turn_a_command_waits_and_sees_what_the_other_did),
+        ENGINE_TEST(in_its_turn_it_waits_for_children_too),
+        ENGINE_TEST(a_turn_in_vain_is_transient_and_leaves_nothing),
+        ENGINE_TEST(a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_end),
+        ENGINE_TEST(counters_that_two_add_to_at_once_count_both),
+        ENGINE_TEST(a_refused_lock_holds_its_command_back_until_its_turn),
+        ENGINE_TEST(the_lock_is_held_until_the_commit),
+        ENGINE_TEST(without_redis_the_batch_goes_on),
+        ENGINE_TEST(a_change_between_reading_and_writing_is_shut_out_by_the_row_lock),
+        ENGINE_TEST(with_row_locks_off_such_a_change_is_lost),
+        ENGINE_TEST(without_a_transaction_row_locks_end_too_early_and_it_is_lost_as_well),
+        ENGINE_TEST(without_a_transaction_a_batch_of_held_commands_writes_nothing),
     };
-    if (!world_is_there())
+    if (!engine_has_postgresql())
         return 0;
-    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+    return cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down);
 }

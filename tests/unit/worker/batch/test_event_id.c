@@ -1,10 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <pthread.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <pthread.h>
 
 #include "worker/batch/event_id.h"
 

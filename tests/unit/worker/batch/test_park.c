@@ -1,14 +1,10 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 
 /* PROTOCOL L4, batch by batch: what is parked, what may come back, and what that leaves behind. */
 
@@ -21,14 +17,14 @@ static struct delivery *escalation(int ticket, const char *id, const char *more)
     char key[32], data[64];
     snprintf(key, sizeof(key), "ticket/%d", ticket);
     snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
-    return world_command(key, id, "ticket.escalate", more, data);
+    return engine_command(key, id, "ticket.escalate", more, data);
 }
 
 /* The message as the returner publishes it: at a new offset, with the token that PostgreSQL keeps. */
 static struct delivery *returned(const struct delivery *first, const char *id)
 {
-    struct delivery *again = world_duplicate(first);
-    const char *token = world_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
+    struct delivery *again = engine_duplicate(first);
+    const char *token = engine_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
     again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
     assert_true(again->has_return_token);
     return again;
@@ -38,7 +34,7 @@ static struct delivery *returned(const struct delivery *first, const char *id)
 static struct delivery *returned_when_due(int ticket, const char *id, const char *more)
 {
     struct delivery *again = escalation(ticket, id, more);
-    const char *token = world_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
+    const char *token = engine_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
     again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
     return again;
 }
@@ -50,26 +46,26 @@ static void assert_level(const char *level, int ticket)
 
 static void an_early_command_is_parked_without_an_event(void **state)
 {
-    struct delivery *create = world_create(7), *early = escalation(7, "e-1", FAR_AWAY);
+    struct delivery *create = engine_create(7), *early = escalation(7, "e-1", FAR_AWAY);
     (void)state;
     struct delivery *both[] = { create, early };
-    world_run(both, 2);
+    engine_run(both, 2);
     assert_int_equal(early->answer, ANSWER_NOTHING);
     assert_level("0", 7);
     assert_sql("t", "SELECT parked FROM interlock.inbox WHERE kafka_offset = %lld", (long long)early->offset);
     assert_sql("notbefore ticket/7 f f", "SELECT concat_ws(' ', reason, aggregate, blocks, waits) "
                                          "FROM interlock.parked_command");
     assert_sql("0", "SELECT count(*) FROM interlock.audit_event WHERE command_id = 'e-1'");
-    const char *kept = world_ask("SELECT convert_from(value, 'UTF8') FROM interlock.parked_command");
+    const char *kept = engine_ask("SELECT convert_from(value, 'UTF8') FROM interlock.parked_command");
     assert_int_equal(strlen(kept), early->value.size);
     assert_memory_equal(kept, early->value.at, early->value.size);
 }
 
 static void a_time_that_has_passed_parks_nothing(void **state)
 {
-    struct delivery *both[] = { world_create(7), escalation(7, "e-1", LONG_AGO) };
+    struct delivery *both[] = { engine_create(7), escalation(7, "e-1", LONG_AGO) };
     (void)state;
-    world_run(both, 2);
+    engine_run(both, 2);
     assert_outcome(both[1], "applied");
     assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
 }
@@ -77,24 +73,24 @@ static void a_time_that_has_passed_parks_nothing(void **state)
 static void a_refused_command_is_answered_at_once(void **state)
 {
     struct delivery *wrong =
-        world_command("ticket/7", "w-1", "ticket.escalate", FAR_AWAY, "{\"ticket_id\":7,\"level\":-1}");
+        engine_command("ticket/7", "w-1", "ticket.escalate", FAR_AWAY, "{\"ticket_id\":7,\"level\":-1}");
     (void)state;
-    world_run_one(wrong);
+    engine_run_one(wrong);
     assert_outcome(wrong, "rejected:invalid_data");
     assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
 }
 
 static void a_later_command_passes_unless_it_asks_to_wait(void **state)
 {
-    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", ""),
+    struct delivery *all[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", ""),
                                escalation(7, "e-3", BEHIND), escalation(7, "e-4", "") };
     (void)state;
-    world_run(all, 5); /* in the same batch */
+    engine_run(all, 5); /* in the same batch */
     assert_outcome(all[2], "applied");
     assert_int_equal(all[3]->answer, ANSWER_NOTHING);
     assert_outcome(all[4], "applied");
     struct delivery *more[] = { escalation(7, "e-5", BEHIND), escalation(7, "e-6", ""), escalation(8, "e-7", BEHIND) };
-    world_run(more, 3); /* and in a later one */
+    engine_run(more, 3); /* and in a later one */
     assert_int_equal(more[0]->answer, ANSWER_NOTHING);
     assert_outcome(more[1], "applied");
     assert_outcome(more[2], "rejected:not_found");
@@ -105,15 +101,15 @@ static void a_later_command_passes_unless_it_asks_to_wait(void **state)
 
 static void its_own_position_and_a_duplicate_change_and_publish_nothing(void **state)
 {
-    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    struct delivery *both[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY) };
     (void)state;
-    world_run(both, 2);
-    struct delivery *others[] = { world_again(both[1]), world_duplicate(both[1]) };
-    world_run(others, 2);
-    struct delivery *forged = world_duplicate(both[1]);
+    engine_run(both, 2);
+    struct delivery *others[] = { engine_again(both[1]), engine_duplicate(both[1]) };
+    engine_run(others, 2);
+    struct delivery *forged = engine_duplicate(both[1]);
     forged->has_return_token = true;
     forged->return_token = (struct id){ 1, 2 };
-    world_run_one(forged);
+    engine_run_one(forged);
     for (int i = 0; i < 2; i++)
         assert_int_equal(others[i]->answer, ANSWER_NOTHING);
     assert_int_equal(forged->answer, ANSWER_NOTHING);
@@ -124,15 +120,15 @@ static void its_own_position_and_a_duplicate_change_and_publish_nothing(void **s
 static void its_id_with_another_body_is_refused_in_its_batch_and_later(void **state)
 {
     static const char other[] = "{\"ticket_id\":7,\"level\":9}";
-    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY),
-                               world_command("ticket/7", "e-1", "ticket.escalate", "", other) };
+    struct delivery *all[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY),
+                               engine_command("ticket/7", "e-1", "ticket.escalate", "", other) };
     (void)state;
-    world_run(all, 3);
+    engine_run(all, 3);
     assert_outcome(all[2], "rejected:id_reused");
-    struct delivery *later = world_command("ticket/7", "e-1", "ticket.escalate", "", other);
-    struct delivery *again = world_again(all[2]);
-    world_run_one(later);
-    world_run_one(again);
+    struct delivery *later = engine_command("ticket/7", "e-1", "ticket.escalate", "", other);
+    struct delivery *again = engine_again(all[2]);
+    engine_run_one(later);
+    engine_run_one(again);
     assert_outcome(later, "rejected:id_reused");
     assert_int_equal(again->answer, ANSWER_EVENT); /* as after a crash: the recorded one */
     assert_sql("2", "SELECT count(*) FROM interlock.audit_event WHERE reason = 'id_reused'");
@@ -141,11 +137,11 @@ static void its_id_with_another_body_is_refused_in_its_batch_and_later(void **st
 
 static void a_return_before_its_time_is_nothing(void **state)
 {
-    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    struct delivery *both[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY) };
     (void)state;
-    world_run(both, 2);
+    engine_run(both, 2);
     struct delivery *back = returned(both[1], "e-1");
-    world_run_one(back);
+    engine_run_one(back);
     assert_int_equal(back->answer, ANSWER_NOTHING);
     assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
     assert_level("0", 7);
@@ -153,22 +149,22 @@ static void a_return_before_its_time_is_nothing(void **state)
 
 static void a_return_that_is_due_is_applied_under_its_new_position(void **state)
 {
-    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    struct delivery *both[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY) };
     (void)state;
-    world_run(both, 2);
+    engine_run(both, 2);
     struct delivery *back = returned_when_due(7, "e-1", LONG_AGO);
     struct delivery *twice = returned_when_due(7, "e-1", LONG_AGO);
-    world_run_one(back);
+    engine_run_one(back);
     assert_outcome(back, "applied");
     assert_level("1", 7);
     assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
     assert_sql("f", "SELECT parked FROM interlock.inbox WHERE kafka_offset = %lld", (long long)back->offset);
-    world_run_one(twice);
+    engine_run_one(twice);
     assert_int_equal(twice->answer, ANSWER_NOTHING);
-    struct delivery *first_again = world_again(both[1]), *back_again = world_again(back);
-    world_run_one(first_again);
+    struct delivery *first_again = engine_again(both[1]), *back_again = engine_again(back);
+    engine_run_one(first_again);
     assert_int_equal(first_again->answer, ANSWER_NOTHING);
-    world_run_one(back_again);
+    engine_run_one(back_again);
     assert_int_equal(back_again->answer, ANSWER_EVENT);
     assert_int_equal(back_again->event_size, back->event_size);
     assert_memory_equal(back_again->event, back->event, back->event_size);
@@ -177,11 +173,11 @@ static void a_return_that_is_due_is_applied_under_its_new_position(void **state)
 
 static void two_returns_of_one_command_in_a_batch_apply_it_once(void **state)
 {
-    struct delivery *both[] = { world_create(7), escalation(7, "e-1", FAR_AWAY) };
+    struct delivery *both[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY) };
     (void)state;
-    world_run(both, 2);
+    engine_run(both, 2);
     struct delivery *back[] = { returned_when_due(7, "e-1", LONG_AGO), returned_when_due(7, "e-1", LONG_AGO) };
-    world_run_in_pool(back, 2);
+    engine_run_in_pool(back, 2);
     assert_outcome(back[0], "applied");
     assert_int_equal(back[1]->answer, ANSWER_NOTHING);
     assert_level("1", 7);
@@ -189,18 +185,18 @@ static void two_returns_of_one_command_in_a_batch_apply_it_once(void **state)
 
 static void one_that_waits_comes_back_only_behind_what_it_waits_for(void **state)
 {
-    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", BEHIND),
+    struct delivery *all[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", BEHIND),
                                escalation(7, "e-3", BEHIND) };
     (void)state;
-    world_run(all, 4);
+    engine_run(all, 4);
     struct delivery *alone = returned(all[2], "e-2");
-    world_run_one(alone);
+    engine_run_one(alone);
     assert_int_equal(alone->answer, ANSWER_NOTHING);
     assert_level("0", 7);
     /* All in one batch, in order: each lets the next one go. */
     struct delivery *back[] = { returned_when_due(7, "e-1", LONG_AGO), returned(all[2], "e-2"),
                                 returned(all[3], "e-3") };
-    world_run(back, 3);
+    engine_run(back, 3);
     for (int i = 0; i < 3; i++)
         assert_outcome(back[i], "applied");
     assert_event(back[2], "data.version.to", "4");
@@ -210,38 +206,38 @@ static void one_that_waits_comes_back_only_behind_what_it_waits_for(void **state
 
 static void in_the_wrong_order_the_later_ones_come_again(void **state)
 {
-    struct delivery *all[] = { world_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", BEHIND) };
+    struct delivery *all[] = { engine_create(7), escalation(7, "e-1", FAR_AWAY), escalation(7, "e-2", BEHIND) };
     (void)state;
-    world_run(all, 3);
+    engine_run(all, 3);
     struct delivery *back[] = { returned(all[2], "e-2"), returned_when_due(7, "e-1", LONG_AGO) };
-    world_run(back, 2);
+    engine_run(back, 2);
     assert_int_equal(back[0]->answer, ANSWER_NOTHING);
     assert_outcome(back[1], "applied");
     struct delivery *again = returned(all[2], "e-2");
-    world_run_one(again);
+    engine_run_one(again);
     assert_outcome(again, "applied");
 }
 
 static void a_held_command_is_parked_and_passed_by_nobody(void **state)
 {
-    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    struct delivery *create = engine_create(7), *held = escalation(7, "e-1", "");
     (void)state;
-    world_run_one(create);
-    PGconn *other = world_session();
-    world_ask_on(other, "BEGIN");
-    world_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = 7 FOR UPDATE");
-    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    engine_run_one(create);
+    PGconn *other = engine_session();
+    engine_ask_on(other, "BEGIN");
+    engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = 7 FOR UPDATE");
+    assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
     assert_int_equal(held->answer, ANSWER_NOTHING);
     PQfinish(other);
     struct delivery *behind = escalation(7, "e-2", ""), *elsewhere = escalation(8, "e-3", "");
     struct delivery *later[] = { behind, elsewhere };
-    world_run(later, 2);
+    engine_run(later, 2);
     assert_int_equal(behind->answer, ANSWER_NOTHING);
     assert_outcome(elsewhere, "rejected:not_found");
     assert_sql("held t, behind t", "SELECT string_agg(reason || ' ' || left(blocks::text, 1), ', ' ORDER BY place) "
                                    "FROM interlock.parked_command");
     struct delivery *back[] = { returned(held, "e-1"), returned(behind, "e-2") };
-    world_run(back, 2);
+    engine_run(back, 2);
     assert_outcome(back[0], "applied");
     assert_outcome(back[1], "applied");
     assert_level("2", 7);
@@ -249,40 +245,40 @@ static void a_held_command_is_parked_and_passed_by_nobody(void **state)
 
 static void what_is_held_blocks_in_its_own_partition(void **state)
 {
-    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    struct delivery *create = engine_create(7), *held = escalation(7, "e-1", "");
     (void)state;
-    world_run_one(create);
-    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
-    struct delivery *elsewhere = world_message(1, "x",
-                                               "{\"specversion\":\"1.0\",\"id\":\"e-2\",\"source\":\"/"
-                                               "test\",\"type\":\"ticket.escalate\",\"data\":{\"ticket_id\":7}}");
-    struct delivery *asks = world_message(1, "x",
-                                          "{\"specversion\":\"1.0\",\"id\":\"e-3\",\"source\":\"/"
-                                          "test\",\"type\":\"ticket.escalate\",\"afterparked\":true,"
-                                          "\"data\":{\"ticket_id\":7}}");
+    engine_run_one(create);
+    assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    struct delivery *elsewhere = engine_message(1, "x",
+                                                "{\"specversion\":\"1.0\",\"id\":\"e-2\",\"source\":\"/"
+                                                "test\",\"type\":\"ticket.escalate\",\"data\":{\"ticket_id\":7}}");
+    struct delivery *asks = engine_message(1, "x",
+                                           "{\"specversion\":\"1.0\",\"id\":\"e-3\",\"source\":\"/"
+                                           "test\",\"type\":\"ticket.escalate\",\"afterparked\":true,"
+                                           "\"data\":{\"ticket_id\":7}}");
     struct delivery *both[] = { elsewhere, asks };
-    world_run(both, 2);
+    engine_run(both, 2);
     assert_outcome(elsewhere, "applied");
     assert_int_equal(asks->answer, ANSWER_NOTHING);
     struct delivery *too_soon = returned(asks, "e-3");
-    world_run_one(too_soon);
+    engine_run_one(too_soon);
     assert_int_equal(too_soon->answer, ANSWER_NOTHING); /* afterparked waits for any partition's */
     struct delivery *back[] = { returned(held, "e-1"), returned(asks, "e-3") };
-    world_run(back, 2);
+    engine_run(back, 2);
     assert_outcome(back[0], "applied");
     assert_outcome(back[1], "applied");
 }
 
 static void one_that_is_parked_again_keeps_its_place(void **state)
 {
-    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    struct delivery *create = engine_create(7), *held = escalation(7, "e-1", "");
     (void)state;
-    world_run_one(create);
-    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    engine_run_one(create);
+    assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
     struct delivery *behind = escalation(7, "e-2", "");
-    world_run_one(behind);
+    engine_run_one(behind);
     struct delivery *back = returned(held, "e-1");
-    assert_int_equal(world_run_as(&back, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    assert_int_equal(engine_run_as(&back, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
     assert_int_equal(back->answer, ANSWER_NOTHING);
     assert_sql("e-1 2, e-2 1", "SELECT string_agg(command_id || ' ' || parkings, ', ' ORDER BY place) "
                                "FROM interlock.parked_command");
@@ -291,27 +287,27 @@ static void one_that_is_parked_again_keeps_its_place(void **state)
 
 static PGconn *hold_ticket(int ticket)
 {
-    PGconn *other = world_session();
+    PGconn *other = engine_session();
 
-    world_ask_on(other, "BEGIN");
-    world_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", ticket);
+    engine_ask_on(other, "BEGIN");
+    engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", ticket);
     return other;
 }
 
 static void a_return_that_is_busy_again_is_parked_again_at_once(void **state)
 {
-    struct delivery *create = world_create(7), *held = escalation(7, "e-1", ""), *behind = escalation(7, "e-2", "");
+    struct delivery *create = engine_create(7), *held = escalation(7, "e-1", ""), *behind = escalation(7, "e-2", "");
     (void)state;
-    world_run_one(create);
-    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
-    world_run_one(behind);
+    engine_run_one(create);
+    assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    engine_run_one(behind);
     PGconn *other = hold_ticket(7);
     struct delivery *late = escalation(7, "e-3", "");
     struct delivery *back[] = { returned(held, "e-1"), returned(behind, "e-2"), late };
-    world_run(back, 3); /* in no mode of its own */
+    engine_run(back, 3); /* in no mode of its own */
     for (int i = 0; i < 3; i++)
         assert_int_equal(back[i]->answer, ANSWER_NOTHING);
-    world_ask_on(other, "COMMIT"); /* its locks are gone by then */
+    engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
     PQfinish(other);
     assert_sql("e-1 held 2, e-2 behind 1, e-3 behind 1",
                "SELECT string_agg(concat_ws(' ', command_id, reason, parkings), ', ' ORDER BY place) "
@@ -319,7 +315,7 @@ static void a_return_that_is_busy_again_is_parked_again_at_once(void **state)
     assert_sql("t", "SELECT due_at > now() + interval '5 s' AND returned_at IS NULL FROM interlock.parked_command "
                     "WHERE command_id = 'e-1'");
     struct delivery *again[] = { returned(held, "e-1"), returned(behind, "e-2"), returned(late, "e-3") };
-    world_run(again, 3);
+    engine_run(again, 3);
     for (int i = 0; i < 3; i++)
         assert_outcome(again[i], "applied");
     assert_level("3", 7);
@@ -327,25 +323,25 @@ static void a_return_that_is_busy_again_is_parked_again_at_once(void **state)
 
 static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
 {
-    struct delivery *create = world_create(7), *held = escalation(7, "e-1", "");
+    struct delivery *create = engine_create(7), *held = escalation(7, "e-1", "");
     (void)state;
-    world_run_one(create);
-    assert_int_equal(world_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
-    PGconn *other = world_session();
-    world_ask_on(other, "BEGIN");
-    world_ask_on(other, "SELECT identity FROM interlock.parked_command FOR UPDATE");
+    engine_run_one(create);
+    assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
+    PGconn *other = engine_session();
+    engine_ask_on(other, "BEGIN");
+    engine_ask_on(other, "SELECT identity FROM interlock.parked_command FOR UPDATE");
     struct delivery *back = returned(held, "e-1");
-    world_run_one(back);
-    assert_int_equal(world.batch.items[0].hold, HOLD_BUSY); /* it may be for a moment */
+    engine_run_one(back);
+    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY); /* it may be for a moment */
     back->attempts = 1;
-    world_run_one(back);
-    assert_int_equal(world.batch.items[0].hold, HOLD_NOT);
+    engine_run_one(back);
+    assert_int_equal(engine.batch.items[0].hold, HOLD_NOT);
     assert_int_equal(back->answer, ANSWER_NOTHING);
-    world_ask_on(other, "COMMIT"); /* its locks are gone by then */
+    engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
     PQfinish(other);
     assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
     struct delivery *twice[] = { returned(held, "e-1"), returned(held, "e-1") };
-    world_run(twice, 2);
+    engine_run(twice, 2);
     assert_outcome(twice[0], "applied");
     assert_int_equal(twice[1]->answer, ANSWER_NOTHING);
     assert_level("1", 7);
@@ -353,57 +349,57 @@ static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
 
 static void a_return_that_is_refused_for_good_leaves_no_parked_row(void **state)
 {
-    struct delivery *both[] = { world_create(7), world_command("ticket/7", "t-1", "ticket.transition", FAR_AWAY,
-                                                               "{\"ticket_id\":7,\"status\":\"CLOSED\"}") };
+    struct delivery *both[] = { engine_create(7), engine_command("ticket/7", "t-1", "ticket.transition", FAR_AWAY,
+                                                                 "{\"ticket_id\":7,\"status\":\"CLOSED\"}") };
     (void)state;
-    world_run(both, 2);
+    engine_run(both, 2);
     struct delivery *back =
-        world_command("ticket/7", "t-1", "ticket.transition", LONG_AGO, "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
-    const char *token = world_ask("SELECT token FROM interlock.parked_command");
+        engine_command("ticket/7", "t-1", "ticket.transition", LONG_AGO, "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
+    const char *token = engine_ask("SELECT token FROM interlock.parked_command");
     back->has_return_token = parameters_parse_uuid(span_of(token), &back->return_token);
-    world_run_one(back);
+    engine_run_one(back);
     assert_outcome(back, "rejected:invalid_transition");
     assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
 }
 
 static void a_command_that_creates_under_a_drawn_id_waits_for_its_time_only(void **state)
 {
-    struct delivery *early = world_command("x", "c-1", "ticket.create", FAR_AWAY BEHIND, "{\"priority\":\"LOW\"}");
+    struct delivery *early = engine_command("x", "c-1", "ticket.create", FAR_AWAY BEHIND, "{\"priority\":\"LOW\"}");
     (void)state;
-    world_run_one(early);
+    engine_run_one(early);
     assert_int_equal(early->answer, ANSWER_NOTHING);
     assert_sql("t", "SELECT aggregate IS NULL FROM interlock.parked_command");
-    struct delivery *back = world_command("x", "c-1", "ticket.create", LONG_AGO BEHIND, "{\"priority\":\"LOW\"}");
-    const char *token = world_ask("SELECT token FROM interlock.parked_command");
+    struct delivery *back = engine_command("x", "c-1", "ticket.create", LONG_AGO BEHIND, "{\"priority\":\"LOW\"}");
+    const char *token = engine_ask("SELECT token FROM interlock.parked_command");
     back->has_return_token = parameters_parse_uuid(span_of(token), &back->return_token);
-    world_run_one(back);
+    engine_run_one(back);
     assert_outcome(back, "applied");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(an_early_command_is_parked_without_an_event),
-        WORLD_TEST(a_time_that_has_passed_parks_nothing),
-        WORLD_TEST(a_refused_command_is_answered_at_once),
-        WORLD_TEST(a_later_command_passes_unless_it_asks_to_wait),
-        WORLD_TEST(its_own_position_and_a_duplicate_change_and_publish_nothing),
-        WORLD_TEST(its_id_with_another_body_is_refused_in_its_batch_and_later),
-        WORLD_TEST(a_return_before_its_time_is_nothing),
-        WORLD_TEST(a_return_that_is_due_is_applied_under_its_new_position),
-        WORLD_TEST(two_returns_of_one_command_in_a_batch_apply_it_once),
-        WORLD_TEST(one_that_waits_comes_back_only_behind_what_it_waits_for),
-        WORLD_TEST(in_the_wrong_order_the_later_ones_come_again),
-        WORLD_TEST(a_held_command_is_parked_and_passed_by_nobody),
-        WORLD_TEST(what_is_held_blocks_in_its_own_partition),
-        WORLD_TEST(one_that_is_parked_again_keeps_its_place),
-        WORLD_TEST(a_return_that_is_busy_again_is_parked_again_at_once),
-        WORLD_TEST(a_copy_of_a_return_that_another_decides_is_nothing),
-        WORLD_TEST(a_return_that_is_refused_for_good_leaves_no_parked_row),
-        WORLD_TEST(a_command_that_creates_under_a_drawn_id_waits_for_its_time_only),
+        ENGINE_TEST(an_early_command_is_parked_without_an_event),
+        ENGINE_TEST(a_time_that_has_passed_parks_nothing),
+        ENGINE_TEST(a_refused_command_is_answered_at_once),
+        ENGINE_TEST(a_later_command_passes_unless_it_asks_to_wait),
+        ENGINE_TEST(its_own_position_and_a_duplicate_change_and_publish_nothing),
+        ENGINE_TEST(its_id_with_another_body_is_refused_in_its_batch_and_later),
+        ENGINE_TEST(a_return_before_its_time_is_nothing),
+        ENGINE_TEST(a_return_that_is_due_is_applied_under_its_new_position),
+        ENGINE_TEST(two_returns_of_one_command_in_a_batch_apply_it_once),
+        ENGINE_TEST(one_that_waits_comes_back_only_behind_what_it_waits_for),
+        ENGINE_TEST(in_the_wrong_order_the_later_ones_come_again),
+        ENGINE_TEST(a_held_command_is_parked_and_passed_by_nobody),
+        ENGINE_TEST(what_is_held_blocks_in_its_own_partition),
+        ENGINE_TEST(one_that_is_parked_again_keeps_its_place),
+        ENGINE_TEST(a_return_that_is_busy_again_is_parked_again_at_once),
+        ENGINE_TEST(a_copy_of_a_return_that_another_decides_is_nothing),
+        ENGINE_TEST(a_return_that_is_refused_for_good_leaves_no_parked_row),
+        ENGINE_TEST(a_command_that_creates_under_a_drawn_id_waits_for_its_time_only),
     };
 
-    if (!world_is_there())
+    if (!engine_has_postgresql())
         return 0;
-    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+    return cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down);
 }

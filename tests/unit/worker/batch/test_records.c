@@ -1,14 +1,9 @@
-/* fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 
 /* What a message that is not new gets (PROTOCOL R1 to R3), and who may answer at all (O4). */
 
@@ -18,7 +13,7 @@ static struct delivery *reused(int ticket, const char *id)
     char key[32], data[64];
     snprintf(key, sizeof(key), "ticket/%d", ticket);
     snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"level\":9}", ticket);
-    return world_command(key, id, "ticket.escalate", "", data);
+    return engine_command(key, id, "ticket.escalate", "", data);
 }
 
 static void assert_same_event(const struct delivery *one, const struct delivery *other)
@@ -42,36 +37,36 @@ static void the_same_message_again_answers_with_the_same_bytes(void **state)
     struct delivery *first[9], *again[9];
     char key[32];
     (void)state;
-    first[0] = world_create(7);
+    first[0] = engine_create(7);
     for (int i = 0; i < 3; i++)
     {
         snprintf(key, sizeof(key), "e-%d", i);
-        first[1 + i] = world_command("ticket/7", key, "ticket.escalate", attributes[i],
-                                     i ? "{\"ticket_id\":7,\"assigned_person_id\":5}" : "{\"ticket_id\":7}");
+        first[1 + i] = engine_command("ticket/7", key, "ticket.escalate", attributes[i],
+                                      i ? "{\"ticket_id\":7,\"assigned_person_id\":5}" : "{\"ticket_id\":7}");
     }
-    first[4] = world_command("ticket/7", "r-1", "ticket.transition", "", "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
-    first[5] = world_command("ticket/8", "r-2", "ticket.escalate", "", "{\"ticket_id\":8}");
-    first[6] = world_command("x", "r-3", "no.such.type", "\"actor\":\"a\",", "{}");
-    first[7] = world_command("ticket/7", "r-4", "ticket.escalate", "\"subject\":\"ticket/9\",", "{\"ticket_id\":7}");
-    first[8] = world_create(9);
-    world_run(first, 9);
+    first[4] = engine_command("ticket/7", "r-1", "ticket.transition", "", "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
+    first[5] = engine_command("ticket/8", "r-2", "ticket.escalate", "", "{\"ticket_id\":8}");
+    first[6] = engine_command("x", "r-3", "no.such.type", "\"actor\":\"a\",", "{}");
+    first[7] = engine_command("ticket/7", "r-4", "ticket.escalate", "\"subject\":\"ticket/9\",", "{\"ticket_id\":7}");
+    first[8] = engine_create(9);
+    engine_run(first, 9);
     struct delivery *bulk =
-        world_command("ticket/7", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[9,7],\"assigned_group_id\":4}");
-    world_run_one(bulk);
+        engine_command("ticket/7", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[9,7],\"assigned_group_id\":4}");
+    engine_run_one(bulk);
     assert_outcome(bulk, "applied");
     const char *audit =
-        world_ask("SELECT md5(string_agg(a::text, '' ORDER BY kafka_offset)) FROM interlock.audit_event a");
+        engine_ask("SELECT md5(string_agg(a::text, '' ORDER BY kafka_offset)) FROM interlock.audit_event a");
     char before[64];
     snprintf(before, sizeof(before), "%s", audit);
 
-    world_take_over(0);
+    engine_take_over(0);
     for (int i = 0; i < 9; i++)
-        again[i] = world_again(first[i]);
-    world_run(again, 9);
+        again[i] = engine_again(first[i]);
+    engine_run(again, 9);
     for (int i = 0; i < 9; i++)
         assert_same_event(first[i], again[i]);
-    struct delivery *bulk_again = world_again(bulk);
-    world_run_one(bulk_again);
+    struct delivery *bulk_again = engine_again(bulk);
+    engine_run_one(bulk_again);
     assert_same_event(bulk, bulk_again);
     assert_sql(before, "SELECT md5(string_agg(a::text, '' ORDER BY kafka_offset)) FROM interlock.audit_event a");
     assert_sql("10", "SELECT count(*) FROM interlock.inbox");
@@ -80,10 +75,10 @@ static void the_same_message_again_answers_with_the_same_bytes(void **state)
 static void a_duplicate_in_one_batch_is_nobodys_event(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *first = world_escalate(7, "e-1");
-    struct delivery *given[] = { first, world_duplicate(first), world_duplicate(first) };
-    world_run(given, 3);
+    engine_run_one(engine_create(7));
+    struct delivery *first = engine_escalate(7, "e-1");
+    struct delivery *given[] = { first, engine_duplicate(first), engine_duplicate(first) };
+    engine_run(given, 3);
     assert_outcome(given[0], "applied");
     assert_outcome(given[1], "nothing");
     assert_outcome(given[2], "nothing");
@@ -94,32 +89,32 @@ static void a_duplicate_in_one_batch_is_nobodys_event(void **state)
 static void a_duplicate_in_a_later_batch_changes_and_publishes_nothing(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *first = world_escalate(7, "e-1");
-    world_run_one(first);
-    struct delivery *given[] = { world_duplicate(first), world_escalate(7, "e-2"), world_duplicate(first) };
-    world_run(given, 3);
+    engine_run_one(engine_create(7));
+    struct delivery *first = engine_escalate(7, "e-1");
+    engine_run_one(first);
+    struct delivery *given[] = { engine_duplicate(first), engine_escalate(7, "e-2"), engine_duplicate(first) };
+    engine_run(given, 3);
     assert_outcome(given[0], "nothing");
     assert_outcome(given[1], "applied");
     assert_outcome(given[2], "nothing");
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
     assert_sql("3", "SELECT count(*) FROM interlock.inbox");
     /* And again after a takeover: still the publisher's duplicate. */
-    world_take_over(0);
-    struct delivery *later = world_again(given[2]);
-    world_run_one(later);
+    engine_take_over(0);
+    struct delivery *later = engine_again(given[2]);
+    engine_run_one(later);
     assert_outcome(later, "nothing");
 }
 
 static void a_rejected_command_seen_again_is_not_decided_again(void **state)
 {
     (void)state;
-    struct delivery *first = world_escalate(7, "e-1");
-    world_run_one(first);
+    struct delivery *first = engine_escalate(7, "e-1");
+    engine_run_one(first);
     assert_outcome(first, "rejected:not_found");
-    world_run_one(world_create(7));
-    struct delivery *again = world_again(first);
-    world_run_one(again);
+    engine_run_one(engine_create(7));
+    struct delivery *again = engine_again(first);
+    engine_run_one(again);
     assert_same_event(first, again);
     assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 7");
 }
@@ -129,19 +124,19 @@ static void a_rejected_command_seen_again_is_not_decided_again(void **state)
 static void another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    world_run_one(world_escalate(7, "e-1"));
+    engine_run_one(engine_create(7));
+    engine_run_one(engine_escalate(7, "e-1"));
     struct delivery *other = reused(7, "e-1");
-    world_run_one(other);
+    engine_run_one(other);
     assert_outcome(other, "rejected:id_reused");
     assert_event(other, "data.version", "null");
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 7");
     assert_sql("2", "SELECT count(*) FROM interlock.inbox");
     assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
     /* Seen again it has its own recorded event. */
-    world_take_over(0);
-    struct delivery *again = world_again(other);
-    world_run_one(again);
+    engine_take_over(0);
+    struct delivery *again = engine_again(other);
+    engine_run_one(again);
     assert_same_event(other, again);
     assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
 }
@@ -149,9 +144,9 @@ static void another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone(v
 static void another_body_in_the_same_batch_is_refused_too(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *given[] = { world_escalate(7, "e-1"), reused(7, "e-1"), world_escalate(7, "e-2") };
-    world_run(given, 3);
+    engine_run_one(engine_create(7));
+    struct delivery *given[] = { engine_escalate(7, "e-1"), reused(7, "e-1"), engine_escalate(7, "e-2") };
+    engine_run(given, 3);
     assert_outcome(given[0], "applied");
     assert_outcome(given[1], "rejected:id_reused");
     assert_outcome(given[2], "applied");
@@ -162,20 +157,20 @@ static void another_body_in_the_same_batch_is_refused_too(void **state)
 static void both_users_of_an_id_are_answered_from_their_records(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *first = world_escalate(7, "e-1"), *other = reused(7, "e-1");
+    engine_run_one(engine_create(7));
+    struct delivery *first = engine_escalate(7, "e-1"), *other = reused(7, "e-1");
     struct delivery *given[] = { first, other };
-    world_run(given, 2);
-    world_take_over(0);
-    struct delivery *again[] = { world_again(first), world_again(other) };
-    world_run(again, 2);
+    engine_run(given, 2);
+    engine_take_over(0);
+    struct delivery *again[] = { engine_again(first), engine_again(other) };
+    engine_run(again, 2);
     assert_same_event(first, again[0]);
     assert_same_event(other, again[1]);
     assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
     /* Published by now: neither has an event any more. */
-    world_rewind(0, 10);
-    struct delivery *third[] = { world_again(first), world_again(other) };
-    world_run(third, 2);
+    engine_rewind(0, 10);
+    struct delivery *third[] = { engine_again(first), engine_again(other) };
+    engine_run(third, 2);
     assert_outcome(third[0], "nothing");
     assert_outcome(third[1], "nothing");
 }
@@ -183,11 +178,11 @@ static void both_users_of_an_id_are_answered_from_their_records(void **state)
 static void the_same_words_in_another_order_are_the_same_body(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    world_run_one(world_command("ticket/7", "e-1", "ticket.escalate", "", "{\"ticket_id\":7,\"level\":3}"));
-    struct delivery *same =
-        world_command("ticket/7", "e-1", "ticket.escalate", "\"actor\":\"x\",", "{ \"level\" : 3, \"ticket_id\" : 7 }");
-    world_run_one(same);
+    engine_run_one(engine_create(7));
+    engine_run_one(engine_command("ticket/7", "e-1", "ticket.escalate", "", "{\"ticket_id\":7,\"level\":3}"));
+    struct delivery *same = engine_command("ticket/7", "e-1", "ticket.escalate", "\"actor\":\"x\",",
+                                           "{ \"level\" : 3, \"ticket_id\" : 7 }");
+    engine_run_one(same);
     assert_outcome(same, "nothing");
 }
 
@@ -197,44 +192,45 @@ static struct delivery *levelled(const char *id, const char *level)
 {
     char data[64];
     snprintf(data, sizeof(data), "{\"ticket_id\":7,\"level\":%s}", level);
-    return world_command("ticket/7", id, "ticket.escalate", "", data);
+    return engine_command("ticket/7", id, "ticket.escalate", "", data);
 }
 
 static void equal_numbers_are_the_same_body_however_they_are_written(void **state)
 {
     static const char *const same[] = { "3.0", "3e0", "30e-1" };
     (void)state;
-    world_run_one(world_create(7));
-    world_run_one(levelled("e-1", "3"));
+    engine_run_one(engine_create(7));
+    engine_run_one(levelled("e-1", "3"));
     for (int i = 0; i < 3; i++)
     {
         struct delivery *duplicate = levelled("e-1", same[i]);
-        world_run_one(duplicate);
+        engine_run_one(duplicate);
         assert_outcome(duplicate, "nothing");
     }
     struct delivery *other = levelled("e-1", "3.1");
-    world_run_one(other);
+    engine_run_one(other);
     assert_outcome(other, "rejected:id_reused");
 }
 
 /* As a program recorded it that took 3.0 and 3 for two bodies. */
 static void forget_that_equal_numbers_are_equal(const char *level)
 {
-    world_ask("UPDATE interlock.inbox SET body_digest = encode(substring(sha256('ticket.escalate'::bytea || '\\x00' || "
-              "'{\"level\":%s,\"ticket_id\":7}'::bytea) FOR 16), 'hex')::uuid WHERE kafka_offset = 1 RETURNING 1",
-              level);
+    engine_ask(
+        "UPDATE interlock.inbox SET body_digest = encode(substring(sha256('ticket.escalate'::bytea || '\\x00' || "
+        "'{\"level\":%s,\"ticket_id\":7}'::bytea) FOR 16), 'hex')::uuid WHERE kafka_offset = 1 RETURNING 1",
+        level);
 }
 
 static void a_body_recorded_by_its_numbers_as_written_is_known_again(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
+    engine_run_one(engine_create(7));
     struct delivery *first = levelled("e-1", "3.0");
-    world_run_one(first);
+    engine_run_one(first);
     forget_that_equal_numbers_are_equal("3.0");
-    world_take_over(0);
-    struct delivery *given[] = { world_again(first), world_duplicate(first), levelled("e-1", "4.0") };
-    world_run(given, 3);
+    engine_take_over(0);
+    struct delivery *given[] = { engine_again(first), engine_duplicate(first), levelled("e-1", "4.0") };
+    engine_run(given, 3);
     assert_same_event(first, given[0]);
     assert_outcome(given[1], "nothing");
     assert_outcome(given[2], "rejected:id_reused");
@@ -245,14 +241,14 @@ static void a_body_recorded_by_its_numbers_as_written_is_known_again(void **stat
 static void a_recorded_answer_stays_the_answer_when_bodies_are_compared_otherwise(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    world_run_one(levelled("e-1", "3"));
+    engine_run_one(engine_create(7));
+    engine_run_one(levelled("e-1", "3"));
     struct delivery *refused = levelled("e-1", "4");
-    world_run_one(refused);
+    engine_run_one(refused);
     assert_outcome(refused, "rejected:id_reused");
     struct delivery *again = levelled("e-1", "3.0");
     again->offset = refused->offset;
-    world_run_one(again);
+    engine_run_one(again);
     assert_same_event(refused, again);
     assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
 }
@@ -265,48 +261,48 @@ static void a_rewind_says_what_was_published(void **state)
     struct delivery *first[4], *again[4];
     static const char *const expected[] = { "nothing", "nothing", "applied", "applied" };
     (void)state;
-    first[0] = world_create(7);
+    first[0] = engine_create(7);
     for (int i = 1; i < 4; i++)
     {
         char id[16];
         snprintf(id, sizeof(id), "e-%d", i);
-        first[i] = world_escalate(7, id);
+        first[i] = engine_escalate(7, id);
     }
-    world_run(first, 4);
-    world_rewind(0, 2); /* offsets 0 and 1 were published, 2 and 3 were not */
+    engine_run(first, 4);
+    engine_rewind(0, 2); /* offsets 0 and 1 were published, 2 and 3 were not */
     for (int i = 0; i < 4; i++)
-        again[i] = world_again(first[i]);
-    world_run(again, 4);
+        again[i] = engine_again(first[i]);
+    engine_run(again, 4);
     for (int i = 0; i < 4; i++)
         assert_outcome(again[i], expected[i]);
     assert_same_event(first[2], again[2]);
     /* A second rewind further up covers the rest; the first one still counts. */
-    world_rewind(0, 100);
+    engine_rewind(0, 100);
     for (int i = 0; i < 4; i++)
-        again[i] = world_again(first[i]);
-    world_run(again, 4);
+        again[i] = engine_again(first[i]);
+    engine_run(again, 4);
     for (int i = 0; i < 4; i++)
         assert_outcome(again[i], "nothing");
     /* What is written under the rewind's own fence came after it, wherever it lies. */
-    struct delivery *young = world_escalate(7, "e-9");
-    world_run_one(young);
-    young = world_again(young);
-    world_run_one(young);
+    struct delivery *young = engine_escalate(7, "e-9");
+    engine_run_one(young);
+    young = engine_again(young);
+    engine_run_one(young);
     assert_outcome(young, "applied");
-    world_rewind(0, 5);
-    young = world_again(young);
-    world_run_one(young);
+    engine_rewind(0, 5);
+    young = engine_again(young);
+    engine_run_one(young);
     assert_outcome(young, "nothing");
 }
 
 static void a_rewind_of_another_partition_says_nothing(void **state)
 {
     (void)state;
-    struct delivery *first = world_create(7);
-    world_run_one(first);
-    world_rewind(1, 100);
-    struct delivery *again = world_again(first);
-    world_run_one(again);
+    struct delivery *first = engine_create(7);
+    engine_run_one(first);
+    engine_rewind(1, 100);
+    struct delivery *again = engine_again(first);
+    engine_run_one(again);
     assert_same_event(first, again);
 }
 
@@ -314,18 +310,18 @@ static void a_rewind_of_another_partition_says_nothing(void **state)
 static void two_commands_that_had_one_position_are_told_apart(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *old = world_escalate(7, "e-old");
-    world_run_one(old);
-    world_take_over(0);
-    world.next_offset[0] = old->offset;
-    struct delivery *young = world_escalate(7, "e-young");
-    world_run_one(young);
+    engine_run_one(engine_create(7));
+    struct delivery *old = engine_escalate(7, "e-old");
+    engine_run_one(old);
+    engine_take_over(0);
+    engine.next_offset[0] = old->offset;
+    struct delivery *young = engine_escalate(7, "e-young");
+    engine_run_one(young);
     assert_outcome(young, "applied");
     assert_int_equal(young->offset, old->offset);
-    world_take_over(0);
-    struct delivery *again[] = { world_again(old), world_again(young) };
-    world_run(again, 2);
+    engine_take_over(0);
+    struct delivery *again[] = { engine_again(old), engine_again(young) };
+    engine_run(again, 2);
     assert_same_event(old, again[0]);
     assert_same_event(young, again[1]);
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
@@ -339,8 +335,8 @@ static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
     struct delivery *first[4], *again[4];
     (void)state;
     for (int i = 0; i < 4; i++)
-        first[i] = world_message(0, "k", values[i]);
-    world_run(first, 4);
+        first[i] = engine_message(0, "k", values[i]);
+    engine_run(first, 4);
     for (int i = 0; i < 4; i++)
         assert_outcome(first[i], "dead_letter");
     assert_sql("not_json,missing_id,tombstone,duplicate_key",
@@ -349,10 +345,10 @@ static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
                "SELECT bool_and(digest = sha256(v)) FROM interlock.dead_letter d JOIN (VALUES (0, 'not json'::bytea), "
                "(2, ''::bytea), (3, '{\"a\":1,\"a\":2}')) x (o, v) ON o = kafka_offset");
     assert_sql("0", "SELECT count(*) FROM interlock.audit_event");
-    world_take_over(0);
+    engine_take_over(0);
     for (int i = 0; i < 4; i++)
-        again[i] = world_again(first[i]);
-    world_run(again, 4);
+        again[i] = engine_again(first[i]);
+    engine_run(again, 4);
     for (int i = 0; i < 4; i++)
     {
         assert_outcome(again[i], "dead_letter");
@@ -360,10 +356,10 @@ static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
         assert_string_equal(again[i]->dead_reason, first[i]->dead_reason);
     }
     assert_sql("4", "SELECT count(*) FROM interlock.dead_letter");
-    world_rewind(0, 3);
+    engine_rewind(0, 3);
     for (int i = 0; i < 4; i++)
-        again[i] = world_again(first[i]);
-    world_run(again, 4);
+        again[i] = engine_again(first[i]);
+    engine_run(again, 4);
     for (int i = 0; i < 4; i++)
         assert_outcome(again[i], i < 3 ? "nothing" : "dead_letter");
 }
@@ -371,9 +367,9 @@ static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
 static void dead_letters_do_not_touch_their_neighbours(void **state)
 {
     (void)state;
-    struct delivery *given[] = { world_create(7), world_message(0, "ticket/7", "{"), world_escalate(7, "e-1"),
-                                 world_message(0, "ticket/7", "[]"), world_escalate(7, "e-2") };
-    world_run(given, 5);
+    struct delivery *given[] = { engine_create(7), engine_message(0, "ticket/7", "{"), engine_escalate(7, "e-1"),
+                                 engine_message(0, "ticket/7", "[]"), engine_escalate(7, "e-2") };
+    engine_run(given, 5);
     assert_outcome(given[2], "applied");
     assert_outcome(given[4], "applied");
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
@@ -384,14 +380,14 @@ static void dead_letters_do_not_touch_their_neighbours(void **state)
 static void a_lost_partition_has_no_effect_and_the_others_go_on(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    struct delivery *lost = world_escalate(7, "e-1"), *dead = world_message(0, "k", "not json");
-    struct delivery *kept = world_message(1, "ticket/8",
-                                          "{\"specversion\":\"1.0\",\"id\":\"c\",\"source\":\"/test\",\"type\":"
-                                          "\"ticket.create\",\"data\":{\"ticket_id\":8,\"priority\":\"LOW\"}}");
-    world_take_over(0);
+    engine_run_one(engine_create(7));
+    struct delivery *lost = engine_escalate(7, "e-1"), *dead = engine_message(0, "k", "not json");
+    struct delivery *kept = engine_message(1, "ticket/8",
+                                           "{\"specversion\":\"1.0\",\"id\":\"c\",\"source\":\"/test\",\"type\":"
+                                           "\"ticket.create\",\"data\":{\"ticket_id\":8,\"priority\":\"LOW\"}}");
+    engine_take_over(0);
     struct delivery *given[] = { lost, dead, kept };
-    world_run(given, 3);
+    engine_run(given, 3);
     assert_outcome(lost, "not_owner");
     assert_outcome(dead, "not_owner");
     assert_outcome(kept, "applied");
@@ -405,13 +401,13 @@ static void a_lost_partition_has_no_effect_and_the_others_go_on(void **state)
 static void the_right_fence_with_another_token_is_lost(void **state)
 {
     (void)state;
-    world_ask("UPDATE interlock.partition_owner SET owner_token = gen_random_uuid() WHERE partition = 0");
-    struct delivery *delivery = world_create(7);
-    world_run_one(delivery);
+    engine_ask("UPDATE interlock.partition_owner SET owner_token = gen_random_uuid() WHERE partition = 0");
+    struct delivery *delivery = engine_create(7);
+    engine_run_one(delivery);
     assert_outcome(delivery, "not_owner");
-    world_ask("UPDATE interlock.partition_owner SET owner_token = NULL WHERE partition = 0");
-    delivery = world_create(7);
-    world_run_one(delivery);
+    engine_ask("UPDATE interlock.partition_owner SET owner_token = NULL WHERE partition = 0");
+    delivery = engine_create(7);
+    engine_run_one(delivery);
     assert_outcome(delivery, "not_owner");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket");
 }
@@ -419,9 +415,9 @@ static void the_right_fence_with_another_token_is_lost(void **state)
 static void a_partition_without_a_row_is_lost(void **state)
 {
     (void)state;
-    struct delivery *delivery = world_create(7);
-    world_ask("DELETE FROM interlock.partition_owner WHERE partition = 0");
-    world_run_one(delivery);
+    struct delivery *delivery = engine_create(7);
+    engine_ask("DELETE FROM interlock.partition_owner WHERE partition = 0");
+    engine_run_one(delivery);
     assert_outcome(delivery, "not_owner");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket");
 }
@@ -431,17 +427,17 @@ static void a_partition_without_a_row_is_lost(void **state)
 static void a_duplicate_of_a_lost_command_is_not_taken_for_done(void **state)
 {
     (void)state;
-    struct delivery *lost = world_create(7);
+    struct delivery *lost = engine_create(7);
     struct delivery *second =
-        world_message(1, "ticket/7",
-                      "{\"specversion\":\"1.0\",\"id\":\"create-7\",\"source\":\"/test\",\"type\":"
-                      "\"ticket.create\",\"data\":{\"ticket_id\":7,\"priority\":\"LOW\"}}");
-    world_take_over(0);
+        engine_message(1, "ticket/7",
+                       "{\"specversion\":\"1.0\",\"id\":\"create-7\",\"source\":\"/test\",\"type\":"
+                       "\"ticket.create\",\"data\":{\"ticket_id\":7,\"priority\":\"LOW\"}}");
+    engine_take_over(0);
     struct delivery *given[] = { lost, second };
-    world_run(given, 2);
+    engine_run(given, 2);
     assert_outcome(lost, "not_owner");
-    assert_int_equal(world.batch.items[1].hold, HOLD_BEHIND);
-    world_run_one(second);
+    assert_int_equal(engine.batch.items[1].hold, HOLD_BEHIND);
+    engine_run_one(second);
     assert_outcome(second, "applied");
 }
 
@@ -450,19 +446,19 @@ static void a_duplicate_of_a_lost_command_is_not_taken_for_done(void **state)
 static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
 {
     (void)state;
-    world.settings.database.lock_timeout_us = 100000;
-    database_close(world.database);
-    assert_true(database_connect(world.database, NULL));
-    PGconn *other = world_session();
-    world_ask_on(other, "BEGIN");
-    world_ask_on(other, "SELECT pg_advisory_xact_lock(4812404, %d)", (int)world.partitions[0].partition_id);
-    struct delivery *delivery = world_create(7);
-    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
-    assert_string_equal(database_failure(world.database)->sqlstate, "55P03");
-    world_ask_on(other, "UPDATE interlock.partition_owner SET fence = fence + 1 WHERE partition = 0");
-    world_ask_on(other, "COMMIT");
+    engine.settings.database.lock_timeout_us = 100000;
+    database_close(engine.database);
+    assert_true(database_connect(engine.database, NULL));
+    PGconn *other = engine_session();
+    engine_ask_on(other, "BEGIN");
+    engine_ask_on(other, "SELECT pg_advisory_xact_lock(4812404, %d)", (int)engine.partitions[0].partition_id);
+    struct delivery *delivery = engine_create(7);
+    assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
+    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
+    engine_ask_on(other, "UPDATE interlock.partition_owner SET fence = fence + 1 WHERE partition = 0");
+    engine_ask_on(other, "COMMIT");
     PQfinish(other);
-    world_run_one(delivery);
+    engine_run_one(delivery);
     assert_outcome(delivery, "not_owner");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket");
 }
@@ -470,21 +466,21 @@ static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
 static void with_the_fence_off_a_zombie_writes(void **state)
 {
     (void)state;
-    struct delivery *delivery = world_create(7);
-    world_take_over(0);
-    world.settings.protections.fence = false;
-    world_run_one(delivery);
+    struct delivery *delivery = engine_create(7);
+    engine_take_over(0);
+    engine.settings.protections.fence = false;
+    engine_run_one(delivery);
     assert_sql("1", "SELECT count(*) FROM interlock.ticket");
 }
 
 static void with_the_inbox_off_a_duplicate_is_applied_twice(void **state)
 {
     (void)state;
-    world_run_one(world_create(7));
-    world.settings.protections.inbox = false;
-    struct delivery *first = world_escalate(7, "e-1");
-    struct delivery *given[] = { first, world_duplicate(first) };
-    world_run(given, 2);
+    engine_run_one(engine_create(7));
+    engine.settings.protections.inbox = false;
+    struct delivery *first = engine_escalate(7, "e-1");
+    struct delivery *given[] = { first, engine_duplicate(first) };
+    engine_run(given, 2);
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
 }
 
@@ -494,44 +490,44 @@ static void a_batch_of_recorded_answers_has_a_commit_of_its_own(void **state)
     static const char next_xid[] = "SELECT pg_snapshot_xmax(pg_current_snapshot())";
     (void)state;
     /* Neither has a row to lock, which would make the transaction a writing one. */
-    struct delivery *first[] = { world_escalate(404, "e-1"), world_message(0, "k", "not json") };
-    world_run(first, 2);
-    struct delivery *again[] = { world_again(first[0]), world_again(first[1]) };
-    const char *before = world_ask(next_xid);
-    world_run(again, 2);
-    assert_string_not_equal(world_ask(next_xid), before);
+    struct delivery *first[] = { engine_escalate(404, "e-1"), engine_message(0, "k", "not json") };
+    engine_run(first, 2);
+    struct delivery *again[] = { engine_again(first[0]), engine_again(first[1]) };
+    const char *before = engine_ask(next_xid);
+    engine_run(again, 2);
+    assert_string_not_equal(engine_ask(next_xid), before);
     assert_same_event(first[0], again[0]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(the_same_message_again_answers_with_the_same_bytes),
-        WORLD_TEST(a_duplicate_in_one_batch_is_nobodys_event),
-        WORLD_TEST(a_duplicate_in_a_later_batch_changes_and_publishes_nothing),
-        WORLD_TEST(a_rejected_command_seen_again_is_not_decided_again),
-        WORLD_TEST(another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone),
-        WORLD_TEST(another_body_in_the_same_batch_is_refused_too),
-        WORLD_TEST(both_users_of_an_id_are_answered_from_their_records),
-        WORLD_TEST(the_same_words_in_another_order_are_the_same_body),
-        WORLD_TEST(equal_numbers_are_the_same_body_however_they_are_written),
-        WORLD_TEST(a_body_recorded_by_its_numbers_as_written_is_known_again),
-        WORLD_TEST(a_recorded_answer_stays_the_answer_when_bodies_are_compared_otherwise),
-        WORLD_TEST(a_rewind_says_what_was_published),
-        WORLD_TEST(a_rewind_of_another_partition_says_nothing),
-        WORLD_TEST(two_commands_that_had_one_position_are_told_apart),
-        WORLD_TEST(what_cannot_be_read_becomes_a_dead_letter_once),
-        WORLD_TEST(dead_letters_do_not_touch_their_neighbours),
-        WORLD_TEST(a_lost_partition_has_no_effect_and_the_others_go_on),
-        WORLD_TEST(the_right_fence_with_another_token_is_lost),
-        WORLD_TEST(a_partition_without_a_row_is_lost),
-        WORLD_TEST(a_duplicate_of_a_lost_command_is_not_taken_for_done),
-        WORLD_TEST(a_batch_waits_for_a_takeover_and_then_sees_it),
-        WORLD_TEST(with_the_fence_off_a_zombie_writes),
-        WORLD_TEST(with_the_inbox_off_a_duplicate_is_applied_twice),
-        WORLD_TEST(a_batch_of_recorded_answers_has_a_commit_of_its_own),
+        ENGINE_TEST(the_same_message_again_answers_with_the_same_bytes),
+        ENGINE_TEST(a_duplicate_in_one_batch_is_nobodys_event),
+        ENGINE_TEST(a_duplicate_in_a_later_batch_changes_and_publishes_nothing),
+        ENGINE_TEST(a_rejected_command_seen_again_is_not_decided_again),
+        ENGINE_TEST(another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone),
+        ENGINE_TEST(another_body_in_the_same_batch_is_refused_too),
+        ENGINE_TEST(both_users_of_an_id_are_answered_from_their_records),
+        ENGINE_TEST(the_same_words_in_another_order_are_the_same_body),
+        ENGINE_TEST(equal_numbers_are_the_same_body_however_they_are_written),
+        ENGINE_TEST(a_body_recorded_by_its_numbers_as_written_is_known_again),
+        ENGINE_TEST(a_recorded_answer_stays_the_answer_when_bodies_are_compared_otherwise),
+        ENGINE_TEST(a_rewind_says_what_was_published),
+        ENGINE_TEST(a_rewind_of_another_partition_says_nothing),
+        ENGINE_TEST(two_commands_that_had_one_position_are_told_apart),
+        ENGINE_TEST(what_cannot_be_read_becomes_a_dead_letter_once),
+        ENGINE_TEST(dead_letters_do_not_touch_their_neighbours),
+        ENGINE_TEST(a_lost_partition_has_no_effect_and_the_others_go_on),
+        ENGINE_TEST(the_right_fence_with_another_token_is_lost),
+        ENGINE_TEST(a_partition_without_a_row_is_lost),
+        ENGINE_TEST(a_duplicate_of_a_lost_command_is_not_taken_for_done),
+        ENGINE_TEST(a_batch_waits_for_a_takeover_and_then_sees_it),
+        ENGINE_TEST(with_the_fence_off_a_zombie_writes),
+        ENGINE_TEST(with_the_inbox_off_a_duplicate_is_applied_twice),
+        ENGINE_TEST(a_batch_of_recorded_answers_has_a_commit_of_its_own),
     };
-    if (!world_is_there())
+    if (!engine_has_postgresql())
         return 0;
-    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+    return cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down);
 }

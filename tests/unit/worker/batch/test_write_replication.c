@@ -1,14 +1,10 @@
-/* wrap: database_is_unreplicated; fake: world */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* wrap: database_is_unreplicated */
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "tests/fakes/world.h"
+#include "tests/fixtures/engine.h"
 
 /* PROTOCOL R6: a COMMIT that may not have reached the standby is not committed for Kafka's purposes. The standby is the
  * test's word; all else is real. */
@@ -40,9 +36,9 @@ static void answers_are_kept_until_a_later_commit_comes_without_the_warning(void
 {
     (void)state;
     begin(3, NULL);
-    struct delivery *delivery = world_create(1);
-    const char *before = world_ask("SELECT pg_current_wal_insert_lsn()");
-    world_run_one(delivery);
+    struct delivery *delivery = engine_create(1);
+    const char *before = engine_ask("SELECT pg_current_wal_insert_lsn()");
+    engine_run_one(delivery);
     assert_int_equal(asked, 4);
     assert_outcome(delivery, "applied");
     assert_sql("t", "SELECT pg_current_wal_insert_lsn() > '%s'", before);
@@ -55,20 +51,20 @@ static void answers_are_kept_until_a_later_commit_comes_without_the_warning(void
 static void kill_the_session(void)
 {
     on_warning = NULL;
-    world_ask("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND "
-              "pid <> pg_backend_pid()");
+    engine_ask("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND "
+               "pid <> pg_backend_pid()");
 }
 
 static void a_session_that_dies_meanwhile_answers_from_its_records_later(void **state)
 {
     (void)state;
     begin(1, kill_the_session);
-    struct delivery *delivery = world_create(1);
-    assert_int_equal(world_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_SESSION);
-    assert_true(database_connect(world.database, NULL));
+    struct delivery *delivery = engine_create(1);
+    assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_SESSION);
+    assert_true(database_connect(engine.database, NULL));
     begin(0, NULL);
-    world_run_one(delivery);
-    assert_int_equal(world.batch.items[0].state, ITEM_SEEN);
+    engine_run_one(delivery);
+    assert_int_equal(engine.batch.items[0].state, ITEM_SEEN);
     assert_outcome(delivery, "applied");
     assert_sql("1", "SELECT count(*) FROM interlock.audit_event");
 }
@@ -76,10 +72,10 @@ static void a_session_that_dies_meanwhile_answers_from_its_records_later(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(answers_are_kept_until_a_later_commit_comes_without_the_warning),
-        WORLD_TEST(a_session_that_dies_meanwhile_answers_from_its_records_later),
+        ENGINE_TEST(answers_are_kept_until_a_later_commit_comes_without_the_warning),
+        ENGINE_TEST(a_session_that_dies_meanwhile_answers_from_its_records_later),
     };
-    if (!world_is_there())
+    if (!engine_has_postgresql())
         return 0;
-    return cmocka_run_group_tests(tests, world_group_set_up, world_group_tear_down);
+    return cmocka_run_group_tests(tests, engine_group_set_up, engine_group_tear_down);
 }

@@ -1,10 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include "worker/lane/held_keys.h"
 

@@ -1,7 +1,11 @@
-/* wrap: batch_run database_connect database_is_connected database_failure; fake: batch */
-#include <sched.h>
+/* fake: batch */
+#include "tests/fixtures/lane.h"
 
-#include "tests/unit/lane_fixture.h"
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/base/clock.h"
 #include "worker/base/metrics.h"
 
 static void assert_run(const struct fake_run *run, int count, int first_number, enum batch_end end)
@@ -21,7 +25,7 @@ static void deliveries_come_back_answered_in_the_order_they_were_given(void **st
     const struct delivery *back[100];
     (void)state;
     begin_lane(7);
-    make(given, 100, 3);
+    make_deliveries(given, 100, 3);
     for (int i = 0; i < 100; i += 5)
         submit(given + i, 5);
     fake_await_completed(100);
@@ -41,7 +45,7 @@ static void a_batch_takes_all_that_waits_up_to_the_limit(void **state)
     (void)state;
     begin_lane(4);
     stop_at_gate();
-    make(given, 10, 10);
+    make_deliveries(given, 10, 10);
     submit(given, 10);
     fake_open_gate();
     fake_await_completed(11);
@@ -63,7 +67,7 @@ static void a_held_key_holds_back_its_own_deliveries_and_no_other(void **state)
     for (int class = 0; class < LOCK__COUNT; class ++)
         fake_settings()->locks[class].wait_us = MINUTE_US; /* no turn alone, however slow this is */
     begin_lane(10);
-    make(given, 9, 3);
+    make_deliveries(given, 9, 3);
     fake_fate(given[0])->busy = 3;
     submit(given, 9);
     fake_await_completed(9);
@@ -87,7 +91,7 @@ static void with_retry_off_a_busy_command_is_forgotten(void **state)
     (void)state;
     fake_settings()->protections.retry = false;
     begin_lane(1);
-    make(given, 3, 3);
+    make_deliveries(given, 3, 3);
     fake_fate(given[1])->busy = 1;
     submit(given, 3);
     fake_await_completed(3);
@@ -128,7 +132,7 @@ static void a_command_past_its_longest_wait_has_a_turn_alone(void **state)
     struct delivery *given[6];
     (void)state;
     begin_lane(10);
-    make(given, 6, 2);
+    make_deliveries(given, 6, 2);
     fake_fate(given[0])->busy = FAKE_FOR_EVER;
     submit(given, 6);
     fake_await_completed(6);
@@ -153,7 +157,7 @@ static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
     struct delivery *given[3];
     (void)state;
     begin_lane(10);
-    make(given, 3, 1);
+    make_deliveries(given, 3, 1);
     fake_fate(given[0])->busy = FAKE_FOR_EVER;
     fake_fate(given[0])->waits_in_vain = 2;
     int64_t begun_us = monotonic_us();
@@ -172,7 +176,7 @@ static void a_command_held_too_long_is_parked_alone(void **state)
     (void)state;
     begin_lane(10);
     fake_settings()->worker.park_after_us = 60000;
-    make(given, 6, 2);
+    make_deliveries(given, 6, 2);
     fake_fate(given[0])->busy = fake_fate(given[0])->waits_in_vain = FAKE_FOR_EVER;
     int64_t begun_us = monotonic_us();
     submit(given, 6);
@@ -205,7 +209,7 @@ static void a_held_command_in_the_way_of_answers_is_parked(void **state)
     fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
     fake_settings()->worker.park_when_blocking_us = 50000;
     begin_lane(10);
-    make(given, 6, 2);
+    make_deliveries(given, 6, 2);
     fake_fate(given[0])->busy = FAKE_FOR_EVER;
     block_since(given, 0);
     submit(given, 6);
@@ -225,7 +229,7 @@ static void a_held_command_in_nobodys_way_waits_for_its_row(void **state)
     (void)state;
     fake_settings()->worker.park_when_blocking_us = 10000;
     begin_lane(10);
-    make(given, 4, 1);
+    make_deliveries(given, 4, 1);
     fake_fate(given[0])->busy = 60;
     block_since(given, 0);
     submit(given, 4);
@@ -243,7 +247,7 @@ static void all_that_is_in_the_way_is_parked_as_one_batch(void **state)
     fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, MINUTE_US, 1.0, MINUTE_US, 0 };
     fake_settings()->worker.park_when_blocking_us = 20000;
     begin_lane(10);
-    make(given, 9, 9);
+    make_deliveries(given, 9, 9);
     for (int i = 0; i < 9; i++)
         fake_fate(given[i])->busy = FAKE_FOR_EVER;
     block_since(given, 0);
@@ -290,7 +294,7 @@ static void two_deadlines_of_our_own_in_a_row_make_halves(void **state)
     begin_lane(10);
     fake_await_connects(1);
     fake_script(ends, 2, "late");
-    make(given, 8, 8);
+    make_deliveries(given, 8, 8);
     submit(given, 8);
     fake_await_completed(8);
     int count = fake_runs(runs, 8);
@@ -385,7 +389,7 @@ static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **stat
     struct delivery *given[3];
     (void)state;
     begin_lane(10);
-    make(given, 3, 1);
+    make_deliveries(given, 3, 1);
     fake_fate(given[0])->busy = FAKE_FOR_EVER;
     fake_fate(given[0])->waits_in_vain = 1;
     fake_fate(given[0])->sqlstate = "23514";
@@ -431,7 +435,7 @@ static void two_culprits_of_one_batch_are_both_found(void **state)
     (void)state;
     begin_lane(16);
     stop_at_gate();
-    make(given, 16, 4);
+    make_deliveries(given, 16, 4);
     fake_fate(given[3])->sqlstate = fake_fate(given[12])->sqlstate = "22003";
     fake_fate(given[3])->refusals = fake_fate(given[12])->refusals = FAKE_FOR_EVER;
     submit(given, 16);
@@ -478,7 +482,7 @@ static void a_transient_failure_alone_is_held_and_tried_again(void **state)
     (void)state;
     begin_lane(10);
     stop_at_gate();
-    make(given, 4, 2);
+    make_deliveries(given, 4, 2);
     fake_fate(given[0])->sqlstate = "40P01";
     fake_fate(given[0])->refusals = 6;
     submit(given, 4);
@@ -496,7 +500,7 @@ static void the_later_ones_of_a_culprits_key_wait_for_its_record(void **state)
     (void)state;
     begin_lane(10);
     stop_at_gate();
-    make(given, 4, 2);
+    make_deliveries(given, 4, 2);
     fake_fate(given[0])->sqlstate = "55P03"; /* held, while halves with its followers are still to run */
     fake_fate(given[0])->refusals = 4;
     submit(given, 4);
@@ -516,7 +520,7 @@ static void a_verdict_that_cannot_be_recorded_is_held_and_never_dropped(void **s
     struct delivery *given[2];
     (void)state;
     begin_lane(10);
-    make(given, 2, 1);
+    make_deliveries(given, 2, 1);
     fake_fate(given[0])->sqlstate = "23514";
     fake_fate(given[0])->refusals = FAKE_FOR_EVER;
     fake_fate(given[0])->record_refusals = 3;
@@ -536,7 +540,7 @@ static void nobodys_fault_runs_the_same_batch_again(void **state)
     (void)state;
     begin_lane(10);
     fake_script(ends, 3, "23505");
-    make(given, 5, 5);
+    make_deliveries(given, 5, 5);
     submit(given, 5);
     fake_await_completed(5);
     assert_int_equal(fake_runs(runs, 8), 4);
@@ -556,7 +560,7 @@ static void a_lost_session_is_opened_again_and_the_batch_runs_again(void **state
     fake_await_connects(1);
     fake_script(ends, 2, "57P01");
     fake_refuse_connects(2);
-    make(given, 3, 3);
+    make_deliveries(given, 3, 3);
     submit(given, 3);
     fake_await_completed(3);
     assert_true(fake_connects() >= 5);
@@ -618,7 +622,7 @@ static void a_fault_of_ours_drops_nothing_and_says_what_it_is(void **state)
     begin_lane(10);
     fake_await_connects(1);
     fake_script(ends, 1, "42P01");
-    make(given, 3, 3);
+    make_deliveries(given, 3, 3);
     submit(given, 3);
     fake_await_runs(1);
     await_not_ready(why, sizeof(why)); /* until the next attempt, a second later */
@@ -645,7 +649,7 @@ static void order_survives_any_mixture_of_trouble(void **state)
     (void)state;
     assert_non_null(given);
     begin_lane(32);
-    make(given, COUNT, KEYS);
+    make_deliveries(given, COUNT, KEYS);
     for (int i = 0; i < COUNT; i++)
     {
         struct fate *fate = fake_fate(given[i]);

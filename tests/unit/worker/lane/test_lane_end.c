@@ -1,7 +1,10 @@
-/* wrap: batch_run database_connect database_is_connected database_failure; fake: batch */
-#include <sched.h>
+/* fake: batch */
+#include "tests/fixtures/lane.h"
 
-#include "tests/unit/lane_fixture.h"
+#include <sched.h>
+#include <stdlib.h>
+
+#include "worker/base/clock.h"
 
 /* Revocations, and the end of a lane. */
 
@@ -29,7 +32,7 @@ static void a_revocation_drops_what_waits_and_what_is_held(void **state)
     submit(held, 4);
     fake_await_runs(1);
     struct delivery *inside = stop_at_gate();
-    make(waiting, 5, 5);
+    make_deliveries(waiting, 5, 5);
     submit(waiting, 5);
     uint64_t epoch = fake_revoke_epoch();
     lane_revoke(lane, epoch);
@@ -48,9 +51,9 @@ static void a_revocation_leaves_the_deliveries_of_another_epoch(void **state)
     (void)state;
     begin_lane(10);
     stop_at_gate();
-    make(old, 6, 2);
+    make_deliveries(old, 6, 2);
     uint64_t epoch = fake_revoke_epoch();
-    make(young, 6, 2);
+    make_deliveries(young, 6, 2);
     submit(old, 6);
     submit(young, 6);
     lane_revoke(lane, epoch);
@@ -79,7 +82,7 @@ static void a_revocation_ends_the_retries_of_a_batch(void **state)
     begin_lane(10);
     fake_await_connects(1);
     fake_script(ends, MANY, "55P03");
-    make(given, 4, 4);
+    make_deliveries(given, 4, 4);
     submit(given, 4);
     fake_await_runs(1);
     uint64_t epoch = fake_revoke_epoch();
@@ -96,7 +99,7 @@ static void a_revocation_does_not_wait_for_postgresql(void **state)
     (void)state;
     fake_refuse_connects(FAKE_FOR_EVER);
     begin_lane(10);
-    make(given, 4, 4);
+    make_deliveries(given, 4, 4);
     submit(given, 4);
     fake_await_connects(1);
     uint64_t epoch = fake_revoke_epoch();
@@ -170,7 +173,7 @@ static void the_end_drops_what_waits_and_lets_the_batch_finish(void **state)
     submit(&held, 1);
     fake_await_runs(1);
     struct delivery *inside = stop_at_gate();
-    make(waiting, 5, 5);
+    make_deliveries(waiting, 5, 5);
     submit(waiting, 5);
     lane_ask_stop(lane, monotonic_us() + MINUTE_US);
     fake_open_gate();
@@ -196,7 +199,7 @@ static void a_batch_that_cannot_end_is_dropped_at_the_deadline(void **state)
     begin_lane(10);
     fake_await_connects(1);
     fake_script(ends, MANY, "55P03");
-    make(given, 4, 2);
+    make_deliveries(given, 4, 2);
     submit(given, 4);
     fake_await_runs(2);
     int64_t deadline_us = monotonic_us() + 50000;
@@ -214,7 +217,7 @@ static void a_lane_that_never_had_postgresql_ends_too(void **state)
     (void)state;
     fake_refuse_connects(FAKE_FOR_EVER);
     begin_lane(10);
-    make(given, 3, 3);
+    make_deliveries(given, 3, 3);
     submit(given, 3);
     fake_await_connects(1);
     end_lane(monotonic_us());

@@ -1,11 +1,7 @@
-/* wrap: batch_run database_connect database_is_connected database_failure; fake: batch */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+/* fake: batch */
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <stdlib.h>
 
 #include "tests/fakes/batch.h"
 #include "worker/base/clock.h"

@@ -1,7 +1,10 @@
-/* wrap: batch_run database_connect database_is_connected database_failure; fake: batch */
-#include <sched.h>
+/* fake: batch */
+#include "tests/fixtures/lane.h"
 
-#include "tests/unit/lane_fixture.h"
+#include <sched.h>
+#include <string.h>
+
+#include "worker/base/clock.h"
 #include "worker/base/metrics.h"
 
 /* --- what others see ------------------------------------------------------------------------------------------- */
@@ -28,7 +31,7 @@ static void held_keys_are_shown_and_gone_afterwards(void **state)
     fake_settings()->retries[RETRY_DEFAULT] = (struct retry_policy){ "slow", 3, 50000, 1.0, 50000, 0 };
     fake_settings()->locks[0].wait_us = 20 * (int64_t)SECOND_US;
     begin_lane(10);
-    make(given, 9, 3);
+    make_deliveries(given, 9, 3);
     fake_fate(given[0])->busy = 60;
     fake_fate(given[1])->busy = 60;
     submit(given, 9);
@@ -71,7 +74,7 @@ static void the_keys_of_a_batch_that_is_stuck_are_shown_too(void **state)
     begin_lane(10);
     fake_await_connects(1);
     fake_script(ends, 2, "53100");
-    make(given, 6, 3);
+    make_deliveries(given, 6, 3);
     submit(given, 6);
     struct held held = await_held(3);
     assert_int_equal(held.longest[0].commands, 2);

@@ -1,8 +1,8 @@
-/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
- * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
- * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
- * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
-#include "tests/unit/database_fixture.h"
+/* fake: pq */
+#include "tests/fixtures/pipeline.h"
+
+#include <string.h>
+
 #include "workflows/base/utf8.h"
 
 /* --- the pipeline ---------------------------------------------------------------------------------------------- */
@@ -16,12 +16,12 @@ static void a_pipeline_is_sent_whole_and_then_read_in_order(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(send("SELECT 1"));
+    assert_true(send_statement("SELECT 1"));
     assert_true(database_send_text(database, "COMMIT"));
     assert_true(database_sync(database));
     assert_string_equal(PQgetvalue(database_result(database, 0), 0, 0), "1");
     assert_true(database_is_tagged(database, 1, "COMMIT"));
-    assert_true(send("SELECT 1"));
+    assert_true(send_statement("SELECT 1"));
     assert_true(database_sync(database));
     assert_string_equal(PQgetvalue(database_result(database, 0), 0, 0), "2");
     assert_failure(FAILURE_NONE, "");
@@ -150,13 +150,13 @@ static void a_send_that_fails_closes_the_session_and_forgets_what_was_prepared(v
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(send("SELECT 1"));
+    assert_true(send_statement("SELECT 1"));
     assert_true(database_sync(database));
-    assert_false(send("SELECT 1"));
+    assert_false(send_statement("SELECT 1"));
     assert_failure(FAILURE_SESSION, "");
     connect_well();
     pq_play(again);
-    assert_true(send("SELECT 1"));
+    assert_true(send_statement("SELECT 1"));
     assert_true(database_sync(database));
 }
 
@@ -191,7 +191,7 @@ static void without_a_transaction_each_statement_ends_by_itself(void **state)
     settings.protections.transaction = false;
     connect_well();
     pq_play(rows);
-    assert_true(send("SELECT 1"));
+    assert_true(send_statement("SELECT 1"));
     assert_true(database_send_text(database, "UPDATE a"));
     assert_true(database_send_text(database, "UPDATE b"));
     assert_false(database_sync(database));
@@ -236,15 +236,15 @@ static void a_prepare_that_fails_is_sent_again_the_next_time(void **state)
     connect_well();
     pq_play(rows);
     assert_true(database_send_text(database, "BEGIN"));
-    assert_true(send("SELECT good"));
-    assert_true(send("SELECT bad"));
+    assert_true(send_statement("SELECT good"));
+    assert_true(send_statement("SELECT bad"));
     assert_false(database_sync(database));
     assert_failure(FAILURE_OURS, "42P01");
     assert_int_equal(database_failed_at(database), 2);
     assert_true(database_rollback(database)); /* nothing is open any more, so nothing is said */
     assert_failure(FAILURE_OURS, "42P01");
-    assert_true(send("SELECT good"));
-    assert_true(send("SELECT bad"));
+    assert_true(send_statement("SELECT good"));
+    assert_true(send_statement("SELECT bad"));
     assert_true(database_sync(database));
     assert_string_equal(PQgetvalue(database_result(database, 1), 0, 0), "2");
 }
@@ -269,7 +269,7 @@ static void a_session_lost_while_statements_are_forgotten_is_closed(void **state
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(send("SELECT bad"));
+    assert_true(send_statement("SELECT bad"));
     assert_false(database_sync(database));
     assert_false(database_is_connected(database));
     assert_failure(FAILURE_COMMAND, "22012"); /* what was asked for had been answered before that */

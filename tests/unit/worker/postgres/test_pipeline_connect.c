@@ -1,8 +1,7 @@
-/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
- * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
- * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
- * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
-#include "tests/unit/database_fixture.h"
+/* fake: pq */
+#include "tests/fixtures/pipeline.h"
+
+#include <errno.h>
 
 #include "worker/postgres/session_terms.h"
 

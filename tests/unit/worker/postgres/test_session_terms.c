@@ -1,9 +1,5 @@
 /* cmocka wants these first. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/fixtures/cmocka.h"
 
 #include <string.h>
 

@@ -1,14 +1,7 @@
-/* wrap: PQconnectStartParams PQconnectPoll PQstatus PQtransactionStatus PQerrorMessage PQsetErrorVerbosity PQsocket
- * PQhost PQport PQfinish PQsetnonblocking PQenterPipelineMode PQsetNoticeReceiver PQsendQueryParams PQsendPrepare
- * PQsendQueryPrepared PQpipelineSync PQflush PQconsumeInput PQisBusy PQgetResult PQresultStatus PQresultErrorField
- * PQcmdStatus PQgetvalue PQclear poll clock_gettime; fake: pq */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+/* fake: pq */
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <stdlib.h>
 
 #include "tests/fakes/pq.h"
 #include "worker/postgres/statements.h"

@@ -1,15 +1,19 @@
 /* The Redis lock on a real Redis, which the test starts and ends: what the scripts do, and outages. */
+#include "tests/fixtures/lock.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/unit/lock_fixture.h"
-
 #include <hiredis/hiredis.h>
+
+#include "worker/base/clock.h"
 
 static struct
 {

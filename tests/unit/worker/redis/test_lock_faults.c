@@ -1,13 +1,17 @@
 /* fake: redis. What the Redis lock (PROTOCOL L2) makes of errors, lies and silence, played by a scripted
  * server. */
+#include "tests/fixtures/lock.h"
+
 #include <arpa/inet.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/fakes/redis.h"
-#include "tests/unit/lock_fixture.h"
+#include "worker/base/clock.h"
 
 #define HELLO                                                                                                          \
     {                                                                                                                  \

@@ -1,12 +1,8 @@
 /* Where a reply of Redis ends, and what is none (PROTOCOL L2). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "worker/redis/reply.h"
 

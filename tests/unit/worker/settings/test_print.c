@@ -1,17 +1,14 @@
 /* Settings for people: where each value came from, and never a secret. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
-#include "tests/unit/environment.h"
+#include "tests/fixtures/environment.h"
 #include "worker/settings/settings.h"
 
 static int clear_environment(void **state)

@@ -1,11 +1,7 @@
 /* Redis URLs: what is taken, what is refused, and that a password never shows. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include "worker/settings/redis_url.h"
 

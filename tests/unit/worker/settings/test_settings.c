@@ -1,17 +1,13 @@
 /* Settings: what is accepted, where it comes from, and what a wrong one is told. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "tests/unit/environment.h"
+#include "tests/fixtures/environment.h"
 #include "worker/settings/key.h"
 
 static char file_name[] = "/tmp/interlock_settings_XXXXXX";

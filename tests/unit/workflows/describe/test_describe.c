@@ -1,10 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "workflows/describe/describe.h"

@@ -1,14 +1,11 @@
 /* The parser against jansson, which reads JSON by another program's rules: what one takes the other takes, with the
  * same values. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/fixtures/cmocka.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "workflows/document/document.h"

@@ -1,10 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include "tests/fixtures/cmocka.h"
 
-#include <cmocka.h>
+#include <stdlib.h>
 
 #include "workflows/document/pointer.h"
 

@@ -1,6 +1,9 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
 
 #include <float.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum
 {
@@ -50,14 +53,14 @@ static const char *removal(int user, int model, int id)
     return into;
 }
 
-static struct answer add(struct fixture *fixture, int user, int model, int id, const char *more)
+static struct answer add(struct core *core, int user, int model, int id, const char *more)
 {
-    return fixture_run(fixture, "face.add_embedding", addition(user, model, id, more));
+    return core_run(core, "face.add_embedding", addition(user, model, id, more));
 }
 
-static struct answer take(struct fixture *fixture, int user, int model, int id)
+static struct answer take(struct core *core, int user, int model, int id)
 {
-    return fixture_run(fixture, "face.remove_embedding", removal(user, model, id));
+    return core_run(core, "face.remove_embedding", removal(user, model, id));
 }
 
 #define VALIDATED ",\"validated\":true"
@@ -67,29 +70,29 @@ static struct answer take(struct fixture *fixture, int user, int model, int id)
 
 static int setup(void **state)
 {
-    fixture_setup(state);
+    core_set_up(state);
     for (int id = 1; id <= 2; id++)
-        fixture_put(*state, &entity_face_model_counter,
-                    &(struct face_counter_row){
-                        .id = int_of(id), .verification_count = int_of(0), .successful_verifications = int_of(0) });
+        core_put(*state, &entity_face_model_counter,
+                 &(struct face_counter_row){
+                     .id = int_of(id), .verification_count = int_of(0), .successful_verifications = int_of(0) });
     return 0;
 }
 
-static const struct face_embedding_row *embedding(const struct fixture *fixture, int64_t id)
+static const struct face_embedding_row *embedding(const struct core *core, int64_t id)
 {
-    return fixture_find_id(fixture, &entity_face_embedding, id_of(id));
+    return core_find_id(core, &entity_face_embedding, id_of(id));
 }
 
-static int64_t version(const struct fixture *fixture, int64_t user)
+static int64_t version(const struct core *core, int64_t user)
 {
-    const struct face_user_row *row = fixture_find_id(fixture, &entity_face_user, id_of(user));
+    const struct face_user_row *row = core_find_id(core, &entity_face_user, id_of(user));
     return row ? row->version.value : 0;
 }
 
 /* The primary of the user and model, 0 when there is none; that there are not two is asserted. */
-static int64_t primary(const struct fixture *fixture, int64_t user, int64_t model)
+static int64_t primary(const struct core *core, int64_t user, int64_t model)
 {
-    const struct table *table = &fixture->tables[PLACE_FACE_EMBEDDING];
+    const struct table *table = &core->tables[PLACE_FACE_EMBEDDING];
     int64_t found = 0;
     for (size_t i = 0; i < table->count; i++)
     {
@@ -106,8 +109,8 @@ static int64_t primary(const struct fixture *fixture, int64_t user, int64_t mode
 
 static void the_first_of_a_user_and_model_becomes_primary_and_makes_the_user(void **state)
 {
-    struct fixture *fixture = *state;
-    struct answer answer = add(fixture, 3, 1, 10, ",\"is_primary\":false");
+    struct core *core = *state;
+    struct answer answer = add(core, 3, 1, 10, ",\"is_primary\":false");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CREATION);
     assert_int_equal(answer.aggregate.kind, AGGREGATE_FACE_USER);
@@ -115,80 +118,80 @@ static void the_first_of_a_user_and_model_becomes_primary_and_makes_the_user(voi
     assert_int_equal(answer.version_from, 0);
     assert_int_equal(answer.version_to, 1);
     assert_string_equal(answer.metadata, "{\"embedding_id\":10,\"model_id\":1,\"is_primary\":true}");
-    const struct face_embedding_row *row = embedding(fixture, 10);
+    const struct face_embedding_row *row = embedding(core, 10);
     assert_int_equal(row->user_id.value, 3);
     assert_int_equal(row->model_id.value, 1);
     assert_true(row->is_primary && !row->validated && row->confidence.set && row->confidence.value == 0.75);
     for (int i = 0; i < VECTOR_LENGTH; i++)
         assert_true(row->vector[i] == (float)(10 + i));
-    assert_int_equal(version(fixture, 3), 1);
+    assert_int_equal(version(core, 3), 1);
 }
 
 static void further_ones_are_not_primary_and_models_and_users_are_apart(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    struct answer answer = add(fixture, 3, 1, 11, VALIDATED);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 10, ""));
+    struct answer answer = add(core, 3, 1, 11, VALIDATED);
     assert_applied(answer);
     assert_string_equal(answer.metadata, "{\"embedding_id\":11,\"model_id\":1,\"is_primary\":false}");
-    assert_true(embedding(fixture, 11)->validated);
-    assert_applied(add(fixture, 3, 2, 12, ""));
-    assert_applied(add(fixture, 4, 1, 13, ""));
-    assert_int_equal(primary(fixture, 3, 1), 10);
-    assert_int_equal(primary(fixture, 3, 2), 12);
-    assert_int_equal(primary(fixture, 4, 1), 13);
-    assert_int_equal(version(fixture, 3), 3);
-    assert_int_equal(version(fixture, 4), 1);
+    assert_true(embedding(core, 11)->validated);
+    assert_applied(add(core, 3, 2, 12, ""));
+    assert_applied(add(core, 4, 1, 13, ""));
+    assert_int_equal(primary(core, 3, 1), 10);
+    assert_int_equal(primary(core, 3, 2), 12);
+    assert_int_equal(primary(core, 4, 1), 13);
+    assert_int_equal(version(core, 3), 3);
+    assert_int_equal(version(core, 4), 1);
 }
 
 static void one_that_asks_for_it_takes_the_place_of_the_primary(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    struct answer answer = add(fixture, 3, 1, 11, PRIMARY);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 10, ""));
+    struct answer answer = add(core, 3, 1, 11, PRIMARY);
     assert_applied(answer);
     assert_string_equal(answer.metadata, "{\"embedding_id\":11,\"model_id\":1,\"is_primary\":true,\"demoted\":10}");
-    assert_int_equal(primary(fixture, 3, 1), 11);
-    assert_non_null(embedding(fixture, 10)->vector); /* an update leaves alone what was never read */
+    assert_int_equal(primary(core, 3, 1), 11);
+    assert_non_null(embedding(core, 10)->vector); /* an update leaves alone what was never read */
 }
 
 static void an_id_is_drawn_where_none_is_given(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 0, ""));
-    assert_applied(add(fixture, 3, 1, 0, ""));
-    assert_non_null(embedding(fixture, FIXTURE_FIRST_DRAWN));
-    assert_non_null(embedding(fixture, FIXTURE_FIRST_DRAWN + 1));
-    assert_int_equal(primary(fixture, 3, 1), FIXTURE_FIRST_DRAWN);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 0, ""));
+    assert_applied(add(core, 3, 1, 0, ""));
+    assert_non_null(embedding(core, CORE_FIRST_DRAWN));
+    assert_non_null(embedding(core, CORE_FIRST_DRAWN + 1));
+    assert_int_equal(primary(core, 3, 1), CORE_FIRST_DRAWN);
 }
 
 static void what_cannot_be_added_leaves_no_trace(void **state)
 {
-    struct fixture *fixture = *state;
-    struct answer answer = add(fixture, 3, 9, 10, "");
+    struct core *core = *state;
+    struct answer answer = add(core, 3, 9, 10, "");
     assert_refused(answer, REASON_NOT_FOUND);
     assert_string_equal(answer.metadata, "{\"model_id\":9}");
-    assert_int_equal(version(fixture, 3), 0);
-    assert_applied(add(fixture, 3, 1, 10, ""));
+    assert_int_equal(version(core, 3), 0);
+    assert_applied(add(core, 3, 1, 10, ""));
     static const int users[] = { 3, 4 };
     for (int i = 0; i < 2; i++) /* an id belongs to one user, and is used once */
     {
-        answer = add(fixture, users[i], 2, 10, "");
+        answer = add(core, users[i], 2, 10, "");
         assert_refused(answer, REASON_ALREADY_EXISTS);
         assert_string_equal(answer.metadata, "{\"embedding_id\":10}");
     }
-    assert_int_equal(version(fixture, 3), 1);
-    assert_int_equal(version(fixture, 4), 0);
-    assert_int_equal(fixture->tables[PLACE_FACE_EMBEDDING].count, 1);
+    assert_int_equal(version(core, 3), 1);
+    assert_int_equal(version(core, 4), 0);
+    assert_int_equal(core->tables[PLACE_FACE_EMBEDDING].count, 1);
 }
 
 static void a_user_has_a_limit_of_embeddings(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     for (int i = 1; i <= 5000; i++)
     {
         struct face_embedding_row row = { .id = int_of(i), .user_id = int_of(3), .model_id = int_of(2) };
-        struct table *table = &fixture->tables[PLACE_FACE_EMBEDDING];
+        struct table *table = &core->tables[PLACE_FACE_EMBEDDING];
         if (table->count == table->capacity)
         {
             table->capacity += 5000;
@@ -197,108 +200,108 @@ static void a_user_has_a_limit_of_embeddings(void **state)
         table->rows[table->count] = malloc(sizeof(row));
         memcpy(table->rows[table->count++], &row, sizeof(row));
     }
-    struct answer answer = add(fixture, 3, 1, 6000, "");
+    struct answer answer = add(core, 3, 1, 6000, "");
     assert_refused(answer, REASON_TOO_LARGE);
     assert_string_equal(answer.metadata, "{\"limit\":5000}");
-    assert_applied(take(fixture, 3, 2, 7));
-    assert_applied(add(fixture, 3, 1, 6000, ""));
+    assert_applied(take(core, 3, 2, 7));
+    assert_applied(add(core, 3, 1, 6000, ""));
 }
 
 /* --- removals -------------------------------------------------------------------------------------------------- */
 
 static void removing_the_primary_promotes_the_oldest_validated_of_its_model(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 20, ""));
-    assert_applied(add(fixture, 3, 1, 11, ""));
-    assert_applied(add(fixture, 3, 2, 12, VALIDATED));
-    assert_applied(add(fixture, 3, 1, 14, VALIDATED));
-    assert_applied(add(fixture, 3, 1, 13, VALIDATED));
-    assert_applied(add(fixture, 4, 1, 9, VALIDATED));
-    struct answer answer = take(fixture, 3, 1, 20);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 20, ""));
+    assert_applied(add(core, 3, 1, 11, ""));
+    assert_applied(add(core, 3, 2, 12, VALIDATED));
+    assert_applied(add(core, 3, 1, 14, VALIDATED));
+    assert_applied(add(core, 3, 1, 13, VALIDATED));
+    assert_applied(add(core, 4, 1, 9, VALIDATED));
+    struct answer answer = take(core, 3, 1, 20);
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_DELETION);
     assert_int_equal(answer.version_from, 5);
     assert_int_equal(answer.version_to, 6);
     assert_string_equal(answer.metadata, "{\"embedding_id\":20,\"model_id\":1,\"promoted\":14}"); /* made before 13 */
-    assert_null(embedding(fixture, 20));
-    assert_int_equal(primary(fixture, 3, 1), 14);
-    assert_int_equal(primary(fixture, 3, 2), 12);
-    assert_int_equal(primary(fixture, 4, 1), 9);
+    assert_null(embedding(core, 20));
+    assert_int_equal(primary(core, 3, 1), 14);
+    assert_int_equal(primary(core, 3, 2), 12);
+    assert_int_equal(primary(core, 4, 1), 9);
 }
 
 static void removing_another_one_promotes_nobody(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    assert_applied(add(fixture, 3, 1, 11, VALIDATED));
-    assert_applied(add(fixture, 3, 1, 12, VALIDATED));
-    struct answer answer = take(fixture, 3, 1, 11);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 10, ""));
+    assert_applied(add(core, 3, 1, 11, VALIDATED));
+    assert_applied(add(core, 3, 1, 12, VALIDATED));
+    struct answer answer = take(core, 3, 1, 11);
     assert_applied(answer);
     assert_string_equal(answer.metadata, "{\"embedding_id\":11,\"model_id\":1}");
-    assert_int_equal(primary(fixture, 3, 1), 10);
+    assert_int_equal(primary(core, 3, 1), 10);
 }
 
 static void without_a_validated_one_there_is_no_primary_until_the_next_is_added(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    assert_applied(add(fixture, 3, 1, 11, ""));
-    assert_applied(take(fixture, 3, 1, 10));
-    assert_int_equal(primary(fixture, 3, 1), 0);
-    assert_applied(add(fixture, 3, 1, 12, ""));
-    assert_int_equal(primary(fixture, 3, 1), 12);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 10, ""));
+    assert_applied(add(core, 3, 1, 11, ""));
+    assert_applied(take(core, 3, 1, 10));
+    assert_int_equal(primary(core, 3, 1), 0);
+    assert_applied(add(core, 3, 1, 12, ""));
+    assert_int_equal(primary(core, 3, 1), 12);
 }
 
 static void the_user_and_its_version_outlive_the_last_embedding(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    assert_applied(take(fixture, 3, 1, 10));
-    assert_int_equal(version(fixture, 3), 2);
-    struct answer answer = add(fixture, 3, 1, 10, "");
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 10, ""));
+    assert_applied(take(core, 3, 1, 10));
+    assert_int_equal(version(core, 3), 2);
+    struct answer answer = add(core, 3, 1, 10, "");
     assert_applied(answer);
     assert_int_equal(answer.version_from, 2);
-    assert_int_equal(primary(fixture, 3, 1), 10);
+    assert_int_equal(primary(core, 3, 1), 10);
 }
 
 static void only_the_embedding_of_the_user_and_model_that_are_named_is_removed(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const int wrong[][3] = { { 3, 1, 11 }, { 3, 2, 10 }, { 4, 1, 10 }, { 5, 1, 10 } };
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    assert_applied(add(fixture, 4, 2, 11, ""));
+    assert_applied(add(core, 3, 1, 10, ""));
+    assert_applied(add(core, 4, 2, 11, ""));
     for (int i = 0; i < 4; i++)
     {
-        struct answer answer = take(fixture, wrong[i][0], wrong[i][1], wrong[i][2]);
+        struct answer answer = take(core, wrong[i][0], wrong[i][1], wrong[i][2]);
         assert_refused(answer, REASON_NOT_FOUND);
         assert_string_equal(answer.metadata, wrong[i][2] == 11 ? "{\"embedding_id\":11}" : "{\"embedding_id\":10}");
     }
-    assert_int_equal(fixture->tables[PLACE_FACE_EMBEDDING].count, 2);
-    assert_int_equal(version(fixture, 3), 1);
-    assert_int_equal(version(fixture, 5), 0);
+    assert_int_equal(core->tables[PLACE_FACE_EMBEDDING].count, 2);
+    assert_int_equal(version(core, 3), 1);
+    assert_int_equal(version(core, 5), 0);
 }
 
 /* From another program, or from before embeddings had users: no root row, no vector, not validated. */
 static void an_embedding_from_elsewhere_is_counted_and_can_be_removed(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     for (int id = 10; id <= 11; id++)
-        fixture_put(fixture, &entity_face_embedding,
-                    &(struct face_embedding_row){ .id = int_of(id), .user_id = int_of(3), .model_id = int_of(1) });
-    struct answer answer = take(fixture, 3, 1, 10);
+        core_put(core, &entity_face_embedding,
+                 &(struct face_embedding_row){ .id = int_of(id), .user_id = int_of(3), .model_id = int_of(1) });
+    struct answer answer = take(core, 3, 1, 10);
     assert_applied(answer);
     assert_int_equal(answer.version_from, 0);
-    assert_int_equal(version(fixture, 3), 1);
-    assert_applied(add(fixture, 3, 1, 12, ""));
-    assert_int_equal(primary(fixture, 3, 1), 12); /* none was primary */
+    assert_int_equal(version(core, 3), 1);
+    assert_applied(add(core, 3, 1, 12, ""));
+    assert_int_equal(primary(core, 3, 1), 12); /* none was primary */
 }
 
 /* --- in one batch ---------------------------------------------------------------------------------------------- */
 
 static void a_batch_leaves_the_same_rows_as_its_commands_one_by_one(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct order orders[12] = {
         { "face.add_embedding", addition(3, 1, 10, VALIDATED) },
         { "face.add_embedding", addition(3, 1, 11, VALIDATED) },
@@ -318,30 +321,30 @@ static void a_batch_leaves_the_same_rows_as_its_commands_one_by_one(void **state
     {
         struct answer answers[12];
         for (int i = 0; i < from; i++)
-            fixture_run_batch(fixture, orders + i, 1, answers + i);
+            core_run_batch(core, orders + i, 1, answers + i);
         if (from < 12)
-            fixture_run_batch(fixture, orders + from, (size_t)(12 - from), answers + from);
+            core_run_batch(core, orders + from, (size_t)(12 - from), answers + from);
         for (int i = 0; i < 12; i++)
             assert_int_equal(answers[i].outcome, applied[i] ? OUTCOME_APPLIED : OUTCOME_REJECTED);
         assert_string_equal(answers[3].metadata, "{\"embedding_id\":12,\"model_id\":1,\"promoted\":10}");
         assert_string_equal(answers[4].metadata, "{\"embedding_id\":10,\"model_id\":1,\"promoted\":11}");
-        assert_int_equal(primary(fixture, 3, 1), 15);
-        assert_int_equal(primary(fixture, 3, 2), 16);
-        assert_int_equal(primary(fixture, 4, 1), 10);
-        assert_int_equal(fixture->tables[PLACE_FACE_EMBEDDING].count, 4);
-        assert_int_equal(embedding(fixture, 10)->user_id.value, 4);
-        assert_true(embedding(fixture, 11)->vector[1] == 12 && !embedding(fixture, 11)->validated);
-        assert_int_equal(version(fixture, 3), 9);
-        assert_int_equal(version(fixture, 4), 1);
-        fixture_teardown(state);
+        assert_int_equal(primary(core, 3, 1), 15);
+        assert_int_equal(primary(core, 3, 2), 16);
+        assert_int_equal(primary(core, 4, 1), 10);
+        assert_int_equal(core->tables[PLACE_FACE_EMBEDDING].count, 4);
+        assert_int_equal(embedding(core, 10)->user_id.value, 4);
+        assert_true(embedding(core, 11)->vector[1] == 12 && !embedding(core, 11)->validated);
+        assert_int_equal(version(core, 3), 9);
+        assert_int_equal(version(core, 4), 1);
+        core_tear_down(state);
         setup(state);
-        fixture = *state;
+        core = *state;
     }
 }
 
 static void a_verification_sees_what_the_batch_has_done_to_the_embedding(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const char *const verifications[3] = {
         "{\"verification_id\":1,\"model_id\":1,\"embedding_id\":10,\"user_id\":3,\"result\":\"SUCCESS\"}",
         "{\"verification_id\":2,\"model_id\":1,\"embedding_id\":10,\"user_id\":3,\"result\":\"SUCCESS\"}",
@@ -353,34 +356,34 @@ static void a_verification_sees_what_the_batch_has_done_to_the_embedding(void **
         { "face.record_verification", verifications[2] },
     };
     struct answer answers[5];
-    fixture_run_batch(fixture, orders, 5, answers);
+    core_run_batch(core, orders, 5, answers);
     assert_refused(answers[0], REASON_NOT_FOUND);
     assert_applied(answers[2]);
     assert_refused(answers[4], REASON_NOT_FOUND);
-    const struct face_counter_row *counter = fixture_find_id(fixture, &entity_face_embedding_counter, id_of(10));
+    const struct face_counter_row *counter = core_find_id(core, &entity_face_embedding_counter, id_of(10));
     assert_int_equal(counter->verification_count.value, 1); /* what was counted stays */
 }
 
 static void an_embedding_in_another_s_hands_holds_the_user_back(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 10, ""));
-    fixture->busy_entity = &entity_face_embedding;
-    fixture->busy = id_of(10);
-    assert_true(add(fixture, 3, 1, 11, "").busy);
-    assert_true(take(fixture, 3, 1, 10).busy);
-    assert_true(add(fixture, 4, 1, 10, "").busy); /* by its id */
-    fixture->busy_entity = &entity_face_user;
-    fixture->busy = id_of(3);
-    assert_true(add(fixture, 3, 1, 11, "").busy);
-    assert_int_equal(fixture->tables[PLACE_FACE_EMBEDDING].count, 1);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 10, ""));
+    core->busy_entity = &entity_face_embedding;
+    core->busy = id_of(10);
+    assert_true(add(core, 3, 1, 11, "").busy);
+    assert_true(take(core, 3, 1, 10).busy);
+    assert_true(add(core, 4, 1, 10, "").busy); /* by its id */
+    core->busy_entity = &entity_face_user;
+    core->busy = id_of(3);
+    assert_true(add(core, 3, 1, 11, "").busy);
+    assert_int_equal(core->tables[PLACE_FACE_EMBEDDING].count, 1);
 }
 
 /* --- bad data -------------------------------------------------------------------------------------------------- */
 
 static void vectors_are_refused_by_the_pointer_of_what_is_wrong(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const struct
     {
         int count, at;
@@ -405,7 +408,7 @@ static void vectors_are_refused_by_the_pointer_of_what_is_wrong(void **state)
         print_vector(&data, cases[i].count, 0, cases[i].at, cases[i].odd);
         buffer_add_text(&data, "}");
         buffer_add_byte(&data, '\0');
-        struct answer answer = fixture_run(fixture, "face.add_embedding", data.at);
+        struct answer answer = core_run(core, "face.add_embedding", data.at);
         snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",\"message\":\"%s\"}", cases[i].parameter,
                  cases[i].message);
         assert_refused(answer, REASON_INVALID_DATA);
@@ -416,7 +419,7 @@ static void vectors_are_refused_by_the_pointer_of_what_is_wrong(void **state)
 
 static void numbers_at_the_edges_of_single_precision_are_taken(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const struct
     {
         const char *text;
@@ -436,15 +439,15 @@ static void numbers_at_the_edges_of_single_precision_are_taken(void **state)
         print_vector(&data, VECTOR_LENGTH, 0, 5, cases[i].text);
         buffer_add_text(&data, "}");
         buffer_add_byte(&data, '\0');
-        assert_applied(fixture_run(fixture, "face.add_embedding", data.at));
-        assert_memory_equal(&embedding(fixture, i + 1)->vector[5], &cases[i].value, sizeof(float));
+        assert_applied(core_run(core, "face.add_embedding", data.at));
+        assert_memory_equal(&embedding(core, i + 1)->vector[5], &cases[i].value, sizeof(float));
         buffer_done(&data);
     }
 }
 
 static void every_other_parameter_is_refused_by_its_pointer(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const char *const cases[][2] = {
         { ",\"confidence2\":1", "/confidence2" },     { ",\"validated\":1", "/validated" },
         { ",\"is_primary\":\"yes\"", "/is_primary" }, { ",\"embedding_id\":0", "/embedding_id" },
@@ -453,7 +456,7 @@ static void every_other_parameter_is_refused_by_its_pointer(void **state)
     for (int i = 0; i < 5; i++)
     {
         char expected[64];
-        struct answer answer = add(fixture, 3, 1, 0, cases[i][0]);
+        struct answer answer = add(core, 3, 1, 0, cases[i][0]);
         assert_refused(answer, REASON_INVALID_DATA);
         snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",", cases[i][1]);
         assert_memory_equal(answer.metadata, expected, strlen(expected));
@@ -468,27 +471,26 @@ static void every_other_parameter_is_refused_by_its_pointer(void **state)
         buffer_add_text(&data, confidences[i]);
         buffer_add_text(&data, "}");
         buffer_add_byte(&data, '\0');
-        struct answer answer = fixture_run(fixture, "face.add_embedding", data.at);
+        struct answer answer = core_run(core, "face.add_embedding", data.at);
         assert_refused(answer, REASON_INVALID_DATA);
         assert_string_equal(answer.metadata,
                             "{\"parameter\":\"/confidence\",\"message\":\"expected a number of 0 to 1\"}");
         buffer_done(&data);
     }
-    assert_refused(fixture_run(fixture, "face.remove_embedding", "{\"user_id\":3,\"model_id\":1}"),
-                   REASON_INVALID_DATA);
-    assert_int_equal(fixture->tables[PLACE_FACE_EMBEDDING].count, 0);
+    assert_refused(core_run(core, "face.remove_embedding", "{\"user_id\":3,\"model_id\":1}"), REASON_INVALID_DATA);
+    assert_int_equal(core->tables[PLACE_FACE_EMBEDDING].count, 0);
 }
 
 static void null_reads_as_absent_where_that_is_allowed(void **state)
 {
-    struct fixture *fixture = *state;
-    assert_applied(add(fixture, 3, 1, 0, ",\"embedding_id\":null,\"validated\":null,\"is_primary\":null"));
-    assert_int_equal(primary(fixture, 3, 1), FIXTURE_FIRST_DRAWN);
+    struct core *core = *state;
+    assert_applied(add(core, 3, 1, 0, ",\"embedding_id\":null,\"validated\":null,\"is_primary\":null"));
+    assert_int_equal(primary(core, 3, 1), CORE_FIRST_DRAWN);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, core_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(the_first_of_a_user_and_model_becomes_primary_and_makes_the_user),
         TEST(further_ones_are_not_primary_and_models_and_users_are_apart),

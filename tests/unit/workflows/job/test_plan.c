@@ -1,30 +1,33 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #include "workflows/model/limits.h"
 
-static const struct job_row *job(const struct fixture *fixture, int64_t id)
+static const struct job_row *job(const struct core *core, int64_t id)
 {
-    return fixture_find_id(fixture, &entity_job, id_of(id));
+    return core_find_id(core, &entity_job, id_of(id));
 }
 
-static void put_root(struct fixture *fixture, int64_t id, int identifier)
+static void put_root(struct core *core, int64_t id, int identifier)
 {
-    fixture_put(fixture, &entity_job,
-                &(struct job_row){ .id = int_of(id),
-                                   .version = int_of(1),
-                                   .client_id = int_of(4),
-                                   .seq = int_of(0),
-                                   .grace_minutes = int_of(0),
-                                   .plan_minutes = int_of(0),
-                                   .expiry_minutes = int_of(0),
-                                   .identifier = identifier,
-                                   .other_info = SPAN_LITERAL("{}") });
+    core_put(core, &entity_job,
+             &(struct job_row){ .id = int_of(id),
+                                .version = int_of(1),
+                                .client_id = int_of(4),
+                                .seq = int_of(0),
+                                .grace_minutes = int_of(0),
+                                .plan_minutes = int_of(0),
+                                .expiry_minutes = int_of(0),
+                                .identifier = identifier,
+                                .other_info = SPAN_LITERAL("{}") });
 }
 
 /* The mirror of the unique indexes of 0006_job_plan. */
-static void expect_unique_children(const struct fixture *fixture)
+static void expect_unique_children(const struct core *core)
 {
-    const struct table *table = &fixture->tables[PLACE_JOB];
+    const struct table *table = &core->tables[PLACE_JOB];
     for (size_t i = 0; i < table->count; i++)
         for (size_t n = 0; n < i; n++)
         {
@@ -39,17 +42,17 @@ static void expect_unique_children(const struct fixture *fixture)
         }
 }
 
-static struct answer save(struct fixture *fixture, const char *data)
+static struct answer save(struct core *core, const char *data)
 {
-    struct answer answer = fixture_run(fixture, "job.save_checkpoint", data);
-    expect_unique_children(fixture);
+    struct answer answer = core_run(core, "job.save_checkpoint", data);
+    expect_unique_children(core);
     return answer;
 }
 
-static struct answer assign(struct fixture *fixture, const char *data)
+static struct answer assign(struct core *core, const char *data)
 {
-    struct answer answer = fixture_run(fixture, "job.save_geofence_assignment", data);
-    expect_unique_children(fixture);
+    struct answer answer = core_run(core, "job.save_geofence_assignment", data);
+    expect_unique_children(core);
     return answer;
 }
 
@@ -57,11 +60,11 @@ static struct answer assign(struct fixture *fixture, const char *data)
 
 static void a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_version(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_EXTERNALTOUR);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_EXTERNALTOUR);
     struct answer answer =
-        save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,"
-                      "\"seq\":4,\"grace_minutes\":5,\"plan_minutes\":6,\"expiry_minutes\":8,\"name\":\"gate\"}");
+        save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,"
+                   "\"seq\":4,\"grace_minutes\":5,\"plan_minutes\":6,\"expiry_minutes\":8,\"name\":\"gate\"}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CHECKPOINT_UPDATE);
     assert_int_equal(answer.aggregate.kind, AGGREGATE_JOB);
@@ -70,7 +73,7 @@ static void a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_ver
     assert_int_equal(answer.version_to, 2);
     assert_int_equal(answer.further, 0);
     assert_string_equal(answer.metadata, "{\"job_id\":7}");
-    const struct job_row *child = job(fixture, 7);
+    const struct job_row *child = job(core, 7);
     assert_int_equal(child->parent_id.value, 1);
     assert_int_equal(child->client_id.value, 4);
     assert_int_equal(child->identifier, IDENTIFIER_EXTERNALTOUR);
@@ -81,149 +84,146 @@ static void a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_ver
     assert_int_equal(child->plan_minutes.value, 6);
     assert_int_equal(child->expiry_minutes.value, 8);
     assert_text(child->name, "gate");
-    assert_int_equal(job(fixture, 1)->modified_at.value, child->modified_at.value);
+    assert_int_equal(job(core, 1)->modified_at.value, child->modified_at.value);
 }
 
 static void a_checkpoint_without_an_id_gets_one_that_is_free(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    put_root(fixture, FIXTURE_FIRST_DRAWN, IDENTIFIER_TASK);
-    struct answer answer =
-        save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"asset_id\":2,\"question_set_id\":3}");
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    put_root(core, CORE_FIRST_DRAWN, IDENTIFIER_TASK);
+    struct answer answer = save(core, "{\"parent_id\":1,\"action\":\"create\",\"asset_id\":2,\"question_set_id\":3}");
     assert_applied(answer);
     assert_string_equal(answer.metadata, "{\"job_id\":1000001}");
-    assert_int_equal(job(fixture, 1000001)->expiry_minutes.value, 0);
+    assert_int_equal(job(core, 1000001)->expiry_minutes.value, 0);
 }
 
 static void an_edit_keeps_what_it_does_not_name(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    save(fixture,
-         "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,\"seq\":4}");
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,\"seq\":4}");
     struct answer answer =
-        save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"expiry_minutes\":9,\"name\":\"gate\"}");
+        save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"expiry_minutes\":9,\"name\":\"gate\"}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CHECKPOINT_UPDATE);
     assert_int_equal(answer.version_to, 3);
-    assert_int_equal(job(fixture, 7)->expiry_minutes.value, 9);
-    assert_int_equal(job(fixture, 7)->seq.value, 4);
-    assert_int_equal(job(fixture, 7)->asset_id.value, 2);
-    assert_unchanged(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"expiry_minutes\":9}"));
-    assert_unchanged(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7}"));
-    assert_int_equal(job(fixture, 1)->version.value, 3);
+    assert_int_equal(job(core, 7)->expiry_minutes.value, 9);
+    assert_int_equal(job(core, 7)->seq.value, 4);
+    assert_int_equal(job(core, 7)->asset_id.value, 2);
+    assert_unchanged(save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"expiry_minutes\":9}"));
+    assert_unchanged(save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7}"));
+    assert_int_equal(job(core, 1)->version.value, 3);
 }
 
 static void a_removed_checkpoint_is_gone_and_its_place_is_free(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
     static const char create[] =
         "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}";
-    save(fixture, create);
-    struct answer answer = save(fixture, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}");
+    save(core, create);
+    struct answer answer = save(core, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_DELETION);
     assert_int_equal(answer.version_to, 3);
-    assert_null(job(fixture, 7));
-    assert_refused(save(fixture, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"), REASON_NOT_FOUND);
-    assert_applied(save(fixture, create));
+    assert_null(job(core, 7));
+    assert_refused(save(core, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"), REASON_NOT_FOUND);
+    assert_applied(save(core, create));
 }
 
 static void asset_and_question_set_stand_once_under_a_root(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    put_root(fixture, 2, IDENTIFIER_INTERNALTOUR);
-    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
-    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":8,\"asset_id\":2,\"question_set_id\":4}");
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    put_root(core, 2, IDENTIFIER_INTERNALTOUR);
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":8,\"asset_id\":2,\"question_set_id\":4}");
     struct answer answer =
-        save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":9,\"asset_id\":2,\"question_set_id\":3}");
+        save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":9,\"asset_id\":2,\"question_set_id\":3}");
     assert_refused(answer, REASON_ALREADY_EXISTS);
     assert_string_equal(answer.metadata, "{\"job_id\":7}");
-    assert_refused(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"question_set_id\":3}"),
+    assert_refused(save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"question_set_id\":3}"),
                    REASON_ALREADY_EXISTS);
-    assert_int_equal(job(fixture, 8)->question_set_id.value, 4);
-    assert_int_equal(job(fixture, 1)->version.value, 3);
+    assert_int_equal(job(core, 8)->question_set_id.value, 4);
+    assert_int_equal(job(core, 1)->version.value, 3);
     /* an id in use, and the same place under another root */
     assert_refused(
-        save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":2,\"asset_id\":9,\"question_set_id\":9}"),
+        save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":2,\"asset_id\":9,\"question_set_id\":9}"),
         REASON_ALREADY_EXISTS);
     assert_applied(
-        save(fixture, "{\"parent_id\":2,\"action\":\"create\",\"job_id\":10,\"asset_id\":2,\"question_set_id\":3}"));
+        save(core, "{\"parent_id\":2,\"action\":\"create\",\"job_id\":10,\"asset_id\":2,\"question_set_id\":3}"));
 }
 
 static void a_checkpoint_without_asset_is_one_of_its_kind_too(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    struct job_row planned = *job(fixture, 1);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    struct job_row planned = *job(core, 1);
     planned.id = int_of(7);
     planned.parent_id = int_of(1);
     planned.question_set_id = int_of(3);
-    fixture_put(fixture, &entity_job, &planned); /* by the planning side, asset none */
+    core_put(core, &entity_job, &planned); /* by the planning side, asset none */
     assert_applied(
-        save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":8,\"asset_id\":2,\"question_set_id\":3}"));
-    assert_refused(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"asset_id\":2}"),
+        save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":8,\"asset_id\":2,\"question_set_id\":3}"));
+    assert_refused(save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"asset_id\":2}"),
                    REASON_ALREADY_EXISTS);
 }
 
 static void only_tours_have_checkpoints_and_only_roots_are_parents(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    put_root(fixture, 2, IDENTIFIER_TASK);
-    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    put_root(core, 2, IDENTIFIER_TASK);
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
 #define REST ",\"action\":\"create\",\"asset_id\":5,\"question_set_id\":3}"
-    struct answer answer = save(fixture, "{\"parent_id\":2" REST);
+    struct answer answer = save(core, "{\"parent_id\":2" REST);
     assert_refused(answer, REASON_INVALID_DATA);
     assert_string_equal(answer.metadata, "{\"parameter\":\"/parent_id\",\"message\":\"is not a tour\"}");
-    answer = save(fixture, "{\"parent_id\":7" REST);
+    answer = save(core, "{\"parent_id\":7" REST);
     assert_refused(answer, REASON_INVALID_DATA);
     assert_non_null(strstr(answer.metadata, "\"parent_id\":1"));
-    assert_refused(save(fixture, "{\"parent_id\":9" REST), REASON_NOT_FOUND);
-    assert_refused(assign(fixture, "{\"parent_id\":9,\"action\":\"remove\",\"job_id\":7}"), REASON_NOT_FOUND);
+    assert_refused(save(core, "{\"parent_id\":9" REST), REASON_NOT_FOUND);
+    assert_refused(assign(core, "{\"parent_id\":9,\"action\":\"remove\",\"job_id\":7}"), REASON_NOT_FOUND);
 }
 
 static void a_child_of_another_root_or_kind_is_not_found(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    put_root(fixture, 2, IDENTIFIER_INTERNALTOUR);
-    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
-    assign(fixture,
-           "{\"parent_id\":1,\"action\":\"create\",\"job_id\":8,\"name\":\"n\",\"person_id\":5,\"geofence_id\":6,"
-           "\"starts_at\":\"2026-11-24T00:00:00Z\"}");
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    put_root(core, 2, IDENTIFIER_INTERNALTOUR);
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
+    assign(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":8,\"name\":\"n\",\"person_id\":5,\"geofence_id\":6,"
+                 "\"starts_at\":\"2026-11-24T00:00:00Z\"}");
     static const char *const others[] = {
         "{\"parent_id\":2,\"action\":\"remove\",\"job_id\":7}", "{\"parent_id\":2,\"action\":\"edit\",\"job_id\":7}",
         "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":1}", "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":2}",
         "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":8}", "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":99}",
     };
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        assert_refused(save(fixture, others[i]), REASON_NOT_FOUND);
-    assert_refused(assign(fixture, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"), REASON_NOT_FOUND);
-    assert_int_equal(fixture->tables[PLACE_JOB].count, 4);
+        assert_refused(save(core, others[i]), REASON_NOT_FOUND);
+    assert_refused(assign(core, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"), REASON_NOT_FOUND);
+    assert_int_equal(core->tables[PLACE_JOB].count, 4);
 }
 
 static void a_root_takes_no_more_children_than_a_command_can_load(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    struct job_row child = *job(fixture, 1);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    struct job_row child = *job(core, 1);
     child.parent_id = int_of(1);
     for (int i = 0; i < JOB_CHILDREN_MAX; i++)
     {
         child.id = child.asset_id = int_of(100 + i);
         child.question_set_id = int_of(1);
-        fixture_put(fixture, &entity_job, &child);
+        core_put(core, &entity_job, &child);
     }
     struct answer answer =
-        fixture_run(fixture, "job.save_checkpoint",
-                    "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
+        core_run(core, "job.save_checkpoint",
+                 "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
     assert_refused(answer, REASON_TOO_LARGE);
     assert_applied(
-        fixture_run(fixture, "job.save_checkpoint", "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":100,\"seq\":3}"));
+        core_run(core, "job.save_checkpoint", "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":100,\"seq\":3}"));
 }
 
 /* --- geofence assignments -------------------------------------------------------------------------------------- */
@@ -234,41 +234,40 @@ static void a_root_takes_no_more_children_than_a_command_can_load(void **state)
 
 static void in_an_edit_null_clears_what_may_be_null(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,\"seq\":4,"
-                  "\"name\":\"gate\"}");
-    assert_applied(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"asset_id\":null,\"seq\":null,"
-                                 "\"name\":null}"));
-    assert_null(job(fixture, 7)->name.at);
-    assert_int_equal(job(fixture, 7)->asset_id.value, 2);
-    assert_int_equal(job(fixture, 7)->seq.value, 4);
-    assert_unchanged(save(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"name\":null}"));
-    assert_applied(assign(fixture, ASSIGNMENT(8, ",\"ends_at\":\"2026-12-24T00:00:00Z\",\"from_minute\":1320,"
-                                                 "\"until_minute\":360,\"asset_id\":2,\"client_id\":null")));
-    assert_int_equal(job(fixture, 8)->client_id.value, 4); /* the root's: of a creation null is as if not given */
-    assert_applied(assign(fixture,
-                          "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"ends_at\":null,\"asset_id\":null,"
-                          "\"from_minute\":null,\"until_minute\":null,\"client_id\":null,\"name\":null,"
-                          "\"starts_at\":null,\"utc_offset_minutes\":null}"));
-    const struct job_row *row = job(fixture, 8);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3,\"seq\":4,"
+               "\"name\":\"gate\"}");
+    assert_applied(save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"asset_id\":null,\"seq\":null,"
+                              "\"name\":null}"));
+    assert_null(job(core, 7)->name.at);
+    assert_int_equal(job(core, 7)->asset_id.value, 2);
+    assert_int_equal(job(core, 7)->seq.value, 4);
+    assert_unchanged(save(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"name\":null}"));
+    assert_applied(assign(core, ASSIGNMENT(8, ",\"ends_at\":\"2026-12-24T00:00:00Z\",\"from_minute\":1320,"
+                                              "\"until_minute\":360,\"asset_id\":2,\"client_id\":null")));
+    assert_int_equal(job(core, 8)->client_id.value, 4); /* the root's: of a creation null is as if not given */
+    assert_applied(assign(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"ends_at\":null,\"asset_id\":null,"
+                                "\"from_minute\":null,\"until_minute\":null,\"client_id\":null,\"name\":null,"
+                                "\"starts_at\":null,\"utc_offset_minutes\":null}"));
+    const struct job_row *row = job(core, 8);
     assert_false(row->ends_at.set || row->asset_id.set || row->from_minute.set || row->until_minute.set ||
                  row->client_id.set);
     assert_true(row->starts_at.set && row->name.at && row->utc_offset_minutes.set);
-    assert_refused(assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"person_id\":null}"),
+    assert_refused(assign(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"person_id\":null}"),
                    REASON_INVALID_DATA);
 }
 
 static void a_geofence_is_assigned_under_any_root(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_TASK);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_TASK);
     struct answer answer =
-        assign(fixture, ASSIGNMENT(7, ",\"ends_at\":\"2026-12-24T00:00:00Z\",\"from_minute\":1320,\"until_minute\":360,"
-                                      "\"asset_id\":2,\"question_set_id\":3"));
+        assign(core, ASSIGNMENT(7, ",\"ends_at\":\"2026-12-24T00:00:00Z\",\"from_minute\":1320,\"until_minute\":360,"
+                                   "\"asset_id\":2,\"question_set_id\":3"));
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
-    const struct job_row *child = job(fixture, 7);
+    const struct job_row *child = job(core, 7);
     assert_int_equal(child->identifier, IDENTIFIER_GEOFENCE);
     assert_int_equal(child->person_id.value, 5);
     assert_int_equal(child->geofence_id.value, 6);
@@ -276,43 +275,42 @@ static void a_geofence_is_assigned_under_any_root(void **state)
     assert_int_equal(child->ends_at.value - child->starts_at.value, INT64_C(30) * 86400 * 1000000);
     assert_int_equal(child->from_minute.value, 1320);
     assert_int_equal(child->until_minute.value, 360);
-    answer = assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"person_id\":9}");
+    answer = assign(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"person_id\":9}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
-    assert_int_equal(job(fixture, 7)->person_id.value, 9);
-    assert_unchanged(assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"person_id\":9}"));
-    assert_applied(assign(fixture, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"));
-    assert_null(job(fixture, 7));
-    assert_int_equal(job(fixture, 1)->version.value, 4);
+    assert_int_equal(job(core, 7)->person_id.value, 9);
+    assert_unchanged(assign(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":7,\"person_id\":9}"));
+    assert_applied(assign(core, "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":7}"));
+    assert_null(job(core, 7));
+    assert_int_equal(job(core, 1)->version.value, 4);
 }
 
 static void a_name_is_given_once(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    assert_applied(assign(fixture, ASSIGNMENT(7, "")));
-    struct answer answer = assign(fixture, ASSIGNMENT(8, ""));
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    assert_applied(assign(core, ASSIGNMENT(7, "")));
+    struct answer answer = assign(core, ASSIGNMENT(8, ""));
     assert_refused(answer, REASON_ALREADY_EXISTS);
     assert_string_equal(answer.metadata, "{\"job_id\":7}");
-    assert_refused(assign(fixture, ASSIGNMENT(8, ",\"client_id\":4")), REASON_ALREADY_EXISTS);
-    assert_applied(assign(fixture, ASSIGNMENT(8, ",\"client_id\":3")));
-    assert_applied(assign(fixture, ASSIGNMENT(9, ",\"asset_id\":2")));
-    assert_applied(assign(fixture, ASSIGNMENT(10, ",\"question_set_id\":2")));
-    assert_refused(assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"client_id\":4}"),
+    assert_refused(assign(core, ASSIGNMENT(8, ",\"client_id\":4")), REASON_ALREADY_EXISTS);
+    assert_applied(assign(core, ASSIGNMENT(8, ",\"client_id\":3")));
+    assert_applied(assign(core, ASSIGNMENT(9, ",\"asset_id\":2")));
+    assert_applied(assign(core, ASSIGNMENT(10, ",\"question_set_id\":2")));
+    assert_refused(assign(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"client_id\":4}"),
                    REASON_ALREADY_EXISTS);
-    assert_applied(
-        assign(fixture, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"client_id\":4,\"name\":\"N\"}"));
+    assert_applied(assign(core, "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":8,\"client_id\":4,\"name\":\"N\"}"));
     /* a checkpoint at the same asset is something else */
-    assert_applied(save(fixture,
+    assert_applied(save(core,
                         "{\"parent_id\":1,\"action\":\"create\",\"job_id\":11,\"asset_id\":2,\"question_set_id\":2,"
                         "\"name\":\"north\"}"));
 }
 
 static void an_assignment_that_cannot_be_is_refused(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_TASK);
-    assert_applied(assign(fixture, ASSIGNMENT(7, ",\"ends_at\":\"2026-11-25T00:00:00Z\"")));
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_TASK);
+    assert_applied(assign(core, ASSIGNMENT(7, ",\"ends_at\":\"2026-11-25T00:00:00Z\"")));
     static const struct
     {
         const char *data, *parameter;
@@ -337,18 +335,18 @@ static void an_assignment_that_cannot_be_is_refused(void **state)
     {
         char expected[64];
         snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",", cases[i].parameter);
-        struct answer answer = assign(fixture, cases[i].data);
+        struct answer answer = assign(core, cases[i].data);
         assert_refused(answer, REASON_INVALID_DATA);
         if (!strstr(answer.metadata, expected))
             fail_msg("%s: %s", cases[i].data, answer.metadata);
     }
-    assert_int_equal(fixture->tables[PLACE_JOB].count, 2);
+    assert_int_equal(core->tables[PLACE_JOB].count, 2);
 }
 
 static void a_checkpoint_that_cannot_be_is_refused(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
     static const char *const data[] = {
         "{\"parent_id\":1,\"action\":\"create\",\"asset_id\":1}",
         "{\"parent_id\":1,\"action\":\"create\",\"question_set_id\":1}",
@@ -361,8 +359,8 @@ static void a_checkpoint_that_cannot_be_is_refused(void **state)
         "{\"action\":\"remove\",\"job_id\":4}",
     };
     for (size_t i = 0; i < sizeof(data) / sizeof(data[0]); i++)
-        assert_refused(save(fixture, data[i]), REASON_INVALID_DATA);
-    assert_int_equal(fixture->tables[PLACE_JOB].count, 1);
+        assert_refused(save(core, data[i]), REASON_INVALID_DATA);
+    assert_int_equal(core->tables[PLACE_JOB].count, 1);
 }
 
 /* --- many at once ---------------------------------------------------------------------------------------------- */
@@ -398,13 +396,13 @@ static struct order make_order(char *data)
     return (struct order){ geofence ? "job.save_geofence_assignment" : "job.save_checkpoint", data };
 }
 
-static void expect_same_jobs(const struct fixture *a, const struct fixture *b)
+static void expect_same_jobs(const struct core *a, const struct core *b)
 {
     const struct table *table = &a->tables[PLACE_JOB];
     assert_int_equal(table->count, b->tables[PLACE_JOB].count);
     for (size_t i = 0; i < table->count; i++)
     {
-        const void *other = fixture_find(b, &entity_job, table->rows[i]);
+        const void *other = core_find(b, &entity_job, table->rows[i]);
         assert_non_null(other);
         assert_int_equal(entity_difference(&entity_job, table->rows[i], other), 0);
     }
@@ -420,9 +418,9 @@ static void batches_of_one_and_of_many_plan_the_same(void **state)
     int outcomes[OUTCOME__COUNT] = { 0 };
     for (int stream = 0; stream < STREAMS; stream++)
     {
-        struct fixture single, cut;
-        fixture_init(&single);
-        fixture_init(&cut);
+        struct core single, cut;
+        core_init(&single);
+        core_init(&cut);
         seed = (uint64_t)stream * 7919 + 3;
         for (int root = 1; root <= 2; root++) /* the third is not there */
         {
@@ -432,14 +430,14 @@ static void batches_of_one_and_of_many_plan_the_same(void **state)
         for (int i = 0; i < COMMANDS; i++)
         {
             orders[i] = make_order(data[i]);
-            fixture_run_batch(&single, &orders[i], 1, &singly[i]);
+            core_run_batch(&single, &orders[i], 1, &singly[i]);
             outcomes[singly[i].outcome]++;
         }
         for (int i = 0, size; i < COMMANDS; i += size)
         {
             size = 1 + random_below(COMMANDS);
             size = size < COMMANDS - i ? size : COMMANDS - i;
-            fixture_run_batch(&cut, orders + i, (size_t)size, batched + i);
+            core_run_batch(&cut, orders + i, (size_t)size, batched + i);
             expect_unique_children(&cut);
         }
         for (int i = 0; i < COMMANDS; i++)
@@ -449,8 +447,8 @@ static void batches_of_one_and_of_many_plan_the_same(void **state)
             assert_int_equal(singly[i].version_to, batched[i].version_to);
         }
         expect_same_jobs(&single, &cut);
-        fixture_done(&single);
-        fixture_done(&cut);
+        core_done(&single);
+        core_done(&cut);
     }
     assert_true(outcomes[OUTCOME_APPLIED] > STREAMS * COMMANDS / 25 &&
                 outcomes[OUTCOME_REJECTED] > STREAMS * COMMANDS / 25 && outcomes[OUTCOME_UNCHANGED] > 0);
@@ -458,25 +456,25 @@ static void batches_of_one_and_of_many_plan_the_same(void **state)
 
 static void ten_creates_of_one_checkpoint_make_one(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
     struct order orders[10];
     struct answer answers[10];
     for (int i = 0; i < 10; i++)
         orders[i] = (struct order){ "job.save_checkpoint",
                                     "{\"parent_id\":1,\"action\":\"create\",\"asset_id\":2,\"question_set_id\":3}" };
-    fixture_run_batch(fixture, orders, 10, answers);
+    core_run_batch(core, orders, 10, answers);
     assert_applied(answers[0]);
     for (int i = 1; i < 10; i++)
         assert_refused(answers[i], REASON_ALREADY_EXISTS);
-    assert_int_equal(fixture->tables[PLACE_JOB].count, 2);
-    assert_int_equal(job(fixture, 1)->version.value, 2);
+    assert_int_equal(core->tables[PLACE_JOB].count, 2);
+    assert_int_equal(job(core, 1)->version.value, 2);
 }
 
 static void a_jobneed_of_a_job_made_in_its_own_batch_is_created(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
     static const struct order orders[] = {
         { "job.save_checkpoint",
           "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}" },
@@ -484,44 +482,44 @@ static void a_jobneed_of_a_job_made_in_its_own_batch_is_created(void **state)
                         "\"starts_at\":\"2026-11-24T09:00:00Z\"}" },
     };
     struct answer answers[2];
-    fixture_run_batch(fixture, orders, 2, answers);
+    core_run_batch(core, orders, 2, answers);
     assert_applied(answers[0]);
     assert_applied(answers[1]);
 }
 
 static void a_busy_child_holds_the_command_back(void **state)
 {
-    struct fixture *fixture = *state;
-    put_root(fixture, 1, IDENTIFIER_INTERNALTOUR);
-    save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
-    fixture->busy_entity = &entity_job;
-    fixture->busy = id_of(7);
-    assert_true(save(fixture, "{\"parent_id\":1,\"action\":\"create\",\"asset_id\":3,\"question_set_id\":3}").busy);
-    fixture->busy_entity = NULL;
-    assert_int_equal(fixture->tables[PLACE_JOB].count, 2);
+    struct core *core = *state;
+    put_root(core, 1, IDENTIFIER_INTERNALTOUR);
+    save(core, "{\"parent_id\":1,\"action\":\"create\",\"job_id\":7,\"asset_id\":2,\"question_set_id\":3}");
+    core->busy_entity = &entity_job;
+    core->busy = id_of(7);
+    assert_true(save(core, "{\"parent_id\":1,\"action\":\"create\",\"asset_id\":3,\"question_set_id\":3}").busy);
+    core->busy_entity = NULL;
+    assert_int_equal(core->tables[PLACE_JOB].count, 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_version),
-        FIXTURE_TEST(a_checkpoint_without_an_id_gets_one_that_is_free),
-        FIXTURE_TEST(an_edit_keeps_what_it_does_not_name),
-        FIXTURE_TEST(in_an_edit_null_clears_what_may_be_null),
-        FIXTURE_TEST(a_removed_checkpoint_is_gone_and_its_place_is_free),
-        FIXTURE_TEST(asset_and_question_set_stand_once_under_a_root),
-        FIXTURE_TEST(a_checkpoint_without_asset_is_one_of_its_kind_too),
-        FIXTURE_TEST(only_tours_have_checkpoints_and_only_roots_are_parents),
-        FIXTURE_TEST(a_child_of_another_root_or_kind_is_not_found),
-        FIXTURE_TEST(a_root_takes_no_more_children_than_a_command_can_load),
-        FIXTURE_TEST(a_geofence_is_assigned_under_any_root),
-        FIXTURE_TEST(a_name_is_given_once),
-        FIXTURE_TEST(an_assignment_that_cannot_be_is_refused),
-        FIXTURE_TEST(a_checkpoint_that_cannot_be_is_refused),
+        CORE_TEST(a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_version),
+        CORE_TEST(a_checkpoint_without_an_id_gets_one_that_is_free),
+        CORE_TEST(an_edit_keeps_what_it_does_not_name),
+        CORE_TEST(in_an_edit_null_clears_what_may_be_null),
+        CORE_TEST(a_removed_checkpoint_is_gone_and_its_place_is_free),
+        CORE_TEST(asset_and_question_set_stand_once_under_a_root),
+        CORE_TEST(a_checkpoint_without_asset_is_one_of_its_kind_too),
+        CORE_TEST(only_tours_have_checkpoints_and_only_roots_are_parents),
+        CORE_TEST(a_child_of_another_root_or_kind_is_not_found),
+        CORE_TEST(a_root_takes_no_more_children_than_a_command_can_load),
+        CORE_TEST(a_geofence_is_assigned_under_any_root),
+        CORE_TEST(a_name_is_given_once),
+        CORE_TEST(an_assignment_that_cannot_be_is_refused),
+        CORE_TEST(a_checkpoint_that_cannot_be_is_refused),
         cmocka_unit_test(batches_of_one_and_of_many_plan_the_same),
-        FIXTURE_TEST(ten_creates_of_one_checkpoint_make_one),
-        FIXTURE_TEST(a_jobneed_of_a_job_made_in_its_own_batch_is_created),
-        FIXTURE_TEST(a_busy_child_holds_the_command_back),
+        CORE_TEST(ten_creates_of_one_checkpoint_make_one),
+        CORE_TEST(a_jobneed_of_a_job_made_in_its_own_batch_is_created),
+        CORE_TEST(a_busy_child_holds_the_command_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,16 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* --- job.sync_adhoc -------------------------------------------------------------------------------------------- */
 
-static void put_adhoc(struct fixture *fixture, int64_t id, int status, int type)
+static void put_adhoc(struct core *core, int64_t id, int status, int type)
 {
-    fixture_put_jobneed(fixture, id, 0, status, IDENTIFIER_TASK);
-    struct jobneed_row row = *fixture_jobneed(fixture, id);
+    core_put_jobneed(core, id, 0, status, IDENTIFIER_TASK);
+    struct jobneed_row row = *core_jobneed(core, id);
     row.type = type;
-    fixture_put(fixture, &entity_jobneed, &row);
+    core_put(core, &entity_jobneed, &row);
 }
 
 #define SYNC(status, more)                                                                                             \
@@ -16,61 +19,60 @@ static void put_adhoc(struct fixture *fixture, int64_t id, int status, int type)
 
 static void a_finished_task_is_taken_over_from_the_phone(void **state)
 {
-    struct fixture *fixture = *state;
-    put_adhoc(fixture, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
+    struct core *core = *state;
+    put_adhoc(core, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
     static const char data[] = SYNC("COMPLETED", ",\"remarks\":\"done\",\"alerts\":true,\"attachment_count\":3,"
                                                  "\"modified_at\":\"2026-11-24T09:31:00Z\",\"modified_by\":\"user/7\"");
-    struct answer answer = fixture_run(fixture, "job.sync_adhoc", data);
+    struct answer answer = core_run(core, "job.sync_adhoc", data);
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_STATUS_CHANGE);
     assert_string_equal(answer.metadata,
                         "{\"modified_at\":\"2026-11-24T09:31:00.000000Z\",\"modified_by\":\"user/7\"}");
-    const struct jobneed_row *jobneed = fixture_jobneed(fixture, 1);
+    const struct jobneed_row *jobneed = core_jobneed(core, 1);
     assert_int_equal(jobneed->status, JOBNEED_COMPLETED);
     assert_int_equal(jobneed->performed_by.value, 7);
     assert_int_equal(jobneed->ended_at.value - jobneed->started_at.value, INT64_C(1800) * 1000000);
     assert_text(jobneed->remarks, "done");
     assert_true(jobneed->alerts);
     assert_int_equal(jobneed->attachment_count.value, 3);
-    assert_int_equal(jobneed->modified_at.value, fixture->now_us); /* ours, not the phone's */
+    assert_int_equal(jobneed->modified_at.value, core->now_us); /* ours, not the phone's */
     assert_int_equal(jobneed->version.value, 2);
-    assert_unchanged(fixture_run(fixture, "job.sync_adhoc", data));
+    assert_unchanged(core_run(core, "job.sync_adhoc", data));
 }
 
 static void what_a_sync_does_not_name_is_kept(void **state)
 {
-    struct fixture *fixture = *state;
-    put_adhoc(fixture, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
-    fixture_run(fixture, "job.sync_adhoc",
-                SYNC("COMPLETED", ",\"remarks\":\"done\",\"alerts\":true,\"attachment_count\":3"));
-    assert_unchanged(fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", "")));
-    assert_unchanged(fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ",\"remarks\":null,\"alerts\":null")));
+    struct core *core = *state;
+    put_adhoc(core, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
+    core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ",\"remarks\":\"done\",\"alerts\":true,\"attachment_count\":3"));
+    assert_unchanged(core_run(core, "job.sync_adhoc", SYNC("COMPLETED", "")));
+    assert_unchanged(core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ",\"remarks\":null,\"alerts\":null")));
     /* a later attachment of a task that is COMPLETED already */
-    assert_applied(fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ",\"attachment_count\":4")));
-    assert_int_equal(fixture_jobneed(fixture, 1)->attachment_count.value, 4);
-    assert_applied(fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ",\"alerts\":false")));
-    assert_text(fixture_jobneed(fixture, 1)->remarks, "done");
+    assert_applied(core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ",\"attachment_count\":4")));
+    assert_int_equal(core_jobneed(core, 1)->attachment_count.value, 4);
+    assert_applied(core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ",\"alerts\":false")));
+    assert_text(core_jobneed(core, 1)->remarks, "done");
 }
 
 static void the_phones_word_on_the_change_alone_changes_nothing(void **state)
 {
-    struct fixture *fixture = *state;
-    put_adhoc(fixture, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
-    fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ""));
-    struct answer answer = fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ",\"modified_by\":\"user/8\""));
+    struct core *core = *state;
+    put_adhoc(core, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
+    core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ""));
+    struct answer answer = core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ",\"modified_by\":\"user/8\""));
     assert_unchanged(answer);
     assert_string_equal(answer.metadata, "{\"modified_by\":\"user/8\"}");
 }
 
 static void a_sync_goes_through_the_machine(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     for (int from = JOBNEED_ASSIGNED; from <= JOBNEED_WORKING; from++)
     {
-        put_adhoc(fixture, 1, from, JOBNEED_TYPE_ADHOC);
-        struct answer answer = fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ""));
+        put_adhoc(core, 1, from, JOBNEED_TYPE_ADHOC);
+        struct answer answer = core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ""));
         bool refused = transition_check(&machine_jobneed, from, JOBNEED_COMPLETED) == TRANSITION_REFUSED;
-        const struct jobneed_row *jobneed = fixture_jobneed(fixture, 1);
+        const struct jobneed_row *jobneed = core_jobneed(core, 1);
         assert_int_equal(jobneed->status, refused ? from : JOBNEED_COMPLETED);
         assert_int_equal(jobneed->performed_by.set, !refused); /* all of it, or nothing */
         if (refused)
@@ -82,56 +84,54 @@ static void a_sync_goes_through_the_machine(void **state)
 
 static void only_an_adhoc_root_is_synced(void **state)
 {
-    struct fixture *fixture = *state;
-    put_adhoc(fixture, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_SCHEDULE);
-    struct answer answer = fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", ""));
+    struct core *core = *state;
+    put_adhoc(core, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_SCHEDULE);
+    struct answer answer = core_run(core, "job.sync_adhoc", SYNC("COMPLETED", ""));
     assert_refused(answer, REASON_INVALID_DATA);
     assert_non_null(strstr(answer.metadata, "\"/jobneed_id\""));
-    fixture_put_jobneed(fixture, 2, 0, JOBNEED_INPROGRESS, IDENTIFIER_TASK);
-    fixture_put_jobneed(fixture, 1, 2, JOBNEED_INPROGRESS, IDENTIFIER_TASK);
-    assert_refused(fixture_run(fixture, "job.sync_adhoc", SYNC("COMPLETED", "")), REASON_INVALID_DATA);
-    assert_int_equal(fixture_jobneed(fixture, 1)->status, JOBNEED_INPROGRESS);
+    core_put_jobneed(core, 2, 0, JOBNEED_INPROGRESS, IDENTIFIER_TASK);
+    core_put_jobneed(core, 1, 2, JOBNEED_INPROGRESS, IDENTIFIER_TASK);
+    assert_refused(core_run(core, "job.sync_adhoc", SYNC("COMPLETED", "")), REASON_INVALID_DATA);
+    assert_int_equal(core_jobneed(core, 1)->status, JOBNEED_INPROGRESS);
 }
 
 /* --- job.set_expiry -------------------------------------------------------------------------------------------- */
 
 static void an_expiry_is_set_and_the_same_one_again_is_unchanged(void **state)
 {
-    struct fixture *fixture = *state;
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+    struct core *core = *state;
+    core_put_jobneed(core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
     struct answer answer =
-        fixture_run(fixture, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T10:00:00Z\"}");
+        core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T10:00:00Z\"}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_FIELD_UPDATE);
     assert_unchanged(
-        fixture_run(fixture, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T11:00:00+01:00\"}"));
-    assert_applied(
-        fixture_run(fixture, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T11:00:00Z\"}"));
-    assert_int_equal(fixture_jobneed(fixture, 1)->version.value, 3);
+        core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T11:00:00+01:00\"}"));
+    assert_applied(core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T11:00:00Z\"}"));
+    assert_int_equal(core_jobneed(core, 1)->version.value, 3);
 }
 
 static void an_expiry_is_not_before_the_start(void **state)
 {
-    struct fixture *fixture = *state;
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR); /* starts at 1 ms */
+    struct core *core = *state;
+    core_put_jobneed(core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR); /* starts at 1 ms */
     struct answer answer =
-        fixture_run(fixture, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"1970-01-01T00:00:00.000999Z\"}");
+        core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"1970-01-01T00:00:00.000999Z\"}");
     assert_refused(answer, REASON_INVALID_DATA);
     assert_non_null(strstr(answer.metadata, "\"/expires_at\""));
-    assert_applied(
-        fixture_run(fixture, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"1970-01-01T00:00:00.001Z\"}"));
+    assert_applied(core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"1970-01-01T00:00:00.001Z\"}"));
 }
 
 static void what_is_finished_takes_no_expiry(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     for (int status = JOBNEED_ASSIGNED; status <= JOBNEED_WORKING; status++)
     {
-        fixture_put_jobneed(fixture, 1, 0, status, IDENTIFIER_INTERNALTOUR);
+        core_put_jobneed(core, 1, 0, status, IDENTIFIER_INTERNALTOUR);
         struct answer answer =
-            fixture_run(fixture, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T10:00:00Z\"}");
+            core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"2026-11-24T10:00:00Z\"}");
         bool final = status == JOBNEED_COMPLETED || status == JOBNEED_AUTOCLOSED;
-        assert_int_equal(fixture_jobneed(fixture, 1)->expires_at.set, !final);
+        assert_int_equal(core_jobneed(core, 1)->expires_at.set, !final);
         if (!final)
             continue;
         assert_refused(answer, REASON_INVALID_TRANSITION);
@@ -143,81 +143,81 @@ static void what_is_finished_takes_no_expiry(void **state)
 
 static void of_ten_marks_one_applies(void **state)
 {
-    struct fixture *fixture = *state;
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_AUTOCLOSED, IDENTIFIER_TASK);
+    struct core *core = *state;
+    core_put_jobneed(core, 1, 0, JOBNEED_AUTOCLOSED, IDENTIFIER_TASK);
     struct order orders[10];
     struct answer answers[10];
     for (int i = 0; i < 10; i++)
         orders[i] = (struct order){ "job.mark_mail_sent", "{\"jobneed_id\":1}" };
-    fixture_run_batch(fixture, orders, 10, answers);
+    core_run_batch(core, orders, 10, answers);
     assert_applied(answers[0]);
     assert_int_equal(answers[0].operation, OPERATION_FLAG_SET);
     for (int i = 1; i < 10; i++)
         assert_unchanged(answers[i]);
-    assert_true(fixture_jobneed(fixture, 1)->mail_sent);
-    assert_int_equal(fixture_jobneed(fixture, 1)->version.value, 2);
+    assert_true(core_jobneed(core, 1)->mail_sent);
+    assert_int_equal(core_jobneed(core, 1)->version.value, 2);
 }
 
 /* --- job.assign ------------------------------------------------------------------------------------------------ */
 
 static void an_assignment_names_at_least_one_of_the_two(void **state)
 {
-    struct fixture *fixture = *state;
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
-    assert_refused(fixture_run(fixture, "job.assign", "{\"jobneed_id\":1}"), REASON_INVALID_DATA);
-    struct answer answer = fixture_run(fixture, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":7}");
+    struct core *core = *state;
+    core_put_jobneed(core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
+    assert_refused(core_run(core, "job.assign", "{\"jobneed_id\":1}"), REASON_INVALID_DATA);
+    struct answer answer = core_run(core, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":7}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_ASSIGNMENT_CHANGE);
-    assert_applied(fixture_run(fixture, "job.assign", "{\"jobneed_id\":1,\"assigned_group_id\":9}"));
-    assert_int_equal(fixture_jobneed(fixture, 1)->assigned_person_id.value, 7);
+    assert_applied(core_run(core, "job.assign", "{\"jobneed_id\":1,\"assigned_group_id\":9}"));
+    assert_int_equal(core_jobneed(core, 1)->assigned_person_id.value, 7);
     assert_unchanged(
-        fixture_run(fixture, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":7,\"assigned_group_id\":9}"));
+        core_run(core, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":7,\"assigned_group_id\":9}"));
     /* null and 1 are nobody */
-    assert_applied(fixture_run(fixture, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":1}"));
-    assert_false(fixture_jobneed(fixture, 1)->assigned_person_id.set);
-    assert_unchanged(fixture_run(fixture, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":null}"));
-    assert_applied(fixture_run(fixture, "job.assign", "{\"jobneed_id\":1,\"assigned_group_id\":null}"));
-    assert_false(fixture_jobneed(fixture, 1)->assigned_group_id.set);
+    assert_applied(core_run(core, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":1}"));
+    assert_false(core_jobneed(core, 1)->assigned_person_id.set);
+    assert_unchanged(core_run(core, "job.assign", "{\"jobneed_id\":1,\"assigned_person_id\":null}"));
+    assert_applied(core_run(core, "job.assign", "{\"jobneed_id\":1,\"assigned_group_id\":null}"));
+    assert_false(core_jobneed(core, 1)->assigned_group_id.set);
 }
 
 /* --- job.bulk_update_checkpoints ------------------------------------------------------------------------------- */
 
-static void put_tour(struct fixture *fixture, int64_t root, int children)
+static void put_tour(struct core *core, int64_t root, int children)
 {
-    fixture_put_jobneed(fixture, root, 0, JOBNEED_INPROGRESS, IDENTIFIER_INTERNALTOUR);
+    core_put_jobneed(core, root, 0, JOBNEED_INPROGRESS, IDENTIFIER_INTERNALTOUR);
     for (int i = 1; i <= children; i++)
-        fixture_put_jobneed(fixture, root * 10 + i, root, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+        core_put_jobneed(core, root * 10 + i, root, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
 }
 
 static void several_checkpoints_change_with_one_version_of_their_parent(void **state)
 {
-    struct fixture *fixture = *state;
-    put_tour(fixture, 1, 3);
-    struct answer answer = fixture_run(fixture, "job.bulk_update_checkpoints",
-                                       "{\"parent_id\":1,\"checkpoints\":["
-                                       "{\"jobneed_id\":13,\"status\":\"INPROGRESS\",\"remarks\":\"r\"},"
-                                       "{\"jobneed_id\":12,\"seq\":0},"
-                                       "{\"jobneed_id\":11,\"seq\":4,\"expires_at\":\"2026-11-24T10:00:00Z\"}]}");
+    struct core *core = *state;
+    put_tour(core, 1, 3);
+    struct answer answer = core_run(core, "job.bulk_update_checkpoints",
+                                    "{\"parent_id\":1,\"checkpoints\":["
+                                    "{\"jobneed_id\":13,\"status\":\"INPROGRESS\",\"remarks\":\"r\"},"
+                                    "{\"jobneed_id\":12,\"seq\":0},"
+                                    "{\"jobneed_id\":11,\"seq\":4,\"expires_at\":\"2026-11-24T10:00:00Z\"}]}");
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_CHECKPOINT_UPDATE);
     assert_string_equal(answer.metadata, "{\"count\":2,\"unchanged\":1}");
     assert_int_equal(answer.version_to, 2);
-    assert_int_equal(fixture_jobneed(fixture, 13)->status, JOBNEED_INPROGRESS);
-    assert_text(fixture_jobneed(fixture, 13)->remarks, "r");
-    assert_int_equal(fixture_jobneed(fixture, 11)->seq.value, 4);
-    assert_true(fixture_jobneed(fixture, 11)->expires_at.set);
-    assert_int_equal(fixture_jobneed(fixture, 1)->modified_at.value, fixture_jobneed(fixture, 11)->modified_at.value);
-    answer = fixture_run(fixture, "job.bulk_update_checkpoints",
-                         "{\"parent_id\":1,\"checkpoints\":[{\"jobneed_id\":12},{\"jobneed_id\":11,\"seq\":4}]}");
+    assert_int_equal(core_jobneed(core, 13)->status, JOBNEED_INPROGRESS);
+    assert_text(core_jobneed(core, 13)->remarks, "r");
+    assert_int_equal(core_jobneed(core, 11)->seq.value, 4);
+    assert_true(core_jobneed(core, 11)->expires_at.set);
+    assert_int_equal(core_jobneed(core, 1)->modified_at.value, core_jobneed(core, 11)->modified_at.value);
+    answer = core_run(core, "job.bulk_update_checkpoints",
+                      "{\"parent_id\":1,\"checkpoints\":[{\"jobneed_id\":12},{\"jobneed_id\":11,\"seq\":4}]}");
     assert_unchanged(answer);
     assert_string_equal(answer.metadata, "{\"count\":0,\"unchanged\":2}");
 }
 
 static void one_that_may_not_change_rejects_all(void **state)
 {
-    struct fixture *fixture = *state;
-    put_tour(fixture, 1, 2);
-    put_tour(fixture, 2, 1);
+    struct core *core = *state;
+    put_tour(core, 1, 2);
+    put_tour(core, 2, 1);
     static const struct
     {
         const char *second;
@@ -240,29 +240,29 @@ static void one_that_may_not_change_rejects_all(void **state)
         char data[256];
         snprintf(data, sizeof(data), "{\"parent_id\":1,\"checkpoints\":[{\"jobneed_id\":11,\"seq\":5},%s]}",
                  cases[i].second);
-        struct answer answer = fixture_run(fixture, "job.bulk_update_checkpoints", data);
+        struct answer answer = core_run(core, "job.bulk_update_checkpoints", data);
         assert_refused(answer, cases[i].reason);
         if (!strstr(answer.metadata, cases[i].told))
             fail_msg("%s: %s", data, answer.metadata);
     }
-    assert_int_equal(fixture_jobneed(fixture, 11)->seq.value, 0);
-    assert_int_equal(fixture_jobneed(fixture, 1)->version.value, 1);
-    assert_refused(fixture_run(fixture, "job.bulk_update_checkpoints", "{\"parent_id\":1,\"checkpoints\":[]}"),
+    assert_int_equal(core_jobneed(core, 11)->seq.value, 0);
+    assert_int_equal(core_jobneed(core, 1)->version.value, 1);
+    assert_refused(core_run(core, "job.bulk_update_checkpoints", "{\"parent_id\":1,\"checkpoints\":[]}"),
                    REASON_INVALID_DATA);
     assert_refused(
-        fixture_run(fixture, "job.bulk_update_checkpoints", "{\"parent_id\":11,\"checkpoints\":[{\"jobneed_id\":12}]}"),
+        core_run(core, "job.bulk_update_checkpoints", "{\"parent_id\":11,\"checkpoints\":[{\"jobneed_id\":12}]}"),
         REASON_INVALID_DATA);
 }
 
 static void five_hundred_checkpoints_are_taken_and_no_more(void **state)
 {
-    struct fixture *fixture = *state;
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_INPROGRESS, IDENTIFIER_INTERNALTOUR);
+    struct core *core = *state;
+    core_put_jobneed(core, 1, 0, JOBNEED_INPROGRESS, IDENTIFIER_INTERNALTOUR);
     struct buffer data = BUFFER_EMPTY;
     buffer_add_text(&data, "{\"parent_id\":1,\"checkpoints\":[");
     for (int i = 0; i < 501; i++)
     {
-        fixture_put_jobneed(fixture, 1000 + i, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+        core_put_jobneed(core, 1000 + i, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
         size_t before = data.size;
         buffer_add_text(&data, i ? ",{\"jobneed_id\":" : "{\"jobneed_id\":");
         buffer_add_int64(&data, 1000 + i);
@@ -271,7 +271,7 @@ static void five_hundred_checkpoints_are_taken_and_no_more(void **state)
             continue;
         buffer_add_text(&data, "]}");
         buffer_add_byte(&data, '\0');
-        struct answer answer = fixture_run(fixture, "job.bulk_update_checkpoints", data.at);
+        struct answer answer = core_run(core, "job.bulk_update_checkpoints", data.at);
         if (i == 499)
             assert_unchanged(answer);
         else
@@ -286,8 +286,8 @@ static void five_hundred_checkpoints_are_taken_and_no_more(void **state)
 
 static void a_checkpoint_or_nothing_is_no_root_of_theirs(void **state)
 {
-    struct fixture *fixture = *state;
-    put_tour(fixture, 1, 1);
+    struct core *core = *state;
+    put_tour(core, 1, 1);
     static const char *const types[] = { "job.sync_adhoc", "job.set_expiry", "job.mark_mail_sent", "job.assign" };
     static const char *const data[] = {
         (",\"performed_by\":7,\"started_at\":\"2026-11-24T09:00:00Z\",\"ended_at\":\"2026-11-24T09:00:00Z\","
@@ -300,19 +300,19 @@ static void a_checkpoint_or_nothing_is_no_root_of_theirs(void **state)
     {
         char text[256];
         snprintf(text, sizeof(text), "{\"jobneed_id\":11%s}", data[i]);
-        struct answer answer = fixture_run(fixture, types[i], text);
+        struct answer answer = core_run(core, types[i], text);
         assert_refused(answer, REASON_INVALID_DATA);
         assert_non_null(strstr(answer.metadata, "\"parent_id\":1"));
         snprintf(text, sizeof(text), "{\"jobneed_id\":99%s}", data[i]);
-        assert_refused(fixture_run(fixture, types[i], text), REASON_NOT_FOUND);
+        assert_refused(core_run(core, types[i], text), REASON_NOT_FOUND);
     }
-    assert_int_equal(fixture_jobneed(fixture, 11)->version.value, 1);
+    assert_int_equal(core_jobneed(core, 11)->version.value, 1);
 }
 
 static void data_that_does_not_fit_is_refused(void **state)
 {
-    struct fixture *fixture = *state;
-    put_adhoc(fixture, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
+    struct core *core = *state;
+    put_adhoc(core, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
     static const struct
     {
         struct order order;
@@ -338,32 +338,32 @@ static void data_that_does_not_fit_is_refused(void **state)
     {
         char expected[64];
         snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",", cases[i].parameter);
-        struct answer answer = fixture_run(fixture, cases[i].order.type, cases[i].order.data);
+        struct answer answer = core_run(core, cases[i].order.type, cases[i].order.data);
         assert_refused(answer, REASON_INVALID_DATA);
         if (!strstr(answer.metadata, expected))
             fail_msg("%s: %s", cases[i].order.data, answer.metadata);
     }
-    assert_int_equal(fixture_jobneed(fixture, 1)->version.value, 1);
+    assert_int_equal(core_jobneed(core, 1)->version.value, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(a_finished_task_is_taken_over_from_the_phone),
-        FIXTURE_TEST(what_a_sync_does_not_name_is_kept),
-        FIXTURE_TEST(the_phones_word_on_the_change_alone_changes_nothing),
-        FIXTURE_TEST(a_sync_goes_through_the_machine),
-        FIXTURE_TEST(only_an_adhoc_root_is_synced),
-        FIXTURE_TEST(an_expiry_is_set_and_the_same_one_again_is_unchanged),
-        FIXTURE_TEST(an_expiry_is_not_before_the_start),
-        FIXTURE_TEST(what_is_finished_takes_no_expiry),
-        FIXTURE_TEST(of_ten_marks_one_applies),
-        FIXTURE_TEST(an_assignment_names_at_least_one_of_the_two),
-        FIXTURE_TEST(several_checkpoints_change_with_one_version_of_their_parent),
-        FIXTURE_TEST(one_that_may_not_change_rejects_all),
-        FIXTURE_TEST(five_hundred_checkpoints_are_taken_and_no_more),
-        FIXTURE_TEST(a_checkpoint_or_nothing_is_no_root_of_theirs),
-        FIXTURE_TEST(data_that_does_not_fit_is_refused),
+        CORE_TEST(a_finished_task_is_taken_over_from_the_phone),
+        CORE_TEST(what_a_sync_does_not_name_is_kept),
+        CORE_TEST(the_phones_word_on_the_change_alone_changes_nothing),
+        CORE_TEST(a_sync_goes_through_the_machine),
+        CORE_TEST(only_an_adhoc_root_is_synced),
+        CORE_TEST(an_expiry_is_set_and_the_same_one_again_is_unchanged),
+        CORE_TEST(an_expiry_is_not_before_the_start),
+        CORE_TEST(what_is_finished_takes_no_expiry),
+        CORE_TEST(of_ten_marks_one_applies),
+        CORE_TEST(an_assignment_names_at_least_one_of_the_two),
+        CORE_TEST(several_checkpoints_change_with_one_version_of_their_parent),
+        CORE_TEST(one_that_may_not_change_rejects_all),
+        CORE_TEST(five_hundred_checkpoints_are_taken_and_no_more),
+        CORE_TEST(a_checkpoint_or_nothing_is_no_root_of_theirs),
+        CORE_TEST(data_that_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

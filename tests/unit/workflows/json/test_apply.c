@@ -1,6 +1,10 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #include "workflows/document/decimal.h"
+#include "workflows/document/text.h"
 #include "workflows/model/limits.h"
 
 /* --- decimals -------------------------------------------------------------------------------------------------- */
@@ -79,12 +83,12 @@ static void what_64_bits_do_not_hold_is_refused(void **state)
 
 /* --- json.apply ------------------------------------------------------------------------------------------------ */
 
-static void put_info(struct fixture *fixture, int64_t id, const char *other_info)
+static void put_info(struct core *core, int64_t id, const char *other_info)
 {
-    fixture_put_jobneed(fixture, id, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
-    struct jobneed_row row = *fixture_jobneed(fixture, id);
+    core_put_jobneed(core, id, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
+    struct jobneed_row row = *core_jobneed(core, id);
     row.other_info = span_of(other_info);
-    fixture_put(fixture, &entity_jobneed, &row);
+    core_put(core, &entity_jobneed, &row);
 }
 
 #define APPLY(operations) "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"operations\":[" operations "]}"
@@ -98,17 +102,17 @@ struct example
     const char *before, *data, *after;
 };
 
-static void assert_examples(struct fixture *fixture, const struct example *examples, size_t count)
+static void assert_examples(struct core *core, const struct example *examples, size_t count)
 {
     for (size_t i = 0; i < count; i++)
     {
-        put_info(fixture, 7, examples[i].before);
-        struct answer answer = fixture_run(fixture, "json.apply", examples[i].data);
+        put_info(core, 7, examples[i].before);
+        struct answer answer = core_run(core, "json.apply", examples[i].data);
         if (answer.outcome != OUTCOME_APPLIED)
             fail_msg("%s: %s %s", examples[i].data, outcome_name(answer.outcome), answer.metadata);
         assert_int_equal(answer.operation, OPERATION_JSON_UPDATE);
-        struct span found = fixture_jobneed(fixture, 7)->other_info;
-        if (!json_text_equal(&fixture->lasting, found, span_of(examples[i].after)))
+        struct span found = core_jobneed(core, 7)->other_info;
+        if (!json_text_equal(&core->lasting, found, span_of(examples[i].after)))
             fail_msg("%s: %.*s", examples[i].data, (int)found.size, found.at);
     }
 }
@@ -176,25 +180,25 @@ static void operations_see_what_those_before_them_left(void **state)
 
 static void what_is_not_named_stays_byte_for_byte(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct order orders[] = {
         { "json.replace", "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"value\":"
                           "{\"x\": {\"big\": 123456789012345678901234567890.10, \"s\":\"\\u00e9\"}, \"n\":1}}" },
         { "json.apply", APPLY(OPERATION("increment", "/n")) },
     };
     struct answer answers[2];
-    put_info(fixture, 7, "{}");
-    fixture_run_batch(fixture, orders, 2, answers);
+    put_info(core, 7, "{}");
+    core_run_batch(core, orders, 2, answers);
     assert_applied(answers[1]);
-    struct span found = fixture_jobneed(fixture, 7)->other_info;
+    struct span found = core_jobneed(core, 7)->other_info;
     assert_true(
-        json_text_equal(&fixture->lasting, found,
+        json_text_equal(&core->lasting, found,
                         SPAN_LITERAL("{\"n\":2,\"x\":{\"big\":123456789012345678901234567890.1,\"s\":\"\xc3\xa9\"}}")));
 }
 
 static void nothing_that_differs_is_unchanged(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const char *const same[] = {
         APPLY(WITH_VALUE("set", "/a", "1.0")),
         APPLY(WITH_BY("/a", "0")),
@@ -209,18 +213,18 @@ static void nothing_that_differs_is_unchanged(void **state)
     };
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
     {
-        put_info(fixture, 7, "{\"a\":1,\"l\":[1,2]}");
-        struct answer answer = fixture_run(fixture, "json.apply", same[i]);
+        put_info(core, 7, "{\"a\":1,\"l\":[1,2]}");
+        struct answer answer = core_run(core, "json.apply", same[i]);
         if (answer.outcome != OUTCOME_UNCHANGED)
             fail_msg("%s: %s %s", same[i], outcome_name(answer.outcome), answer.metadata);
-        assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 1);
+        assert_int_equal(core_jobneed(core, 7)->version.value, 1);
     }
 }
 
-static void assert_refusal(struct fixture *fixture, const char *data, enum reason reason, const char *parameter)
+static void assert_refusal(struct core *core, const char *data, enum reason reason, const char *parameter)
 {
     char expected[256];
-    struct answer answer = fixture_run(fixture, "json.apply", data);
+    struct answer answer = core_run(core, "json.apply", data);
     snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",", parameter);
     if (answer.outcome != OUTCOME_REJECTED || answer.reason != reason ||
         strncmp(answer.metadata, expected, strlen(expected)) != 0)
@@ -229,7 +233,7 @@ static void assert_refusal(struct fixture *fixture, const char *data, enum reaso
 
 static void a_test_that_fails_refuses_the_whole_command_and_names_itself(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const char before[] = "{\"a\":1,\"l\":[1,2],\"n\":null}";
     static const char *const failing[] = {
         WITH_VALUE("test", "/a", "2"),     WITH_VALUE("test", "/a", "\"1\""),
@@ -241,21 +245,21 @@ static void a_test_that_fails_refuses_the_whole_command_and_names_itself(void **
     for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++)
     {
         char data[512];
-        put_info(fixture, 7, before);
+        put_info(core, 7, before);
         snprintf(data, sizeof(data), APPLY("%s,%s"), OPERATION("increment", "/a"), failing[i]);
         if (i < 2) /* what the first operation left is not 2 either */
             snprintf(data, sizeof(data), APPLY("%s,%s"), OPERATION("remove", "/l"), failing[i]);
-        assert_refusal(fixture, data, REASON_TEST_FAILED, "/operations/1/value");
-        assert_text(fixture_jobneed(fixture, 7)->other_info, before);
+        assert_refusal(core, data, REASON_TEST_FAILED, "/operations/1/value");
+        assert_text(core_jobneed(core, 7)->other_info, before);
     }
-    assert_applied(fixture_run(
-        fixture, "json.apply",
+    assert_applied(core_run(
+        core, "json.apply",
         APPLY(WITH_VALUE("test", "/n", "null") "," WITH_VALUE("test", "/l/0", "1e0") "," OPERATION("remove", "/n"))));
 }
 
 static void paths_that_lead_nowhere_a_change_could_be_made_are_refused(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const char before[] = "{\"a\": 1, \"big\": 123456789012345678901234567890, \"l\": [1, 2], \"s\": \"x\"}";
     static const char *const wrong[] = {
         WITH_VALUE("set", "/a/b", "1"),
@@ -282,17 +286,17 @@ static void paths_that_lead_nowhere_a_change_could_be_made_are_refused(void **st
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
     {
         char data[512];
-        put_info(fixture, 7, before);
+        put_info(core, 7, before);
         snprintf(data, sizeof(data), APPLY("%s,%s"), WITH_VALUE("set", "/new", "1"), wrong[i]);
-        assert_refusal(fixture, data, REASON_INVALID_DATA, "/operations/1/path");
-        assert_true(json_text_equal(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, span_of(before)));
-        assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 1);
+        assert_refusal(core, data, REASON_INVALID_DATA, "/operations/1/path");
+        assert_true(json_text_equal(&core->lasting, core_jobneed(core, 7)->other_info, span_of(before)));
+        assert_int_equal(core_jobneed(core, 7)->version.value, 1);
     }
 }
 
 static void what_does_not_go_together_is_refused_before_any_row(void **state)
 {
-    struct fixture *fixture = *state; /* there is no row 7: not_found would come later */
+    struct core *core = *state; /* there is no row 7: not_found would come later */
     static const struct
     {
         const char *operation, *parameter;
@@ -316,76 +320,76 @@ static void what_does_not_go_together_is_refused_before_any_row(void **state)
     {
         char data[256];
         snprintf(data, sizeof(data), APPLY("%s"), wrong[i].operation);
-        assert_refusal(fixture, data, REASON_INVALID_DATA, wrong[i].parameter);
+        assert_refusal(core, data, REASON_INVALID_DATA, wrong[i].parameter);
     }
-    assert_refused(fixture_run(fixture, "json.apply", APPLY(OPERATION("increment", "/a"))), REASON_NOT_FOUND);
+    assert_refused(core_run(core, "json.apply", APPLY(OPERATION("increment", "/a"))), REASON_NOT_FOUND);
 }
 
 static void the_number_of_operations_is_bounded(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct buffer data = BUFFER_EMPTY;
-    put_info(fixture, 7, "{}");
+    put_info(core, 7, "{}");
     buffer_add_text(&data, "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"operations\":[");
     for (int i = 0; i < JSON_OPERATIONS_MAX; i++)
         buffer_add_text(&data, i ? "," OPERATION("increment", "/n") : OPERATION("increment", "/n"));
     size_t size = data.size;
     buffer_add(&data, "]}", 3);
-    assert_applied(fixture_run(fixture, "json.apply", data.at));
-    assert_text(fixture_jobneed(fixture, 7)->other_info, "{\"n\":1e2}");
+    assert_applied(core_run(core, "json.apply", data.at));
+    assert_text(core_jobneed(core, 7)->other_info, "{\"n\":1e2}");
     data.size = size;
     buffer_add_text(&data, "," OPERATION("increment", "/n"));
     buffer_add(&data, "]}", 3);
-    assert_refusal(fixture, data.at, REASON_INVALID_DATA, "/operations");
-    assert_refusal(fixture, APPLY(""), REASON_INVALID_DATA, "/operations");
+    assert_refusal(core, data.at, REASON_INVALID_DATA, "/operations");
+    assert_refusal(core, APPLY(""), REASON_INVALID_DATA, "/operations");
     buffer_done(&data);
 }
 
 static void a_field_that_would_be_too_large_or_too_deep_stays(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     enum
     {
         PIECE = 30000,
     };
     struct buffer data = BUFFER_EMPTY;
-    put_info(fixture, 7, "{}");
+    put_info(core, 7, "{}");
     buffer_add_text(&data, "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"operations\":[{\"op\":\"append\","
                            "\"path\":\"/log\",\"value\":\"");
     for (int i = 0; i < PIECE; i++)
         buffer_add_byte(&data, 'x');
     buffer_add(&data, "\"}]}", 5);
-    assert_applied(fixture_run(fixture, "json.apply", data.at));
-    assert_applied(fixture_run(fixture, "json.apply", data.at));
-    struct answer answer = fixture_run(fixture, "json.apply", data.at);
+    assert_applied(core_run(core, "json.apply", data.at));
+    assert_applied(core_run(core, "json.apply", data.at));
+    struct answer answer = core_run(core, "json.apply", data.at);
     assert_refused(answer, REASON_TOO_LARGE);
     assert_string_equal(answer.metadata, "{\"limit\":65536}");
-    assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 3);
+    assert_int_equal(core_jobneed(core, 7)->version.value, 3);
     buffer_done(&data);
 
-    put_info(fixture, 7, "{}"); /* the row of 31 members in one another, then one more, then one too many */
+    put_info(core, 7, "{}"); /* the row of 31 members in one another, then one more, then one too many */
     static const char way[] = "/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a";
     char text[512];
     snprintf(text, sizeof(text), APPLY(WITH_VALUE("set", "%s", "{}")), way);
-    assert_applied(fixture_run(fixture, "json.apply", text));
+    assert_applied(core_run(core, "json.apply", text));
     snprintf(text, sizeof(text), APPLY(WITH_VALUE("set", "%s", "{\"b\":[]}")), way);
-    answer = fixture_run(fixture, "json.apply", text);
+    answer = core_run(core, "json.apply", text);
     assert_refused(answer, REASON_TOO_LARGE);
     assert_string_equal(answer.metadata, "{\"depth_limit\":32}");
     snprintf(text, sizeof(text), APPLY(WITH_VALUE("set", "%s/a", "1")), way);
-    assert_applied(fixture_run(fixture, "json.apply", text));
+    assert_applied(core_run(core, "json.apply", text));
     snprintf(text, sizeof(text), APPLY(WITH_VALUE("set", "%s/a/a", "1")), way); /* 33 steps */
-    assert_refusal(fixture, text, REASON_INVALID_DATA, "/operations/0/path");
+    assert_refusal(core, text, REASON_INVALID_DATA, "/operations/0/path");
 }
 
 /* The old services read, counted in Python, and wrote. */
 static void a_hundred_counts_of_one_field_lose_nothing(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct order orders[100];
     struct answer answers[100];
     char data[100][300];
-    put_info(fixture, 7, "{}");
+    put_info(core, 7, "{}");
     for (int i = 0; i < 100; i++)
     {
         snprintf(data[i], sizeof(data[i]), APPLY("%s,{\"op\":\"append\",\"path\":\"/log\",\"value\":%d}"),
@@ -393,15 +397,15 @@ static void a_hundred_counts_of_one_field_lose_nothing(void **state)
         orders[i] = (struct order){ "json.apply", data[i] };
     }
     for (int i = 0; i < 100; i += 25)
-        fixture_run_batch(fixture, orders + i, 25, answers);
+        core_run_batch(core, orders + i, 25, answers);
     struct json_member *members;
     struct span *elements;
     size_t count;
-    assert_true(json_text_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
+    assert_true(json_text_read_object(&core->lasting, core_jobneed(core, 7)->other_info, &members, &count));
     assert_text(members[0].value, "{\"all\":1e2}");
-    assert_true(json_text_read_array(&fixture->lasting, members[1].value, &elements, &count));
+    assert_true(json_text_read_array(&core->lasting, members[1].value, &elements, &count));
     assert_int_equal(count, 100);
-    assert_true(json_text_equal(&fixture->lasting, elements[99], SPAN_LITERAL("99")));
+    assert_true(json_text_equal(&core->lasting, elements[99], SPAN_LITERAL("99")));
 }
 
 /* --- json.replace ---------------------------------------------------------------------------------------------- */
@@ -410,28 +414,28 @@ static void a_hundred_counts_of_one_field_lose_nothing(void **state)
 
 static void a_replacement_is_the_whole_field(void **state)
 {
-    struct fixture *fixture = *state;
-    put_info(fixture, 7, "{\"a\":1,\"b\":2}");
-    struct answer answer = fixture_run(fixture, "json.replace", REPLACE("{\"c\":[3]}"));
+    struct core *core = *state;
+    put_info(core, 7, "{\"a\":1,\"b\":2}");
+    struct answer answer = core_run(core, "json.replace", REPLACE("{\"c\":[3]}"));
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_JSON_UPDATE);
     assert_string_equal(answer.metadata, "{\"field\":\"other_info\"}");
-    assert_text(fixture_jobneed(fixture, 7)->other_info, "{\"c\":[3]}");
-    assert_unchanged(fixture_run(fixture, "json.replace", REPLACE("{ \"c\" : [3.0] }")));
-    assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 2);
+    assert_text(core_jobneed(core, 7)->other_info, "{\"c\":[3]}");
+    assert_unchanged(core_run(core, "json.replace", REPLACE("{ \"c\" : [3.0] }")));
+    assert_int_equal(core_jobneed(core, 7)->version.value, 2);
 }
 
 static void a_field_stays_an_object(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     static const char *const wrong[] = { REPLACE("[1]"), REPLACE("null"), REPLACE("1"), REPLACE("\"{}\"") };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
     {
-        struct answer answer = fixture_run(fixture, "json.replace", wrong[i]);
+        struct answer answer = core_run(core, "json.replace", wrong[i]);
         assert_refused(answer, REASON_INVALID_DATA);
         assert_string_equal(answer.metadata, "{\"parameter\":\"/value\",\"message\":\"expected an object\"}");
     }
-    assert_refused(fixture_run(fixture, "json.replace", REPLACE("{}")), REASON_NOT_FOUND);
+    assert_refused(core_run(core, "json.replace", REPLACE("{}")), REASON_NOT_FOUND);
 }
 
 int main(void)
@@ -439,19 +443,19 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(what_64_bits_do_not_hold_is_refused),
-        FIXTURE_TEST(each_operation_changes_its_place_and_no_other),
-        FIXTURE_TEST(places_that_are_not_there_are_made),
-        FIXTURE_TEST(operations_see_what_those_before_them_left),
-        FIXTURE_TEST(what_is_not_named_stays_byte_for_byte),
-        FIXTURE_TEST(nothing_that_differs_is_unchanged),
-        FIXTURE_TEST(a_test_that_fails_refuses_the_whole_command_and_names_itself),
-        FIXTURE_TEST(paths_that_lead_nowhere_a_change_could_be_made_are_refused),
-        FIXTURE_TEST(what_does_not_go_together_is_refused_before_any_row),
-        FIXTURE_TEST(the_number_of_operations_is_bounded),
-        FIXTURE_TEST(a_field_that_would_be_too_large_or_too_deep_stays),
-        FIXTURE_TEST(a_hundred_counts_of_one_field_lose_nothing),
-        FIXTURE_TEST(a_replacement_is_the_whole_field),
-        FIXTURE_TEST(a_field_stays_an_object),
+        CORE_TEST(each_operation_changes_its_place_and_no_other),
+        CORE_TEST(places_that_are_not_there_are_made),
+        CORE_TEST(operations_see_what_those_before_them_left),
+        CORE_TEST(what_is_not_named_stays_byte_for_byte),
+        CORE_TEST(nothing_that_differs_is_unchanged),
+        CORE_TEST(a_test_that_fails_refuses_the_whole_command_and_names_itself),
+        CORE_TEST(paths_that_lead_nowhere_a_change_could_be_made_are_refused),
+        CORE_TEST(what_does_not_go_together_is_refused_before_any_row),
+        CORE_TEST(the_number_of_operations_is_bounded),
+        CORE_TEST(a_field_that_would_be_too_large_or_too_deep_stays),
+        CORE_TEST(a_hundred_counts_of_one_field_lose_nothing),
+        CORE_TEST(a_replacement_is_the_whole_field),
+        CORE_TEST(a_field_stays_an_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,10 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workflows/document/text.h"
 #include "workflows/model/limits.h"
 
 static struct arena arena;
@@ -164,12 +169,12 @@ static void any_cut_of_a_text_is_read_within_its_bounds(void **state)
 
 /* --- json.merge ------------------------------------------------------------------------------------------------ */
 
-static void put_info(struct fixture *fixture, int64_t id, const char *other_info)
+static void put_info(struct core *core, int64_t id, const char *other_info)
 {
-    fixture_put_jobneed(fixture, id, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
-    struct jobneed_row row = *fixture_jobneed(fixture, id);
+    core_put_jobneed(core, id, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
+    struct jobneed_row row = *core_jobneed(core, id);
     row.other_info = span_of(other_info);
-    fixture_put(fixture, &entity_jobneed, &row);
+    core_put(core, &entity_jobneed, &row);
 }
 
 #define MERGE(value) "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"value\":" value "}"
@@ -177,30 +182,30 @@ static void put_info(struct fixture *fixture, int64_t id, const char *other_info
 
 static void a_merge_changes_the_field_and_the_version(void **state)
 {
-    struct fixture *fixture = *state;
-    put_info(fixture, 7, "{\"a\":1,\"b\":{\"c\":2}}");
-    struct answer answer = fixture_run(fixture, "json.merge", MERGE("{\"b\":{\"d\":3},\"e\":null}"));
+    struct core *core = *state;
+    put_info(core, 7, "{\"a\":1,\"b\":{\"c\":2}}");
+    struct answer answer = core_run(core, "json.merge", MERGE("{\"b\":{\"d\":3},\"e\":null}"));
     assert_applied(answer);
     assert_int_equal(answer.operation, OPERATION_JSON_UPDATE);
     assert_int_equal(answer.version_to, 2);
     assert_string_equal(answer.metadata, "{\"field\":\"other_info\"}");
     /* at the top level only, and null is a value */
-    assert_text(fixture_jobneed(fixture, 7)->other_info, "{\"a\":1,\"b\":{\"d\":3},\"e\":null}");
+    assert_text(core_jobneed(core, 7)->other_info, "{\"a\":1,\"b\":{\"d\":3},\"e\":null}");
 }
 
 static void a_merge_of_what_is_there_already_is_unchanged(void **state)
 {
-    struct fixture *fixture = *state;
-    put_info(fixture, 7, "{\"a\":100,\"b\":[1]}");
-    assert_unchanged(fixture_run(fixture, "json.merge", MERGE("{\"a\":1e2}")));
-    assert_unchanged(fixture_run(fixture, "json.merge", MERGE("{\"b\":[1.0]}")));
-    assert_unchanged(fixture_run(fixture, "json.merge", MERGE("{}")));
-    assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 1);
+    struct core *core = *state;
+    put_info(core, 7, "{\"a\":100,\"b\":[1]}");
+    assert_unchanged(core_run(core, "json.merge", MERGE("{\"a\":1e2}")));
+    assert_unchanged(core_run(core, "json.merge", MERGE("{\"b\":[1.0]}")));
+    assert_unchanged(core_run(core, "json.merge", MERGE("{}")));
+    assert_int_equal(core_jobneed(core, 7)->version.value, 1);
 }
 
 static void jobs_have_the_field_too_and_child_rows_and_others_have_not(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct job_row job = {
         .id = int_of(7),
         .version = int_of(4),
@@ -211,15 +216,15 @@ static void jobs_have_the_field_too_and_child_rows_and_others_have_not(void **st
         .other_info = SPAN_LITERAL("{}"),
         .identifier = IDENTIFIER_TASK,
     };
-    fixture_put(fixture, &entity_job, &job);
+    core_put(core, &entity_job, &job);
     job.id = int_of(8);
     job.parent_id = int_of(7);
-    fixture_put(fixture, &entity_job, &job);
-    fixture_put_jobneed(fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
-    fixture_put_jobneed(fixture, 2, 1, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
-    fixture_put_ticket(fixture, 1, TICKET_NEW);
+    core_put(core, &entity_job, &job);
+    core_put_jobneed(core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
+    core_put_jobneed(core, 2, 1, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
+    core_put_ticket(core, 1, TICKET_NEW);
     struct answer answer =
-        fixture_run(fixture, "json.merge", "{\"aggregate\":\"job/7\",\"field\":\"other_info\",\"value\":{\"a\":1}}");
+        core_run(core, "json.merge", "{\"aggregate\":\"job/7\",\"field\":\"other_info\",\"value\":{\"a\":1}}");
     assert_applied(answer);
     assert_int_equal(answer.version_to, 5);
     static const char *const refused[] = {
@@ -233,33 +238,32 @@ static void jobs_have_the_field_too_and_child_rows_and_others_have_not(void **st
         "{\"field\":\"other_info\",\"value\":{\"a\":1}}",
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-        assert_refused(fixture_run(fixture, "json.merge", refused[i]), REASON_INVALID_DATA);
-    assert_refused(
-        fixture_run(fixture, "json.merge", "{\"aggregate\":\"job/9\",\"field\":\"other_info\",\"value\":{}}"),
-        REASON_NOT_FOUND);
-    put_info(fixture, 7, "[1]");
-    assert_refused(fixture_run(fixture, "json.merge", MERGE("{\"a\":1}")), REASON_INVALID_DATA);
-    assert_refused(fixture_run(fixture, "json.append", APPEND("1")), REASON_INVALID_DATA);
+        assert_refused(core_run(core, "json.merge", refused[i]), REASON_INVALID_DATA);
+    assert_refused(core_run(core, "json.merge", "{\"aggregate\":\"job/9\",\"field\":\"other_info\",\"value\":{}}"),
+                   REASON_NOT_FOUND);
+    put_info(core, 7, "[1]");
+    assert_refused(core_run(core, "json.merge", MERGE("{\"a\":1}")), REASON_INVALID_DATA);
+    assert_refused(core_run(core, "json.append", APPEND("1")), REASON_INVALID_DATA);
 }
 
 static void fifty_writers_of_one_field_in_one_batch_lose_nothing(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct order orders[50];
     struct answer answers[50];
     char data[50][160];
-    put_info(fixture, 7, "{}");
+    put_info(core, 7, "{}");
     for (int i = 0; i < 50; i++)
     {
         snprintf(data[i], sizeof(data[i]), MERGE("{\"key%d\":%d,\"counter\":%d}"), i, i, i);
         orders[i] = (struct order){ "json.merge", data[i] };
     }
-    fixture_run_batch(fixture, orders, 50, answers);
+    core_run_batch(core, orders, 50, answers);
     struct json_member *members;
     size_t count;
-    assert_true(json_text_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
+    assert_true(json_text_read_object(&core->lasting, core_jobneed(core, 7)->other_info, &members, &count));
     assert_int_equal(count, 51);
-    assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 51);
+    assert_int_equal(core_jobneed(core, 7)->version.value, 51);
     assert_text(members[0].key, "counter");
     assert_text(members[0].value, "49");
 }
@@ -268,11 +272,11 @@ static void fifty_writers_of_one_field_in_one_batch_lose_nothing(void **state)
 
 static void appends_keep_their_order_and_at_most_max_length(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     struct order orders[150];
     struct answer answers[150];
     char data[150][160];
-    put_info(fixture, 7, "{\"other\":1,\"log\":\"no array\"}");
+    put_info(core, 7, "{\"other\":1,\"log\":\"no array\"}");
     for (int i = 0; i < 150; i++)
     {
         snprintf(
@@ -282,23 +286,23 @@ static void appends_keep_their_order_and_at_most_max_length(void **state)
         orders[i] = (struct order){ "json.append", data[i] };
     }
     for (int i = 0; i < 150; i += 30)
-        fixture_run_batch(fixture, orders + i, 30, answers);
+        core_run_batch(core, orders + i, 30, answers);
     struct json_member *members;
     struct span *elements;
     size_t count;
-    assert_true(json_text_read_object(&fixture->lasting, fixture_jobneed(fixture, 7)->other_info, &members, &count));
+    assert_true(json_text_read_object(&core->lasting, core_jobneed(core, 7)->other_info, &members, &count));
     assert_int_equal(count, 2);
-    assert_true(json_text_read_array(&fixture->lasting, members[0].value, &elements, &count));
+    assert_true(json_text_read_array(&core->lasting, members[0].value, &elements, &count));
     assert_int_equal(count, 100);
-    assert_true(json_text_equal(&fixture->lasting, elements[0], SPAN_LITERAL("50")));
-    assert_true(json_text_equal(&fixture->lasting, elements[99], SPAN_LITERAL("149")));
-    assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 151);
+    assert_true(json_text_equal(&core->lasting, elements[0], SPAN_LITERAL("50")));
+    assert_true(json_text_equal(&core->lasting, elements[99], SPAN_LITERAL("149")));
+    assert_int_equal(core_jobneed(core, 7)->version.value, 151);
 }
 
 static void an_append_without_data_that_fits_is_refused(void **state)
 {
-    struct fixture *fixture = *state;
-    put_info(fixture, 7, "{}");
+    struct core *core = *state;
+    put_info(core, 7, "{}");
     static const char *const refused[] = {
         "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"key\":\"\",\"value\":1}",
         "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"value\":1}",
@@ -307,14 +311,14 @@ static void an_append_without_data_that_fits_is_refused(void **state)
         "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"key\":\"a\",\"value\":1,\"max_length\":10001}",
     };
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-        assert_refused(fixture_run(fixture, "json.append", refused[i]), REASON_INVALID_DATA);
-    assert_applied(fixture_run(fixture, "json.append", APPEND("null"))); /* null is a value */
-    assert_text(fixture_jobneed(fixture, 7)->other_info, "{\"log\":[null]}");
+        assert_refused(core_run(core, "json.append", refused[i]), REASON_INVALID_DATA);
+    assert_applied(core_run(core, "json.append", APPEND("null"))); /* null is a value */
+    assert_text(core_jobneed(core, 7)->other_info, "{\"log\":[null]}");
 }
 
 static void a_field_that_would_grow_beyond_its_limit_is_too_large_and_stays(void **state)
 {
-    struct fixture *fixture = *state;
+    struct core *core = *state;
     enum
     {
         PIECE = 30000,
@@ -323,16 +327,16 @@ static void a_field_that_would_grow_beyond_its_limit_is_too_large_and_stays(void
     char *piece = malloc(PIECE + 1);
     memset(piece, 'x', PIECE);
     piece[PIECE] = '\0';
-    put_info(fixture, 7, "{}");
+    put_info(core, 7, "{}");
     snprintf(data, PIECE + 200, APPEND("\"%s\""), piece);
-    assert_applied(fixture_run(fixture, "json.append", data));
-    assert_applied(fixture_run(fixture, "json.append", data));
-    struct answer answer = fixture_run(fixture, "json.append", data);
+    assert_applied(core_run(core, "json.append", data));
+    assert_applied(core_run(core, "json.append", data));
+    struct answer answer = core_run(core, "json.append", data);
     assert_refused(answer, REASON_TOO_LARGE);
     assert_string_equal(answer.metadata, "{\"limit\":65536}");
-    assert_int_equal(fixture_jobneed(fixture, 7)->version.value, 3);
+    assert_int_equal(core_jobneed(core, 7)->version.value, 3);
     snprintf(data, PIECE + 200, MERGE("{\"log\":\"%s\"}"), piece); /* smaller again */
-    assert_applied(fixture_run(fixture, "json.merge", data));
+    assert_applied(core_run(core, "json.merge", data));
     free(piece);
     free(data);
 }
@@ -348,13 +352,13 @@ int main(void)
         TEXT_TEST(values_are_equal_as_jsonb_compares_them),
         TEXT_TEST(depth_is_bounded_and_memory_grows_with_the_text_only),
         TEXT_TEST(any_cut_of_a_text_is_read_within_its_bounds),
-        FIXTURE_TEST(a_merge_changes_the_field_and_the_version),
-        FIXTURE_TEST(a_merge_of_what_is_there_already_is_unchanged),
-        FIXTURE_TEST(jobs_have_the_field_too_and_child_rows_and_others_have_not),
-        FIXTURE_TEST(fifty_writers_of_one_field_in_one_batch_lose_nothing),
-        FIXTURE_TEST(appends_keep_their_order_and_at_most_max_length),
-        FIXTURE_TEST(an_append_without_data_that_fits_is_refused),
-        FIXTURE_TEST(a_field_that_would_grow_beyond_its_limit_is_too_large_and_stays),
+        CORE_TEST(a_merge_changes_the_field_and_the_version),
+        CORE_TEST(a_merge_of_what_is_there_already_is_unchanged),
+        CORE_TEST(jobs_have_the_field_too_and_child_rows_and_others_have_not),
+        CORE_TEST(fifty_writers_of_one_field_in_one_batch_lose_nothing),
+        CORE_TEST(appends_keep_their_order_and_at_most_max_length),
+        CORE_TEST(an_append_without_data_that_fits_is_refused),
+        CORE_TEST(a_field_that_would_grow_beyond_its_limit_is_too_large_and_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,9 @@
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
 
 #include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* The schema as text, all up-migrations one after another. */
 static char *schema;

@@ -1,5 +1,9 @@
 /* wrap: malloc realloc */
-#include "tests/unit/fixture.h"
+#include "tests/fixtures/core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
@@ -456,47 +460,47 @@ static void a_batch_may_run_out_of_memory_anywhere(void **state)
         LEFT_MAX = 24 * 1024,
         STEP = 48,
     };
-    struct fixture fixture;
-    fixture_init(&fixture);
-    fixture_put_ticket(&fixture, 1, TICKET_NEW);
-    fixture_put_ticket(&fixture, 2, TICKET_NEW);
-    fixture_put_jobneed(&fixture, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
-    fixture_put_jobneed(&fixture, 2, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
-    fixture_put(&fixture, &entity_face_model_counter, &(struct face_counter_row){ .id = int_of(1) });
+    struct core core;
+    core_init(&core);
+    core_put_ticket(&core, 1, TICKET_NEW);
+    core_put_ticket(&core, 2, TICKET_NEW);
+    core_put_jobneed(&core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+    core_put_jobneed(&core, 2, 1, JOBNEED_ASSIGNED, IDENTIFIER_INTERNALTOUR);
+    core_put(&core, &entity_face_model_counter, &(struct face_counter_row){ .id = int_of(1) });
     int failed = 0, decided = 0;
-    assert_non_null(arena_take(&fixture.batch, BLOCK));
+    assert_non_null(arena_take(&core.batch, BLOCK));
     struct command commands[COUNT];
     for (size_t left = 0; left < LEFT_MAX; left += STEP)
     {
-        arena_reset(&fixture.batch, 2 * BLOCK);
-        fixture.rows = rows_new(&fixture.batch);
+        arena_reset(&core.batch, 2 * BLOCK);
+        core.rows = rows_new(&core.batch);
         for (int i = 0; i < COUNT; i++)
         {
-            fixture_decode(&fixture, orders[i].type, orders[i].data, &commands[i]);
-            commands[i].workflow->needs(&commands[i], fixture.rows);
+            core_decode(&core, orders[i].type, orders[i].data, &commands[i]);
+            commands[i].workflow->needs(&commands[i], core.rows);
         }
-        fixture_load_all(&fixture);
+        core_load_all(&core);
         memory_is_out = true;
-        assert_non_null(arena_take(&fixture.batch, fixture.batch.total - fixture.batch.used - left));
+        assert_non_null(arena_take(&core.batch, core.batch.total - core.batch.used - left));
         for (int i = 0; i < COUNT; i++)
         {
             struct decision decision = { .outcome = OUTCOME__COUNT,
-                                         .arena = &fixture.batch,
+                                         .arena = &core.batch,
                                          .aggregate = commands[i].aggregate };
-            rows_begin(fixture.rows);
-            commands[i].workflow->decide(&commands[i], fixture.rows, &decision);
+            rows_begin(core.rows);
+            commands[i].workflow->decide(&commands[i], core.rows, &decision);
             assert_true(decision.outcome < OUTCOME__COUNT);
-            *(arena_failed(&fixture.batch) ? &failed : &decided) += 1;
+            *(arena_failed(&core.batch) ? &failed : &decided) += 1;
             if (i % 3 && decision.outcome == OUTCOME_APPLIED)
-                rows_keep(fixture.rows);
+                rows_keep(core.rows);
             else
-                rows_undo(fixture.rows);
+                rows_undo(core.rows);
             buffer_done(&decision.metadata);
         }
         memory_is_out = false;
     }
     assert_true(failed > COUNT && decided > COUNT);
-    fixture_done(&fixture);
+    core_done(&core);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
