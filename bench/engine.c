@@ -55,7 +55,7 @@ static enum decode_result decode(struct delivery *delivery, struct arena *arena,
                            sizeof(delivery->dead_message));
 }
 
-static struct delivery *make(long number, long tickets, const struct ownership *ownerships, const char *run)
+static struct delivery *make(long number, long tickets, const struct partition *partitions, const char *run)
 {
     struct delivery *delivery = calloc(1, sizeof(*delivery));
     char *text = malloc(768);
@@ -76,7 +76,7 @@ static struct delivery *make(long number, long tickets, const struct ownership *
     delivery->message = text;
     delivery->key = (struct span){ text, (size_t)key };
     delivery->value = (struct span){ text + 64, (size_t)size };
-    delivery->ownership = &ownerships[number % PARTITIONS];
+    delivery->partition = &partitions[number % PARTITIONS];
     delivery->offset = number / PARTITIONS;
     struct envelope_source source = { .key = delivery->key, .value = delivery->value };
     delivery->lane_hash = envelope_lane_hash(&source);
@@ -84,7 +84,7 @@ static struct delivery *make(long number, long tickets, const struct ownership *
     return delivery;
 }
 
-static bool take_over(struct ownership *ownerships, atomic_bool *revoked, const char *url)
+static bool take_over(struct partition *partitions, atomic_bool *revoked, const char *url)
 {
     PGconn *connection = PQconnectdb(url);
     char topic[64];
@@ -105,10 +105,10 @@ static bool take_over(struct ownership *ownerships, atomic_bool *revoked, const 
             fprintf(stderr, "%s", PQerrorMessage(connection));
             return false;
         }
-        ownerships[i] = (struct ownership){ .partition_id = atoi(PQgetvalue(row, 0, 0)),
+        partitions[i] = (struct partition){ .partition_id = atoi(PQgetvalue(row, 0, 0)),
                                             .fence = 1,
                                             .topic = SPAN_LITERAL("engine"),
-                                            .partition = i,
+                                            .number = i,
                                             .revoked = revoked };
         PQclear(row);
     }
@@ -118,7 +118,7 @@ static bool take_over(struct ownership *ownerships, atomic_bool *revoked, const 
 
 int main(int argc, char **argv)
 {
-    static struct ownership ownerships[PARTITIONS];
+    static struct partition partitions[PARTITIONS];
     static atomic_bool revoked;
     struct settings settings;
     struct buffer error = BUFFER_EMPTY;
@@ -131,28 +131,28 @@ int main(int argc, char **argv)
         fprintf(stderr, "%.*s\n", (int)error.size, error.at);
         return 1;
     }
-    if (!take_over(ownerships, &revoked, settings.database.url))
+    if (!take_over(partitions, &revoked, settings.database.url))
         return 1;
     snprintf(run, sizeof(run), "%llx", (unsigned long long)wall_us());
-    struct pool_options options = {
+    struct lanes_options options = {
         .settings = &settings, .lock_owner = "bench/0/0/0", .decode = decode, .complete = complete
     };
-    struct pool *pool = pool_new(&options, &why);
-    if (pool == NULL)
+    struct lanes *lanes = lanes_new(&options, &why);
+    if (lanes == NULL)
         return 1;
-    while (!pool_is_ready(pool, run + 20, 10))
+    while (!lanes_is_ready(lanes, run + 20, 10))
         nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
     int64_t begun_us = monotonic_us();
     for (long number = 0; number < total;)
     {
         struct delivery *chain = NULL, **end = &chain;
         for (int i = 0; i < 500 && number < total; i++, end = &(*end)->next)
-            *end = make(number++, tickets, ownerships, run);
+            *end = make(number++, tickets, partitions, run);
         pthread_mutex_lock(&mutex);
         while (number - done > IN_FLIGHT)
             pthread_cond_wait(&answered, &mutex);
         pthread_mutex_unlock(&mutex);
-        pool_submit(pool, chain);
+        lanes_submit(lanes, chain);
     }
     pthread_mutex_lock(&mutex);
     while (done < total)
@@ -167,7 +167,7 @@ int main(int argc, char **argv)
            total, events, events ? event_bytes / (size_t)events : 0, dropped, (double)total / seconds,
            cpu * 1e6 / (double)total,
            (double)metrics_get(METRIC_BATCH_COMMANDS) / (double)(metrics_get(METRIC_BATCHES) + 1));
-    pool_free(pool, monotonic_us() + 1000000);
+    lanes_free(lanes, monotonic_us() + 1000000);
     settings_done(&settings);
     return 0;
 }

@@ -15,18 +15,17 @@
 
 /* A partition as its present owner holds it (PROTOCOL O3, O4). Constant once handed to the lanes; one per assignment
  * epoch and takeover. It outlives every delivery that points at it. */
-struct ownership
+struct partition
 {
     int32_t partition_id; /* partition_owner.id */
     int64_t fence;
     uint8_t token[16];
-    struct span topic; /* NUL-terminated */
-    int32_t partition;
-    uint64_t epoch; /* assignment epoch of the cell */
-    int64_t
-        careful_until_us; /* monotonic; before it commands run alone and are noted first (worker/batch/quarantine.h) */
-    bool quarantined;     /* a command of it was put to the dead letters once, and may be read again */
-    atomic_bool *revoked; /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
+    struct span topic;     /* NUL-terminated */
+    int32_t number;        /* of the partition in its topic */
+    uint64_t epoch;        /* assignment epoch of the cell */
+    int64_t solo_until_us; /* monotonic; before it commands run alone and are noted first (worker/batch/quarantine.h) */
+    bool quarantined;      /* a command of it was put to the dead letters once, and may be read again */
+    atomic_bool *revoked;  /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
     atomic_bool
         *full; /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */
     atomic_int_fast64_t *blocked_us; /* may be NULL; monotonic, since when answers wait behind one that is not there; 0:
@@ -46,7 +45,7 @@ enum answer
 struct delivery
 {
     struct delivery *next; /* in whatever queue holds it */
-    const struct ownership *ownership;
+    const struct partition *partition;
     void *message;
     struct span key;     /* Kafka key; null when the message has none */
     struct span value;   /* null: a tombstone */
@@ -58,7 +57,7 @@ struct delivery
     int64_t timestamp_us; /* of the message, Unix microseconds, for latency; 0 unknown */
 
     /* The lane's. */
-    uint64_t ticket; /* order of arrival in the lane, from 1 */
+    uint64_t arrival; /* order of arrival in the lane, from 1 */
     int attempts;
     int64_t held_since_us;  /* monotonic; 0 = never held */
     int64_t wait_us;        /* the longest wait of its lock class, known once it was held */

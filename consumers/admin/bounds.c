@@ -91,7 +91,7 @@ static void add_cells_memory(struct bounds *bounds, const struct quantities *q)
     add(bounds, BOUND_MEMORY, "received and not published, with the events", "consumers.in_flight_bytes",
         CELL_BYTES_TIMES * q->settings->consumers.in_flight_bytes, q->cells);
     add(bounds, BOUND_MEMORY, "room for each of them", "consumers.in_flight_commands",
-        (commands + ROUND) * (int64_t)(parcel_room() + 2 * sizeof(void *)), q->cells);
+        (commands + ROUND) * (int64_t)(delivery_room() + 2 * sizeof(void *)), q->cells);
     add(bounds, BOUND_MEMORY, "fetched ahead, and answers being read", "queued.max.messages.kbytes, fetch.max.bytes",
         q->queued_bytes + 2 * q->fetch_bytes * q->brokers, q->cells);
     add(bounds, BOUND_MEMORY, "librdkafka's room for each message", "queued.min.messages, fetch.max.bytes",

@@ -113,7 +113,7 @@ static void add_line(const struct settings *settings, const char *principal, enu
     add_word(into, name);
 }
 
-/* --- all of them ------------------------------------------------------------------------------------------------ */
+/* --- all of them ------------------------------------------------------------------------------------------------- */
 
 struct printing
 {
@@ -224,7 +224,7 @@ void acls_print(const struct settings *settings, bool json, struct buffer *into)
     buffer_add_text(into, json ? "\n]}\n" : "");
 }
 
-/* --- one that is missing ---------------------------------------------------------------------------------------- */
+/* --- one that is missing ----------------------------------------------------------------------------------------- */
 
 static const struct grant *find_grant(enum acl_right right, enum acl_resource resource)
 {

@@ -235,7 +235,7 @@ static rd_kafka_conf_t *make_conf(const struct settings *settings, enum client_k
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     bool fetches = ((1u << kind) & FOR_FETCHERS) != 0;
 
-    steady_wait_use(settings->protections.steady_waits);
+    monotonic_cnd_use(settings->protections.steady_waits);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
     set_where_known(conf, kind);
@@ -260,7 +260,7 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
     bool fetches = kind == CLIENT_CONSUMER || kind == CLIENT_READER;
     static struct log_rate rate;
 
-    if (!steady_wait_is_found() && log_allowed(&rate, INT64_C(3600000000)))
+    if (!monotonic_cnd_is_found() && log_allowed(&rate, INT64_C(3600000000)))
         log_warning("kafka: this librdkafka waits on the wall clock: should that be set back, it sleeps for as long");
     rd_kafka_t *client = rd_kafka_new(fetches ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
 
@@ -353,7 +353,7 @@ bool clients_doubt(const struct settings *settings, struct buffer *into)
     return doubtful;
 }
 
-/* --- the end of a handle ---------------------------------------------------------------------------------------- */
+/* --- the end of a handle ----------------------------------------------------------------------------------------- */
 
 /* Shared by the caller and the thread that destroys; the last one frees it. */
 struct ending

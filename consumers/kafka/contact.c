@@ -165,7 +165,7 @@ void contact_explain(const rd_kafka_t *client, rd_kafka_resp_err_t error, struct
         return;
     }
     buffer_add_text(into, rd_kafka_err2str(error));
-    buffer_add_text(into, remedy_of(error));
+    buffer_add_text(into, hint_for_error(error));
 }
 
 rd_kafka_resp_err_t contact_metadata(rd_kafka_t *client, rd_kafka_topic_t *topic,

@@ -29,7 +29,7 @@ enum
     REMEDIES = sizeof(remedies) / sizeof(*remedies),
 };
 
-const char *remedy_of(rd_kafka_resp_err_t error)
+const char *hint_for_error(rd_kafka_resp_err_t error)
 {
     for (int i = 0; i < REMEDIES; i++)
         if (remedies[i].error == error)
@@ -37,12 +37,13 @@ const char *remedy_of(rd_kafka_resp_err_t error)
     return "";
 }
 
-void remedy_look(const struct rd_kafka_metadata_topic *topic, char *into, size_t size)
+void hint_for_topic(const struct rd_kafka_metadata_topic *topic, char *into, size_t size)
 {
     into[0] = '\0';
     if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR)
     {
-        snprintf(into, size, "; topic %s: %s%s", topic->topic, rd_kafka_err2str(topic->err), remedy_of(topic->err));
+        snprintf(into, size, "; topic %s: %s%s", topic->topic, rd_kafka_err2str(topic->err),
+                 hint_for_error(topic->err));
         return;
     }
     for (int i = 0; i < topic->partition_cnt; i++)
@@ -54,7 +55,7 @@ void remedy_look(const struct rd_kafka_metadata_topic *topic, char *into, size_t
         else if (partition->isr_cnt < partition->replica_cnt)
             snprintf(into, size, "; partition %d of topic %s has %d of %d replicas in sync%s", (int)partition->id,
                      topic->topic, partition->isr_cnt, partition->replica_cnt,
-                     remedy_of(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS));
+                     hint_for_error(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS));
         else
             continue;
         return;

@@ -13,7 +13,7 @@
 
 static atomic_bool used = true;
 
-void steady_wait_use(bool use)
+void monotonic_cnd_use(bool use)
 {
     atomic_store(&used, use);
 }
@@ -59,7 +59,7 @@ __attribute__((visibility("default"))) int cnd_timedwait(cnd_t *restrict cond, m
     return told(wait_until((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, &end));
 }
 
-bool steady_wait_is_found(void)
+bool monotonic_cnd_is_found(void)
 {
     int (*const ours)(cnd_t *restrict, mtx_t *restrict, const struct timespec *restrict) = cnd_timedwait;
     void *found = dlsym(RTLD_DEFAULT, "cnd_timedwait");
@@ -70,7 +70,7 @@ bool steady_wait_is_found(void)
 #else
 
 /* No pthread_cond_clockwait here, and the condition variable is the library's: the library's own wait stays. */
-bool steady_wait_is_found(void)
+bool monotonic_cnd_is_found(void)
 {
     return false;
 }

@@ -1,4 +1,4 @@
-/* Steady wait: librdkafka's waits, on a clock that does not jump.
+/* Monotonic cnd: librdkafka's waits, on a clock that does not jump.
  *
  * librdkafka 2.0.2 waits with C11's cnd_timedwait until a time of the wall clock (librdkafka issue 2145). When that
  * clock is set back by an hour, a thread of it that waits for a second sleeps for an hour more: no heartbeats, the
@@ -8,7 +8,7 @@
  *
  * Threads    any.
  * Failure    a library that brings its own cnd_timedwait is not reached, and a C library without pthread_cond_clockwait
- *            (musl) has no other wait to offer: steady_wait_is_found says so.
+ *            (musl) has no other wait to offer: monotonic_cnd_is_found says so.
  */
 #ifndef CONSUMERS_KAFKA_MONOTONIC_CND_H
 #define CONSUMERS_KAFKA_MONOTONIC_CND_H
@@ -16,9 +16,9 @@
 #include <stdbool.h>
 
 /* Whether the libraries of this process use it. Clients are made only after it was asked, which also links it. */
-bool steady_wait_is_found(void);
+bool monotonic_cnd_is_found(void);
 
 /* Without it, for tests: the wall clock again, as the C library does. */
-void steady_wait_use(bool use);
+void monotonic_cnd_use(bool use);
 
 #endif

@@ -48,7 +48,7 @@ struct probe
     struct buffer *reterr;
 };
 
-/* --- the topics ------------------------------------------------------------------------------------------------- */
+/* --- the topics -------------------------------------------------------------------------------------------------- */
 
 static void add_topic(struct probe *probe, const char *name, size_t size, const char *suffix,
                       enum acl_resource resource)
@@ -77,7 +77,7 @@ static void name_topics(struct probe *probe)
     add_topic(probe, settings->kafka.audit_topic, strlen(settings->kafka.audit_topic), "", ACL_AUDIT);
 }
 
-/* --- what the parts share --------------------------------------------------------------------------------------- */
+/* --- what the parts share ---------------------------------------------------------------------------------------- */
 
 static bool is_over(const struct probe *probe, int64_t deadline_us)
 {
@@ -143,7 +143,7 @@ static rd_kafka_t *make_client(const struct probe *probe, enum client_kind kind,
     return NULL;
 }
 
-/* --- reading, and the group ------------------------------------------------------------------------------------- */
+/* --- reading, and the group -------------------------------------------------------------------------------------- */
 
 /* The right to the group is looked at before the topic, and a topic that is not there leaves nothing to commit. */
 static void ask_group(rd_kafka_t *client, rd_kafka_queue_t *answers)
@@ -282,7 +282,7 @@ static bool try_reading(struct probe *probe)
     return tried;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------------------------------- */
 
 static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *owner)
 {
@@ -341,7 +341,7 @@ static bool try_writing(struct probe *probe)
     return tried;
 }
 
-/* --- the transaction -------------------------------------------------------------------------------------------- */
+/* --- the transaction --------------------------------------------------------------------------------------------- */
 
 /* Until it is done, has failed for good, or PART_US are over. */
 static rd_kafka_error_t *call_until_done(const struct probe *probe, rd_kafka_t *client,
@@ -419,7 +419,7 @@ static bool try_transaction(struct probe *probe, bool publish)
     return tried;
 }
 
-/* --- the whole -------------------------------------------------------------------------------------------------- */
+/* --- the whole --------------------------------------------------------------------------------------------------- */
 
 static void tell(const struct probe *probe, enum finding finding, enum acl_right right, enum acl_resource resource,
                  const char *topic, rights_missing_fn *missing, void *owner)

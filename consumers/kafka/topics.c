@@ -20,7 +20,7 @@ enum
     COMMAND_BYTES_MIN = 80 * 1024, /* a command's value is up to 64 KiB */
 };
 
-/* --- which topics ----------------------------------------------------------------------------------------------- */
+/* --- which topics ------------------------------------------------------------------------------------------------ */
 
 static bool add_topic(struct topics_report *report, const char *name, size_t name_size, const char *suffix,
                       const char *role, struct buffer *reterr)
@@ -58,7 +58,7 @@ static bool name_topics(const struct settings *settings, struct topics_report *r
     return true;
 }
 
-/* --- what the broker says --------------------------------------------------------------------------------------- */
+/* --- what the broker says ---------------------------------------------------------------------------------------- */
 
 static bool fail(struct buffer *reterr, const char *doing, const char *what)
 {
@@ -327,7 +327,7 @@ bool topics_logs(const struct settings *settings, topics_log_fn *see, void *owne
     return read;
 }
 
-/* --- what is wrong ---------------------------------------------------------------------------------------------- */
+/* --- what is wrong ----------------------------------------------------------------------------------------------- */
 
 bool topics_find_fault(const struct topic_state *topic, struct buffer *into)
 {
@@ -354,7 +354,7 @@ bool topics_find_fault(const struct topic_state *topic, struct buffer *into)
     return false;
 }
 
-/* --- making ----------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------------ */
 
 static int partitions_of(const struct topics_report *report, const struct topic_state *topic,
                          const struct settings *settings, int partitions, int audit_partitions)

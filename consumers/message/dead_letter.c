@@ -54,7 +54,7 @@ static bool add_time(rd_kafka_headers_t *headers, const char *name, int64_t unix
 /* How often it was redriven is counted by who redrives it; a number that is not one counts as none. */
 static int64_t redrive_count(const struct delivery *delivery)
 {
-    struct span text = parcel_header_last(delivery, "interlock.redrive-count");
+    struct span text = delivery_header_last(delivery, "interlock.redrive-count");
     int64_t count = 0;
 
     for (size_t i = 0; text.at && i < text.size && i < 9; i++)
@@ -68,10 +68,10 @@ static int64_t redrive_count(const struct delivery *delivery)
 
 static bool add_own(rd_kafka_headers_t *headers, const struct delivery *delivery, const char *group)
 {
-    const struct ownership *ownership = delivery->ownership;
+    const struct partition *partition = delivery->partition;
 
-    return add(headers, SPAN_LITERAL("__dlq.errors.topic"), ownership->topic) &&
-           add_number(headers, "__dlq.errors.partition", ownership->partition) &&
+    return add(headers, SPAN_LITERAL("__dlq.errors.topic"), partition->topic) &&
+           add_number(headers, "__dlq.errors.partition", partition->number) &&
            add_number(headers, "__dlq.errors.offset", delivery->offset) &&
            add_text(headers, "__dlq.errors.group", group) &&
            add_text(headers, "__dlq.errors.message", delivery->dead_message) &&
@@ -102,7 +102,7 @@ static bool add_original(rd_kafka_headers_t *headers, const struct delivery *del
 {
     struct span name, value;
 
-    for (size_t cursor = 0; parcel_header(delivery, &cursor, &name, &value);)
+    for (size_t cursor = 0; delivery_header(delivery, &cursor, &name, &value);)
     {
         size_t size = name.size + value.size + PER_HEADER;
         if (is_own(name))
@@ -129,7 +129,7 @@ static size_t original_headers_size(const struct delivery *delivery)
     struct span name, value;
     size_t size = 0;
 
-    for (size_t cursor = 0; parcel_header(delivery, &cursor, &name, &value);)
+    for (size_t cursor = 0; delivery_header(delivery, &cursor, &name, &value);)
         size += name.size + value.size + PER_HEADER;
     return size;
 }

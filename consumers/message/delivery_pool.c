@@ -9,26 +9,26 @@
 
 enum
 {
-    PARCEL_INLINE = 640, /* bytes of key, value and headers that need no memory of their own: most commands */
-    BLOCK_PARCELS = 128,
+    DELIVERY_INLINE = 640, /* bytes of key, value and headers that need no memory of their own: most commands */
+    BLOCK_DELIVERIES = 128,
     HEADERS_MAX = 128, /* further ones are left out: nothing reads them, and a message is up to 1 MiB */
 };
 
-struct parcel
+struct pooled_delivery
 {
-    struct delivery delivery; /* first: a parcel is found from its delivery */
+    struct delivery delivery; /* first: a delivery is found from its delivery */
     char *bytes;              /* `within`, or memory of its own */
     uint32_t size;            /* of key, value and headers, as received */
-    char within[PARCEL_INLINE];
+    char within[DELIVERY_INLINE];
 };
 
 struct block
 {
     struct block *next;
-    struct parcel parcels[BLOCK_PARCELS];
+    struct pooled_delivery delivery_pool[BLOCK_DELIVERIES];
 };
 
-struct parcels
+struct delivery_pool
 {
     struct block *blocks;  /* poll thread */
     struct delivery *free; /* poll thread */
@@ -37,66 +37,66 @@ struct parcels
     struct delivery *returned; /* under the mutex */
 };
 
-struct parcels *parcels_new(void)
+struct delivery_pool *delivery_pool_new(void)
 {
-    struct parcels *parcels = calloc(1, sizeof(*parcels));
-    if (parcels == NULL)
+    struct delivery_pool *delivery_pool = calloc(1, sizeof(*delivery_pool));
+    if (delivery_pool == NULL)
         return NULL;
-    pthread_mutex_init(&parcels->mutex, NULL);
-    return parcels;
+    pthread_mutex_init(&delivery_pool->mutex, NULL);
+    return delivery_pool;
 }
 
-void parcels_free(struct parcels *parcels)
+void delivery_pool_free(struct delivery_pool *delivery_pool)
 {
-    if (parcels == NULL)
+    if (delivery_pool == NULL)
         return;
-    for (struct block *block = parcels->blocks, *next; block; block = next)
+    for (struct block *block = delivery_pool->blocks, *next; block; block = next)
     {
         next = block->next;
         free(block);
     }
-    pthread_mutex_destroy(&parcels->mutex);
-    free(parcels);
+    pthread_mutex_destroy(&delivery_pool->mutex);
+    free(delivery_pool);
 }
 
-static struct parcel *parcel_of(const struct delivery *delivery)
+static struct pooled_delivery *pooled_of(const struct delivery *delivery)
 {
     return delivery->message;
 }
 
-static bool add_block(struct parcels *parcels)
+static bool add_block(struct delivery_pool *delivery_pool)
 {
     struct block *block = malloc(sizeof(*block));
 
     if (block == NULL)
         return false;
-    block->next = parcels->blocks;
-    parcels->blocks = block;
-    for (int i = 0; i < BLOCK_PARCELS; i++)
+    block->next = delivery_pool->blocks;
+    delivery_pool->blocks = block;
+    for (int i = 0; i < BLOCK_DELIVERIES; i++)
     {
-        block->parcels[i].delivery.next = parcels->free;
-        parcels->free = &block->parcels[i].delivery;
+        block->delivery_pool[i].delivery.next = delivery_pool->free;
+        delivery_pool->free = &block->delivery_pool[i].delivery;
     }
     return true;
 }
 
-static struct parcel *take_parcel(struct parcels *parcels)
+static struct pooled_delivery *take_pooled(struct delivery_pool *delivery_pool)
 {
-    if (parcels->free == NULL)
+    if (delivery_pool->free == NULL)
     {
-        pthread_mutex_lock(&parcels->mutex);
-        parcels->free = parcels->returned;
-        parcels->returned = NULL;
-        pthread_mutex_unlock(&parcels->mutex);
+        pthread_mutex_lock(&delivery_pool->mutex);
+        delivery_pool->free = delivery_pool->returned;
+        delivery_pool->returned = NULL;
+        pthread_mutex_unlock(&delivery_pool->mutex);
     }
-    if (parcels->free == NULL && !add_block(parcels))
+    if (delivery_pool->free == NULL && !add_block(delivery_pool))
         return NULL;
-    struct delivery *delivery = parcels->free;
-    parcels->free = delivery->next;
-    return (struct parcel *)(void *)delivery;
+    struct delivery *delivery = delivery_pool->free;
+    delivery_pool->free = delivery->next;
+    return (struct pooled_delivery *)(void *)delivery;
 }
 
-/* --- headers: one after another as {name size, value size or -1, name, value} ----------------------------------- */
+/* --- headers: one after another as {name size, value size or -1, name, value} ------------------------------------ */
 
 struct header_mark
 {
@@ -111,7 +111,7 @@ static size_t headers_max(const rd_kafka_headers_t *headers)
     const void *value;
     size_t value_size;
     bool returns =
-        !rd_kafka_header_get_all(headers, 0, &name, &value, &value_size) && strcmp(name, PARCEL_RETURN_HEADER) == 0;
+        !rd_kafka_header_get_all(headers, 0, &name, &value, &value_size) && strcmp(name, DELIVERY_RETURN_HEADER) == 0;
 
     return HEADERS_MAX + returns;
 }
@@ -147,7 +147,7 @@ static void copy_headers(const rd_kafka_headers_t *headers, char *into)
     }
 }
 
-bool parcel_header_of(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value)
+bool delivery_header_of(struct span headers, size_t *cursor, struct span *ret_name, struct span *ret_value)
 {
     struct header_mark mark;
     size_t left = headers.size - *cursor;
@@ -166,33 +166,33 @@ bool parcel_header_of(struct span headers, size_t *cursor, struct span *ret_name
     return true;
 }
 
-bool parcel_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value)
+bool delivery_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value)
 {
-    return parcel_header_of(delivery->headers, cursor, ret_name, ret_value);
+    return delivery_header_of(delivery->headers, cursor, ret_name, ret_value);
 }
 
-struct span parcel_header_last(const struct delivery *delivery, const char *name)
+struct span delivery_header_last(const struct delivery *delivery, const char *name)
 {
     struct span found = SPAN_NULL, header, value;
 
-    for (size_t cursor = 0; parcel_header(delivery, &cursor, &header, &value);)
+    for (size_t cursor = 0; delivery_header(delivery, &cursor, &header, &value);)
         if (span_is(header, name))
             found = value;
     return found;
 }
 
-/* --- making ----------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------------ */
 
 /* The last header of the name; one without a value counts as not there. */
 static bool source_header(void *owner, const char *name, struct span *ret_value)
 {
-    *ret_value = parcel_header_last(owner, name);
+    *ret_value = delivery_header_last(owner, name);
     return ret_value->at != NULL;
 }
 
 static bool source_next_header(void *owner, size_t *cursor, struct span *ret_name, struct span *ret_value)
 {
-    return parcel_header(owner, cursor, ret_name, ret_value);
+    return delivery_header(owner, cursor, ret_name, ret_value);
 }
 
 static struct envelope_source source_of(struct delivery *delivery)
@@ -218,46 +218,47 @@ static void clear_delivery(struct delivery *delivery)
     delivery->answer = ANSWER_DROPPED;
 }
 
-static void put_back(struct parcels *parcels, struct parcel *parcel)
+static void put_back(struct delivery_pool *delivery_pool, struct pooled_delivery *pooled)
 {
-    parcel->delivery.next = parcels->free;
-    parcels->free = &parcel->delivery;
+    pooled->delivery.next = delivery_pool->free;
+    delivery_pool->free = &pooled->delivery;
 }
 
-struct delivery *parcels_copy(struct parcels *parcels, struct span key, struct span value,
-                              const struct rd_kafka_headers_s *headers)
+struct delivery *delivery_pool_copy(struct delivery_pool *delivery_pool, struct span key, struct span value,
+                                    const struct rd_kafka_headers_s *headers)
 {
     size_t size = key.size + value.size + (headers ? headers_size(headers) : 0);
-    struct parcel *parcel = take_parcel(parcels);
+    struct pooled_delivery *pooled = take_pooled(delivery_pool);
 
-    if (parcel == NULL)
+    if (pooled == NULL)
         return NULL;
-    parcel->bytes = size <= PARCEL_INLINE ? parcel->within : malloc(size);
-    if (parcel->bytes == NULL)
+    pooled->bytes = size <= DELIVERY_INLINE ? pooled->within : malloc(size);
+    if (pooled->bytes == NULL)
     {
-        put_back(parcels, parcel);
+        put_back(delivery_pool, pooled);
         return NULL;
     }
-    struct delivery *delivery = &parcel->delivery;
+    struct delivery *delivery = &pooled->delivery;
     clear_delivery(delivery);
-    delivery->message = parcel;
-    parcel->size = (uint32_t)size;
-    char *value_at = parcel->bytes + key.size;
+    delivery->message = pooled;
+    pooled->size = (uint32_t)size;
+    char *value_at = pooled->bytes + key.size;
     if (key.size > 0)
-        memcpy(parcel->bytes, key.at, key.size);
+        memcpy(pooled->bytes, key.at, key.size);
     if (value.size > 0)
         memcpy(value_at, value.at, value.size);
     delivery->headers = (struct span){ value_at + value.size, size - key.size - value.size };
     if (headers)
         copy_headers(headers, value_at + value.size);
-    delivery->key = key.at ? (struct span){ parcel->bytes, key.size } : SPAN_NULL;
+    delivery->key = key.at ? (struct span){ pooled->bytes, key.size } : SPAN_NULL;
     delivery->value = value.at ? (struct span){ value_at, value.size } : SPAN_NULL;
     struct envelope_source source = source_of(delivery);
     delivery->lane_hash = envelope_lane_hash(&source);
     return delivery;
 }
 
-struct delivery *parcels_make(struct parcels *parcels, struct rd_kafka_message_s *message, int64_t now_us)
+struct delivery *delivery_pool_make(struct delivery_pool *delivery_pool, struct rd_kafka_message_s *message,
+                                    int64_t now_us)
 {
     rd_kafka_headers_t *headers = NULL;
     rd_kafka_timestamp_type_t type;
@@ -267,7 +268,7 @@ struct delivery *parcels_make(struct parcels *parcels, struct rd_kafka_message_s
 
     if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
         headers = NULL;
-    struct delivery *delivery = parcels_copy(parcels, key, value, headers);
+    struct delivery *delivery = delivery_pool_copy(delivery_pool, key, value, headers);
     if (delivery == NULL)
         return NULL;
     delivery->offset = message->offset;
@@ -276,46 +277,46 @@ struct delivery *parcels_make(struct parcels *parcels, struct rd_kafka_message_s
     return delivery;
 }
 
-void parcels_give_back(struct parcels *parcels, struct delivery *chain)
+void delivery_pool_give_back(struct delivery_pool *delivery_pool, struct delivery *chain)
 {
     struct delivery *last = NULL;
 
     for (struct delivery *delivery = chain; delivery; delivery = delivery->next)
     {
-        struct parcel *parcel = parcel_of(delivery);
+        struct pooled_delivery *pooled = pooled_of(delivery);
         free(delivery->event);
         delivery->event = NULL;
-        if (parcel->bytes != parcel->within)
-            free(parcel->bytes);
+        if (pooled->bytes != pooled->within)
+            free(pooled->bytes);
         last = delivery;
     }
     if (last == NULL)
         return;
-    pthread_mutex_lock(&parcels->mutex);
-    last->next = parcels->returned;
-    parcels->returned = chain;
-    pthread_mutex_unlock(&parcels->mutex);
+    pthread_mutex_lock(&delivery_pool->mutex);
+    last->next = delivery_pool->returned;
+    delivery_pool->returned = chain;
+    pthread_mutex_unlock(&delivery_pool->mutex);
 }
 
-size_t parcel_size(const struct delivery *delivery)
+size_t delivery_size(const struct delivery *delivery)
 {
-    return parcel_of(delivery)->size;
+    return pooled_of(delivery)->size;
 }
 
-size_t parcel_bytes(const struct delivery *delivery)
+size_t delivery_bytes(const struct delivery *delivery)
 {
-    return parcel_size(delivery) + delivery->event_size;
+    return delivery_size(delivery) + delivery->event_size;
 }
 
-size_t parcel_room(void)
+size_t delivery_room(void)
 {
-    return sizeof(struct parcel);
+    return sizeof(struct pooled_delivery);
 }
 
-enum decode_result parcel_decode(struct delivery *delivery, struct arena *arena, struct command *ret)
+enum decode_result delivery_decode(struct delivery *delivery, struct arena *arena, struct command *ret)
 {
     struct envelope_source source = source_of(delivery);
-    struct span token = parcel_header_last(delivery, PARCEL_RETURN_HEADER);
+    struct span token = delivery_header_last(delivery, DELIVERY_RETURN_HEADER);
 
     delivery->has_return_token = token.at && parameters_parse_uuid(token, &delivery->return_token);
     if (delivery->quarantined)

@@ -11,7 +11,7 @@ struct decoding
     const struct envelope_source *source;
     struct arena *arena;
     struct command *command;
-    struct attributes attributes;
+    struct envelope_attributes attributes;
     const char *dead_reason; /* static; set: the message is dead */
     char *message;
     size_t message_size;
@@ -20,7 +20,7 @@ struct decoding
 static const char structured_type[] = "application/cloudevents+json";
 static const char batch_type[] = "application/cloudevents-batch+json";
 
-/* --- dead ------------------------------------------------------------------------------------------------------ */
+/* --- dead -------------------------------------------------------------------------------------------------------- */
 
 static enum decode_result dead(struct decoding *decoding, const char *reason, const char *message)
 {
@@ -83,7 +83,7 @@ static enum decode_result check_identity(struct decoding *decoding)
     return DECODE_COMMAND;
 }
 
-/* --- refusals -------------------------------------------------------------------------------------------------- */
+/* --- refusals ---------------------------------------------------------------------------------------------------- */
 
 /* The first refusal stays. */
 static void refuse(struct decoding *decoding, enum reason reason, struct span metadata)
@@ -113,7 +113,7 @@ static void refuse_name(struct decoding *decoding, struct span name)
     parameters_add_pointer(&pointer, name);
     buffer_add_byte(&pointer, '\0');
     refuse_parameter(decoding, buffer_failed(&pointer) ? "/" : pointer.at,
-                     attributes_is_misspelt(name)
+                     envelope_attributes_is_misspelt(name)
                          ? "a header with an attribute is spelled ce_ and lower-case letters and digits"
                          : "the name of an attribute has lower-case letters and digits only");
     buffer_done(&pointer);
@@ -158,7 +158,7 @@ static bool read_time(struct decoding *decoding, enum attribute attribute, struc
 static void read_content_type(struct decoding *decoding)
 {
     struct span text = read_text(decoding, ATTRIBUTE_DATACONTENTTYPE);
-    if (text.at && !attributes_is_json_type(text))
+    if (text.at && !envelope_attributes_is_json_type(text))
         refuse_attribute(decoding, ATTRIBUTE_DATACONTENTTYPE, "expected application/json, or another type of JSON");
 }
 
@@ -272,7 +272,7 @@ static void read_data(struct decoding *decoding)
     check_subject(decoding);
 }
 
-/* --- digests --------------------------------------------------------------------------------------------------- */
+/* --- digests ----------------------------------------------------------------------------------------------------- */
 
 static bool make_digest(const struct span parts[3], uint8_t ret[DIGEST_SIZE])
 {
@@ -306,7 +306,7 @@ static bool make_digests(struct decoding *decoding, struct span unparsed)
     return made;
 }
 
-/* --- both modes ------------------------------------------------------------------------------------------------ */
+/* --- both modes -------------------------------------------------------------------------------------------------- */
 
 static enum decode_result finish(struct decoding *decoding, struct span unparsed)
 {
@@ -339,7 +339,7 @@ static enum decode_result decode_structured(struct decoding *decoding)
     const struct node *root = &command->document.nodes[0];
     if (root->kind != NODE_OBJECT)
         return dead(decoding, "not_an_object", "the value is JSON, but not an object");
-    attributes_of_object(&command->document, root, &decoding->attributes);
+    envelope_attributes_of_object(&command->document, root, &decoding->attributes);
     command->data = decoding->attributes.data;
     enum decode_result result = check_identity(decoding);
     return result == DECODE_COMMAND ? finish(decoding, SPAN_NULL) : result;
@@ -350,7 +350,7 @@ static enum decode_result decode_binary(struct decoding *decoding)
     struct command *command = decoding->command;
     struct span value = decoding->source->value;
     struct span unparsed = SPAN_NULL;
-    attributes_of_headers(decoding->source, &decoding->attributes);
+    envelope_attributes_of_headers(decoding->source, &decoding->attributes);
     enum decode_result result = check_identity(decoding);
     if (result != DECODE_COMMAND)
         return result;
@@ -382,9 +382,9 @@ static enum mode mode_of(const struct envelope_source *source)
         return MODE_STRUCTURED;
     if (!source->header(source->owner, "content-type", &content_type))
         content_type = SPAN_NULL;
-    if (attributes_is_media_type(content_type, structured_type))
+    if (envelope_attributes_is_media_type(content_type, structured_type))
         return MODE_STRUCTURED;
-    if (attributes_is_media_type(content_type, batch_type))
+    if (envelope_attributes_is_media_type(content_type, batch_type))
         return MODE_BATCH;
     return source->header(source->owner, "ce_specversion", &version) ? MODE_BINARY : MODE_STRUCTURED;
 }
@@ -400,7 +400,7 @@ static enum decode_result name_misspelt(struct decoding *decoding, enum decode_r
         return result;
     for (size_t cursor = 0; source->next_header(source->owner, &cursor, &name, &value);)
     {
-        bool shown = attributes_is_misspelt(name) && used + name.size + 3 < sizeof seen;
+        bool shown = envelope_attributes_is_misspelt(name) && used + name.size + 3 < sizeof seen;
         for (size_t i = 0; i < name.size && shown; i++)
             shown = name.at[i] > ' ' && name.at[i] <= '~';
         if (shown)
@@ -456,7 +456,7 @@ enum decode_result envelope_decode(const struct envelope_source *source, struct 
     return result;
 }
 
-/* --- routing --------------------------------------------------------------------------------------------------- */
+/* --- routing ----------------------------------------------------------------------------------------------------- */
 
 /* Multiply, fold, repeat, eight bytes at a time. The names of aggregates differ in their last bytes only, so the end is
  * mixed well; nothing depends on the hash being hard to guess: a crowded lane is slow and still right. */
@@ -475,7 +475,7 @@ static uint64_t hash_bytes(uint64_t hash, struct span text)
     return hash ^ hash >> 32;
 }
 
-static uint64_t hash_attributes(const struct envelope_source *source, const struct attributes *attributes)
+static uint64_t hash_attributes(const struct envelope_source *source, const struct envelope_attributes *attributes)
 {
     const struct value *values = attributes->values;
     if (values[ATTRIBUTE_SUBJECT].kind == VALUE_TEXT && values[ATTRIBUTE_SUBJECT].text.size > 0)
@@ -491,10 +491,10 @@ uint64_t envelope_lane_hash(const struct envelope_source *source)
         return hash_bytes(0, source->key);
     if (source->value.size == 0 || source->value.size > DOCUMENT_SIZE_MAX)
         return 0;
-    struct attributes attributes;
+    struct envelope_attributes attributes;
     if (mode_of(source) == MODE_BINARY)
     {
-        attributes_of_headers(source, &attributes);
+        envelope_attributes_of_headers(source, &attributes);
         return hash_attributes(source, &attributes);
     }
     struct arena arena;
@@ -504,7 +504,7 @@ uint64_t envelope_lane_hash(const struct envelope_source *source)
     arena_init(&arena);
     if (document_parse(&arena, source->value, &document, &failure) && document.nodes[0].kind == NODE_OBJECT)
     {
-        attributes_of_object(&document, &document.nodes[0], &attributes);
+        envelope_attributes_of_object(&document, &document.nodes[0], &attributes);
         hash = hash_attributes(source, &attributes);
     }
     arena_done(&arena);

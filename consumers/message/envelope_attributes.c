@@ -15,7 +15,7 @@ struct attribute_row
 static const struct attribute_row rows[ATTRIBUTE__COUNT] = {
 #define X(symbol, name, longest, form, description)                                                                    \
     [ATTRIBUTE_##symbol] = { { name, sizeof(name) - 1 }, longest, "ce_" name, form },
-    ATTRIBUTES(X)
+    CLOUDEVENT_ATTRIBUTES(X)
 #undef X
 };
 
@@ -34,7 +34,7 @@ enum attribute_form attribute_form(enum attribute attribute)
     return rows[attribute].form;
 }
 
-bool attributes_is_media_type(struct span text, const char *type)
+bool envelope_attributes_is_media_type(struct span text, const char *type)
 {
     size_t size = strlen(type);
     if (!text.at || text.size < size || strncasecmp(text.at, type, size) != 0)
@@ -42,14 +42,15 @@ bool attributes_is_media_type(struct span text, const char *type)
     return text.size == size || text.at[size] == ';' || text.at[size] == ' ' || text.at[size] == '\t';
 }
 
-bool attributes_is_json_type(struct span text)
+bool envelope_attributes_is_json_type(struct span text)
 {
     const struct span suffix = SPAN_LITERAL("+json");
     size_t size = 0;
     while (size < text.size && !strchr("; \t", text.at[size]))
         size++;
     const char *slash = memchr(text.at, '/', size);
-    if (attributes_is_media_type(text, "application/json") || attributes_is_media_type(text, "text/json"))
+    if (envelope_attributes_is_media_type(text, "application/json") ||
+        envelope_attributes_is_media_type(text, "text/json"))
         return true;
     return slash && slash > text.at && text.at + size > slash + 1 + suffix.size &&
            !memchr(slash + 1, '/', size - (size_t)(slash + 1 - text.at)) &&
@@ -67,7 +68,7 @@ static bool is_name(struct span name)
     return name.size > 0;
 }
 
-bool attributes_is_misspelt(struct span header)
+bool envelope_attributes_is_misspelt(struct span header)
 {
     if (header.size < 3 || strncasecmp(header.at, "ce", 2) != 0 || (header.at[2] != '_' && header.at[2] != '-'))
         return false;
@@ -105,7 +106,8 @@ static int find(struct span name, int expected)
     return ATTRIBUTE__COUNT;
 }
 
-void attributes_of_object(const struct document *document, const struct node *object, struct attributes *ret)
+void envelope_attributes_of_object(const struct document *document, const struct node *object,
+                                   struct envelope_attributes *ret)
 {
     memset(ret, 0, sizeof *ret);
     int expected = 0;
@@ -163,12 +165,12 @@ static bool is_text(struct span text)
 }
 
 /* A header that is passed over because of its spelling may be a protection that somebody counts on. */
-static void note_misspelt(const struct envelope_source *source, struct attributes *attributes)
+static void note_misspelt(const struct envelope_source *source, struct envelope_attributes *attributes)
 {
     struct span name, value;
     for (size_t cursor = 0; source->next_header(source->owner, &cursor, &name, &value);)
     {
-        if (!attributes_is_misspelt(name))
+        if (!envelope_attributes_is_misspelt(name))
             continue;
         attributes->bad_encoding = attributes->bad_encoding || !is_text(name);
         if (!attributes->bad_name.at)
@@ -176,7 +178,7 @@ static void note_misspelt(const struct envelope_source *source, struct attribute
     }
 }
 
-void attributes_of_headers(const struct envelope_source *source, struct attributes *ret)
+void envelope_attributes_of_headers(const struct envelope_source *source, struct envelope_attributes *ret)
 {
     memset(ret, 0, sizeof *ret);
     for (int index = 0; index < ATTRIBUTE__COUNT; index++)

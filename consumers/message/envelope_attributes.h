@@ -1,5 +1,5 @@
-/* Attributes: the CloudEvents attributes of a message, read from the JSON of structured mode or from the headers of
- * binary mode into one form. Private to envelope.c, which judges them.
+/* Envelope attributes: the CloudEvents attributes of a message, read from the JSON of structured mode or from the
+ * headers of binary mode into one form. Private to envelope.c, which judges them.
  *
  * Threads    no state.
  * Ownership  spans point into the message or the document's arena.
@@ -15,7 +15,7 @@
 enum attribute
 {
 #define X(symbol, name, longest, form, description) ATTRIBUTE_##symbol,
-    ATTRIBUTES(X)
+    CLOUDEVENT_ATTRIBUTES(X)
 #undef X
     ATTRIBUTE__COUNT,
 };
@@ -36,7 +36,7 @@ struct value
     int64_t integer;
 };
 
-struct attributes
+struct envelope_attributes
 {
     struct value values[ATTRIBUTE__COUNT];
     const struct node *data; /* of structured mode; NULL: none */
@@ -49,17 +49,18 @@ const char *attribute_name(enum attribute attribute);
 size_t attribute_longest(enum attribute attribute);
 enum attribute_form attribute_form(enum attribute attribute);
 
-void attributes_of_object(const struct document *document, const struct node *object, struct attributes *ret);
-void attributes_of_headers(const struct envelope_source *source, struct attributes *ret);
+void envelope_attributes_of_object(const struct document *document, const struct node *object,
+                                   struct envelope_attributes *ret);
+void envelope_attributes_of_headers(const struct envelope_source *source, struct envelope_attributes *ret);
 
 /* Whether `text` is the media type, whatever its case and parameters. */
-bool attributes_is_media_type(struct span text, const char *type);
+bool envelope_attributes_is_media_type(struct span text, const char *type);
 
 /* Whether it is one of JSON: application/json, text/json, or any that ends with +json. */
-bool attributes_is_json_type(struct span text);
+bool envelope_attributes_is_json_type(struct span text);
 
 /* Whether a header is meant to be an attribute in binary mode but is not spelled as Kafka's binding does, "ce_" and a
  * name of lower-case letters and digits: ce-id, CE_ID, ce_expectedVersion. */
-bool attributes_is_misspelt(struct span header);
+bool envelope_attributes_is_misspelt(struct span header);
 
 #endif

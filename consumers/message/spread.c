@@ -70,7 +70,7 @@ void spread_note(struct spread *spread, rd_kafka_t *consumer, uint64_t epoch, co
                     rd_kafka_topic_name(message->rkt), (int)message->partition, (long long)message->offset);
 }
 
-/* --- a sample --------------------------------------------------------------------------------------------------- */
+/* --- a sample ---------------------------------------------------------------------------------------------------- */
 
 static rd_kafka_t *open_sample(const struct settings *settings, const char *topic, int partitions,
                                struct buffer *reterr)

@@ -6,8 +6,8 @@
 
 #include "workflows/base/buffer.h"
 
-/* 4812405: the class of the lock, next to OWNERSHIP_LOCK_CLASS; one group has a schema (PROTOCOL O2), so the schema is
- * the key. One returner works at a time.
+/* 4812405: the class of the lock, next to PARTITION_OWNER_LOCK_CLASS; one group has a schema (PROTOCOL O2), so the
+ * schema is the key. One returner works at a time.
  *
  * `looked` is what has its turn, up to the limit and before anything is joined. `judged` says of each why it may not go
  * yet, and when to look again:

@@ -143,9 +143,9 @@ static rd_kafka_headers_t *make_headers(const struct bytes *kept, const char *to
     rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
     struct span all = { (const char *)kept->at, kept->size }, name, value;
 
-    rd_kafka_header_add(headers, PARCEL_RETURN_HEADER, -1, token, -1);
-    for (size_t cursor = 0; parcel_header_of(all, &cursor, &name, &value);)
-        if (!span_is(name, PARCEL_RETURN_HEADER) && (!large || is_read(name, value)))
+    rd_kafka_header_add(headers, DELIVERY_RETURN_HEADER, -1, token, -1);
+    for (size_t cursor = 0; delivery_header_of(all, &cursor, &name, &value);)
+        if (!span_is(name, DELIVERY_RETURN_HEADER) && (!large || is_read(name, value)))
             rd_kafka_header_add(headers, name.at, (ssize_t)name.size, value.at, value.at ? (ssize_t)value.size : 0);
     return headers;
 }

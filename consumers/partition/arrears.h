@@ -6,7 +6,7 @@
  * It goes portion by portion, the lowest offsets first, so that it needs little memory however much there is.
  *
  * Threads    one owner, the publisher.
- * Ownership  belongs to its tenure.
+ * Ownership  belongs to its owned partition.
  * Failure    NULL: no memory. Reading it is consumers/takeover/arrears_reading.h.
  */
 #ifndef CONSUMERS_PARTITION_ARREARS_H

@@ -2,19 +2,19 @@
 
 #include <string.h>
 
-void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct tenure *tenure, int64_t offset,
+void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owned_partition *owned, int64_t offset,
                      bool is_ours)
 {
     rd_kafka_topic_partition_t *added =
-        rd_kafka_topic_partition_list_add(offsets, tenure->topic, tenure->ownership.partition);
+        rd_kafka_topic_partition_list_add(offsets, owned->topic, owned->partition.number);
 
     added->offset = offset;
     /* By librdkafka's own allocator: it frees it. Without memory the commit has none, which costs a look-up. */
-    added->metadata = is_ours ? rd_kafka_mem_malloc(NULL, sizeof(tenure->mark)) : NULL;
+    added->metadata = is_ours ? rd_kafka_mem_malloc(NULL, sizeof(owned->mark)) : NULL;
     if (added->metadata == NULL)
         return;
-    added->metadata_size = strlen(tenure->mark);
-    memcpy(added->metadata, tenure->mark, added->metadata_size + 1);
+    added->metadata_size = strlen(owned->mark);
+    memcpy(added->metadata, owned->mark, added->metadata_size + 1);
 }
 
 struct span commit_mark_of(const rd_kafka_topic_partition_t *committed)
@@ -22,12 +22,12 @@ struct span commit_mark_of(const rd_kafka_topic_partition_t *committed)
     return committed->metadata ? (struct span){ committed->metadata, committed->metadata_size } : SPAN_NULL;
 }
 
-bool commit_mark_is_ours(const struct tenure *tenure, struct span metadata)
+bool commit_mark_is_ours(const struct owned_partition *owned, struct span metadata)
 {
-    const char *colon = strchr(tenure->mark, ':');
-    size_t size = colon ? (size_t)(colon - tenure->mark) + 1 : 0;
+    const char *colon = strchr(owned->mark, ':');
+    size_t size = colon ? (size_t)(colon - owned->mark) + 1 : 0;
 
-    if (size == 0 || metadata.size <= size || memcmp(metadata.at, tenure->mark, size) != 0)
+    if (size == 0 || metadata.size <= size || memcmp(metadata.at, owned->mark, size) != 0)
         return false;
     for (size_t i = size; i < metadata.size; i++)
         if (metadata.at[i] < '0' || metadata.at[i] > '9')

@@ -12,15 +12,15 @@
 
 #include "consumers/partition/partition.h"
 
-/* Adds the tenure's partition with an offset to be committed; `is_ours`: with the tenure's mark. */
-void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct tenure *tenure, int64_t offset,
+/* Adds the partition's partition with an offset to be committed; `is_ours`: with the partition's mark. */
+void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owned_partition *owned, int64_t offset,
                      bool is_ours);
 
 /* What an element of a list of committed offsets carries. */
 struct span commit_mark_of(const rd_kafka_topic_partition_t *committed);
 
-/* Whether that was put there by a worker of the tenure's schema, under whatever fence. */
-bool commit_mark_is_ours(const struct tenure *tenure, struct span metadata);
+/* Whether that was put there by a worker of the partition's schema, under whatever fence. */
+bool commit_mark_is_ours(const struct owned_partition *owned, struct span metadata);
 
 /* The fence of one that is ours. */
 int64_t commit_mark_fence(struct span metadata);

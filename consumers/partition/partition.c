@@ -8,72 +8,72 @@
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
 
-struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch)
+struct owned_partition *owned_new(const char *topic, int32_t partition, uint64_t epoch)
 {
-    struct tenure *tenure = calloc(1, sizeof(*tenure));
+    struct owned_partition *owned = calloc(1, sizeof(*owned));
 
-    if (tenure == NULL)
+    if (owned == NULL)
         return NULL;
-    snprintf(tenure->topic, sizeof(tenure->topic), "%s", topic);
-    tenure->ownership.topic = span_of(tenure->topic);
-    tenure->ownership.partition = partition;
-    tenure->ownership.epoch = epoch;
-    tenure->ownership.revoked = &tenure->revoked;
-    tenure->ownership.full = &tenure->paused;
-    tenure->ownership.blocked_us = &tenure->blocked_us;
-    tenure->ownership.slot = tenure;
-    tenure->start_offset = OFFSET_NONE;
-    tenure->last_offset = -1;
-    tenure->published_known = -1;
-    tenure->watermark = WATERMARK_EMPTY;
-    atomic_init(&tenure->references, 1);
-    atomic_init(&tenure->state, TENURE_ASKED);
-    atomic_init(&tenure->moved_us, monotonic_us());
-    atomic_init(&tenure->committed, OFFSET_NONE);
-    atomic_init(&tenure->give_up_us, INT64_MAX);
-    return tenure;
+    snprintf(owned->topic, sizeof(owned->topic), "%s", topic);
+    owned->partition.topic = span_of(owned->topic);
+    owned->partition.number = partition;
+    owned->partition.epoch = epoch;
+    owned->partition.revoked = &owned->revoked;
+    owned->partition.full = &owned->paused;
+    owned->partition.blocked_us = &owned->blocked_us;
+    owned->partition.slot = owned;
+    owned->start_offset = OFFSET_NONE;
+    owned->last_offset = -1;
+    owned->published_known = -1;
+    owned->watermark = WATERMARK_EMPTY;
+    atomic_init(&owned->references, 1);
+    atomic_init(&owned->state, PARTITION_REQUESTED);
+    atomic_init(&owned->moved_us, monotonic_us());
+    atomic_init(&owned->committed, OFFSET_NONE);
+    atomic_init(&owned->give_up_us, INT64_MAX);
+    return owned;
 }
 
-struct tenure *tenure_hold(struct tenure *tenure, int count)
+struct owned_partition *owned_retain(struct owned_partition *owned, int count)
 {
-    atomic_fetch_add_explicit(&tenure->references, count, memory_order_relaxed);
-    return tenure;
+    atomic_fetch_add_explicit(&owned->references, count, memory_order_relaxed);
+    return owned;
 }
 
-void tenure_drop(struct tenure *tenure, int count)
+void owned_release(struct owned_partition *owned, int count)
 {
     /* Release, then acquire by the last one: everything that was done under a reference is over before the free. */
-    int before = atomic_fetch_sub_explicit(&tenure->references, count, memory_order_acq_rel);
+    int before = atomic_fetch_sub_explicit(&owned->references, count, memory_order_acq_rel);
     assert(before >= count);
     if (before > count)
         return;
-    assert(tenure->watermark.answered == 0);
-    watermark_done(&tenure->watermark);
-    arrears_free(tenure->arrears);
-    free(tenure);
+    assert(owned->watermark.answered == 0);
+    watermark_done(&owned->watermark);
+    arrears_free(owned->arrears);
+    free(owned);
 }
 
-int tenure_drop_revoked(struct tenure **tenures, int count)
+int owned_release_revoked(struct owned_partition **owned_partitions, int count)
 {
     int left = 0;
 
     for (int i = 0; i < count; i++)
-        if (tenure_is_revoked(tenures[i]))
-            tenure_drop(tenures[i], 1);
+        if (owned_is_revoked(owned_partitions[i]))
+            owned_release(owned_partitions[i], 1);
         else
-            tenures[left++] = tenures[i];
+            owned_partitions[left++] = owned_partitions[i];
     return left;
 }
 
-int64_t tenure_tell_left(const struct tenure *tenure, int cell)
+int64_t owned_log_unpublished(const struct owned_partition *owned, int cell)
 {
-    int64_t count = atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) +
-                    atomic_load_explicit(&tenure->dropped, memory_order_relaxed);
-    int64_t committed = atomic_load_explicit(&tenure->committed, memory_order_relaxed);
+    int64_t count = atomic_load_explicit(&owned->in_flight, memory_order_relaxed) +
+                    atomic_load_explicit(&owned->dropped, memory_order_relaxed);
+    int64_t committed = atomic_load_explicit(&owned->committed, memory_order_relaxed);
 
     if (count > 0)
         log_warning("cell %d: left: %s/%d: %lld messages were received and not published; committed offset %lld", cell,
-                    tenure->topic, tenure->ownership.partition, (long long)count,
-                    (long long)(committed >= 0 ? committed : tenure->start_offset));
+                    owned->topic, owned->partition.number, (long long)count,
+                    (long long)(committed >= 0 ? committed : owned->start_offset));
     return count;
 }

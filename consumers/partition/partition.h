@@ -1,5 +1,6 @@
-/* Tenure: one partition, held by this cell from one takeover to the loss of it. Deliveries belong to a tenure; results
- * of an ended one are dropped, so a late result of a former tenure never touches the next (PROTOCOL O4, O5).
+/* Partition: one that this cell owns, from one takeover to the loss of it. Deliveries belong to an owned partition;
+ * results of an ended one are dropped, so a late result of a former owned partition never touches the next (PROTOCOL
+ * O4, O5).
  *
  * Threads    made by the poll thread; fields are grouped by the thread that owns them.
  * Ownership  counted: the poll thread and the publisher hold one reference each, every delivery one. The last one
@@ -12,25 +13,25 @@
 #include "consumers/partition/watermark.h"
 #include "worker/delivery.h"
 
-enum tenure_state
+enum partition_state
 {
-    TENURE_ASKED, /* the publisher is to take it over */
-    TENURE_TAKEN, /* ours in PostgreSQL; start_offset is known: messages may be fetched */
-    TENURE_LOST,  /* the fence says another owner (PROTOCOL O4): the poll thread is to ask anew */
+    PARTITION_REQUESTED, /* the publisher is to take it over */
+    PARTITION_OWNED,     /* ours in PostgreSQL; start_offset is known: messages may be fetched */
+    PARTITION_LOST,      /* the fence says another owner (PROTOCOL O4): the poll thread is to ask anew */
 };
 
 enum
 {
     OFFSET_NONE = -1, /* no offset is committed: the earliest message */
-    TENURE_MARK_SIZE = 64,
+    COMMIT_MARK_SIZE = 64,
 };
 
 struct arrears;
 
-struct tenure
+struct owned_partition
 {
-    /* What lanes see. Filled by the takeover, constant from TENURE_TAKEN on. */
-    struct ownership ownership;
+    /* What lanes see. Filled by the takeover, constant from PARTITION_OWNED on. */
+    struct partition partition;
     char topic[250];
     int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
 
@@ -41,10 +42,10 @@ struct tenure
 
     bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
     atomic_int references;
-    atomic_int state;    /* enum tenure_state; writer: publisher; reader: poll thread */
+    atomic_int state;    /* enum partition_state; writer: publisher; reader: poll thread */
     atomic_bool revoked; /* writer: poll thread; readers: lanes, publisher */
     atomic_int_fast64_t
-        give_up_us; /* monotonic; past it nothing of the tenure is published any more. Writer: poll thread */
+        give_up_us; /* monotonic; past it nothing of the owned partition is published any more. Writer: poll thread */
 
     /* Back-pressure (PROTOCOL L3). In flight = received and not published. Added to by the poll thread, taken from by
      * the publisher, read by the poll thread. */
@@ -67,49 +68,49 @@ struct tenure
     bool live;                   /* taken over, and nothing has ended it */
     int64_t published_known;     /* what partition_published.published is known to be */
     int64_t published_reached;   /* what it may be raised to: committed to Kafka */
-    char mark[TENURE_MARK_SIZE]; /* what its commits carry: "<schema id>:<fence>" (PROTOCOL R1) */
+    char mark[COMMIT_MARK_SIZE]; /* what its commits carry: "<schema id>:<fence>" (PROTOCOL R1) */
     int64_t topic_fence;         /* commits under a lower one are of a former topic of this name */
     struct arrears *arrears;     /* taken in PostgreSQL, and not known yet what was published; else NULL */
     bool taken;                  /* by the round that is on */
 };
 
-struct tenure *tenure_new(const char *topic, int32_t partition, uint64_t epoch);
-struct tenure *tenure_hold(struct tenure *tenure, int count); /* further references */
-void tenure_drop(struct tenure *tenure, int count);           /* gives references back */
+struct owned_partition *owned_new(const char *topic, int32_t partition, uint64_t epoch);
+struct owned_partition *owned_retain(struct owned_partition *owned, int count); /* further references */
+void owned_release(struct owned_partition *owned, int count);                   /* gives references back */
 
 /* How many messages were received and not published; where there are any, the log is told. Any thread. */
-int64_t tenure_tell_left(const struct tenure *tenure, int cell);
+int64_t owned_log_unpublished(const struct owned_partition *owned, int cell);
 
 /* Drops one reference of each that was revoked and takes it out of the list; returns how many are left. */
-int tenure_drop_revoked(struct tenure **tenures, int count);
+int owned_release_revoked(struct owned_partition **owned_partitions, int count);
 
-static inline struct tenure *tenure_of(const struct delivery *delivery)
+static inline struct owned_partition *owned_of(const struct delivery *delivery)
 {
-    return delivery->ownership->slot;
+    return delivery->partition->slot;
 }
 
 /* So many deliveries that were not published are given back. */
-static inline void tenure_note_dropped(struct tenure *tenure, int64_t count)
+static inline void owned_note_dropped(struct owned_partition *owned, int64_t count)
 {
-    atomic_fetch_add_explicit(&tenure->dropped, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&owned->dropped, count, memory_order_relaxed);
 }
 
 /* One delivery is in flight no more, and was not published. */
-static inline void tenure_land_unpublished(struct tenure *tenure, int64_t bytes)
+static inline void owned_land_unpublished(struct owned_partition *owned, int64_t bytes)
 {
-    atomic_fetch_sub_explicit(&tenure->in_flight, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&tenure->in_flight_bytes, bytes, memory_order_relaxed);
-    tenure_note_dropped(tenure, 1);
+    atomic_fetch_sub_explicit(&owned->in_flight, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&owned->in_flight_bytes, bytes, memory_order_relaxed);
+    owned_note_dropped(owned, 1);
 }
 
-static inline bool tenure_is_given_up(const struct tenure *tenure, int64_t now_us)
+static inline bool owned_is_given_up(const struct owned_partition *owned, int64_t now_us)
 {
-    return atomic_load_explicit(&tenure->give_up_us, memory_order_acquire) <= now_us;
+    return atomic_load_explicit(&owned->give_up_us, memory_order_acquire) <= now_us;
 }
 
-static inline bool tenure_is_revoked(const struct tenure *tenure)
+static inline bool owned_is_revoked(const struct owned_partition *owned)
 {
-    return atomic_load_explicit(&tenure->revoked, memory_order_acquire);
+    return atomic_load_explicit(&owned->revoked, memory_order_acquire);
 }
 
 #endif

@@ -21,7 +21,7 @@ static const int64_t ASSIGN_GAP_US =
 static const int64_t PARTIAL_US = 3000000; /* how long taken partitions wait for the others of their assignment */
 static const int64_t SHARE_MIN = 64;       /* commands of one partition, however many partitions there are */
 
-struct assignment *assignment_new(const struct settings *settings, int cell, struct pool *pool,
+struct assignment *assignment_new(const struct settings *settings, int cell, struct lanes *lanes,
                                   struct publisher *publisher)
 {
     struct assignment *assignment = calloc(1, sizeof(*assignment));
@@ -30,7 +30,7 @@ struct assignment *assignment_new(const struct settings *settings, int cell, str
         return NULL;
     assignment->settings = settings;
     assignment->cell = cell;
-    assignment->pool = pool;
+    assignment->lanes = lanes;
     assignment->publisher = publisher;
     assignment->random_state = (uint64_t)monotonic_us() * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)cell;
     pthread_mutex_init(&assignment->mutex, NULL);
@@ -41,10 +41,10 @@ static void clear_places(struct assignment *assignment)
 {
     pthread_mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->places[i].tenure)
-            tenure_drop(assignment->places[i].tenure, 1);
-    free(assignment->places);
-    assignment->places = NULL;
+        if (assignment->assigned_partitions[i].owned)
+            owned_release(assignment->assigned_partitions[i].owned, 1);
+    free(assignment->assigned_partitions);
+    assignment->assigned_partitions = NULL;
     assignment->count = 0;
     assignment->assigned = false;
     pthread_mutex_unlock(&assignment->mutex);
@@ -88,21 +88,21 @@ static void assign(struct assignment *assignment, rd_kafka_t *consumer,
         assignment->changed = false;
 }
 
-/* --- asking for tenures ----------------------------------------------------------------------------------------- */
+/* --- asking for owned partitions --------------------------------------------------------------------------------- */
 
-static struct tenure *begin_tenure(struct assignment *assignment, struct place *place)
+static struct owned_partition *begin_partition(struct assignment *assignment, struct assigned *assigned)
 {
-    struct tenure *tenure = tenure_new(place->topic, place->partition, assignment->epoch);
+    struct owned_partition *owned = owned_new(assigned->topic, assigned->partition, assignment->epoch);
 
-    if (tenure == NULL)
-        memory_out("the tenure of a partition");
-    tenure->forget_committed = place->forget;
+    if (owned == NULL)
+        die_out_of_memory("the tenure of a partition");
+    owned->forget_committed = assigned->forget;
     pthread_mutex_lock(&assignment->mutex);
-    place->tenure = tenure;
+    assigned->owned = owned;
     pthread_mutex_unlock(&assignment->mutex);
-    place->forget = false;
-    place->fetching = false;
-    return tenure;
+    assigned->forget = false;
+    assigned->fetching = false;
+    return owned;
 }
 
 static bool has_every_topic(const struct assignment *assignment)
@@ -112,7 +112,7 @@ static bool has_every_topic(const struct assignment *assignment)
 
     for (int i = 0; i < topics->cnt; i++)
         for (int at = 0; at < assignment->count; at++)
-            if (strcmp(assignment->places[at].topic, topics->elems[i].topic) == 0)
+            if (strcmp(assignment->assigned_partitions[at].topic, topics->elems[i].topic) == 0)
             {
                 found++;
                 break;
@@ -124,17 +124,17 @@ static bool has_every_topic(const struct assignment *assignment)
 
 static void make_places(struct assignment *assignment, const rd_kafka_topic_partition_list_t *partitions)
 {
-    struct place *places = calloc((size_t)partitions->cnt + 1, sizeof(*places));
+    struct assigned *assigned_partitions = calloc((size_t)partitions->cnt + 1, sizeof(*assigned_partitions));
 
-    if (places == NULL)
-        memory_out("an assignment");
+    if (assigned_partitions == NULL)
+        die_out_of_memory("an assignment");
     for (int i = 0; i < partitions->cnt; i++)
     {
-        snprintf(places[i].topic, sizeof(places[i].topic), "%s", partitions->elems[i].topic);
-        places[i].partition = partitions->elems[i].partition;
+        snprintf(assigned_partitions[i].topic, sizeof(assigned_partitions[i].topic), "%s", partitions->elems[i].topic);
+        assigned_partitions[i].partition = partitions->elems[i].partition;
     }
     pthread_mutex_lock(&assignment->mutex);
-    assignment->places = places;
+    assignment->assigned_partitions = assigned_partitions;
     assignment->count = partitions->cnt;
     assignment->assigned = true;
     assignment->full = has_every_topic(assignment);
@@ -163,29 +163,29 @@ static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,
     /* The group needs an answer to the callback; an empty list is one, and nothing is fetched before we own it. */
     assign(assignment, consumer, none);
     rd_kafka_topic_partition_list_destroy(none);
-    struct tenure **tenures = calloc((size_t)assignment->count + 1, sizeof(struct tenure *));
-    if (tenures == NULL)
-        memory_out("an assignment");
+    struct owned_partition **owned_partitions = calloc((size_t)assignment->count + 1, sizeof(struct owned_partition *));
+    if (owned_partitions == NULL)
+        die_out_of_memory("an assignment");
     for (int i = 0; i < assignment->count; i++)
-        tenures[i] = begin_tenure(assignment, &assignment->places[i]);
-    publisher_take_over(assignment->publisher, tenures, assignment->count, group);
-    free(tenures);
+        owned_partitions[i] = begin_partition(assignment, &assignment->assigned_partitions[i]);
+    publisher_take_over(assignment->publisher, owned_partitions, assignment->count, group);
+    free(owned_partitions);
     assignment->pending = assignment->count > 0;
     log_info("cell %d: assignment %llu: %d partitions to take over", assignment->cell,
              (unsigned long long)assignment->epoch, partitions->cnt);
 }
 
-/* --- leaving ---------------------------------------------------------------------------------------------------- */
+/* --- leaving ----------------------------------------------------------------------------------------------------- */
 
-static void revoke_tenures(struct assignment *assignment, int64_t give_up_us)
+static void revoke_partitions(struct assignment *assignment, int64_t give_up_us)
 {
     for (int i = 0; i < assignment->count; i++)
     {
-        struct tenure *tenure = assignment->places[i].tenure;
-        if (tenure == NULL)
+        struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        if (owned == NULL)
             continue;
-        atomic_store_explicit(&tenure->give_up_us, give_up_us, memory_order_release);
-        atomic_store_explicit(&tenure->revoked, true, memory_order_release);
+        atomic_store_explicit(&owned->give_up_us, give_up_us, memory_order_release);
+        atomic_store_explicit(&owned->revoked, true, memory_order_release);
     }
 }
 
@@ -199,10 +199,10 @@ static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t d
         return true;
     if (FAULT_POINT_FAILS(IN_REVOKE))
         deadline_us = 0; /* no time is left */
-    revoke_tenures(assignment, lost ? 0 : deadline_us);
+    revoke_partitions(assignment, lost ? 0 : deadline_us);
     assignment_resume_all(assignment, consumer); /* a pause would outlive the assignment in librdkafka */
-    pool_revoke(assignment->pool, assignment->epoch);
-    bool quiet = lost || pool_await_quiet(assignment->pool, assignment->epoch, deadline_us);
+    lanes_revoke(assignment->lanes, assignment->epoch);
+    bool quiet = lost || lanes_await_quiet(assignment->lanes, assignment->epoch, deadline_us);
     bool finished = publisher_finish(assignment->publisher, deadline_us);
     if (ret_left)
         *ret_left = assignment_tell_left(assignment);
@@ -252,13 +252,13 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
     assign(assignment, consumer, NULL);
 }
 
-/* --- fetching --------------------------------------------------------------------------------------------------- */
+/* --- fetching ---------------------------------------------------------------------------------------------------- */
 
-static int64_t next_offset(const struct tenure *tenure)
+static int64_t next_offset(const struct owned_partition *owned)
 {
-    if (tenure->last_offset >= 0)
-        return tenure->last_offset + 1;
-    return tenure->start_offset == OFFSET_NONE ? RD_KAFKA_OFFSET_BEGINNING : tenure->start_offset;
+    if (owned->last_offset >= 0)
+        return owned->last_offset + 1;
+    return owned->start_offset == OFFSET_NONE ? RD_KAFKA_OFFSET_BEGINNING : owned->start_offset;
 }
 
 /* Every partition that is ours in PostgreSQL, from where it stands. librdkafka 2.0.2 cannot seek while fetching, so any
@@ -270,12 +270,12 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
     assignment_resume_all(assignment, consumer);
     for (int i = 0; i < assignment->count; i++)
     {
-        struct place *place = &assignment->places[i];
-        place->fetching =
-            place->tenure && atomic_load_explicit(&place->tenure->state, memory_order_acquire) == TENURE_TAKEN;
-        if (place->fetching)
-            rd_kafka_topic_partition_list_add(list, place->topic, place->partition)->offset =
-                next_offset(place->tenure);
+        struct assigned *assigned = &assignment->assigned_partitions[i];
+        assigned->fetching =
+            assigned->owned && atomic_load_explicit(&assigned->owned->state, memory_order_acquire) == PARTITION_OWNED;
+        if (assigned->fetching)
+            rd_kafka_topic_partition_list_add(list, assigned->topic, assigned->partition)->offset =
+                next_offset(assigned->owned);
     }
     assign(assignment, consumer, list);
     await_stops(consumer);
@@ -283,20 +283,20 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void set_paused(struct assignment *assignment, rd_kafka_t *consumer, struct place *place, bool paused)
+static void set_paused(struct assignment *assignment, rd_kafka_t *consumer, struct assigned *assigned, bool paused)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
-    rd_kafka_topic_partition_list_add(list, place->topic, place->partition);
+    rd_kafka_topic_partition_list_add(list, assigned->topic, assigned->partition);
     rd_kafka_resp_err_t error =
         paused ? rd_kafka_pause_partitions(consumer, list) : rd_kafka_resume_partitions(consumer, list);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         error = list->elems[0].err;
     rd_kafka_topic_partition_list_destroy(list);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-        log_debug("cell %d: %s of %s/%d: %s", assignment->cell, paused ? "pause" : "resume", place->topic,
-                  place->partition, rd_kafka_err2str(error));
-    place->tenure->paused = paused;
+        log_debug("cell %d: %s of %s/%d: %s", assignment->cell, paused ? "pause" : "resume", assigned->topic,
+                  assigned->partition, rd_kafka_err2str(error));
+    assigned->owned->paused = paused;
     metrics_add(METRIC_PAUSED, paused ? 1 : -1);
 }
 
@@ -309,51 +309,51 @@ static int64_t retake_time(struct assignment *assignment)
     return monotonic_us() + RETAKE_MIN_US + (int64_t)((mixed ^ mixed >> 31) % (uint64_t)RETAKE_SPAN_US);
 }
 
-static void end_place(struct assignment *assignment, rd_kafka_t *consumer, struct place *place, bool forget)
+static void end_assigned(struct assignment *assignment, rd_kafka_t *consumer, struct assigned *assigned, bool forget)
 {
-    struct tenure *tenure = place->tenure;
+    struct owned_partition *owned = assigned->owned;
 
-    if (tenure->paused)
-        set_paused(assignment, consumer, place, false);
-    atomic_store_explicit(&tenure->give_up_us, 0, memory_order_release);
-    atomic_store_explicit(&tenure->revoked, true, memory_order_release);
+    if (owned->paused)
+        set_paused(assignment, consumer, assigned, false);
+    atomic_store_explicit(&owned->give_up_us, 0, memory_order_release);
+    atomic_store_explicit(&owned->revoked, true, memory_order_release);
     pthread_mutex_lock(&assignment->mutex);
-    place->tenure = NULL;
+    assigned->owned = NULL;
     pthread_mutex_unlock(&assignment->mutex);
     /* Where nothing was committed since, Kafka still has the offset that means nothing. */
     bool still =
-        tenure->forget_committed && atomic_load_explicit(&tenure->committed, memory_order_relaxed) == OFFSET_NONE;
-    place->forget = forget || still;
-    place->retake_us = retake_time(assignment);
-    place->fetching = false; /* what still comes is left out */
+        owned->forget_committed && atomic_load_explicit(&owned->committed, memory_order_relaxed) == OFFSET_NONE;
+    assigned->forget = forget || still;
+    assigned->retake_us = retake_time(assignment);
+    assigned->fetching = false; /* what still comes is left out */
     assignment->changed = true;
     assignment->pending = true;
-    tenure_drop(tenure, 1);
+    owned_release(owned, 1);
 }
 
-static struct place *place_of(struct assignment *assignment, const struct tenure *tenure)
+static struct assigned *assigned_of(struct assignment *assignment, const struct owned_partition *owned)
 {
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->places[i].tenure == tenure)
-            return &assignment->places[i];
+        if (assignment->assigned_partitions[i].owned == owned)
+            return &assignment->assigned_partitions[i];
     return NULL;
 }
 
-void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, struct tenure *tenure, bool forget,
-                           const char *why)
+void assignment_end_partition(struct assignment *assignment, rd_kafka_t *consumer, struct owned_partition *owned,
+                              bool forget, const char *why)
 {
-    struct place *place = place_of(assignment, tenure);
+    struct assigned *assigned = assigned_of(assignment, owned);
 
-    if (place == NULL)
+    if (assigned == NULL)
         return;
-    log_warning("cell %d: %s/%d, fence %lld: %s; taking over again", assignment->cell, place->topic, place->partition,
-                (long long)tenure->ownership.fence, why);
+    log_warning("cell %d: %s/%d, fence %lld: %s; taking over again", assignment->cell, assigned->topic,
+                assigned->partition, (long long)owned->partition.fence, why);
     if (forget)
         metrics_add(METRIC_OUT_OF_RANGE, 1);
-    end_place(assignment, consumer, place, forget);
+    end_assigned(assignment, consumer, assigned, forget);
 }
 
-/* --- topics that are created again (PROTOCOL O5) ---------------------------------------------------------------- */
+/* --- topics that are created again (PROTOCOL O5) ----------------------------------------------------------------- */
 
 struct watcher
 {
@@ -370,24 +370,24 @@ static void note_topic_id(void *owner, const char *topic, const char *id)
 
     for (int i = 0; i < assignment->count; i++)
     {
-        struct tenure *tenure = assignment->places[i].tenure;
-        if (tenure == NULL || strcmp(assignment->places[i].topic, topic) != 0 ||
-            atomic_load_explicit(&tenure->state, memory_order_acquire) != TENURE_TAKEN ||
-            tenure->topic_told_us > assignment->watch.asked_us || strcmp(tenure->topic_id, id) == 0)
+        struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        if (owned == NULL || strcmp(assignment->assigned_partitions[i].topic, topic) != 0 ||
+            atomic_load_explicit(&owned->state, memory_order_acquire) != PARTITION_OWNED ||
+            owned->topic_told_us > assignment->watch.asked_us || strcmp(owned->topic_id, id) == 0)
             continue;
-        if (tenure->topic_id[0])
+        if (owned->topic_id[0])
         {
             snprintf(why, sizeof(why),
                      "the topic was created again, its id was %s and is %s: it is read from its beginning",
-                     tenure->topic_id, id);
-            assignment_end_tenure(assignment, watcher->consumer, tenure, true, why);
+                     owned->topic_id, id);
+            assignment_end_partition(assignment, watcher->consumer, owned, true, why);
         }
         else
-            snprintf(tenure->topic_id, sizeof(tenure->topic_id), "%s", id);
+            snprintf(owned->topic_id, sizeof(owned->topic_id), "%s", id);
     }
 }
 
-/* --- steps ------------------------------------------------------------------------------------------------------ */
+/* --- steps ------------------------------------------------------------------------------------------------------- */
 
 /* What changed of one place since the last step. */
 enum step
@@ -397,37 +397,38 @@ enum step
     STEP_FETCH,
 };
 
-static enum step step_place(struct assignment *assignment, rd_kafka_t *consumer, struct place *place, int64_t now_us)
+static enum step step_assigned(struct assignment *assignment, rd_kafka_t *consumer, struct assigned *assigned,
+                               int64_t now_us)
 {
-    if (place->tenure == NULL)
+    if (assigned->owned == NULL)
     {
-        if (now_us < place->retake_us)
+        if (now_us < assigned->retake_us)
             return STEP_WAIT;
-        struct tenure *tenure = begin_tenure(assignment, place);
-        publisher_take_over(assignment->publisher, &tenure, 1, NULL);
+        struct owned_partition *owned = begin_partition(assignment, assigned);
+        publisher_take_over(assignment->publisher, &owned, 1, NULL);
         return STEP_WAIT;
     }
-    int state = atomic_load_explicit(&place->tenure->state, memory_order_acquire);
-    if (state == TENURE_LOST)
+    int state = atomic_load_explicit(&assigned->owned->state, memory_order_acquire);
+    if (state == PARTITION_LOST)
     {
         log_warning("cell %d: %s/%d, fence %lld: PostgreSQL names another owner; taking over again", assignment->cell,
-                    place->topic, place->partition, (long long)place->tenure->ownership.fence);
-        end_place(assignment, consumer, place, false);
+                    assigned->topic, assigned->partition, (long long)assigned->owned->partition.fence);
+        end_assigned(assignment, consumer, assigned, false);
         return STEP_WAIT;
     }
-    if (state == TENURE_ASKED)
+    if (state == PARTITION_REQUESTED)
         return STEP_WAIT;
-    return place->fetching ? STEP_NONE : STEP_FETCH;
+    return assigned->fetching ? STEP_NONE : STEP_FETCH;
 }
 
 static void log_taken(const struct assignment *assignment)
 {
     for (int i = 0; i < assignment->count; i++)
     {
-        const struct tenure *tenure = assignment->places[i].tenure;
-        if (tenure && assignment->places[i].fetching)
-            log_debug("cell %d: %s/%d: fence %lld, from offset %lld", assignment->cell, tenure->topic,
-                      tenure->ownership.partition, (long long)tenure->ownership.fence, (long long)tenure->start_offset);
+        const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        if (owned && assignment->assigned_partitions[i].fetching)
+            log_debug("cell %d: %s/%d: fence %lld, from offset %lld", assignment->cell, owned->topic,
+                      owned->partition.number, (long long)owned->partition.fence, (long long)owned->start_offset);
     }
 }
 
@@ -439,7 +440,7 @@ void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_
     topic_watch_step(&assignment->watch, assignment->settings, consumer, now_us, note_topic_id, &watcher);
     for (int i = 0; i < assignment->count; i++)
     {
-        enum step step = step_place(assignment, consumer, &assignment->places[i], now_us);
+        enum step step = step_assigned(assignment, consumer, &assignment->assigned_partitions[i], now_us);
         wait = wait || step == STEP_WAIT;
         fetch = fetch || step == STEP_FETCH;
     }
@@ -457,7 +458,7 @@ void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_
     log_taken(assignment);
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------- */
+/* --- messages ---------------------------------------------------------------------------------------------------- */
 
 static bool tell_place(const void *owner, int i, const char **ret_topic, int32_t *ret_partition)
 {
@@ -465,19 +466,19 @@ static bool tell_place(const void *owner, int i, const char **ret_topic, int32_t
 
     if (i >= assignment->count)
         return false;
-    *ret_topic = assignment->places[i].topic;
-    *ret_partition = assignment->places[i].partition;
+    *ret_topic = assignment->assigned_partitions[i].topic;
+    *ret_partition = assignment->assigned_partitions[i].partition;
     return true;
 }
 
-struct tenure *assignment_find(struct assignment *assignment, const rd_kafka_message_t *message)
+struct owned_partition *assignment_find(struct assignment *assignment, const rd_kafka_message_t *message)
 {
     int i = topic_index_find(&assignment->index, message->rkt, message->partition, tell_place, assignment);
 
-    return i >= 0 && assignment->places[i].fetching ? assignment->places[i].tenure : NULL;
+    return i >= 0 && assignment->assigned_partitions[i].fetching ? assignment->assigned_partitions[i].owned : NULL;
 }
 
-/* --- back-pressure ---------------------------------------------------------------------------------------------- */
+/* --- back-pressure ----------------------------------------------------------------------------------------------- */
 
 struct pressure assignment_pressure(const struct assignment *assignment)
 {
@@ -485,37 +486,37 @@ struct pressure assignment_pressure(const struct assignment *assignment)
 
     for (int i = 0; i < assignment->count; i++)
     {
-        const struct tenure *tenure = assignment->places[i].tenure;
-        if (tenure == NULL)
+        const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        if (owned == NULL)
             continue;
-        pressure.commands += atomic_load_explicit(&tenure->in_flight, memory_order_relaxed);
-        pressure.bytes += atomic_load_explicit(&tenure->in_flight_bytes, memory_order_relaxed);
+        pressure.commands += atomic_load_explicit(&owned->in_flight, memory_order_relaxed);
+        pressure.bytes += atomic_load_explicit(&owned->in_flight_bytes, memory_order_relaxed);
     }
     return pressure;
 }
 
-struct tenure *assignment_largest(const struct assignment *assignment)
+struct owned_partition *assignment_largest(const struct assignment *assignment)
 {
-    struct tenure *largest = NULL;
+    struct owned_partition *largest = NULL;
 
     for (int i = 0; i < assignment->count; i++)
     {
-        struct tenure *tenure = assignment->places[i].tenure;
-        if (tenure && (largest == NULL || tenure->in_flight_bytes > largest->in_flight_bytes))
-            largest = tenure;
+        struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        if (owned && (largest == NULL || owned->in_flight_bytes > largest->in_flight_bytes))
+            largest = owned;
     }
     return largest;
 }
 
 /* `part` in halves of the partition's share of the cell's caps. */
-static bool is_above(const struct assignment *assignment, const struct tenure *tenure, int halves)
+static bool is_above(const struct assignment *assignment, const struct owned_partition *owned, int halves)
 {
     int64_t commands = assignment->settings->consumers.in_flight_commands / assignment->count;
     int64_t bytes = assignment->settings->consumers.in_flight_bytes / assignment->count;
     int64_t share = (commands > SHARE_MIN ? commands : SHARE_MIN) * halves / 2;
 
-    return atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) >= share ||
-           atomic_load_explicit(&tenure->in_flight_bytes, memory_order_relaxed) >= bytes * halves / 2;
+    return atomic_load_explicit(&owned->in_flight, memory_order_relaxed) >= share ||
+           atomic_load_explicit(&owned->in_flight_bytes, memory_order_relaxed) >= bytes * halves / 2;
 }
 
 void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us)
@@ -524,15 +525,15 @@ void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int
         return;
     for (int i = 0; i < assignment->count; i++)
     {
-        struct place *place = &assignment->places[i];
-        if (!place->fetching || place->tenure == NULL)
+        struct assigned *assigned = &assignment->assigned_partitions[i];
+        if (!assigned->fetching || assigned->owned == NULL)
             continue;
-        struct tenure *tenure = place->tenure;
-        bool stalled = now_us - atomic_load_explicit(&tenure->moved_us, memory_order_relaxed) > STALL_US;
-        if (!tenure->paused && stalled && is_above(assignment, tenure, 2))
-            set_paused(assignment, consumer, place, true);
-        else if (tenure->paused && !is_above(assignment, tenure, 1))
-            set_paused(assignment, consumer, place, false);
+        struct owned_partition *owned = assigned->owned;
+        bool stalled = now_us - atomic_load_explicit(&owned->moved_us, memory_order_relaxed) > STALL_US;
+        if (!owned->paused && stalled && is_above(assignment, owned, 2))
+            set_paused(assignment, consumer, assigned, true);
+        else if (owned->paused && !is_above(assignment, owned, 1))
+            set_paused(assignment, consumer, assigned, false);
     }
 }
 
@@ -540,16 +541,17 @@ void assignment_pause_all(struct assignment *assignment, rd_kafka_t *consumer)
 {
     assignment->all_paused = true;
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->places[i].fetching && assignment->places[i].tenure && !assignment->places[i].tenure->paused)
-            set_paused(assignment, consumer, &assignment->places[i], true);
+        if (assignment->assigned_partitions[i].fetching && assignment->assigned_partitions[i].owned &&
+            !assignment->assigned_partitions[i].owned->paused)
+            set_paused(assignment, consumer, &assignment->assigned_partitions[i], true);
 }
 
 void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer)
 {
     assignment->all_paused = false;
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->places[i].tenure && assignment->places[i].tenure->paused)
-            set_paused(assignment, consumer, &assignment->places[i], false);
+        if (assignment->assigned_partitions[i].owned && assignment->assigned_partitions[i].owned->paused)
+            set_paused(assignment, consumer, &assignment->assigned_partitions[i], false);
 }
 
 /* Measured: a queue of 4 MiB stood empty for up to 0.9 s at a time, with this for 0.1 s (24,000 against 130,000
@@ -559,8 +561,9 @@ void assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int w
     rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new(assignment->count);
 
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->places[i].fetching)
-            rd_kafka_topic_partition_list_add(ends, assignment->places[i].topic, assignment->places[i].partition)
+        if (assignment->assigned_partitions[i].fetching)
+            rd_kafka_topic_partition_list_add(ends, assignment->assigned_partitions[i].topic,
+                                              assignment->assigned_partitions[i].partition)
                 ->offset = RD_KAFKA_OFFSET_END;
     /* The answer is of no interest, and neither is an error. */
     if (ends->cnt > 0)

@@ -11,8 +11,8 @@
  *
  * Threads    the poll thread; rd_kafka_consumer_poll calls assignment_on_rebalance on it. assignment_print,
  *            assignment_tell_left: any.
- * Locks      one, around the list of tenures, because the status page reads it.
- * Ownership  holds one reference on each tenure while it is assigned.
+ * Locks      one, around the list of owned partitions, because the status page reads it.
+ * Ownership  holds one reference on each owned partition while it is assigned.
  * Failure    a partition that cannot be kept is taken over again after a pause with jitter (PROTOCOL O4, O5).
  */
 #ifndef CONSUMERS_POLL_ASSIGNMENT_H
@@ -25,11 +25,11 @@
 #include "workflows/base/buffer.h"
 
 struct settings;
-struct pool;
+struct lanes;
 struct publisher;
 struct assignment;
 
-struct assignment *assignment_new(const struct settings *settings, int cell, struct pool *pool,
+struct assignment *assignment_new(const struct settings *settings, int cell, struct lanes *lanes,
                                   struct publisher *publisher);
 void assignment_free(struct assignment *assignment);
 
@@ -43,13 +43,13 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
 /* Called between polls: begins to fetch what has been taken over, asks again for what was lost. `now_us` monotonic. */
 void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us);
 
-/* The tenure that a message belongs to; NULL: none, the message is of the past. */
-struct tenure *assignment_find(struct assignment *assignment, const rd_kafka_message_t *message);
+/* The owned partition that a message belongs to; NULL: none, the message is of the past. */
+struct owned_partition *assignment_find(struct assignment *assignment, const rd_kafka_message_t *message);
 
-/* The tenure is over although the partition is still assigned: what is in flight of it is dropped and it is taken over
- * anew. `forget`: the committed offset means nothing any more (PROTOCOL O5). */
-void assignment_end_tenure(struct assignment *assignment, rd_kafka_t *consumer, struct tenure *tenure, bool forget,
-                           const char *why);
+/* The owned partition is over although the partition is still assigned: what is in flight of it is dropped and it is
+ * taken over anew. `forget`: the committed offset means nothing any more (PROTOCOL O5). */
+void assignment_end_partition(struct assignment *assignment, rd_kafka_t *consumer, struct owned_partition *owned,
+                              bool forget, const char *why);
 
 /* Leaves everything as REVOKE does, without a callback: for the end of the cell, or of its consumer. `lost`: the group
  * has given the place to another one, nothing can be published any more. False: the publisher is not done yet.
@@ -67,7 +67,7 @@ struct pressure
 };
 struct pressure assignment_pressure(const struct assignment *assignment);
 /* The one that has most bytes in flight; NULL: none. */
-struct tenure *assignment_largest(const struct assignment *assignment);
+struct owned_partition *assignment_largest(const struct assignment *assignment);
 /* Pauses partitions that are at their share and do not move, resumes those that have drained to half of it. */
 void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us);
 /* Pauses everything until resumed: the cell was full for too long, or is quiet. */

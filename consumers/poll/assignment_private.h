@@ -8,12 +8,12 @@
 #include "consumers/poll/assignment.h"
 #include "consumers/poll/topic_index.h"
 
-/* One assigned partition. Its tenure may end and begin again. */
-struct place
+/* One assigned partition. Its owned partition may end and begin again. */
+struct assigned
 {
     char topic[250];
     int32_t partition;
-    struct tenure *tenure; /* NULL while it waits for `retake_us` */
+    struct owned_partition *owned; /* NULL while it waits for `retake_us` */
     int64_t retake_us;
     bool forget;
     bool fetching; /* assigned to librdkafka with an offset */
@@ -23,13 +23,13 @@ struct assignment
 {
     const struct settings *settings;
     int cell;
-    struct pool *pool;
+    struct lanes *lanes;
     struct publisher *publisher;
     uint64_t epoch; /* of the last ASSIGN; 0: none yet */
     bool assigned;
     bool full;           /* it has a partition of every command topic */
     int64_t assigned_us; /* when */
-    bool pending;        /* some tenure is asked for and not fetched yet, or waits to be asked for */
+    bool pending;        /* some owned partition is asked for and not fetched yet, or waits to be asked for */
     bool all_paused;
     bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
     bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
@@ -38,7 +38,7 @@ struct assignment
     struct topic_watch watch;
 
     pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */
-    struct place *places;
+    struct assigned *assigned_partitions;
     int count;
 
     struct topic_index index; /* of places */

@@ -12,8 +12,8 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
     bool assigned = assignment->assigned;
     for (int i = 0; i < assignment->count; i++)
     {
-        const struct tenure *tenure = assignment->places[i].tenure;
-        waiting += tenure == NULL || atomic_load_explicit(&tenure->state, memory_order_acquire) != TENURE_TAKEN;
+        const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        waiting += owned == NULL || atomic_load_explicit(&owned->state, memory_order_acquire) != PARTITION_OWNED;
     }
     pthread_mutex_unlock(&assignment->mutex);
     if (!assigned)
@@ -24,21 +24,21 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
 }
 
 /* How long the first answer of those that are not published waits. */
-static int64_t waited_us(const struct tenure *tenure, int64_t now_us)
+static int64_t waited_us(const struct owned_partition *owned, int64_t now_us)
 {
-    int64_t since_us = atomic_load_explicit(&tenure->unpublished_us, memory_order_relaxed);
+    int64_t since_us = atomic_load_explicit(&owned->unpublished_us, memory_order_relaxed);
     return since_us > 0 && now_us > since_us ? now_us - since_us : 0;
 }
 
-static void print_place(const struct place *place, int64_t now_us, struct buffer *json)
+static void print_assigned(const struct assigned *assigned, int64_t now_us, struct buffer *json)
 {
-    const struct tenure *tenure = place->tenure;
+    const struct owned_partition *owned = assigned->owned;
 
     buffer_add_text(json, "{\"topic\":");
-    buffer_add_json_string(json, span_of(place->topic));
+    buffer_add_json_string(json, span_of(assigned->topic));
     buffer_add_text(json, ",\"partition\":");
-    buffer_add_int64(json, place->partition);
-    bool taken = tenure && atomic_load_explicit(&tenure->state, memory_order_acquire) == TENURE_TAKEN;
+    buffer_add_int64(json, assigned->partition);
+    bool taken = owned && atomic_load_explicit(&owned->state, memory_order_acquire) == PARTITION_OWNED;
     buffer_add_text(json, taken ? ",\"taken\":true" : ",\"taken\":false");
     if (taken)
     {
@@ -47,20 +47,20 @@ static void print_place(const struct place *place, int64_t now_us, struct buffer
             const char *name;
             int64_t value;
         } numbers[] = {
-            { ",\"fence\":", tenure->ownership.fence },
-            { ",\"epoch\":", (int64_t)tenure->ownership.epoch },
-            { ",\"watermark\":", atomic_load_explicit(&tenure->committed, memory_order_relaxed) },
-            { ",\"in_flight\":", atomic_load_explicit(&tenure->in_flight, memory_order_relaxed) },
-            { ",\"in_flight_bytes\":", atomic_load_explicit(&tenure->in_flight_bytes, memory_order_relaxed) },
-            { ",\"still_for_us\":", now_us - atomic_load_explicit(&tenure->moved_us, memory_order_relaxed) },
-            { ",\"unpublished_us\":", waited_us(tenure, now_us) },
+            { ",\"fence\":", owned->partition.fence },
+            { ",\"epoch\":", (int64_t)owned->partition.epoch },
+            { ",\"watermark\":", atomic_load_explicit(&owned->committed, memory_order_relaxed) },
+            { ",\"in_flight\":", atomic_load_explicit(&owned->in_flight, memory_order_relaxed) },
+            { ",\"in_flight_bytes\":", atomic_load_explicit(&owned->in_flight_bytes, memory_order_relaxed) },
+            { ",\"still_for_us\":", now_us - atomic_load_explicit(&owned->moved_us, memory_order_relaxed) },
+            { ",\"unpublished_us\":", waited_us(owned, now_us) },
         };
         for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
         {
             buffer_add_text(json, numbers[i].name);
             buffer_add_int64(json, numbers[i].value);
         }
-        bool paused = atomic_load_explicit(&tenure->paused, memory_order_relaxed);
+        bool paused = atomic_load_explicit(&owned->paused, memory_order_relaxed);
         buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
     }
     buffer_add_byte(json, '}');
@@ -74,14 +74,14 @@ void assignment_print_metrics(struct assignment *assignment, struct buffer *into
     pthread_mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
     {
-        const struct tenure *tenure = assignment->places[i].tenure;
-        if (tenure == NULL)
+        const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
+        if (owned == NULL)
             continue;
-        int64_t us = waited_us(tenure, now_us);
+        int64_t us = waited_us(owned, now_us);
         buffer_add_text(into, METRIC_UNPUBLISHED "{topic=\"");
-        buffer_add_text(into, assignment->places[i].topic); /* letters, digits, '.', '_' and '-' */
+        buffer_add_text(into, assignment->assigned_partitions[i].topic); /* letters, digits, '.', '_' and '-' */
         buffer_add_text(into, "\",partition=\"");
-        buffer_add_int64(into, assignment->places[i].partition);
+        buffer_add_int64(into, assignment->assigned_partitions[i].partition);
         snprintf(seconds, sizeof(seconds), "\"} %lld.%06lld\n", (long long)(us / 1000000), (long long)(us % 1000000));
         buffer_add_text(into, seconds);
     }
@@ -98,7 +98,7 @@ void assignment_print(struct assignment *assignment, struct buffer *json)
     {
         if (i > 0)
             buffer_add_byte(json, ',');
-        print_place(&assignment->places[i], now_us, json);
+        print_assigned(&assignment->assigned_partitions[i], now_us, json);
     }
     pthread_mutex_unlock(&assignment->mutex);
     buffer_add_byte(json, ']');
@@ -110,8 +110,8 @@ int64_t assignment_tell_left(struct assignment *assignment)
 
     pthread_mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->places[i].tenure)
-            left += tenure_tell_left(assignment->places[i].tenure, assignment->cell);
+        if (assignment->assigned_partitions[i].owned)
+            left += owned_log_unpublished(assignment->assigned_partitions[i].owned, assignment->cell);
     pthread_mutex_unlock(&assignment->mutex);
     return left;
 }

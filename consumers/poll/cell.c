@@ -32,7 +32,7 @@ static const int64_t FENCED_US = 2000000;     /* for the publisher to notice tha
 static const int64_t UNASSIGNED_US = 3000000; /* without an assignment for longer: does Kafka answer at all? */
 static const int64_t ERROR_US = 10000000;     /* an error of librdkafka that did not come again within this is over */
 
-/* --- talking to other threads ----------------------------------------------------------------------------------- */
+/* --- talking to other threads ------------------------------------------------------------------------------------ */
 
 /* Called by the publisher and by main. Only news cut a poll short: room is none to a thread that is polling. */
 static void wake(void *owner, bool news)
@@ -63,7 +63,7 @@ static void show_life(struct cell *cell, int64_t now_us)
     atomic_store_explicit(&cell->seen_us, now_us, memory_order_relaxed);
 }
 
-/* --- the consumer ----------------------------------------------------------------------------------------------- */
+/* --- the consumer ------------------------------------------------------------------------------------------------ */
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *partitions,
                          void *owner)
@@ -103,18 +103,18 @@ static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
 /* It is said that nobody answers while that is so, whatever else is waited for because of it. */
 static void watch_kafka(struct cell *cell, int64_t now_us)
 {
-    char why[sizeof(cell->complaint.text)];
+    char why[sizeof(cell->problem.text)];
 
     switch (reach_step(&cell->reach, cell->settings, cell->consumer, now_us, why, sizeof(why)))
     {
     case REACH_SAME:
         return;
     case REACH_SILENT:
-        complaint_make(&cell->complaint, "Kafka", why);
+        problem_set(&cell->problem, "Kafka", why);
         cell->error_us = now_us;
         return;
     case REACH_BACK:
-        complaint_end(&cell->complaint);
+        problem_clear(&cell->problem);
         log_info("cell %d: Kafka answers again", cell->number);
         return;
     }
@@ -143,12 +143,12 @@ static bool open_consumer(struct cell *cell)
 
     if (monotonic_us() < cell->away_until_us)
     {
-        complaint_make(&cell->complaint, "waiting", "the group forgets this member before it joins again");
+        problem_set(&cell->problem, "waiting", "the group forgets this member before it joins again");
         return false;
     }
     if (!slot_is_held(cell->slot))
     {
-        complaint_make(&cell->complaint, "waiting", "PostgreSQL: a slot of the consumer group");
+        problem_set(&cell->problem, "waiting", "PostgreSQL: a slot of the consumer group");
         return false;
     }
     cell->slot_number = slot_number(cell->slot);
@@ -157,7 +157,7 @@ static bool open_consumer(struct cell *cell)
     if (consumer == NULL)
     {
         buffer_add_byte(&fault, '\0');
-        complaint_make(&cell->complaint, "waiting", fault.at ? fault.at : "out of memory");
+        problem_set(&cell->problem, "waiting", fault.at ? fault.at : "out of memory");
         buffer_done(&fault);
         return false;
     }
@@ -166,7 +166,7 @@ static bool open_consumer(struct cell *cell)
     watchdog_begin(&cell->watchdog, monotonic_us());
     cell->reach = REACH_NEW;
     cell->replace = cell->fenced = false;
-    complaint_end(&cell->complaint);
+    problem_clear(&cell->problem);
     return true;
 }
 
@@ -182,15 +182,15 @@ static void close_consumer(struct cell *cell, bool publisher_is_done, int64_t de
         log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------- */
+/* --- messages ---------------------------------------------------------------------------------------------------- */
 
 /* What is collected in one round. Counting is done per run of messages of one partition: they come in such runs, and
  * the counters are shared with the publisher. */
 struct round
 {
     struct delivery *first, *last;
-    struct tenure *tenure; /* of the run, with a reference: a rebalance may come in the middle of a round */
-    int64_t count, bytes;  /* of the run */
+    struct owned_partition *owned; /* of the run, with a reference: a rebalance may come in the middle of a round */
+    int64_t count, bytes;          /* of the run */
     int received;
     int64_t taken; /* bytes of the whole round */
     int64_t now_us;
@@ -198,58 +198,58 @@ struct round
 
 static void end_run(struct round *round)
 {
-    struct tenure *tenure = round->tenure;
+    struct owned_partition *owned = round->owned;
 
     if (round->count == 0)
         return;
-    tenure_hold(tenure, (int)round->count);
-    if (atomic_fetch_add_explicit(&tenure->in_flight, round->count, memory_order_relaxed) == 0)
+    owned_retain(owned, (int)round->count);
+    if (atomic_fetch_add_explicit(&owned->in_flight, round->count, memory_order_relaxed) == 0)
         /* It was idle: it has not stalled since. */
-        atomic_store_explicit(&tenure->moved_us, round->now_us, memory_order_relaxed);
-    atomic_fetch_add_explicit(&tenure->in_flight_bytes, round->bytes, memory_order_relaxed);
-    tenure_drop(tenure, 1);
-    round->tenure = NULL;
+        atomic_store_explicit(&owned->moved_us, round->now_us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&owned->in_flight_bytes, round->bytes, memory_order_relaxed);
+    owned_release(owned, 1);
+    round->owned = NULL;
     round->count = round->bytes = 0;
 }
 
-static void begin_run(struct round *round, struct tenure *tenure)
+static void begin_run(struct round *round, struct owned_partition *owned)
 {
     end_run(round);
-    round->tenure = tenure_hold(tenure, 1);
+    round->owned = owned_retain(owned, 1);
 }
 
 static void take_message(struct cell *cell, struct round *round, rd_kafka_message_t *message)
 {
-    struct tenure *tenure = assignment_find(cell->assignment, message);
+    struct owned_partition *owned = assignment_find(cell->assignment, message);
 
-    if (tenure == NULL)
+    if (owned == NULL)
         return; /* of a former assignment: read again by whoever owns it */
-    if (message->offset <= tenure->last_offset || message->offset < tenure->start_offset)
+    if (message->offset <= owned->last_offset || message->offset < owned->start_offset)
     {
         /* PROTOCOL O5: the topic was made anew under us. */
         end_run(round);
-        assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "an offset came that was behind us");
+        assignment_end_partition(cell->assignment, cell->consumer, owned, true, "an offset came that was behind us");
         return;
     }
-    spread_note(&cell->spread, cell->consumer, tenure->ownership.epoch, message);
-    struct delivery *delivery = parcels_make(cell->parcels, message, round->now_us);
+    spread_note(&cell->spread, cell->consumer, owned->partition.epoch, message);
+    struct delivery *delivery = delivery_pool_make(cell->delivery_pool, message, round->now_us);
     if (delivery == NULL)
     {
         end_run(round);
-        assignment_end_tenure(cell->assignment, cell->consumer, tenure, false, "out of memory");
+        assignment_end_partition(cell->assignment, cell->consumer, owned, false, "out of memory");
         return;
     }
-    if (round->tenure != tenure)
-        begin_run(round, tenure);
+    if (round->owned != owned)
+        begin_run(round, owned);
     round->count++;
-    round->bytes += (int64_t)parcel_size(delivery);
-    if ((int64_t)parcel_size(delivery) > cell->largest_bytes)
-        cell->largest_bytes = (int64_t)parcel_size(delivery);
-    round->taken += (int64_t)parcel_size(delivery);
+    round->bytes += (int64_t)delivery_size(delivery);
+    if ((int64_t)delivery_size(delivery) > cell->largest_bytes)
+        cell->largest_bytes = (int64_t)delivery_size(delivery);
+    round->taken += (int64_t)delivery_size(delivery);
     round->received++;
-    delivery->ownership = &tenure->ownership;
-    delivery->sequence = tenure->next_sequence++;
-    tenure->last_offset = message->offset;
+    delivery->partition = &owned->partition;
+    delivery->sequence = owned->next_sequence++;
+    owned->last_offset = message->offset;
     if (round->last)
         round->last->next = delivery;
     else
@@ -261,16 +261,16 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
 static void take_error(struct cell *cell, struct round *round, const rd_kafka_message_t *message)
 {
     char text[256];
-    struct tenure *tenure;
+    struct owned_partition *owned;
 
     switch (message->err)
     {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        tenure = assignment_find(cell->assignment, message);
+        owned = assignment_find(cell->assignment, message);
         end_run(round);
-        if (tenure)
-            assignment_end_tenure(cell->assignment, cell->consumer, tenure, true, "the offset is out of range");
+        if (owned)
+            assignment_end_partition(cell->assignment, cell->consumer, owned, true, "the offset is out of range");
         return;
     case RD_KAFKA_RESP_ERR__FATAL:
         rd_kafka_fatal_error(cell->consumer, text, sizeof(text));
@@ -279,7 +279,7 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
         return;
     default:
         rights_watch_suspect(message->err);
-        complaint_make(&cell->complaint, "consumer", rd_kafka_message_errstr(message));
+        problem_set(&cell->problem, "consumer", rd_kafka_message_errstr(message));
         cell->error_us = monotonic_us();
         return;
     }
@@ -291,11 +291,11 @@ static void submit(struct cell *cell, struct round *round)
     if (FAULT_POINT_FAILS(AFTER_POLL))
         rd_kafka_test_fatal_error(cell->consumer, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "a fault point");
     if (round->first)
-        pool_submit(cell->pool, round->first);
+        lanes_submit(cell->lanes, round->first);
     if (round->received > 0)
     {
         metrics_add(METRIC_RECEIVED, round->received);
-        complaint_end(&cell->complaint);
+        problem_clear(&cell->problem);
     }
 }
 
@@ -343,7 +343,7 @@ static void read_round(struct cell *cell, int64_t limit)
     submit(cell, &round);
 }
 
-/* --- back-pressure ---------------------------------------------------------------------------------------------- */
+/* --- back-pressure ----------------------------------------------------------------------------------------------- */
 
 static void count_pressure(struct cell *cell, struct pressure pressure)
 {
@@ -379,17 +379,17 @@ static bool make_room(struct cell *cell, struct pressure pressure, int64_t now_u
  * not take them. What is in flight of the largest partition is given up, and read again. */
 static void shed(struct cell *cell)
 {
-    struct tenure *tenure = assignment_largest(cell->assignment);
+    struct owned_partition *owned = assignment_largest(cell->assignment);
 
-    if (tenure == NULL)
+    if (owned == NULL)
         return;
-    uint64_t epoch = tenure->ownership.epoch;
-    assignment_end_tenure(cell->assignment, cell->consumer, tenure, false,
-                          "its events and commands need more memory than allowed");
-    pool_revoke(cell->pool, epoch);
+    uint64_t epoch = owned->partition.epoch;
+    assignment_end_partition(cell->assignment, cell->consumer, owned, false,
+                             "its events and commands need more memory than allowed");
+    lanes_revoke(cell->lanes, epoch);
 }
 
-/* --- the life of the poll thread -------------------------------------------------------------------------------- */
+/* --- the life of the poll thread --------------------------------------------------------------------------------- */
 
 static void serve(struct cell *cell)
 {
@@ -400,7 +400,7 @@ static void serve(struct cell *cell)
 
         show_life(cell, now_us);
         if (now_us - cell->error_us > ERROR_US)
-            complaint_end(&cell->complaint);
+            problem_clear(&cell->problem);
         count_pressure(cell, pressure);
         if (pressure.bytes <= cell->settings->consumers.in_flight_bytes)
             cell->largest_bytes = 0;
@@ -427,7 +427,7 @@ static void drain(struct cell *cell, int64_t deadline_us)
     char why[160];
 
     while (assignment_pressure(cell->assignment).commands > 0 && monotonic_us() < deadline_us &&
-           pool_is_ready(cell->pool, why, sizeof(why)))
+           lanes_is_ready(cell->lanes, why, sizeof(why)))
     {
         show_life(cell, monotonic_us());
         wait_for_wake(cell, ROOM_US);
@@ -438,7 +438,7 @@ static void drain(struct cell *cell, int64_t deadline_us)
 static void leave(struct cell *cell)
 {
     int64_t deadline_us = monotonic_us() + cell->settings->consumers.drain_timeout_us, left;
-    struct held held;
+    struct held_keys held;
 
     if (cell_is_stopping(cell))
         deadline_us = atomic_load(&cell->stop_deadline_us);
@@ -446,11 +446,11 @@ static void leave(struct cell *cell)
         deadline_us = monotonic_us() + FENCED_US;
     if (!cell->fenced)
         drain(cell, deadline_us);
-    held_clear(&held);
-    pool_held(cell->pool, &held);
+    held_keys_clear(&held);
+    lanes_held(cell->lanes, &held);
     bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us, cell->fenced, &left);
     if (left > 0)
-        cell_tell_held(cell->number, &held);
+        held_keys_log(cell->number, &held);
     atomic_store_explicit(&cell->left, left, memory_order_relaxed);
     count_pressure(cell, (struct pressure){ 0, 0 });
     close_consumer(cell, done, deadline_us);
@@ -476,7 +476,7 @@ static void *cell_main(void *owner)
     return NULL;
 }
 
-/* --- for main --------------------------------------------------------------------------------------------------- */
+/* --- for main ---------------------------------------------------------------------------------------------------- */
 
 static void name_lock_owner(struct cell *cell)
 {
@@ -492,28 +492,28 @@ static void name_lock_owner(struct cell *cell)
 static bool make_parts(struct cell *cell, const char **reterr)
 {
     *reterr = "out of memory";
-    cell->parcels = parcels_new();
-    if (cell->parcels == NULL)
+    cell->delivery_pool = delivery_pool_new();
+    if (cell->delivery_pool == NULL)
         return false;
     struct publisher_options publishing = { .settings = cell->settings,
                                             .cell = cell->number,
                                             .slot = cell->slot,
-                                            .parcels = cell->parcels,
+                                            .delivery_pool = cell->delivery_pool,
                                             .wake = wake,
                                             .owner = cell };
     cell->publisher = publisher_new(&publishing, reterr);
     if (cell->publisher == NULL)
         return false;
-    struct pool_options pooling = { .settings = cell->settings,
-                                    .cell = cell->number,
-                                    .lock_owner = cell->lock_owner,
-                                    .decode = parcel_decode,
-                                    .complete = publisher_complete,
-                                    .owner = cell->publisher };
-    cell->pool = pool_new(&pooling, reterr);
-    if (cell->pool == NULL)
+    struct lanes_options pooling = { .settings = cell->settings,
+                                     .cell = cell->number,
+                                     .lock_owner = cell->lock_owner,
+                                     .decode = delivery_decode,
+                                     .complete = publisher_complete,
+                                     .owner = cell->publisher };
+    cell->lanes = lanes_new(&pooling, reterr);
+    if (cell->lanes == NULL)
         return false;
-    cell->assignment = assignment_new(cell->settings, cell->number, cell->pool, cell->publisher);
+    cell->assignment = assignment_new(cell->settings, cell->number, cell->lanes, cell->publisher);
     return cell->assignment != NULL;
 }
 
@@ -528,7 +528,7 @@ struct cell *cell_new(const struct settings *settings, int number, struct slot *
     cell->settings = settings;
     cell->number = number;
     cell->slot = slot;
-    complaint_init(&cell->complaint, number);
+    problem_init(&cell->problem, number);
     watchdog_init(&cell->watchdog, settings, number);
     pthread_mutex_init(&cell->mutex, NULL);
     pthread_condattr_init(&attributes);
@@ -582,12 +582,12 @@ void cell_free(struct cell *cell)
         return;
     if (cell->started)
         pthread_join(cell->thread, NULL);
-    if (cell->pool)
-        pool_free(cell->pool, atomic_load(&cell->stop_deadline_us));
+    if (cell->lanes)
+        lanes_free(cell->lanes, atomic_load(&cell->stop_deadline_us));
     publisher_free(cell->publisher);
     assignment_free(cell->assignment);
-    parcels_free(cell->parcels);
-    complaint_done(&cell->complaint);
+    delivery_pool_free(cell->delivery_pool);
+    problem_done(&cell->problem);
     watchdog_done(&cell->watchdog);
     pthread_cond_destroy(&cell->cond);
     pthread_mutex_destroy(&cell->mutex);

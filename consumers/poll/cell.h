@@ -20,7 +20,7 @@ enum
     CELL_BYTES_TIMES = 2,
 };
 
-struct held;
+struct held_keys;
 struct settings;
 struct slot;
 struct cell;
@@ -44,13 +44,13 @@ int64_t cell_left(struct cell *cell);
 void cell_free(struct cell *cell);
 
 /* The poll thread moves. */
-bool cell_health(const struct cell *cell);
+bool cell_is_alive(const struct cell *cell);
 
 /* Partitions are owned, PostgreSQL and Kafka answer; else `why` says what it waits for. */
 bool cell_ready(struct cell *cell, char *why, size_t why_size);
 
 /* Adds the keys that its lanes hold back (worker/lane/held_keys.h). */
-void cell_held(struct cell *cell, struct held *into);
+void cell_held(struct cell *cell, struct held_keys *into);
 
 /* A JSON object. */
 void cell_status(struct cell *cell, struct buffer *json);

@@ -20,8 +20,8 @@ struct cell
     const struct settings *settings;
     int number;
     struct slot *slot;
-    struct parcels *parcels;
-    struct pool *pool;
+    struct delivery_pool *delivery_pool;
+    struct lanes *lanes;
     struct publisher *publisher;
     struct assignment *assignment;
     char lock_owner[300];
@@ -41,7 +41,7 @@ struct cell
     bool waiting;            /* the poll thread, on cond */
     rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */
 
-    struct complaint complaint;
+    struct problem problem;
     struct watchdog watchdog;
     struct reach reach; /* poll thread */
 
@@ -65,6 +65,6 @@ static inline bool cell_is_stopping(const struct cell *cell)
 }
 
 /* consumers/poll/cell_view.c: the log is told which keys are held back. */
-void cell_tell_held(int cell, const struct held *held);
+void held_keys_log(int cell, const struct held_keys *held);
 
 #endif

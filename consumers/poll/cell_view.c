@@ -9,7 +9,7 @@
 
 static const int64_t HEALTH_US = 30000000; /* the poll thread is stuck when it was not seen for longer */
 
-bool cell_health(const struct cell *cell)
+bool cell_is_alive(const struct cell *cell)
 {
     int64_t allowed_us = cell->settings->consumers.drain_timeout_us + HEALTH_US;
     return monotonic_us() - atomic_load_explicit(&cell->seen_us, memory_order_relaxed) < allowed_us;
@@ -17,7 +17,7 @@ bool cell_health(const struct cell *cell)
 
 bool cell_ready(struct cell *cell, char *why, size_t why_size)
 {
-    if (complaint_copy(&cell->complaint, why, why_size) || publisher_problem(cell->publisher, why, why_size))
+    if (problem_copy(&cell->problem, why, why_size) || publisher_problem(cell->publisher, why, why_size))
         return false;
     if (!assignment_is_ready(cell->assignment, why, why_size) || !watchdog_is_content(&cell->watchdog, why, why_size))
         return false;
@@ -26,7 +26,7 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
         snprintf(why, why_size, "it takes no more commands");
         return false;
     }
-    return pool_is_ready(cell->pool, why, why_size);
+    return lanes_is_ready(cell->lanes, why, why_size);
 }
 
 void cell_metrics(struct cell *cell, struct buffer *into)
@@ -34,15 +34,15 @@ void cell_metrics(struct cell *cell, struct buffer *into)
     assignment_print_metrics(cell->assignment, into);
 }
 
-void cell_held(struct cell *cell, struct held *into)
+void cell_held(struct cell *cell, struct held_keys *into)
 {
-    pool_held(cell->pool, into);
+    lanes_held(cell->lanes, into);
 }
 
 void cell_status(struct cell *cell, struct buffer *json)
 {
     char why[320] = "";
-    struct held held;
+    struct held_keys held;
     bool ready = cell_ready(cell, why, sizeof(why));
 
     buffer_add_text(json, "{\"cell\":");
@@ -55,22 +55,22 @@ void cell_status(struct cell *cell, struct buffer *json)
     }
     buffer_add_text(json, ",\"partitions\":");
     assignment_print(cell->assignment, json);
-    held_clear(&held);
-    pool_held(cell->pool, &held);
+    held_keys_clear(&held);
+    lanes_held(cell->lanes, &held);
     buffer_add_text(json, ",\"held\":");
-    held_print(&held, monotonic_us(), json);
+    held_keys_print(&held, monotonic_us(), json);
     buffer_add_byte(json, '}');
 }
 
 /* --- what is left at the end ------------------------------------------------------------------------------------- */
 
-void cell_tell_held(int cell, const struct held *held)
+void held_keys_log(int cell, const struct held_keys *held)
 {
     int64_t now_us = monotonic_us();
 
     for (int i = 0; i < held->shown; i++)
     {
-        const struct held_key_copy *key = &held->longest[i];
+        const struct held_key *key = &held->longest[i];
         log_warning("cell %d: left: key %s, held for %lld s, %s/%d at offset %lld, %d commands: %s", cell, key->key,
                     (long long)(now_us - key->since_us) / 1000000, key->topic, key->partition, (long long)key->offset,
                     key->commands, key->reason);
@@ -81,13 +81,13 @@ void cell_tell_held(int cell, const struct held *held)
 
 int64_t cell_left(struct cell *cell)
 {
-    struct held held;
+    struct held_keys held;
 
     if (cell_is_stopped(cell))
         return atomic_load_explicit(&cell->left, memory_order_relaxed);
     int64_t left = assignment_tell_left(cell->assignment);
-    held_clear(&held);
-    pool_held(cell->pool, &held);
-    cell_tell_held(cell->number, &held);
+    held_keys_clear(&held);
+    lanes_held(cell->lanes, &held);
+    held_keys_log(cell->number, &held);
     return left;
 }

@@ -27,7 +27,8 @@ static struct topic_numbers *add_topic(struct topic_index *index, rd_kafka_topic
     struct topic_numbers *numbers = &index->topics[index->count];
     numbers->at = malloc(((size_t)count + 1) * sizeof(int));
     if (numbers->at == NULL)
-        memory_out("the index of a topic"); /* its message would pass for one of a former assignment, and be lost */
+        die_out_of_memory(
+            "the index of a topic"); /* its message would pass for one of a former assignment, and be lost */
     numbers->handle = handle;
     numbers->count = count;
     for (int i = 0; i < count; i++)

@@ -105,7 +105,7 @@ static enum producer_result broken_by(struct producer *producer, const char *cal
     if (rd_kafka_error_is_retriable(error))
         contact_problem(producer->client, why, sizeof(why));
     snprintf(text, sizeof(text), "%s: %.250s%s", rd_kafka_error_name(error), *why ? why : rd_kafka_error_string(error),
-             *why ? "" : remedy_of(rd_kafka_error_code(error)));
+             *why ? "" : hint_for_error(rd_kafka_error_code(error)));
     rd_kafka_error_destroy(error);
     return broken(producer, call, text);
 }
@@ -121,7 +121,7 @@ const struct audit_positions *producer_positions(const struct producer *producer
     return &producer->positions;
 }
 
-/* --- making and ending ------------------------------------------------------------------------------------------ */
+/* --- making and ending ------------------------------------------------------------------------------------------- */
 
 static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *owner)
 {
@@ -141,7 +141,7 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     producer->purged =
         message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
     snprintf(producer->problem, sizeof(producer->problem), "%s: %s%s", rd_kafka_topic_name(message->rkt),
-             rd_kafka_err2str(message->err), remedy_of(message->err));
+             rd_kafka_err2str(message->err), hint_for_error(message->err));
 }
 
 static void on_throttle(rd_kafka_t *client, const char *broker, int32_t id, int throttle_ms, void *owner)
@@ -316,7 +316,7 @@ void producer_idle(struct producer *producer)
         rd_kafka_poll(producer->client, 0);
 }
 
-/* --- one publication -------------------------------------------------------------------------------------------- */
+/* --- one publication --------------------------------------------------------------------------------------------- */
 
 /* What a fault point makes of a call: a fatal state is librdkafka's own, and the call finds it; else true, refused. */
 static bool is_refused(struct producer *producer, const char *call, enum fault_error fault)
@@ -379,7 +379,7 @@ static rd_kafka_resp_err_t send_event(struct producer *producer, const struct de
 static rd_kafka_resp_err_t send_dead_letter(struct producer *producer, const struct delivery *delivery)
 {
     struct dead_letter letter;
-    rd_kafka_topic_t *topic = dead_letter_topic(producer, delivery->ownership->topic);
+    rd_kafka_topic_t *topic = dead_letter_topic(producer, delivery->partition->topic);
 
     if (topic == NULL || !dead_letter_make(delivery, producer->settings->kafka.group, producer->message_max, &letter))
         return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
@@ -436,7 +436,7 @@ static enum producer_result broken_by_silence(struct producer *producer)
 
     if (rd_kafka_metadata(producer->client, 0, producer->audit, &metadata, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR &&
         metadata->topic_cnt == 1)
-        remedy_look(&metadata->topics[0], why, sizeof(why));
+        hint_for_topic(&metadata->topics[0], why, sizeof(why));
     if (metadata)
         rd_kafka_metadata_destroy(metadata);
     snprintf(text, sizeof(text), "no delivery report within the time allowed%s", why);

@@ -6,58 +6,58 @@
 #include "worker/base/clock.h"
 #include "worker/base/memory.h"
 
-struct handover
+struct mailbox
 {
     pthread_mutex_t mutex; /* guards all of it */
-    pthread_cond_t handed; /* the publisher waits for it */
+    pthread_cond_t mail;   /* the publisher waits for it */
     pthread_cond_t finished;
     bool waiting; /* the publisher does */
     bool stopping;
     struct delivery *first, *last;
-    struct tenure **asked;
+    struct owned_partition **asked;
     int asked_count;
     rd_kafka_consumer_group_metadata_t *group;
     uint64_t finish_wanted, finish_done;
 };
 
-struct handover *handover_new(void)
+struct mailbox *mailbox_new(void)
 {
-    struct handover *handover = calloc(1, sizeof(*handover));
+    struct mailbox *mailbox = calloc(1, sizeof(*mailbox));
     pthread_condattr_t attributes;
 
-    if (handover == NULL)
+    if (mailbox == NULL)
         return NULL;
-    pthread_mutex_init(&handover->mutex, NULL);
+    pthread_mutex_init(&mailbox->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&handover->handed, &attributes);
-    pthread_cond_init(&handover->finished, &attributes);
+    pthread_cond_init(&mailbox->mail, &attributes);
+    pthread_cond_init(&mailbox->finished, &attributes);
     pthread_condattr_destroy(&attributes);
-    return handover;
+    return mailbox;
 }
 
-void handover_free(struct handover *handover)
+void mailbox_free(struct mailbox *mailbox)
 {
-    if (handover == NULL)
+    if (mailbox == NULL)
         return;
-    for (int i = 0; i < handover->asked_count; i++)
-        tenure_drop(handover->asked[i], 1);
-    free(handover->asked);
-    if (handover->group)
-        rd_kafka_consumer_group_metadata_destroy(handover->group);
-    pthread_cond_destroy(&handover->finished);
-    pthread_cond_destroy(&handover->handed);
-    pthread_mutex_destroy(&handover->mutex);
-    free(handover);
+    for (int i = 0; i < mailbox->asked_count; i++)
+        owned_release(mailbox->asked[i], 1);
+    free(mailbox->asked);
+    if (mailbox->group)
+        rd_kafka_consumer_group_metadata_destroy(mailbox->group);
+    pthread_cond_destroy(&mailbox->finished);
+    pthread_cond_destroy(&mailbox->mail);
+    pthread_mutex_destroy(&mailbox->mutex);
+    free(mailbox);
 }
 
-static void signal_locked(struct handover *handover)
+static void signal_locked(struct mailbox *mailbox)
 {
-    if (handover->waiting)
-        pthread_cond_signal(&handover->handed);
+    if (mailbox->waiting)
+        pthread_cond_signal(&mailbox->mail);
 }
 
-void handover_answer(struct handover *handover, struct delivery *chain)
+void mailbox_answer(struct mailbox *mailbox, struct delivery *chain)
 {
     struct delivery *last = chain;
 
@@ -65,127 +65,127 @@ void handover_answer(struct handover *handover, struct delivery *chain)
         return;
     while (last->next)
         last = last->next;
-    pthread_mutex_lock(&handover->mutex);
-    if (handover->last)
-        handover->last->next = chain;
+    pthread_mutex_lock(&mailbox->mutex);
+    if (mailbox->last)
+        mailbox->last->next = chain;
     else
-        handover->first = chain;
-    handover->last = last;
-    signal_locked(handover);
-    pthread_mutex_unlock(&handover->mutex);
+        mailbox->first = chain;
+    mailbox->last = last;
+    signal_locked(mailbox);
+    pthread_mutex_unlock(&mailbox->mutex);
 }
 
-void handover_ask(struct handover *handover, struct tenure *const *tenures, int count,
-                  rd_kafka_consumer_group_metadata_t *group)
+void mailbox_ask(struct mailbox *mailbox, struct owned_partition *const *owned_partitions, int count,
+                 rd_kafka_consumer_group_metadata_t *group)
 {
-    pthread_mutex_lock(&handover->mutex);
-    size_t needed = (size_t)(handover->asked_count + count + 1) * sizeof(struct tenure *);
-    struct tenure **asked = realloc(handover->asked, needed);
+    pthread_mutex_lock(&mailbox->mutex);
+    size_t needed = (size_t)(mailbox->asked_count + count + 1) * sizeof(struct owned_partition *);
+    struct owned_partition **asked = realloc(mailbox->asked, needed);
     if (asked == NULL)
-        memory_out("the request for a takeover");
-    handover->asked = asked;
+        die_out_of_memory("the request for a takeover");
+    mailbox->asked = asked;
     for (int i = 0; i < count; i++)
-        handover->asked[handover->asked_count++] = tenure_hold(tenures[i], 1);
-    if (group && handover->group)
-        rd_kafka_consumer_group_metadata_destroy(handover->group);
+        mailbox->asked[mailbox->asked_count++] = owned_retain(owned_partitions[i], 1);
+    if (group && mailbox->group)
+        rd_kafka_consumer_group_metadata_destroy(mailbox->group);
     if (group)
-        handover->group = group;
-    signal_locked(handover);
-    pthread_mutex_unlock(&handover->mutex);
+        mailbox->group = group;
+    signal_locked(mailbox);
+    pthread_mutex_unlock(&mailbox->mutex);
 }
 
-bool handover_finish(struct handover *handover, int64_t deadline_us)
+bool mailbox_finish(struct mailbox *mailbox, int64_t deadline_us)
 {
     struct timespec until = monotonic_timespec(deadline_us);
 
-    pthread_mutex_lock(&handover->mutex);
-    uint64_t mine = ++handover->finish_wanted;
-    signal_locked(handover);
-    while (handover->finish_done < mine)
-        if (pthread_cond_timedwait(&handover->finished, &handover->mutex, &until) != 0)
+    pthread_mutex_lock(&mailbox->mutex);
+    uint64_t mine = ++mailbox->finish_wanted;
+    signal_locked(mailbox);
+    while (mailbox->finish_done < mine)
+        if (pthread_cond_timedwait(&mailbox->finished, &mailbox->mutex, &until) != 0)
             break;
-    bool done = handover->finish_done >= mine;
-    pthread_mutex_unlock(&handover->mutex);
+    bool done = mailbox->finish_done >= mine;
+    pthread_mutex_unlock(&mailbox->mutex);
     return done;
 }
 
-void handover_finished(struct handover *handover, uint64_t wanted)
+void mailbox_finished(struct mailbox *mailbox, uint64_t wanted)
 {
-    pthread_mutex_lock(&handover->mutex);
-    handover->finish_done = wanted;
-    pthread_cond_broadcast(&handover->finished);
-    pthread_mutex_unlock(&handover->mutex);
+    pthread_mutex_lock(&mailbox->mutex);
+    mailbox->finish_done = wanted;
+    pthread_cond_broadcast(&mailbox->finished);
+    pthread_mutex_unlock(&mailbox->mutex);
 }
 
-void handover_stop(struct handover *handover)
+void mailbox_stop(struct mailbox *mailbox)
 {
-    pthread_mutex_lock(&handover->mutex);
-    handover->stopping = true;
-    signal_locked(handover);
-    pthread_mutex_unlock(&handover->mutex);
+    pthread_mutex_lock(&mailbox->mutex);
+    mailbox->stopping = true;
+    signal_locked(mailbox);
+    pthread_mutex_unlock(&mailbox->mutex);
 }
 
-bool handover_is_stopping(struct handover *handover)
+bool mailbox_is_stopping(struct mailbox *mailbox)
 {
-    pthread_mutex_lock(&handover->mutex);
-    bool stopping = handover->stopping;
-    pthread_mutex_unlock(&handover->mutex);
+    pthread_mutex_lock(&mailbox->mutex);
+    bool stopping = mailbox->stopping;
+    pthread_mutex_unlock(&mailbox->mutex);
     return stopping;
 }
 
-/* --- the publisher's side --------------------------------------------------------------------------------------- */
+/* --- the publisher's side ---------------------------------------------------------------------------------------- */
 
-static bool is_wanted_locked(const struct handover *handover)
+static bool is_wanted_locked(const struct mailbox *mailbox)
 {
-    return handover->stopping || handover->asked_count > 0 || handover->group ||
-           handover->finish_wanted != handover->finish_done;
+    return mailbox->stopping || mailbox->asked_count > 0 || mailbox->group ||
+           mailbox->finish_wanted != mailbox->finish_done;
 }
 
-static void wait_locked(struct handover *handover, int64_t wait_us, bool for_answers)
+static void wait_locked(struct mailbox *mailbox, int64_t wait_us, bool for_answers)
 {
     struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
 
-    handover->waiting = true;
-    while (wait_us > 0 && handover->first == NULL && !(for_answers ? handover->stopping : is_wanted_locked(handover)))
-        if (pthread_cond_timedwait(&handover->handed, &handover->mutex, &until) != 0)
+    mailbox->waiting = true;
+    while (wait_us > 0 && mailbox->first == NULL && !(for_answers ? mailbox->stopping : is_wanted_locked(mailbox)))
+        if (pthread_cond_timedwait(&mailbox->mail, &mailbox->mutex, &until) != 0)
             break;
-    handover->waiting = false;
+    mailbox->waiting = false;
 }
 
-static struct delivery *take_answered_locked(struct handover *handover)
+static struct delivery *take_answered_locked(struct mailbox *mailbox)
 {
-    struct delivery *chain = handover->first;
-    handover->first = handover->last = NULL;
+    struct delivery *chain = mailbox->first;
+    mailbox->first = mailbox->last = NULL;
     return chain;
 }
 
-struct handed handover_take(struct handover *handover, int64_t wait_us)
+struct mail mailbox_take(struct mailbox *mailbox, int64_t wait_us)
 {
-    pthread_mutex_lock(&handover->mutex);
-    wait_locked(handover, wait_us, false);
-    struct handed handed = {
-        .chain = take_answered_locked(handover),
-        .asked = handover->asked,
-        .asked_count = handover->asked_count,
-        .group = handover->group,
-        .finish_wanted = handover->finish_wanted,
-        .finish = handover->finish_wanted != handover->finish_done,
-        .stopping = handover->stopping,
+    pthread_mutex_lock(&mailbox->mutex);
+    wait_locked(mailbox, wait_us, false);
+    struct mail mail = {
+        .chain = take_answered_locked(mailbox),
+        .asked = mailbox->asked,
+        .asked_count = mailbox->asked_count,
+        .group = mailbox->group,
+        .finish_wanted = mailbox->finish_wanted,
+        .finish = mailbox->finish_wanted != mailbox->finish_done,
+        .stopping = mailbox->stopping,
     };
-    handover->asked = NULL;
-    handover->asked_count = 0;
-    handover->group = NULL;
-    pthread_mutex_unlock(&handover->mutex);
-    return handed;
+    mailbox->asked = NULL;
+    mailbox->asked_count = 0;
+    mailbox->group = NULL;
+    pthread_mutex_unlock(&mailbox->mutex);
+    return mail;
 }
 
-struct delivery *handover_wait(struct handover *handover, int64_t wait_us, bool *ret_wanted)
+struct delivery *mailbox_wait(struct mailbox *mailbox, int64_t wait_us, bool *ret_wanted)
 {
-    pthread_mutex_lock(&handover->mutex);
-    wait_locked(handover, wait_us, ret_wanted == NULL);
+    pthread_mutex_lock(&mailbox->mutex);
+    wait_locked(mailbox, wait_us, ret_wanted == NULL);
     if (ret_wanted)
-        *ret_wanted = is_wanted_locked(handover);
-    struct delivery *chain = take_answered_locked(handover);
-    pthread_mutex_unlock(&handover->mutex);
+        *ret_wanted = is_wanted_locked(mailbox);
+    struct delivery *chain = take_answered_locked(mailbox);
+    pthread_mutex_unlock(&mailbox->mutex);
     return chain;
 }

@@ -1,8 +1,8 @@
-/* Handover: what lanes and poll thread have given to the publisher and it has not looked at yet.
+/* Mailbox: what lanes and poll thread have given to the publisher and it has not looked at yet.
  *
- * Threads    handover_answer: lanes. handover_ask, handover_finish: the poll thread. handover_stop: main.
- * handover_take, handover_wait, handover_finished: the publisher. Locks      one, held for a few instructions.
- * Ownership  deliveries and references on tenures pass through.
+ * Threads    mailbox_answer: lanes. mailbox_ask, mailbox_finish: the poll thread. mailbox_stop: main.
+ * mailbox_take, mailbox_wait, mailbox_finished: the publisher. Locks      one, held for a few instructions.
+ * Ownership  deliveries and references on owned partitions pass through.
  * Failure    none; a process that cannot have a list of pointers ends.
  */
 #ifndef CONSUMERS_PUBLISH_MAILBOX_H
@@ -12,41 +12,40 @@
 
 #include "consumers/partition/partition.h"
 
-struct handover;
+struct mailbox;
 
-struct handover *handover_new(void);
-void handover_free(
-    struct handover *handover); /* gives back what is still asked for; nothing may be answered any more */
+struct mailbox *mailbox_new(void);
+void mailbox_free(struct mailbox *mailbox); /* gives back what is still asked for; nothing may be answered any more */
 
-void handover_answer(struct handover *handover, struct delivery *chain);
+void mailbox_answer(struct mailbox *mailbox, struct delivery *chain);
 
-/* Holds a reference on each tenure; `group` may be NULL. */
-void handover_ask(struct handover *handover, struct tenure *const *tenures, int count,
-                  rd_kafka_consumer_group_metadata_t *group);
+/* Holds a reference on each owned partition; `group` may be NULL. */
+void mailbox_ask(struct mailbox *mailbox, struct owned_partition *const *owned_partitions, int count,
+                 rd_kafka_consumer_group_metadata_t *group);
 
 /* Asks for the end of everything and waits until it is there or the deadline; false: not yet. */
-bool handover_finish(struct handover *handover, int64_t deadline_us);
+bool mailbox_finish(struct mailbox *mailbox, int64_t deadline_us);
 
-void handover_stop(struct handover *handover);
+void mailbox_stop(struct mailbox *mailbox);
 
-struct handed
+struct mail
 {
     struct delivery *chain;
-    struct tenure **asked; /* malloc'd, with a reference each */
+    struct owned_partition **asked; /* malloc'd, with a reference each */
     int asked_count;
     rd_kafka_consumer_group_metadata_t *group;
-    uint64_t finish_wanted; /* for handover_finished */
+    uint64_t finish_wanted; /* for mailbox_finished */
     bool finish, stopping;
 };
 
 /* Everything, as soon as there is something, or after `wait_us`. */
-struct handed handover_take(struct handover *handover, int64_t wait_us);
+struct mail mailbox_take(struct mailbox *mailbox, int64_t wait_us);
 
 /* Only what was answered, waiting as above. *ret_wanted: something else is there too; NULL: that ends no wait. */
-struct delivery *handover_wait(struct handover *handover, int64_t wait_us, bool *ret_wanted);
+struct delivery *mailbox_wait(struct mailbox *mailbox, int64_t wait_us, bool *ret_wanted);
 
-void handover_finished(struct handover *handover, uint64_t wanted);
+void mailbox_finished(struct mailbox *mailbox, uint64_t wanted);
 
-bool handover_is_stopping(struct handover *handover);
+bool mailbox_is_stopping(struct mailbox *mailbox);
 
 #endif

@@ -12,29 +12,30 @@ static void on_committed(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kaf
     commits->good = error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static void take_answer(struct offset_commits *commits, struct tenure *const *tenures, int count)
+static void take_answer(struct offset_commits *commits, struct owned_partition *const *owned_partitions, int count)
 {
     for (int i = 0; commits->good && i < count; i++)
     {
-        const rd_kafka_topic_partition_t *found =
-            rd_kafka_topic_partition_list_find(commits->out, tenures[i]->topic, tenures[i]->ownership.partition);
-        if (found && found->offset > tenures[i]->published_reached)
-            tenures[i]->published_reached = found->offset;
+        const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(
+            commits->out, owned_partitions[i]->topic, owned_partitions[i]->partition.number);
+        if (found && found->offset > owned_partitions[i]->published_reached)
+            owned_partitions[i]->published_reached = found->offset;
     }
     rd_kafka_topic_partition_list_destroy(commits->out);
     commits->out = NULL;
     commits->answered = false;
 }
 
-static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer, struct tenure *const *tenures, int count)
+static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer,
+                         struct owned_partition *const *owned_partitions, int count)
 {
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(count);
 
     for (int i = 0; i < count; i++)
     {
-        int64_t committed = atomic_load_explicit(&tenures[i]->committed, memory_order_relaxed);
-        if (tenures[i]->live && committed > tenures[i]->published_reached)
-            commit_mark_add(offsets, tenures[i], committed, true);
+        int64_t committed = atomic_load_explicit(&owned_partitions[i]->committed, memory_order_relaxed);
+        if (owned_partitions[i]->live && committed > owned_partitions[i]->published_reached)
+            commit_mark_add(offsets, owned_partitions[i], committed, true);
     }
     if (offsets->cnt > 0 && commits->queue == NULL)
         commits->queue = rd_kafka_queue_new(consumer);
@@ -45,15 +46,15 @@ static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer, s
         rd_kafka_topic_partition_list_destroy(offsets);
 }
 
-bool offset_commits_step(struct offset_commits *commits, rd_kafka_t *consumer, struct tenure *const *tenures, int count,
-                         int wait_ms)
+bool offset_commits_step(struct offset_commits *commits, rd_kafka_t *consumer,
+                         struct owned_partition *const *owned_partitions, int count, int wait_ms)
 {
     if (commits->out)
         rd_kafka_queue_poll_callback(commits->queue, wait_ms);
     if (commits->answered)
-        take_answer(commits, tenures, count);
+        take_answer(commits, owned_partitions, count);
     if (commits->out == NULL && consumer)
-        send_offsets(commits, consumer, tenures, count);
+        send_offsets(commits, consumer, owned_partitions, count);
     return commits->out != NULL;
 }
 

@@ -25,10 +25,10 @@ struct offset_commits
 
 #define OFFSET_COMMITS_EMPTY ((struct offset_commits){ NULL, NULL, false, false })
 
-/* Takes in an answer, waiting up to `wait_ms` for it, raises published_reached of the tenures, and sends what their
- * `committed` is ahead by. True: something is out. */
-bool offset_commits_step(struct offset_commits *commits, rd_kafka_t *consumer, struct tenure *const *tenures, int count,
-                         int wait_ms);
+/* Takes in an answer, waiting up to `wait_ms` for it, raises published_reached of the owned partitions, and sends what
+ * their `committed` is ahead by. True: something is out. */
+bool offset_commits_step(struct offset_commits *commits, rd_kafka_t *consumer,
+                         struct owned_partition *const *owned_partitions, int count, int wait_ms);
 
 void offset_commits_forget(struct offset_commits *commits);
 

@@ -1,4 +1,4 @@
-/* Gathering: how long a publication waits for more answers.
+/* Pacing: how long a publication waits for more answers.
  *
  * A Kafka transaction costs librdkafka 2.0.2 about 2 ms of CPU whatever its size (its main thread spins up to the next
  * timer), so the commands of a backlog are published in few of them: the wait is a quarter of the age that they had
@@ -16,13 +16,13 @@
 
 enum
 {
-    GATHERING_YOUNG_US = 10000, /* commands answered within this do not wait for others */
-    GATHERING_MAX_US = 20000,   /* longer only when the settings say so */
-    GATHERING_ENOUGH = 5000,    /* answers that are a publication worth making */
-    GATHERING_REST_US = 4000,   /* between two Kafka transactions */
+    PACING_YOUNG_US = 10000, /* commands answered within this do not wait for others */
+    PACING_MAX_US = 20000,   /* longer only when the settings say so */
+    PACING_ENOUGH = 5000,    /* answers that are a publication worth making */
+    PACING_REST_US = 4000,   /* between two Kafka transactions */
 };
 
-struct gathering
+struct pacing
 {
     int64_t answered;      /* since the last publication */
     int64_t since_us;      /* when the first of them came */
@@ -31,12 +31,12 @@ struct gathering
 };
 
 /* A chain of answers whose first message was received at `received_us`. */
-void gathering_note(struct gathering *gathering, int64_t received_us, int64_t now_us);
+void pacing_note(struct pacing *pacing, int64_t received_us, int64_t now_us);
 
 /* A Kafka transaction ended. */
-void gathering_rest(struct gathering *gathering, int64_t now_us);
+void pacing_rest(struct pacing *pacing, int64_t now_us);
 
 /* When the publication is due. `linger_us`: consumers.publish_linger. */
-int64_t gathering_due_us(const struct gathering *gathering, int64_t linger_us);
+int64_t pacing_due_us(const struct pacing *pacing, int64_t linger_us);
 
 #endif

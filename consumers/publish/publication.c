@@ -30,7 +30,7 @@ static void append(struct part *part, struct delivery *delivery)
     part->count++;
     part->events += delivery->answer == ANSWER_EVENT;
     part->dead_letters += delivery->answer == ANSWER_DEAD_LETTER;
-    part->bytes += parcel_bytes(delivery);
+    part->bytes += delivery_bytes(delivery);
     part->next_offset = delivery->offset + 1;
 }
 
@@ -39,11 +39,11 @@ static int64_t sends(const struct delivery *delivery)
     if (delivery->answer == ANSWER_NOTHING)
         return 0;
     return PUBLICATION_RECORD +
-           (int64_t)(delivery->answer == ANSWER_DEAD_LETTER ? parcel_size(delivery) : delivery->event_size);
+           (int64_t)(delivery->answer == ANSWER_DEAD_LETTER ? delivery_size(delivery) : delivery->event_size);
 }
 
-bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start,
-                        int64_t bytes)
+bool publication_gather(struct publication *publication, struct owned_partition *const *owned_partitions, int count,
+                        int start, int64_t bytes)
 {
     int events = 0;
 
@@ -54,12 +54,12 @@ bool publication_gather(struct publication *publication, struct tenure *const *t
     publication->sends = 0;
     for (int i = 0; i < count; i++)
     {
-        struct tenure *tenure = tenures[(start + i) % count];
-        struct part part = { .tenure = tenure };
-        while (tenure->live && events < PUBLICATION_EVENTS_MAX && publication->sends < bytes &&
+        struct owned_partition *owned = owned_partitions[(start + i) % count];
+        struct part part = { .owned = owned };
+        while (owned->live && events < PUBLICATION_EVENTS_MAX && publication->sends < bytes &&
                publication->deliveries < PUBLICATION_DELIVERIES_MAX)
         {
-            struct delivery *delivery = watermark_pop(&tenure->watermark);
+            struct delivery *delivery = watermark_pop(&owned->watermark);
             if (delivery == NULL)
                 break;
             append(&part, delivery);
@@ -86,7 +86,7 @@ static int fitting(const struct part *part, int64_t bytes, int64_t *sum)
 /* The part without what is behind its first `kept` deliveries. */
 static struct part cut(const struct part *part, int kept)
 {
-    struct part head = { .tenure = part->tenure };
+    struct part head = { .owned = part->owned };
     struct delivery *next;
 
     for (struct delivery *delivery = part->first; delivery; delivery = next)
@@ -96,7 +96,7 @@ static struct part cut(const struct part *part, int kept)
             append(&head, delivery);
         else
         {
-            bool marked = watermark_mark(&part->tenure->watermark, delivery->sequence, delivery, monotonic_us());
+            bool marked = watermark_mark(&part->owned->watermark, delivery->sequence, delivery, monotonic_us());
             assert(marked); /* its place was just made */
         }
     }
@@ -115,7 +115,7 @@ void publication_trim(struct publication *publication, int64_t bytes)
     {
         struct part part = publication->parts[i];
         int kept = fitting(&part, bytes, &sum);
-        if (kept < part.count && watermark_reopen(&part.tenure->watermark, (uint64_t)(part.count - kept)))
+        if (kept < part.count && watermark_reopen(&part.owned->watermark, (uint64_t)(part.count - kept)))
             part = cut(&part, kept);
         if (part.count == 0)
             continue;
@@ -132,7 +132,7 @@ int64_t publication_deadline(const struct publication *publication, int64_t long
 
     for (int i = 0; i < publication->count; i++)
     {
-        int64_t give_up_us = publication->parts[i].tenure->give_up_us;
+        int64_t give_up_us = publication->parts[i].owned->give_up_us;
         deadline_us = give_up_us < deadline_us ? give_up_us : deadline_us;
     }
     return deadline_us;
@@ -145,7 +145,7 @@ rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *p
     for (int i = 0; i < publication->count; i++)
     {
         const struct part *part = &publication->parts[i];
-        commit_mark_add(offsets, part->tenure, part->next_offset, true);
+        commit_mark_add(offsets, part->owned, part->next_offset, true);
     }
     return offsets;
 }
@@ -176,16 +176,16 @@ void publication_count(const struct part *part, int64_t now_us)
             metrics_observe_latency(now_us - delivery->timestamp_us);
 }
 
-void publication_release(struct publication *publication, int index, struct parcels *parcels)
+void publication_release(struct publication *publication, int index, struct delivery_pool *delivery_pool)
 {
     struct part part = publication->parts[index];
 
     publication->parts[index] = publication->parts[--publication->count];
     publication->deliveries -= part.count;
-    parcels_give_back(parcels, part.first);
-    atomic_fetch_sub_explicit(&part.tenure->in_flight, part.count, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&part.tenure->in_flight_bytes, (int64_t)part.bytes, memory_order_relaxed);
-    tenure_drop(part.tenure, part.count);
+    delivery_pool_give_back(delivery_pool, part.first);
+    atomic_fetch_sub_explicit(&part.owned->in_flight, part.count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&part.owned->in_flight_bytes, (int64_t)part.bytes, memory_order_relaxed);
+    owned_release(part.owned, part.count);
 }
 
 void publication_done(struct publication *publication)

@@ -22,7 +22,7 @@ enum
 
 struct part
 {
-    struct tenure *tenure;
+    struct owned_partition *owned;
     struct delivery *first, *last;
     int count, events, dead_letters;
     size_t bytes; /* of messages, as they are counted in flight */
@@ -39,16 +39,17 @@ struct publication
 
 #define PUBLICATION_EMPTY ((struct publication){ NULL, 0, 0, 0, 0 })
 
-/* Pops prefixes of live tenures, beginning with number `start`, up to the caps, and `bytes`. False: nothing is there
- * (or no memory for the list of parts). */
-bool publication_gather(struct publication *publication, struct tenure *const *tenures, int count, int start,
-                        int64_t bytes);
+/* Pops prefixes of live owned partitions, beginning with number `start`, up to the caps, and `bytes`. False: nothing is
+ * there (or no memory for the list of parts). */
+bool publication_gather(struct publication *publication, struct owned_partition *const *owned_partitions, int count,
+                        int start, int64_t bytes);
 
 /* Gives what is more than `bytes` back to the watermarks, but one delivery stays. Without memory for that it stays as
  * it is. */
 void publication_trim(struct publication *publication, int64_t bytes);
 
-/* The moment up to which one attempt may last: `longest_us` from now, and no longer than each tenure may publish. */
+/* The moment up to which one attempt may last: `longest_us` from now, and no longer than each owned partition may
+ * publish. */
 int64_t publication_deadline(const struct publication *publication, int64_t longest_us);
 
 /* One attempt at all of it, up to the deadline. */
@@ -62,7 +63,7 @@ rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *p
 void publication_count(const struct part *part, int64_t now_us);
 
 /* Gives back the deliveries of one part and takes the part out. */
-void publication_release(struct publication *publication, int index, struct parcels *parcels);
+void publication_release(struct publication *publication, int index, struct delivery_pool *delivery_pool);
 
 void publication_done(struct publication *publication);
 

@@ -32,8 +32,8 @@ struct publisher
     const struct settings *settings;
     struct publisher_options options;
     pthread_t thread;
-    struct handover *handover;
-    struct complaint complaint;
+    struct mailbox *mailbox;
+    struct problem problem;
     _Atomic(rd_kafka_t *) consumer; /* at-least-once: whose handle commits offsets; writer: the poll thread */
 
     /* Of the publisher's thread. */
@@ -41,41 +41,41 @@ struct publisher
     struct takeover *takeover;
     struct offset_commits commits; /* at-least-once */
     rd_kafka_consumer_group_metadata_t *group;
-    struct tenure **tenures; /* taken over, each with a reference */
+    struct owned_partition **owned_partitions; /* taken over, each with a reference */
     int count, capacity;
-    struct tenure **taking; /* asked for, not taken over yet, each with a reference */
+    struct owned_partition **taking; /* asked for, not taken over yet, each with a reference */
     int taking_count;
     int64_t next_round_us;
     int turn; /* whose prefix is gathered first */
     struct publication publication;
-    struct gathering gathering;
+    struct pacing pacing;
     struct portion portion;
     bool unclear;    /* the last attempt failed: what it reached is read from Kafka before the next (PROTOCOL K3) */
     int slot_number; /* that the producer was made for */
 };
 
-/* --- for other threads ------------------------------------------------------------------------------------------ */
+/* --- for other threads ------------------------------------------------------------------------------------------- */
 
 bool publisher_problem(struct publisher *publisher, char *into, size_t size)
 {
-    return complaint_copy(&publisher->complaint, into, size);
+    return problem_copy(&publisher->problem, into, size);
 }
 
 void publisher_complete(void *owner, struct delivery *chain)
 {
     struct publisher *publisher = owner;
-    handover_answer(publisher->handover, chain);
+    mailbox_answer(publisher->mailbox, chain);
 }
 
-void publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
+void publisher_take_over(struct publisher *publisher, struct owned_partition *const *owned_partitions, int count,
                          rd_kafka_consumer_group_metadata_t *group)
 {
-    handover_ask(publisher->handover, tenures, count, group);
+    mailbox_ask(publisher->mailbox, owned_partitions, count, group);
 }
 
 bool publisher_finish(struct publisher *publisher, int64_t deadline_us)
 {
-    return handover_finish(publisher->handover, deadline_us);
+    return mailbox_finish(publisher->mailbox, deadline_us);
 }
 
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
@@ -83,33 +83,33 @@ void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
     atomic_store(&publisher->consumer, consumer);
 }
 
-/* --- giving deliveries back ------------------------------------------------------------------------------------- */
+/* --- giving deliveries back -------------------------------------------------------------------------------------- */
 
 static void give_back(struct publisher *publisher, struct delivery *delivery)
 {
-    struct tenure *tenure = tenure_of(delivery);
+    struct owned_partition *owned = owned_of(delivery);
 
-    tenure_land_unpublished(tenure, (int64_t)parcel_bytes(delivery));
+    owned_land_unpublished(owned, (int64_t)delivery_bytes(delivery));
     delivery->next = NULL;
-    parcels_give_back(publisher->options.parcels, delivery);
-    tenure_drop(tenure, 1);
+    delivery_pool_give_back(publisher->options.delivery_pool, delivery);
+    owned_release(owned, 1);
 }
 
-/* The tenure publishes nothing any more; what was answered of it goes back. */
-static void end_tenure(struct publisher *publisher, struct tenure *tenure)
+/* The owned partition publishes nothing any more; what was answered of it goes back. */
+static void end_partition(struct publisher *publisher, struct owned_partition *owned)
 {
     struct delivery *delivery;
 
-    tenure->live = false;
-    while ((delivery = watermark_drop(&tenure->watermark)))
+    owned->live = false;
+    while ((delivery = watermark_drop(&owned->watermark)))
         give_back(publisher, delivery);
 }
 
-static void lose_tenure(struct publisher *publisher, struct tenure *tenure)
+static void lose_partition(struct publisher *publisher, struct owned_partition *owned)
 {
-    end_tenure(publisher, tenure);
+    end_partition(publisher, owned);
     /* Release: the poll thread reads the state and asks anew (PROTOCOL O4). */
-    atomic_store_explicit(&tenure->state, TENURE_LOST, memory_order_release);
+    atomic_store_explicit(&owned->state, PARTITION_LOST, memory_order_release);
     publisher->options.wake(publisher->options.owner, true);
 }
 
@@ -123,36 +123,37 @@ static void note_waits(struct publisher *publisher)
 {
     for (int i = 0; i < publisher->count; i++)
     {
-        struct tenure *tenure = publisher->tenures[i];
-        atomic_store_explicit(&tenure->unpublished_us, watermark_since(&tenure->watermark, tenure->settled),
+        struct owned_partition *owned = publisher->owned_partitions[i];
+        atomic_store_explicit(&owned->unpublished_us, watermark_since(&owned->watermark, owned->settled),
                               memory_order_relaxed);
-        atomic_store_explicit(&tenure->blocked_us, watermark_blocked(&tenure->watermark), memory_order_relaxed);
+        atomic_store_explicit(&owned->blocked_us, watermark_blocked(&owned->watermark), memory_order_relaxed);
     }
 }
 
-/* Everything the lanes answered goes to its watermark, or back when its tenure has ended. */
+/* Everything the lanes answered goes to its watermark, or back when its owned partition has ended. */
 static void absorb(struct publisher *publisher, struct delivery *chain)
 {
     int64_t now_us = monotonic_us();
 
     if (chain == NULL)
         return;
-    gathering_note(&publisher->gathering, chain->received_us, now_us);
+    pacing_note(&publisher->pacing, chain->received_us, now_us);
     for (struct delivery *delivery = chain, *next; delivery; delivery = next)
     {
         next = delivery->next;
-        struct tenure *tenure = tenure_of(delivery);
+        struct owned_partition *owned = owned_of(delivery);
         /* An event may be many times its command, and waits here for as long as Kafka does not take it. */
-        atomic_fetch_add_explicit(&tenure->in_flight_bytes, (int64_t)delivery->event_size, memory_order_relaxed);
-        if (tenure->live && is_publishable(delivery->answer) &&
-            watermark_mark(&tenure->watermark, delivery->sequence, delivery, now_us))
+        atomic_fetch_add_explicit(&owned->in_flight_bytes, (int64_t)delivery->event_size, memory_order_relaxed);
+        if (owned->live && is_publishable(delivery->answer) &&
+            watermark_mark(&owned->watermark, delivery->sequence, delivery, now_us))
         {
-            publisher->gathering.answered++;
+            publisher->pacing.answered++;
             continue;
         }
-        /* Not the owner any more; or the ring cannot grow, which ends a tenure as well: nothing may be left out. */
-        if (tenure->live && delivery->answer != ANSWER_DROPPED)
-            lose_tenure(publisher, tenure);
+        /* Not the owner any more; or the ring cannot grow, which ends an owned partition as well: nothing may be left
+         * out. */
+        if (owned->live && delivery->answer != ANSWER_DROPPED)
+            lose_partition(publisher, owned);
         give_back(publisher, delivery);
     }
     note_waits(publisher);
@@ -162,20 +163,20 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
 static bool pause_once(struct publisher *publisher, int64_t pause_us)
 {
     bool wanted;
-    absorb(publisher, handover_wait(publisher->handover, pause_us, &wanted));
+    absorb(publisher, mailbox_wait(publisher->mailbox, pause_us, &wanted));
     return !wanted;
 }
 
-/* A pause in which answers are still taken in, so that lanes and poll thread get their parcels back. */
+/* A pause in which answers are still taken in, so that lanes and poll thread get their the delivery pool back. */
 static void pause_for(struct publisher *publisher, int64_t pause_us)
 {
     int64_t until_us = monotonic_us() + pause_us, left_us = pause_us;
 
-    for (; left_us > 0 && !handover_is_stopping(publisher->handover); left_us = until_us - monotonic_us())
-        absorb(publisher, handover_wait(publisher->handover, left_us, NULL));
+    for (; left_us > 0 && !mailbox_is_stopping(publisher->mailbox); left_us = until_us - monotonic_us())
+        absorb(publisher, mailbox_wait(publisher->mailbox, left_us, NULL));
 }
 
-/* --- the producer ----------------------------------------------------------------------------------------------- */
+/* --- the producer ------------------------------------------------------------------------------------------------ */
 
 static int present_slot(const struct publisher *publisher)
 {
@@ -195,7 +196,7 @@ static bool open_producer(struct publisher *publisher)
     char id[300];
 
     if (publisher->options.slot && !slot_is_held(publisher->options.slot))
-        return complaint_make(&publisher->complaint, "publisher", "the slot's PostgreSQL session is lost"), false;
+        return problem_set(&publisher->problem, "publisher", "the slot's PostgreSQL session is lost"), false;
     if (publisher->slot_number != present_slot(publisher) && publisher->slot_number >= 0)
         throw_producer_away(publisher);
     publisher->slot_number = present_slot(publisher);
@@ -213,25 +214,25 @@ static bool open_producer(struct publisher *publisher)
     if (result == PRODUCER_BROKEN)
         throw_producer_away(publisher);
     if (result != PRODUCER_DONE)
-        return complaint_make(&publisher->complaint, "publisher", producer_problem(publisher->producer)), false;
+        return problem_set(&publisher->problem, "publisher", producer_problem(publisher->producer)), false;
     return true;
 }
 
-/* --- publishing ------------------------------------------------------------------------------------------------- */
+/* --- publishing -------------------------------------------------------------------------------------------------- */
 
-/* Parts whose tenure must not publish any more leave the publication. */
+/* Parts whose owned partition must not publish any more leave the publication. */
 static void drop_given_up(struct publisher *publisher)
 {
     struct publication *publication = &publisher->publication;
 
     for (int i = publication->count - 1; i >= 0; i--)
     {
-        struct tenure *tenure = publication->parts[i].tenure;
-        if (tenure->live && !tenure_is_given_up(tenure, monotonic_us()))
+        struct owned_partition *owned = publication->parts[i].owned;
+        if (owned->live && !owned_is_given_up(owned, monotonic_us()))
             continue;
-        end_tenure(publisher, tenure);
-        tenure_note_dropped(tenure, publication->parts[i].count);
-        publication_release(publication, i, publisher->options.parcels);
+        end_partition(publisher, owned);
+        owned_note_dropped(owned, publication->parts[i].count);
+        publication_release(publication, i, publisher->options.delivery_pool);
     }
 }
 
@@ -239,15 +240,15 @@ static void drop_given_up(struct publisher *publisher)
 static void settle_part(struct publisher *publisher, int index)
 {
     const struct part *part = &publisher->publication.parts[index];
-    struct tenure *tenure = part->tenure;
+    struct owned_partition *owned = part->owned;
 
     publication_count(part, wall_us());
-    tenure->settled = part->last->sequence + 1;
-    atomic_store_explicit(&tenure->moved_us, monotonic_us(), memory_order_relaxed);
-    atomic_store_explicit(&tenure->committed, part->next_offset, memory_order_relaxed);
+    owned->settled = part->last->sequence + 1;
+    atomic_store_explicit(&owned->moved_us, monotonic_us(), memory_order_relaxed);
+    atomic_store_explicit(&owned->committed, part->next_offset, memory_order_relaxed);
     if (publisher->settings->kafka.exactly_once)
-        tenure->published_reached = part->next_offset;
-    publication_release(&publisher->publication, index, publisher->options.parcels);
+        owned->published_reached = part->next_offset;
+    publication_release(&publisher->publication, index, publisher->options.delivery_pool);
 }
 
 static void settle_all(struct publisher *publisher)
@@ -268,16 +269,16 @@ static bool settle_reached(struct publisher *publisher)
     {
         const struct part *part = &publisher->publication.parts[i];
         const rd_kafka_topic_partition_t *found =
-            rd_kafka_topic_partition_list_find(offsets, part->tenure->topic, part->tenure->ownership.partition);
+            rd_kafka_topic_partition_list_find(offsets, part->owned->topic, part->owned->partition.number);
         /* A commit that is not ours says nothing: somebody may have moved the group meanwhile (PROTOCOL R1). */
-        if (found && found->offset >= part->next_offset && commit_mark_is_ours(part->tenure, commit_mark_of(found)))
+        if (found && found->offset >= part->next_offset && commit_mark_is_ours(part->owned, commit_mark_of(found)))
             settle_part(publisher, i);
     }
     rd_kafka_topic_partition_list_destroy(offsets);
     if (known)
         publisher->options.wake(publisher->options.owner, false);
     else
-        complaint_make(&publisher->complaint, "publisher", takeover_problem(publisher->takeover));
+        problem_set(&publisher->problem, "publisher", takeover_problem(publisher->takeover));
     publisher->unclear = !known;
     return known;
 }
@@ -299,32 +300,32 @@ static void attempt(struct publisher *publisher)
     metrics_add(METRIC_PUBLICATION_SHRINKS, shrunk);
     if (result == PRODUCER_DONE)
     {
-        complaint_end(&publisher->complaint);
+        problem_clear(&publisher->problem);
         settle_all(publisher);
         return;
     }
-    complaint_make(&publisher->complaint, "publisher", producer_problem(publisher->producer));
+    problem_set(&publisher->problem, "publisher", producer_problem(publisher->producer));
     throw_producer_away(publisher);
     /* A plain producer's events may be there or not: they are sent again, readers drop doubles by their id. */
     publisher->unclear = publisher->settings->kafka.exactly_once;
 }
 
-/* Ended tenures leave the list. */
-static void sweep(struct publisher *publisher)
+/* Ended owned partitions leave the list. */
+static void handle_revocations(struct publisher *publisher)
 {
     int64_t now_us = monotonic_us();
     int left = 0;
 
     for (int i = 0; i < publisher->count; i++)
     {
-        struct tenure *tenure = publisher->tenures[i];
-        if (tenure->live && !tenure_is_given_up(tenure, now_us))
+        struct owned_partition *owned = publisher->owned_partitions[i];
+        if (owned->live && !owned_is_given_up(owned, now_us))
         {
-            publisher->tenures[left++] = tenure;
+            publisher->owned_partitions[left++] = owned;
             continue;
         }
-        end_tenure(publisher, tenure);
-        tenure_drop(tenure, 1);
+        end_partition(publisher, owned);
+        owned_release(owned, 1);
     }
     publisher->count = left;
 }
@@ -335,14 +336,14 @@ static void publish(struct publisher *publisher)
     for (;;)
     {
         drop_given_up(publisher);
-        sweep(publisher); /* this may last: what ended meanwhile must not stay in memory */
+        handle_revocations(publisher); /* this may last: what ended meanwhile must not stay in memory */
         if (publisher->publication.count == 0)
             break;
         bool able = open_producer(publisher) && (!publisher->unclear || settle_reached(publisher));
         int64_t rest_us = able ? producer_muted_us(publisher->producer) : PAUSE_US;
         if (rest_us > 0)
         {
-            if (handover_is_stopping(publisher->handover))
+            if (mailbox_is_stopping(publisher->mailbox))
                 break;
             pause_for(publisher, rest_us < PAUSE_US ? rest_us : PAUSE_US);
             continue;
@@ -354,31 +355,32 @@ static void publish(struct publisher *publisher)
     publisher->unclear = false;
 }
 
-/* --- beginnings and ends of tenures ----------------------------------------------------------------------------- */
+/* --- beginnings and ends of owned partitions --------------------------------------------------------------------- */
 
-static void keep_tenure(struct publisher *publisher, struct tenure *tenure)
+static void keep_partition(struct publisher *publisher, struct owned_partition *owned)
 {
     if (publisher->count == publisher->capacity)
     {
         int capacity = publisher->capacity ? 2 * publisher->capacity : 64;
-        publisher->tenures = realloc(publisher->tenures, (size_t)capacity * sizeof(struct tenure *));
-        if (publisher->tenures == NULL)
-            memory_out("the list of tenures");
+        publisher->owned_partitions =
+            realloc(publisher->owned_partitions, (size_t)capacity * sizeof(struct owned_partition *));
+        if (publisher->owned_partitions == NULL)
+            die_out_of_memory("the list of tenures");
         publisher->capacity = capacity;
     }
-    publisher->tenures[publisher->count++] = tenure;
-    tenure->live = true;
+    publisher->owned_partitions[publisher->count++] = owned;
+    owned->live = true;
     /* Release: the poll thread and the lanes read the ownership that was written before. */
-    atomic_store_explicit(&tenure->state, TENURE_TAKEN, memory_order_release);
+    atomic_store_explicit(&owned->state, PARTITION_OWNED, memory_order_release);
 }
 
-static void ask_more(struct publisher *publisher, struct tenure *const *asked, int count)
+static void ask_more(struct publisher *publisher, struct owned_partition *const *asked, int count)
 {
-    size_t needed = (size_t)(publisher->taking_count + count) * sizeof(struct tenure *);
+    size_t needed = (size_t)(publisher->taking_count + count) * sizeof(struct owned_partition *);
 
     publisher->taking = realloc(publisher->taking, needed);
     if (publisher->taking == NULL)
-        memory_out("the list of tenures");
+        die_out_of_memory("the list of tenures");
     for (int i = 0; i < count; i++)
         publisher->taking[publisher->taking_count++] = asked[i];
     publisher->next_round_us = 0;
@@ -388,7 +390,7 @@ static void ask_more(struct publisher *publisher, struct tenure *const *asked, i
  * committed offsets mean anything. What is left is tried again after a pause, while the others go on. */
 static void take_over(struct publisher *publisher)
 {
-    int count = publisher->taking_count = tenure_drop_revoked(publisher->taking, publisher->taking_count);
+    int count = publisher->taking_count = owned_release_revoked(publisher->taking, publisher->taking_count);
 
     if (count == 0 || monotonic_us() < publisher->next_round_us)
         return;
@@ -396,11 +398,11 @@ static void take_over(struct publisher *publisher)
     bool open = open_producer(publisher);
     int left = open ? takeover_round(publisher->takeover, &means, publisher->taking, count) : count;
     for (int i = left; i < count; i++)
-        keep_tenure(publisher, publisher->taking[i]);
+        keep_partition(publisher, publisher->taking[i]);
     publisher->taking_count = left;
     publisher->next_round_us = open && takeover_is_busy(publisher->takeover) ? 0 : monotonic_us() + PAUSE_US;
     if (left > 0 && open)
-        complaint_make(&publisher->complaint, "takeover", takeover_problem(publisher->takeover));
+        problem_set(&publisher->problem, "takeover", takeover_problem(publisher->takeover));
     if (left < count)
         publisher->options.wake(publisher->options.owner, true);
 }
@@ -408,7 +410,7 @@ static void take_over(struct publisher *publisher)
 static void raise_published(struct publisher *publisher, int64_t wait_us)
 {
     struct takeover_means means = { publisher->producer, publisher->group };
-    takeover_raise_published(publisher->takeover, &means, publisher->tenures, publisher->count, wait_us);
+    takeover_raise_published(publisher->takeover, &means, publisher->owned_partitions, publisher->count, wait_us);
 }
 
 static bool gather(struct publisher *publisher)
@@ -416,27 +418,27 @@ static bool gather(struct publisher *publisher)
     if (publisher->count == 0)
         return false;
     publisher->turn = (publisher->turn + 1) % publisher->count;
-    return publication_gather(&publisher->publication, publisher->tenures, publisher->count, publisher->turn,
+    return publication_gather(&publisher->publication, publisher->owned_partitions, publisher->count, publisher->turn,
                               publisher->portion.bytes);
 }
 
-/* At-least-once: waits until no commit is out and none is due, or the tenures are given up. */
+/* At-least-once: waits until no commit is out and none is due, or the owned partitions are given up. */
 static void commit_last_offsets(struct publisher *publisher)
 {
     rd_kafka_t *consumer = atomic_load(&publisher->consumer);
 
-    while (publisher->count > 0 && !tenure_is_given_up(publisher->tenures[0], monotonic_us()) &&
-           offset_commits_step(&publisher->commits, consumer, publisher->tenures, publisher->count, 20))
+    while (publisher->count > 0 && !owned_is_given_up(publisher->owned_partitions[0], monotonic_us()) &&
+           offset_commits_step(&publisher->commits, consumer, publisher->owned_partitions, publisher->count, 20))
         continue;
     offset_commits_forget(&publisher->commits);
 }
 
-static void end_tenures(struct publisher *publisher)
+static void end_partitions(struct publisher *publisher)
 {
     for (int i = 0; i < publisher->count; i++)
     {
-        end_tenure(publisher, publisher->tenures[i]);
-        tenure_drop(publisher->tenures[i], 1);
+        end_partition(publisher, publisher->owned_partitions[i]);
+        owned_release(publisher->owned_partitions[i], 1);
     }
     publisher->count = 0;
     if (publisher->group)
@@ -449,8 +451,8 @@ static void finish(struct publisher *publisher, uint64_t wanted)
 {
     for (;;)
     {
-        absorb(publisher, handover_wait(publisher->handover, 0, NULL));
-        sweep(publisher);
+        absorb(publisher, mailbox_wait(publisher->mailbox, 0, NULL));
+        handle_revocations(publisher);
         if (!gather(publisher))
             break;
         publish(publisher);
@@ -458,31 +460,31 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     if (!publisher->settings->kafka.exactly_once)
         commit_last_offsets(publisher);
     raise_published(publisher, RAISE_AT_END_US);
-    takeover_give_back(publisher->takeover, publisher->tenures, publisher->count, RAISE_AT_END_US);
-    end_tenures(publisher);
-    handover_finished(publisher->handover, wanted);
+    takeover_give_back(publisher->takeover, publisher->owned_partitions, publisher->count, RAISE_AT_END_US);
+    end_partitions(publisher);
+    mailbox_finished(publisher->mailbox, wanted);
 }
 
-/* --- the thread ------------------------------------------------------------------------------------------------- */
+/* --- the thread -------------------------------------------------------------------------------------------------- */
 
-/* In order: what was answered belongs to tenures that may be about to end; the end of an assignment comes before the
- * beginning of the next. */
-static void serve(struct publisher *publisher, struct handed *handed)
+/* In order: what was answered belongs to owned partitions that may be about to end; the end of an assignment comes
+ * before the beginning of the next. */
+static void serve(struct publisher *publisher, struct mail *mail)
 {
-    absorb(publisher, handed->chain);
-    if (handed->finish)
-        finish(publisher, handed->finish_wanted);
-    if (handed->group)
+    absorb(publisher, mail->chain);
+    if (mail->finish)
+        finish(publisher, mail->finish_wanted);
+    if (mail->group)
     {
         if (publisher->group)
             rd_kafka_consumer_group_metadata_destroy(publisher->group);
-        publisher->group = handed->group;
+        publisher->group = mail->group;
     }
-    if (handed->asked_count > 0)
-        ask_more(publisher, handed->asked, handed->asked_count);
-    free(handed->asked);
+    if (mail->asked_count > 0)
+        ask_more(publisher, mail->asked, mail->asked_count);
+    free(mail->asked);
     take_over(publisher);
-    sweep(publisher);
+    handle_revocations(publisher);
 }
 
 /* Gathers more before a transaction, where that pays. */
@@ -491,16 +493,16 @@ static void linger(struct publisher *publisher)
     int64_t linger_us = publisher->settings->consumers.publish_linger_us, wait_us;
 
     do
-        wait_us = gathering_due_us(&publisher->gathering, linger_us) - monotonic_us();
+        wait_us = pacing_due_us(&publisher->pacing, linger_us) - monotonic_us();
     while (wait_us > 0 && pause_once(publisher, wait_us));
 }
 
 /* What is never on the path of a command. */
-static void keep_house(struct publisher *publisher)
+static void housekeep(struct publisher *publisher)
 {
     note_waits(publisher);
     if (!publisher->settings->kafka.exactly_once)
-        offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->tenures,
+        offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->owned_partitions,
                             publisher->count, 0);
     raise_published(publisher, 0);
     producer_idle(publisher->producer);
@@ -523,23 +525,23 @@ static void *publisher_main(void *owner)
     open_producer(publisher); /* while the group still forms: the first command finds it there */
     for (;;)
     {
-        struct handed handed = handover_take(publisher->handover, more ? 0 : wait_time(publisher));
-        serve(publisher, &handed);
-        if (handed.stopping)
+        struct mail mail = mailbox_take(publisher->mailbox, more ? 0 : wait_time(publisher));
+        serve(publisher, &mail);
+        if (mail.stopping)
             break;
-        if (publisher->gathering.answered > 0)
+        if (publisher->pacing.answered > 0)
             linger(publisher);
         more = gather(publisher);
-        publisher->gathering.answered = 0;
+        publisher->pacing.answered = 0;
         if (more)
         {
             publish(publisher);
             if (publisher->settings->kafka.exactly_once)
-                gathering_rest(&publisher->gathering, monotonic_us());
+                pacing_rest(&publisher->pacing, monotonic_us());
         }
         else if (open_producer(publisher) && publisher->taking_count == 0)
-            complaint_end(&publisher->complaint);
-        keep_house(publisher);
+            problem_clear(&publisher->problem);
+        housekeep(publisher);
     }
     return NULL;
 }
@@ -559,9 +561,9 @@ static void free_parts(struct publisher *publisher)
 {
     producer_free(publisher->producer);
     takeover_free(publisher->takeover);
-    handover_free(publisher->handover);
-    complaint_done(&publisher->complaint);
-    free(publisher->tenures);
+    mailbox_free(publisher->mailbox);
+    problem_done(&publisher->problem);
+    free(publisher->owned_partitions);
     free(publisher->taking);
     free(publisher);
 }
@@ -577,11 +579,11 @@ struct publisher *publisher_new(const struct publisher_options *options, const c
     publisher->options = *options;
     publisher->slot_number = -1;
     publisher->portion = PORTION_NEW;
-    complaint_init(&publisher->complaint, options->cell);
-    publisher->handover = handover_new();
+    problem_init(&publisher->problem, options->cell);
+    publisher->mailbox = mailbox_new();
     publisher->producer = producer_new(options->settings);
     publisher->takeover = takeover_new(options->settings);
-    if (publisher->handover && publisher->producer && publisher->takeover)
+    if (publisher->mailbox && publisher->producer && publisher->takeover)
     {
         if (start(publisher))
             return publisher;
@@ -595,15 +597,15 @@ void publisher_free(struct publisher *publisher)
 {
     if (publisher == NULL)
         return;
-    handover_stop(publisher->handover);
+    mailbox_stop(publisher->mailbox);
     pthread_join(publisher->thread, NULL);
     for (int i = publisher->publication.count - 1; i >= 0; i--)
-        publication_release(&publisher->publication, i, publisher->options.parcels);
+        publication_release(&publisher->publication, i, publisher->options.delivery_pool);
     publication_done(&publisher->publication);
-    absorb(publisher, handover_wait(publisher->handover, 0, NULL));
-    end_tenures(publisher);
+    absorb(publisher, mailbox_wait(publisher->mailbox, 0, NULL));
+    end_partitions(publisher);
     for (int i = 0; i < publisher->taking_count; i++)
-        tenure_drop(publisher->taking[i], 1);
+        owned_release(publisher->taking[i], 1);
     offset_commits_forget(&publisher->commits);
     free_parts(publisher);
 }

@@ -5,8 +5,9 @@
  * Threads    publisher_complete: lanes. publisher_take_over, publisher_finish, publisher_set_consumer: the poll thread.
  *            publisher_problem: any. Everything else happens on the publisher's own thread.
  * Locks      none of its own; see consumers/publish/mailbox.h and consumers/kafka/problem.h.
- * Ownership  takes deliveries and gives them back to the parcels; holds a reference on every tenure it was asked for.
- * Failure    waits Kafka and PostgreSQL out; nothing is dropped but what belongs to an ended tenure.
+ * Ownership  takes deliveries and gives them back to the delivery pool; holds a reference on every owned partition it
+ * was asked for. Failure    waits Kafka and PostgreSQL out; nothing is dropped but what belongs to an ended owned
+ * partition.
  */
 #ifndef CONSUMERS_PUBLISH_PUBLISHER_H
 #define CONSUMERS_PUBLISH_PUBLISHER_H
@@ -17,7 +18,7 @@
 
 struct settings;
 struct slot;
-struct parcels;
+struct delivery_pool;
 struct publisher;
 
 struct publisher_options
@@ -25,8 +26,8 @@ struct publisher_options
     const struct settings *settings;
     int cell;
     const struct slot *slot; /* NULL in unit tests: slot 0, held */
-    struct parcels *parcels;
-    /* Called on the publisher's thread: there is room again; or, with `news`, a tenure changed its state. */
+    struct delivery_pool *delivery_pool;
+    /* Called on the publisher's thread: there is room again; or, with `news`, an owned partition changed its state. */
     void (*wake)(void *owner, bool news);
     void *owner;
 };
@@ -38,14 +39,14 @@ void publisher_free(struct publisher *publisher);
 /* The pool's `complete`. */
 void publisher_complete(void *publisher, struct delivery *chain);
 
-/* Asks for tenures to be taken over; each ends up in TENURE_TAKEN, or is revoked before. `group` (taken in the ASSIGN
- * callback, now the publisher's) replaces the former one; NULL keeps it. */
-void publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
+/* Asks for owned partitions to be taken over; each ends up in PARTITION_OWNED, or is revoked before. `group` (taken in
+ * the ASSIGN callback, now the publisher's) replaces the former one; NULL keeps it. */
+void publisher_take_over(struct publisher *publisher, struct owned_partition *const *owned_partitions, int count,
                          rd_kafka_consumer_group_metadata_t *group);
 
-/* Publishes the prefix of everything it holds, then ends all tenures it holds. The tenures' `revoked` and `give_up_us`
- * are set before. Waits until that is done or the deadline; false: not done yet (it goes on by itself, and publishes
- * nothing past give_up_us). */
+/* Publishes the prefix of everything it holds, then ends all owned partitions it holds. The owned partitions' `revoked`
+ * and `give_up_us` are set before. Waits until that is done or the deadline; false: not done yet (it goes on by itself,
+ * and publishes nothing past give_up_us). */
 bool publisher_finish(struct publisher *publisher, int64_t deadline_us);
 
 /* At-least-once: offsets are committed through the consumer's handle, which must stay until publisher_finish, or until

@@ -14,7 +14,7 @@ enum
     WINDOWS = 4, /* of one call */
 };
 
-/* --- a portion -------------------------------------------------------------------------------------------------- */
+/* --- a portion --------------------------------------------------------------------------------------------------- */
 
 #define UNCOVERED                                                                                                      \
     "t.partition_id = $1::int AND t.kafka_offset >= $2::bigint AND t.kafka_offset < $3::bigint AND NOT EXISTS "        \
@@ -49,53 +49,55 @@ static bool take_rows(struct arrears *arrears, const PGresult *result)
     for (int i = 0; i < count; i++)
     {
         struct recorded *row = &arrears->rows[i];
-        row->offset = ownership_read_number(result, i, 0);
-        row->fence = ownership_read_number(result, i, 1);
+        row->offset = partition_owner_read_number(result, i, 0);
+        row->fence = partition_owner_read_number(result, i, 1);
         if (!PQgetisnull(result, i, 2))
             id_parse_uuid(span_of(PQgetvalue(result, i, 2)), &row->event_id);
-        row->recorded_at_us = ownership_read_number(result, i, 3);
+        row->recorded_at_us = partition_owner_read_number(result, i, 3);
         arrears->has_dead_letters = arrears->has_dead_letters || PQgetisnull(result, i, 2);
     }
     /* One position may have rows of several fences: a full portion ends before its last position. */
     if (count == ARREARS_PORTION)
-        while (count > 0 && arrears->rows[count - 1].offset == ownership_read_number(result, ARREARS_PORTION - 1, 0))
+        while (count > 0 &&
+               arrears->rows[count - 1].offset == partition_owner_read_number(result, ARREARS_PORTION - 1, 0))
             count--;
     arrears->count = arrears->missing = count;
     return true;
 }
 
-static bool read_window(struct ownership_books *books, struct tenure *tenure, int64_t covered,
+static bool read_window(struct partition_owner *owners, struct owned_partition *owned, int64_t covered,
                         const struct session_stop *stop)
 {
-    struct arrears *arrears = tenure->arrears;
+    struct arrears *arrears = owned->arrears;
     struct number_text id, from, to;
     int64_t end = arrears->next < covered ? arrears->next + WINDOW : INT64_MAX;
-    const char *values[3] = { ownership_print_number(&id, tenure->ownership.partition_id),
-                              ownership_print_number(&from, arrears->next), ownership_print_number(&to, end) };
-    OWNERSHIP_RESULT result = ownership_run(books, portion_sql, 3, values, stop);
+    const char *values[3] = { partition_owner_print_number(&id, owned->partition.partition_id),
+                              partition_owner_print_number(&from, arrears->next),
+                              partition_owner_print_number(&to, end) };
+    PARTITION_OWNER_RESULT result = partition_owner_run(owners, portion_sql, 3, values, stop);
 
     if (result == NULL)
         return false;
     if (!take_rows(arrears, result))
-        return ownership_fail(books, "out of memory");
+        return partition_owner_fail(owners, "out of memory");
     bool full = PQntuples(result) == ARREARS_PORTION;
     arrears->last = !full && end == INT64_MAX;
-    arrears->next = full ? ownership_read_number(result, ARREARS_PORTION - 1, 0) : end;
+    arrears->next = full ? partition_owner_read_number(result, ARREARS_PORTION - 1, 0) : end;
     return true;
 }
 
-bool arrears_read(struct ownership_books *books, struct tenure *tenure, const struct session_stop *stop)
+bool arrears_read(struct partition_owner *owners, struct owned_partition *owned, const struct session_stop *stop)
 {
-    struct arrears *arrears = tenure->arrears;
+    struct arrears *arrears = owned->arrears;
     struct number_text id;
-    const char *values[1] = { ownership_print_number(&id, tenure->ownership.partition_id) };
-    OWNERSHIP_RESULT result = ownership_run(books, covered_sql, 1, values, stop);
+    const char *values[1] = { partition_owner_print_number(&id, owned->partition.partition_id) };
+    PARTITION_OWNER_RESULT result = partition_owner_run(owners, covered_sql, 1, values, stop);
 
     if (result == NULL)
         return false;
-    int64_t covered = ownership_read_number(result, 0, 0);
+    int64_t covered = partition_owner_read_number(result, 0, 0);
     for (int i = 0; i < WINDOWS && arrears->count == 0 && !arrears->last; i++)
-        if (!read_window(books, tenure, covered, stop))
+        if (!read_window(owners, owned, covered, stop))
             return false;
     if (arrears->count > 0)
         arrears->state = ARREARS_LOOKED_UP;
@@ -104,7 +106,7 @@ bool arrears_read(struct ownership_books *books, struct tenure *tenure, const st
     return true;
 }
 
-/* --- full rows -------------------------------------------------------------------------------------------------- */
+/* --- full rows --------------------------------------------------------------------------------------------------- */
 
 struct pairs
 {
@@ -115,25 +117,25 @@ static void add_pair(struct pairs *pairs, const struct recorded *row)
 {
     struct number_text text;
 
-    ownership_add_element(&pairs->offsets, ownership_print_number(&text, row->offset));
-    ownership_add_element(&pairs->fences, ownership_print_number(&text, row->fence));
+    partition_owner_add_element(&pairs->offsets, partition_owner_print_number(&text, row->offset));
+    partition_owner_add_element(&pairs->fences, partition_owner_print_number(&text, row->fence));
 }
 
-static PGresult *load(struct ownership_books *books, const struct tenure *tenure, const char *sql, bool in_binary,
-                      struct pairs *pairs, const struct session_stop *stop)
+static PGresult *load(struct partition_owner *owners, const struct owned_partition *owned, const char *sql,
+                      bool in_binary, struct pairs *pairs, const struct session_stop *stop)
 {
     struct number_text id;
     PGresult *result = NULL;
 
-    ownership_end_list(&pairs->offsets);
-    ownership_end_list(&pairs->fences);
-    const char *values[3] = { ownership_print_number(&id, tenure->ownership.partition_id), pairs->offsets.at,
+    partition_owner_end_list(&pairs->offsets);
+    partition_owner_end_list(&pairs->fences);
+    const char *values[3] = { partition_owner_print_number(&id, owned->partition.partition_id), pairs->offsets.at,
                               pairs->fences.at };
     if (sql == NULL || buffer_failed(&pairs->offsets) || buffer_failed(&pairs->fences))
-        ownership_fail(books, "out of memory");
+        partition_owner_fail(owners, "out of memory");
     else
-        result =
-            in_binary ? ownership_run_binary(books, sql, 3, values, stop) : ownership_run(books, sql, 3, values, stop);
+        result = in_binary ? partition_owner_run_binary(owners, sql, 3, values, stop)
+                           : partition_owner_run(owners, sql, 3, values, stop);
     buffer_done(&pairs->offsets);
     buffer_done(&pairs->fences);
     return result;
@@ -146,26 +148,26 @@ static void add_pairs(struct pairs *pairs, const struct arrears *arrears, int fi
             add_pair(pairs, &arrears->rows[i]);
 }
 
-PGresult *arrears_load_events(struct ownership_books *books, const struct tenure *tenure, int first, int behind,
-                              const struct session_stop *stop)
+PGresult *arrears_load_events(struct partition_owner *owners, const struct owned_partition *owned, int first,
+                              int behind, const struct session_stop *stop)
 {
     struct pairs pairs = { BUFFER_EMPTY, BUFFER_EMPTY };
     struct buffer sql = BUFFER_EMPTY;
 
-    add_pairs(&pairs, tenure->arrears, first, behind, true);
+    add_pairs(&pairs, owned->arrears, first, behind, true);
     buffer_add_text(&sql, "SELECT ");
     statement_write_columns(&sql, &entity_audit_event);
     buffer_add_text(&sql, " FROM unnest($2::bigint[], $3::bigint[]) k (o, f) JOIN interlock.audit_event t ON "
                           "t.partition_id = $1::int AND t.kafka_offset = k.o AND t.fence = k.f "
                           "ORDER BY t.kafka_offset, t.fence");
     buffer_add_byte(&sql, '\0');
-    PGresult *result = load(books, tenure, buffer_failed(&sql) ? NULL : sql.at, true, &pairs, stop);
+    PGresult *result = load(owners, owned, buffer_failed(&sql) ? NULL : sql.at, true, &pairs, stop);
     buffer_done(&sql);
     return result;
 }
 
-PGresult *arrears_load_dead_letters(struct ownership_books *books, const struct tenure *tenure, int first, int behind,
-                                    const struct session_stop *stop)
+PGresult *arrears_load_dead_letters(struct partition_owner *owners, const struct owned_partition *owned, int first,
+                                    int behind, const struct session_stop *stop)
 {
     static const char sql[] =
         "SELECT t.kafka_offset, (extract(epoch FROM t.first_failed_at) * 1000000)::bigint, encode(t.digest, 'hex'), "
@@ -173,6 +175,6 @@ PGresult *arrears_load_dead_letters(struct ownership_books *books, const struct 
         "t.partition_id = $1::int AND t.kafka_offset = k.o AND t.fence = k.f ORDER BY t.kafka_offset";
     struct pairs pairs = { BUFFER_EMPTY, BUFFER_EMPTY };
 
-    add_pairs(&pairs, tenure->arrears, first, behind, false);
-    return load(books, tenure, sql, false, &pairs, stop);
+    add_pairs(&pairs, owned->arrears, first, behind, false);
+    return load(owners, owned, sql, false, &pairs, stop);
 }

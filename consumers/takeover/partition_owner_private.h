@@ -12,7 +12,7 @@ enum
     RAISED_MAX = 512, /* partitions of one statement */
 };
 
-struct ownership_books
+struct partition_owner
 {
     const struct settings *settings;
     struct session *session;
@@ -20,7 +20,8 @@ struct ownership_books
     char problem[320];
     struct log_rate holders_rate;
 
-    /* The statement that raises `published` and is out: what the tenures will be known to have when it is answered. */
+    /* The statement that raises `published` and is out: what the owned partitions will be known to have when it is
+     * answered. */
     struct
     {
         int32_t partition_id;
@@ -42,29 +43,30 @@ enum
     TOKEN_TEXT_SIZE = 37,
 };
 
-const char *ownership_print_number(struct number_text *text, int64_t number);
-int64_t ownership_read_number(const PGresult *result, int row, int column);
-void ownership_print_token(const uint8_t token[16], char into[TOKEN_TEXT_SIZE]);
+const char *partition_owner_print_number(struct number_text *text, int64_t number);
+int64_t partition_owner_read_number(const PGresult *result, int row, int column);
+void partition_owner_print_token(const uint8_t token[16], char into[TOKEN_TEXT_SIZE]);
 
 /* Says why, and closes the session: whatever transaction was open ends with it. False. */
-bool ownership_fail(struct ownership_books *books, const char *what);
+bool partition_owner_fail(struct partition_owner *owners, const char *what);
 
-/* One statement that must succeed; NULL: it did not, and ownership_fail was called. `in_binary`: its result is. */
-PGresult *ownership_run(struct ownership_books *books, const char *sql, int count, const char *const *values,
-                        const struct session_stop *stop);
-PGresult *ownership_run_binary(struct ownership_books *books, const char *sql, int count, const char *const *values,
-                               const struct session_stop *stop);
+/* One statement that must succeed; NULL: it did not, and partition_owner_fail was called. `in_binary`: its result is.
+ */
+PGresult *partition_owner_run(struct partition_owner *owners, const char *sql, int count, const char *const *values,
+                              const struct session_stop *stop);
+PGresult *partition_owner_run_binary(struct partition_owner *owners, const char *sql, int count,
+                                     const char *const *values, const struct session_stop *stop);
 
-void ownership_clear(PGresult **result);
-#define OWNERSHIP_RESULT __attribute__((cleanup(ownership_clear))) PGresult *
+void partition_owner_clear(PGresult **result);
+#define PARTITION_OWNER_RESULT __attribute__((cleanup(partition_owner_clear))) PGresult *
 
 /* Lists for unnest. */
-void ownership_add_element(struct buffer *list, const char *text);
-void ownership_end_list(struct buffer *list);
+void partition_owner_add_element(struct buffer *list, const char *text);
+void partition_owner_end_list(struct buffer *list);
 
 /* published.c: within the takeover's transaction. `reached`: what is known to be published. *ret_published: what it is
  * now, and *ret_from where the events from there on are to be looked for. */
-bool published_claim(struct ownership_books *books, const struct tenure *tenure, int64_t reached,
+bool published_claim(struct partition_owner *owners, const struct owned_partition *owned, int64_t reached,
                      const struct session_stop *stop, int64_t *ret_published, struct audit_positions *ret_from);
 
 #endif

@@ -13,9 +13,9 @@
 static const int64_t RAISE_EVERY_US = 3000000;
 static const int64_t RECONNECT_US = 5000000; /* between two attempts while only `published` is to be raised */
 
-/* --- the takeover ----------------------------------------------------------------------------------------------- */
+/* --- the takeover ------------------------------------------------------------------------------------------------ */
 
-bool published_claim(struct ownership_books *books, const struct tenure *tenure, int64_t reached,
+bool published_claim(struct partition_owner *owners, const struct owned_partition *owned, int64_t reached,
                      const struct session_stop *stop, int64_t *ret_published, struct audit_positions *ret_from)
 {
     static const char sql[] =
@@ -26,50 +26,50 @@ bool published_claim(struct ownership_books *books, const struct tenure *tenure,
         "RETURNING published, CASE WHEN audit_topic = $5 THEN audit_from::text END";
     struct number_text id, fence, reached_text;
     char token[TOKEN_TEXT_SIZE];
-    const char *values[5] = { ownership_print_number(&id, tenure->ownership.partition_id),
-                              ownership_print_number(&fence, tenure->ownership.fence), token,
-                              ownership_print_number(&reached_text, reached > 0 ? reached : 0),
-                              books->settings->kafka.audit_topic };
+    const char *values[5] = { partition_owner_print_number(&id, owned->partition.partition_id),
+                              partition_owner_print_number(&fence, owned->partition.fence), token,
+                              partition_owner_print_number(&reached_text, reached > 0 ? reached : 0),
+                              owners->settings->kafka.audit_topic };
 
-    ownership_print_token(tenure->ownership.token, token);
-    OWNERSHIP_RESULT result = ownership_run(books, sql, 5, values, stop);
+    partition_owner_print_token(owned->partition.token, token);
+    PARTITION_OWNER_RESULT result = partition_owner_run(owners, sql, 5, values, stop);
     if (result == NULL)
         return false;
-    *ret_published = ownership_read_number(result, 0, 0);
+    *ret_published = partition_owner_read_number(result, 0, 0);
     audit_positions_read(ret_from, PQgetvalue(result, 0, 1));
     return true;
 }
 
-bool published_pass(struct ownership_books *books, const struct tenure *tenure, int64_t to,
+bool published_pass(struct partition_owner *owners, const struct owned_partition *owned, int64_t to,
                     const struct session_stop *stop)
 {
     static const char sql[] = "UPDATE interlock.partition_published SET published = greatest(published, $4::bigint) "
                               "WHERE partition_id = $1::int AND fence = $2::bigint AND owner_token = $3::uuid";
     struct number_text id, fence, to_text;
     char token[TOKEN_TEXT_SIZE];
-    const char *values[4] = { ownership_print_number(&id, tenure->ownership.partition_id),
-                              ownership_print_number(&fence, tenure->ownership.fence), token,
-                              ownership_print_number(&to_text, to) };
+    const char *values[4] = { partition_owner_print_number(&id, owned->partition.partition_id),
+                              partition_owner_print_number(&fence, owned->partition.fence), token,
+                              partition_owner_print_number(&to_text, to) };
 
-    ownership_print_token(tenure->ownership.token, token);
-    OWNERSHIP_RESULT result = ownership_run(books, sql, 4, values, stop);
+    partition_owner_print_token(owned->partition.token, token);
+    PARTITION_OWNER_RESULT result = partition_owner_run(owners, sql, 4, values, stop);
     if (result == NULL)
         return false;
-    return PQcmdTuples(result)[0] == '1' || ownership_fail(books, "somebody else has taken the partition over");
+    return PQcmdTuples(result)[0] == '1' || partition_owner_fail(owners, "somebody else has taken the partition over");
 }
 
 /* Nothing is applied twice by it. Offsets that expired and a recreated topic look like offsets moved on purpose. */
-static void tell_rewind(const struct tenure *tenure, int64_t below, int64_t start)
+static void tell_rewind(const struct owned_partition *owned, int64_t below, int64_t start)
 {
     struct number_text to;
 
     metrics_add(METRIC_REWINDS, 1);
-    log_warning("ownership: %s/%d: offsets went back from %lld to %s: what lies between is read again", tenure->topic,
-                tenure->ownership.partition, (long long)below,
-                start < 0 ? "the beginning" : ownership_print_number(&to, start));
+    log_warning("ownership: %s/%d: offsets went back from %lld to %s: what lies between is read again", owned->topic,
+                owned->partition.number, (long long)below,
+                start < 0 ? "the beginning" : partition_owner_print_number(&to, start));
 }
 
-bool published_begin_at(struct ownership_books *books, struct tenure *tenure, int64_t below, int64_t start,
+bool published_begin_at(struct partition_owner *owners, struct owned_partition *owned, int64_t below, int64_t start,
                         const struct session_stop *stop)
 {
     static const char sql[] =
@@ -81,23 +81,24 @@ bool published_begin_at(struct ownership_books *books, struct tenure *tenure, in
     struct number_text id, fence, below_text, start_text;
     char token[TOKEN_TEXT_SIZE];
     int64_t begin = start > 0 ? start : 0;
-    const char *values[5] = { ownership_print_number(&id, tenure->ownership.partition_id),
-                              ownership_print_number(&fence, tenure->ownership.fence), token,
-                              ownership_print_number(&below_text, below), ownership_print_number(&start_text, begin) };
+    const char *values[5] = { partition_owner_print_number(&id, owned->partition.partition_id),
+                              partition_owner_print_number(&fence, owned->partition.fence), token,
+                              partition_owner_print_number(&below_text, below),
+                              partition_owner_print_number(&start_text, begin) };
 
-    ownership_print_token(tenure->ownership.token, token);
-    OWNERSHIP_RESULT result = ownership_run(books, sql, 5, values, stop);
+    partition_owner_print_token(owned->partition.token, token);
+    PARTITION_OWNER_RESULT result = partition_owner_run(owners, sql, 5, values, stop);
     if (result == NULL)
         return false;
-    if (ownership_read_number(result, 0, 0) != 1)
-        return ownership_fail(books, "somebody else has taken the partition over");
-    if (ownership_read_number(result, 0, 1) > 0)
-        tell_rewind(tenure, below, start);
-    tenure->published_known = tenure->published_reached = begin;
+    if (partition_owner_read_number(result, 0, 0) != 1)
+        return partition_owner_fail(owners, "somebody else has taken the partition over");
+    if (partition_owner_read_number(result, 0, 1) > 0)
+        tell_rewind(owned, below, start);
+    owned->published_known = owned->published_reached = begin;
     return true;
 }
 
-/* --- raising it ------------------------------------------------------------------------------------------------- */
+/* --- raising it -------------------------------------------------------------------------------------------------- */
 
 /* A zombie's late write must not land: fence and token are part of the condition, and stand in the row itself, because
  * an UPDATE that had to wait for a row looks again at that row alone. */
@@ -108,24 +109,24 @@ static const char raise_sql[] =
     "WHERE p.partition_id = raised.id AND p.fence = raised.fence AND p.owner_token = raised.token AND "
     "p.published < raised.published";
 
-static void collect_raise(struct ownership_books *books, struct tenure *const *tenures, int count)
+static void collect_raise(struct partition_owner *owners, struct owned_partition *const *owned_partitions, int count)
 {
     PGresult *result = NULL;
-    enum session_answer answer = session_collect(books->session, &result);
+    enum session_answer answer = session_collect(owners->session, &result);
 
     if (answer == SESSION_BUSY)
         return;
-    bool raised = answer == SESSION_ANSWERED && result && !session_is_refused(books->session, result, NULL);
+    bool raised = answer == SESSION_ANSWERED && result && !session_is_refused(owners->session, result, NULL);
     PQclear(result);
-    for (int i = 0; raised && i < books->raised_count; i++)
+    for (int i = 0; raised && i < owners->raised_count; i++)
         for (int t = 0; t < count; t++)
-            if (tenures[t]->ownership.partition_id == books->raised[i].partition_id &&
-                tenures[t]->ownership.fence == books->raised[i].fence)
-                tenures[t]->published_known = books->raised[i].reached;
-    books->raised_count = 0;
+            if (owned_partitions[t]->partition.partition_id == owners->raised[i].partition_id &&
+                owned_partitions[t]->partition.fence == owners->raised[i].fence)
+                owned_partitions[t]->published_known = owners->raised[i].reached;
+    owners->raised_count = 0;
 }
 
-static bool send_raise(struct ownership_books *books, struct tenure *const *tenures, int count,
+static bool send_raise(struct partition_owner *owners, struct owned_partition *const *owned_partitions, int count,
                        const struct audit_positions *from)
 {
     struct buffer lists[4] = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY }, positions = BUFFER_EMPTY;
@@ -135,71 +136,71 @@ static bool send_raise(struct ownership_books *books, struct tenure *const *tenu
 
     for (int t = 0; t < count && raised < RAISED_MAX; t++)
     {
-        const struct tenure *tenure = tenures[t];
-        if (!tenure->live || tenure->published_reached <= tenure->published_known)
+        const struct owned_partition *owned = owned_partitions[t];
+        if (!owned->live || owned->published_reached <= owned->published_known)
             continue;
-        ownership_add_element(&lists[0], ownership_print_number(&text, tenure->ownership.partition_id));
-        ownership_add_element(&lists[1], ownership_print_number(&text, tenure->ownership.fence));
-        ownership_print_token(tenure->ownership.token, token);
-        ownership_add_element(&lists[2], token);
-        ownership_add_element(&lists[3], ownership_print_number(&text, tenure->published_reached));
-        books->raised[raised].partition_id = tenure->ownership.partition_id;
-        books->raised[raised].fence = tenure->ownership.fence;
-        books->raised[raised].reached = tenure->published_reached;
+        partition_owner_add_element(&lists[0], partition_owner_print_number(&text, owned->partition.partition_id));
+        partition_owner_add_element(&lists[1], partition_owner_print_number(&text, owned->partition.fence));
+        partition_owner_print_token(owned->partition.token, token);
+        partition_owner_add_element(&lists[2], token);
+        partition_owner_add_element(&lists[3], partition_owner_print_number(&text, owned->published_reached));
+        owners->raised[raised].partition_id = owned->partition.partition_id;
+        owners->raised[raised].fence = owned->partition.fence;
+        owners->raised[raised].reached = owned->published_reached;
         raised++;
     }
     audit_positions_print(from, &positions);
     buffer_add_byte(&positions, '\0');
     bool known = from->count > 0;
     const char *values[6] = {
-        [4] = known ? books->settings->kafka.audit_topic : NULL, [5] = known ? positions.at : NULL
+        [4] = known ? owners->settings->kafka.audit_topic : NULL, [5] = known ? positions.at : NULL
     };
     bool complete = raised > 0 && !buffer_failed(&positions);
     for (int i = 0; i < 4; i++)
     {
-        ownership_end_list(&lists[i]);
+        partition_owner_end_list(&lists[i]);
         values[i] = lists[i].at;
         complete = complete && !buffer_failed(&lists[i]);
     }
-    books->raised_count = complete && session_send(books->session, raise_sql, 6, values) ? raised : 0;
+    owners->raised_count = complete && session_send(owners->session, raise_sql, 6, values) ? raised : 0;
     for (int i = 0; i < 4; i++)
         buffer_done(&lists[i]);
     buffer_done(&positions);
-    return books->raised_count > 0;
+    return owners->raised_count > 0;
 }
 
-static bool reconnect(struct ownership_books *books)
+static bool reconnect(struct partition_owner *owners)
 {
-    if (monotonic_us() < books->next_connect_us)
+    if (monotonic_us() < owners->next_connect_us)
         return false;
-    books->next_connect_us = monotonic_us() + RECONNECT_US;
-    return session_connect(books->session, NULL);
+    owners->next_connect_us = monotonic_us() + RECONNECT_US;
+    return session_connect(owners->session, NULL);
 }
 
-static bool is_anything_new(struct tenure *const *tenures, int count)
+static bool is_anything_new(struct owned_partition *const *owned_partitions, int count)
 {
     for (int i = 0; i < count; i++)
-        if (tenures[i]->live && tenures[i]->published_reached > tenures[i]->published_known)
+        if (owned_partitions[i]->live && owned_partitions[i]->published_reached > owned_partitions[i]->published_known)
             return true;
     return false;
 }
 
-void published_raise(struct ownership_books *books, struct tenure *const *tenures, int count,
+void published_raise(struct partition_owner *owners, struct owned_partition *const *owned_partitions, int count,
                      const struct audit_positions *from, int64_t wait_us)
 {
     int64_t deadline_us = monotonic_us() + wait_us;
 
-    if (books->raised_count > 0)
-        collect_raise(books, tenures, count);
-    if ((wait_us == 0 && monotonic_us() < books->next_raise_us) || !is_anything_new(tenures, count))
+    if (owners->raised_count > 0)
+        collect_raise(owners, owned_partitions, count);
+    if ((wait_us == 0 && monotonic_us() < owners->next_raise_us) || !is_anything_new(owned_partitions, count))
         return;
-    books->next_raise_us = monotonic_us() + RAISE_EVERY_US;
-    if (!session_is_open(books->session) && (wait_us > 0 || !reconnect(books)))
+    owners->next_raise_us = monotonic_us() + RAISE_EVERY_US;
+    if (!session_is_open(owners->session) && (wait_us > 0 || !reconnect(owners)))
         return; /* a lag only costs */
-    if (books->raised_count > 0 || !session_is_open(books->session) || !send_raise(books, tenures, count, from) ||
-        wait_us == 0)
+    if (owners->raised_count > 0 || !session_is_open(owners->session) ||
+        !send_raise(owners, owned_partitions, count, from) || wait_us == 0)
         return;
-    PGresult *flushed = session_run(books->session, "SELECT 1", 0, NULL, deadline_us - monotonic_us(), NULL);
+    PGresult *flushed = session_run(owners->session, "SELECT 1", 0, NULL, deadline_us - monotonic_us(), NULL);
     PQclear(flushed);
-    books->raised_count = 0;
+    owners->raised_count = 0;
 }

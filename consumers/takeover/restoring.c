@@ -27,12 +27,12 @@ enum
 struct chunk
 {
     struct restoring *restoring;
-    struct tenure *tenure;
+    struct owned_partition *owned;
     struct delivery *deliveries[CHUNK]; /* ascending by offset once it is complete */
     int count;
-    struct delivery events[CHUNK]; /* those that are events lie here, dead letters in parcels */
+    struct delivery events[CHUNK]; /* those that are events lie here, dead letters in the delivery pool */
     int event_count;
-    struct parcels *parcels;
+    struct delivery_pool *delivery_pool;
     struct arena arena;
     const PGresult *letters; /* rows of dead letters */
     int letter;              /* the next one of them */
@@ -44,7 +44,7 @@ static bool fail(struct restoring *restoring, const char *why)
     return false;
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------ */
 
 static bool add_event(struct chunk *chunk, const PGresult *rows, int r)
 {
@@ -63,7 +63,7 @@ static bool add_event(struct chunk *chunk, const PGresult *rows, int r)
         return fail(chunk->restoring, "out of memory");
     }
     audit_print_key(&record, delivery->event_key, sizeof(delivery->event_key));
-    delivery->ownership = &chunk->tenure->ownership;
+    delivery->partition = &chunk->owned->partition;
     delivery->offset = record.kafka_offset.value;
     delivery->answer = ANSWER_EVENT;
     delivery->event = event.at;
@@ -76,10 +76,10 @@ static bool add_event(struct chunk *chunk, const PGresult *rows, int r)
 static bool add_events(struct chunk *chunk, int first, int behind, const struct session_stop *stop)
 {
     struct restoring *restoring = chunk->restoring;
-    PGresult *rows = arrears_load_events(restoring->books, chunk->tenure, first, behind, stop);
+    PGresult *rows = arrears_load_events(restoring->owners, chunk->owned, first, behind, stop);
 
     if (rows == NULL)
-        return fail(restoring, ownership_problem(restoring->books));
+        return fail(restoring, partition_owner_problem(restoring->owners));
     bool added = true;
     for (int r = 0; r < PQntuples(rows) && chunk->count < CHUNK && added; r++)
         added = add_event(chunk, rows, r);
@@ -87,7 +87,7 @@ static bool add_events(struct chunk *chunk, int first, int behind, const struct 
     return added;
 }
 
-/* --- dead letters ----------------------------------------------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------------------------------------------------------ */
 
 static int64_t letter_number(const struct chunk *chunk, int column)
 {
@@ -111,7 +111,7 @@ static void tell_gone(const struct chunk *chunk)
 {
     log_error("takeover: %s/%d: the message at offset %lld was recorded as unreadable (%s), its dead letter was not "
               "published, and it is no longer in Kafka: it is lost",
-              chunk->tenure->topic, chunk->tenure->ownership.partition, (long long)letter_number(chunk, 0),
+              chunk->owned->topic, chunk->owned->partition.number, (long long)letter_number(chunk, 0),
               PQgetvalue(chunk->letters, chunk->letter, 3));
 }
 
@@ -131,13 +131,13 @@ static bool add_letter(void *owner, rd_kafka_message_t *message)
     struct command command;
 
     pass_gone(chunk, message->offset);
-    struct delivery *delivery = parcels_make(chunk->parcels, message, monotonic_us());
+    struct delivery *delivery = delivery_pool_make(chunk->delivery_pool, message, monotonic_us());
     if (delivery == NULL)
         return fail(chunk->restoring, "out of memory");
-    delivery->ownership = &chunk->tenure->ownership;
+    delivery->partition = &chunk->owned->partition;
     if (!is_of_letter(chunk, delivery))
     {
-        parcels_give_back(chunk->parcels, delivery);
+        delivery_pool_give_back(chunk->delivery_pool, delivery);
         return true; /* it is told by the next one */
     }
     arena_reset(&chunk->arena, ARENA_KEEP);
@@ -145,7 +145,7 @@ static bool add_letter(void *owner, rd_kafka_message_t *message)
     if (strcmp(reason, QUARANTINE_REASON) == 0)
         quarantine_refuse(delivery);
     else
-        parcel_decode(delivery, &chunk->arena, &command);
+        delivery_decode(delivery, &chunk->arena, &command);
     delivery->dead_reason = reason;
     delivery->first_failed_us = letter_number(chunk, 1);
     delivery->answer = ANSWER_DEAD_LETTER;
@@ -164,7 +164,7 @@ static bool add_dead_letters(struct chunk *chunk)
     for (chunk->letter = 0; chunk->letter < count; chunk->letter++)
         offsets[chunk->letter] = letter_number(chunk, 0);
     chunk->letter = 0;
-    bool read = refetch_messages(restoring->settings, chunk->tenure->topic, chunk->tenure->ownership.partition, offsets,
+    bool read = refetch_messages(restoring->settings, chunk->owned->topic, chunk->owned->partition.number, offsets,
                                  count, add_letter, chunk, &fault);
     if (read)
         pass_gone(chunk, INT64_MAX);
@@ -174,7 +174,7 @@ static bool add_dead_letters(struct chunk *chunk)
     return read;
 }
 
-/* --- a Kafka transaction ---------------------------------------------------------------------------------------- */
+/* --- a Kafka transaction ----------------------------------------------------------------------------------------- */
 
 static int compare_offsets(const void *a, const void *b)
 {
@@ -189,7 +189,7 @@ static bool send_chunk(struct chunk *chunk, bool is_ours)
     int64_t deadline_us = monotonic_us() + (half_us < ATTEMPT_US ? half_us : ATTEMPT_US);
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
 
-    commit_mark_add(offsets, chunk->tenure, restoring->offset, is_ours);
+    commit_mark_add(offsets, chunk->owned, restoring->offset, is_ours);
     qsort(chunk->deliveries, (size_t)chunk->count, sizeof(*chunk->deliveries), compare_offsets);
     enum producer_result result = producer_begin(restoring->producer);
     if (result == PRODUCER_DONE)
@@ -205,7 +205,7 @@ static bool send_chunk(struct chunk *chunk, bool is_ours)
     metrics_add(METRIC_DEAD_LETTERS, chunk->count - chunk->event_count);
     metrics_add(METRIC_RESTORED, chunk->count);
     if (restoring->group)
-        atomic_store_explicit(&chunk->tenure->committed, restoring->offset, memory_order_relaxed);
+        atomic_store_explicit(&chunk->owned->committed, restoring->offset, memory_order_relaxed);
     return true;
 }
 
@@ -217,7 +217,7 @@ static void end_chunk(struct chunk *chunk)
         if (chunk->deliveries[i]->answer == ANSWER_DEAD_LETTER)
         {
             chunk->deliveries[i]->next = NULL;
-            parcels_give_back(chunk->parcels, chunk->deliveries[i]);
+            delivery_pool_give_back(chunk->delivery_pool, chunk->deliveries[i]);
         }
     chunk->count = chunk->event_count = 0;
 }
@@ -228,11 +228,11 @@ static bool publish_chunk(struct chunk *chunk, int first, int behind, bool is_ou
     struct restoring *restoring = chunk->restoring;
     bool good = add_events(chunk, first, behind, stop);
 
-    if (good && chunk->tenure->arrears->has_dead_letters)
+    if (good && chunk->owned->arrears->has_dead_letters)
     {
-        PGresult *letters = arrears_load_dead_letters(restoring->books, chunk->tenure, first, behind, stop);
+        PGresult *letters = arrears_load_dead_letters(restoring->owners, chunk->owned, first, behind, stop);
         chunk->letters = letters;
-        good = letters ? add_dead_letters(chunk) : fail(restoring, ownership_problem(restoring->books));
+        good = letters ? add_dead_letters(chunk) : fail(restoring, partition_owner_problem(restoring->owners));
         /* The reasons lie in the rows until all is sent. */
         good = good && (chunk->count == 0 || send_chunk(chunk, is_ours));
         end_chunk(chunk);
@@ -261,36 +261,36 @@ static bool is_all_found_behind(const struct arrears *arrears, int from)
     return from >= arrears->count;
 }
 
-bool restoring_run(struct restoring *restoring, struct tenure *tenure, const struct session_stop *stop)
+bool restoring_run(struct restoring *restoring, struct owned_partition *owned, const struct session_stop *stop)
 {
-    const struct arrears *arrears = tenure->arrears;
+    const struct arrears *arrears = owned->arrears;
     struct chunk *chunk = calloc(1, sizeof(*chunk));
     bool good = true;
 
     restoring->problem[0] = '\0';
     if (chunk)
-        chunk->parcels = parcels_new();
-    if (chunk == NULL || chunk->parcels == NULL)
+        chunk->delivery_pool = delivery_pool_new();
+    if (chunk == NULL || chunk->delivery_pool == NULL)
     {
         free(chunk);
         return fail(restoring, "out of memory");
     }
     chunk->restoring = restoring;
-    chunk->tenure = tenure;
+    chunk->owned = owned;
     arena_init(&chunk->arena);
     log_warning("takeover: %s/%d: %d events and dead letters from offset %lld on are recorded and were never "
                 "published: they are published now",
-                tenure->topic, tenure->ownership.partition, arrears->missing, (long long)arrears->rows[0].offset);
-    bool all_below = arrears->last && arrears->rows[arrears->count - 1].offset < tenure->start_offset;
+                owned->topic, owned->partition.number, arrears->missing, (long long)arrears->rows[0].offset);
+    bool all_below = arrears->last && arrears->rows[arrears->count - 1].offset < owned->start_offset;
     for (int first = 0, behind; first < arrears->count && good; first = behind)
     {
         behind = chunk_end(arrears, first);
         bool is_ours = all_below && is_all_found_behind(arrears, behind);
-        good = !tenure_is_revoked(tenure) ? publish_chunk(chunk, first, behind, is_ours, stop)
-                                          : fail(restoring, "the partition was taken away");
+        good = !owned_is_revoked(owned) ? publish_chunk(chunk, first, behind, is_ours, stop)
+                                        : fail(restoring, "the partition was taken away");
     }
     arena_done(&chunk->arena);
-    parcels_free(chunk->parcels);
+    delivery_pool_free(chunk->delivery_pool);
     free(chunk);
     return good;
 }

@@ -14,7 +14,7 @@ static const int64_t MARGIN_US = 600 * INT64_C(1000000); /* clocks of PostgreSQL
 
 struct sought
 {
-    struct tenure *tenure;
+    struct owned_partition *owned;
     bool forgotten; /* its rows may be gone */
 };
 
@@ -27,18 +27,18 @@ struct slot
 struct search
 {
     const struct settings *settings;
-    struct sought *sought; /* each holds a reference on its tenure */
+    struct sought *sought; /* each holds a reference on its owned partition */
     int count;
     struct slot *slots; /* by event id, or by position: a hash table */
     size_t slot_count;  /* a power of two */
-    struct audit_scan *scan;
-    char topic[300];         /* of the scan */
-    int next;                /* 0: the audit topic; else the dead letters of tenure number next - 1 */
-    struct tenure *looks_in; /* whose topic's dead letters they are; NULL: events */
-    bool news;               /* a tenure became known within this step */
+    struct topic_scan *scan;
+    char topic[300];                  /* of the scan */
+    int next;                         /* 0: the audit topic; else the dead letters of owned partition number next - 1 */
+    struct owned_partition *looks_in; /* whose topic's dead letters they are; NULL: events */
+    bool news;                        /* an owned partition became known within this step */
 };
 
-/* --- what is looked for ----------------------------------------------------------------------------------------- */
+/* --- what is looked for ------------------------------------------------------------------------------------------ */
 
 static size_t hash_of(struct id event_id, int64_t offset)
 {
@@ -56,16 +56,16 @@ static bool fill_slots(struct search *search)
     size_t wanted = 16;
 
     for (int t = 0; t < search->count; t++)
-        wanted += 2 * (size_t)search->sought[t].tenure->arrears->count;
+        wanted += 2 * (size_t)search->sought[t].owned->arrears->count;
     for (search->slot_count = 16; search->slot_count < wanted;)
         search->slot_count *= 2;
     search->slots = calloc(search->slot_count, sizeof(*search->slots));
     if (search->slots == NULL)
         return false;
     for (int t = 0; t < search->count; t++)
-        for (int i = 0; i < search->sought[t].tenure->arrears->count; i++)
+        for (int i = 0; i < search->sought[t].owned->arrears->count; i++)
         {
-            struct recorded *row = &search->sought[t].tenure->arrears->rows[i];
+            struct recorded *row = &search->sought[t].owned->arrears->rows[i];
             size_t at = hash_of(row->event_id, row->offset) & (search->slot_count - 1);
             while (search->slots[at].sought)
                 at = (at + 1) & (search->slot_count - 1);
@@ -74,7 +74,7 @@ static bool fill_slots(struct search *search)
     return true;
 }
 
-struct search *search_new(const struct settings *settings, struct tenure *const *tenures, int count)
+struct search *search_new(const struct settings *settings, struct owned_partition *const *owned_partitions, int count)
 {
     struct search *search = calloc(1, sizeof(*search));
 
@@ -83,7 +83,7 @@ struct search *search_new(const struct settings *settings, struct tenure *const 
     search->settings = settings;
     search->sought = calloc((size_t)count + 1, sizeof(*search->sought));
     for (int i = 0; search->sought && i < count; i++)
-        search->sought[search->count++].tenure = tenure_hold(tenures[i], 1);
+        search->sought[search->count++].owned = owned_retain(owned_partitions[i], 1);
     if (search->sought && fill_slots(search))
         return search;
     search_free(search);
@@ -94,27 +94,27 @@ void search_free(struct search *search)
 {
     if (search == NULL)
         return;
-    audit_scan_close(search->scan);
+    topic_scan_close(search->scan);
     for (int i = 0; i < search->count; i++)
-        tenure_drop(search->sought[i].tenure, 1);
+        owned_release(search->sought[i].owned, 1);
     free(search->sought);
     free(search->slots);
     free(search);
 }
 
-void search_forget(struct search *search, const struct tenure *tenure)
+void search_forget(struct search *search, const struct owned_partition *owned)
 {
     for (int i = 0; search && i < search->count; i++)
-        if (search->sought[i].tenure == tenure)
+        if (search->sought[i].owned == owned)
             search->sought[i].forgotten = true;
 }
 
-/* --- what is found ---------------------------------------------------------------------------------------------- */
+/* --- what is found ----------------------------------------------------------------------------------------------- */
 
 /* What is known is handed over at once: the step ends. */
 static void note_found(struct search *search, const struct slot *slot)
 {
-    struct arrears *arrears = slot->sought->tenure->arrears;
+    struct arrears *arrears = slot->sought->owned->arrears;
 
     if (!slot->row->found)
     {
@@ -127,24 +127,24 @@ static void note_found(struct search *search, const struct slot *slot)
     }
 }
 
-static bool see_event(void *owner, const struct audit_scanned *scanned)
+static bool see_event(void *owner, const struct scanned_message *scanned)
 {
     struct search *search = owner;
     struct id id;
 
-    if (!audit_scan_event_id(scanned, &id))
+    if (!topic_scan_event_id(scanned, &id))
         return true;
     /* One whose commit was lost in a failover has the id of what was recorded in its place, and must not pass for its
      * event. */
     for (size_t at = hash_of(id, 0) & (search->slot_count - 1); search->slots[at].sought;
          at = (at + 1) & (search->slot_count - 1))
         if (!search->slots[at].sought->forgotten && id_equal(search->slots[at].row->event_id, id) &&
-            audit_scan_is_of(scanned, search->slots[at].row->recorded_at_us))
+            topic_scan_is_of(scanned, search->slots[at].row->recorded_at_us))
             note_found(search, &search->slots[at]);
     return !search->news;
 }
 
-static bool see_dead_letter(void *owner, const struct audit_scanned *scanned)
+static bool see_dead_letter(void *owner, const struct scanned_message *scanned)
 {
     struct search *search = owner;
     int64_t partition, offset, failed_us;
@@ -152,30 +152,30 @@ static bool see_dead_letter(void *owner, const struct audit_scanned *scanned)
     assert(search->looks_in->topic);
     /* Its time, too: of another group that reads the same topic, or of a commit that was lost in a failover, there may
      * be one with the same position. */
-    if (!span_is(audit_scan_header(scanned, "__dlq.errors.topic"), search->looks_in->topic) ||
-        !audit_scan_header_number(scanned, "__dlq.errors.partition", &partition) ||
-        !audit_scan_header_number(scanned, "__dlq.errors.offset", &offset) ||
-        !parameters_parse_time(audit_scan_header(scanned, "interlock.first-failed-at"), &failed_us))
+    if (!span_is(topic_scan_header(scanned, "__dlq.errors.topic"), search->looks_in->topic) ||
+        !topic_scan_header_number(scanned, "__dlq.errors.partition", &partition) ||
+        !topic_scan_header_number(scanned, "__dlq.errors.offset", &offset) ||
+        !parameters_parse_time(topic_scan_header(scanned, "interlock.first-failed-at"), &failed_us))
         return true;
     for (size_t at = hash_of((struct id){ 0, 0 }, offset) & (search->slot_count - 1); search->slots[at].sought;
          at = (at + 1) & (search->slot_count - 1))
     {
         const struct slot *slot = &search->slots[at];
         if (!slot->sought->forgotten && !recorded_is_event(slot->row) && slot->row->offset == offset &&
-            slot->row->recorded_at_us == failed_us && slot->sought->tenure->ownership.partition == partition &&
-            strcmp(slot->sought->tenure->topic, search->looks_in->topic) == 0)
+            slot->row->recorded_at_us == failed_us && slot->sought->owned->partition.number == partition &&
+            strcmp(slot->sought->owned->topic, search->looks_in->topic) == 0)
             note_found(search, slot);
     }
     return !search->news;
 }
 
-/* --- one topic after another ------------------------------------------------------------------------------------ */
+/* --- one topic after another ------------------------------------------------------------------------------------- */
 
 static bool is_wanted(const struct sought *sought, bool dead_letters)
 {
-    return !sought->forgotten && !tenure_is_revoked(sought->tenure) &&
-           sought->tenure->arrears->state == ARREARS_LOOKED_UP &&
-           (!dead_letters || sought->tenure->arrears->has_dead_letters);
+    return !sought->forgotten && !owned_is_revoked(sought->owned) &&
+           sought->owned->arrears->state == ARREARS_LOOKED_UP &&
+           (!dead_letters || sought->owned->arrears->has_dead_letters);
 }
 
 /* The first record is not older than the first of what is looked for. */
@@ -184,10 +184,9 @@ static int64_t since_of(const struct search *search, bool dead_letters)
     int64_t since_us = INT64_MAX;
 
     for (int t = 0; t < search->count; t++)
-        for (int i = 0; is_wanted(&search->sought[t], dead_letters) && i < search->sought[t].tenure->arrears->count;
-             i++)
+        for (int i = 0; is_wanted(&search->sought[t], dead_letters) && i < search->sought[t].owned->arrears->count; i++)
         {
-            const struct recorded *row = &search->sought[t].tenure->arrears->rows[i];
+            const struct recorded *row = &search->sought[t].owned->arrears->rows[i];
             if (recorded_is_event(row) != dead_letters && row->recorded_at_us < since_us)
                 since_us = row->recorded_at_us;
         }
@@ -204,9 +203,9 @@ static void find_positions(const struct search *search, struct audit_positions *
         if (!is_wanted(&search->sought[t], false))
             continue;
         if (first)
-            audit_positions_copy(ret, &search->sought[t].tenure->arrears->from);
+            audit_positions_copy(ret, &search->sought[t].owned->arrears->from);
         else
-            audit_positions_lower(ret, &search->sought[t].tenure->arrears->from);
+            audit_positions_lower(ret, &search->sought[t].owned->arrears->from);
         first = false;
     }
 }
@@ -216,7 +215,7 @@ static bool is_first_of_topic(const struct search *search, int number)
 {
     for (int t = 0; t < number; t++)
         if (is_wanted(&search->sought[t], true) &&
-            strcmp(search->sought[t].tenure->topic, search->sought[number].tenure->topic) == 0)
+            strcmp(search->sought[t].owned->topic, search->sought[number].owned->topic) == 0)
             return false;
     return is_wanted(&search->sought[number], true);
 }
@@ -234,19 +233,19 @@ static bool open_events(struct search *search, struct buffer *reterr)
     metrics_add(METRIC_AUDIT_SEARCHES, 1);
     log_info("takeover: %s is searched for recorded events%s", search->topic,
              from.count > 0 ? "" : "; where they may begin is known by their time alone");
-    search->scan = audit_scan_open(search->settings, search->topic, &from, since_us, reterr);
+    search->scan = topic_scan_open(search->settings, search->topic, &from, since_us, reterr);
     audit_positions_done(&from);
     return search->scan != NULL;
 }
 
 static bool open_dead_letters(struct search *search, int number, struct buffer *reterr)
 {
-    search->looks_in = search->sought[number].tenure;
+    search->looks_in = search->sought[number].owned;
     if (!is_first_of_topic(search, number))
         return true;
     snprintf(search->topic, sizeof(search->topic), "%s%s", search->looks_in->topic, search->settings->kafka.dlq_suffix);
     metrics_add(METRIC_AUDIT_SEARCHES, 1);
-    search->scan = audit_scan_open(search->settings, search->topic, NULL, since_of(search, true), reterr);
+    search->scan = topic_scan_open(search->settings, search->topic, NULL, since_of(search, true), reterr);
     return search->scan != NULL;
 }
 
@@ -263,7 +262,7 @@ static enum search_state end(struct search *search)
 {
     for (int t = 0; t < search->count; t++)
         if (is_wanted(&search->sought[t], false))
-            search->sought[t].tenure->arrears->state = ARREARS_KNOWN;
+            search->sought[t].owned->arrears->state = ARREARS_KNOWN;
     return SEARCH_END;
 }
 
@@ -283,11 +282,11 @@ enum search_state search_step(struct search *search, int64_t until_us, struct bu
                 return SEARCH_FAILED;
             continue;
         }
-        enum audit_scan_state state =
-            audit_scan_step(search->scan, until_us, search->looks_in ? see_dead_letter : see_event, search, reterr);
-        if (state != AUDIT_SCAN_END)
-            return state == AUDIT_SCAN_MORE ? SEARCH_MORE : SEARCH_FAILED;
-        audit_scan_close(search->scan);
+        enum topic_scan_state state =
+            topic_scan_step(search->scan, until_us, search->looks_in ? see_dead_letter : see_event, search, reterr);
+        if (state != TOPIC_SCAN_END)
+            return state == TOPIC_SCAN_MORE ? SEARCH_MORE : SEARCH_FAILED;
+        topic_scan_close(search->scan);
         search->scan = NULL;
     }
 }
@@ -295,7 +294,7 @@ enum search_state search_step(struct search *search, int64_t until_us, struct bu
 void search_describe(const struct search *search, char *into, size_t size)
 {
     snprintf(into, size, "%s is searched for recorded events%s", search->topic[0] ? search->topic : "the audit topic",
-             search->scan && audit_scan_is_held_up(search->scan)
+             search->scan && topic_scan_is_held_up(search->scan)
                  ? ": a transaction on it stays open, which hides what is behind it. If it outlasts its timeout: "
                    "kafka-transactions.sh find-hanging, then abort"
                  : "");

@@ -7,8 +7,8 @@
  * read: then no earlier owner can publish any more, and what is hidden by open transactions is waited for.
  *
  * Threads    one owner, the publisher.
- * Ownership  holds a reference on every tenure.
- * Failure    SEARCH_FAILED, with a message: nothing is known of the tenures that are not ARREARS_KNOWN.
+ * Ownership  holds a reference on every owned partition.
+ * Failure    SEARCH_FAILED, with a message: nothing is known of the owned partitions that are not ARREARS_KNOWN.
  */
 #ifndef CONSUMERS_TAKEOVER_SEARCH_H
 #define CONSUMERS_TAKEOVER_SEARCH_H
@@ -26,15 +26,15 @@ enum search_state
     SEARCH_FAILED,
 };
 
-/* Tenures whose arrears are ARREARS_LOOKED_UP. NULL: no memory. */
-struct search *search_new(const struct settings *settings, struct tenure *const *tenures, int count);
+/* Owned partitions whose arrears are ARREARS_LOOKED_UP. NULL: no memory. */
+struct search *search_new(const struct settings *settings, struct owned_partition *const *owned_partitions, int count);
 void search_free(struct search *search);
 
 /* Goes on until the time is `until_us`, monotonic, or the end. */
 enum search_state search_step(struct search *search, int64_t until_us, struct buffer *reterr);
 
-/* The tenure's rows are about to go: nothing of it is looked for any more. `search` may be NULL. */
-void search_forget(struct search *search, const struct tenure *tenure);
+/* The partition's rows are about to go: nothing of it is looked for any more. `search` may be NULL. */
+void search_forget(struct search *search, const struct owned_partition *owned);
 
 /* What it is at, for people. */
 void search_describe(const struct search *search, char *into, size_t size);

@@ -21,7 +21,7 @@ struct takeover
 {
     const struct settings *settings;
     struct committed *committed;
-    struct ownership_books *books;
+    struct partition_owner *owners;
     struct search *search; /* NULL: none is on */
     bool busy;             /* the next round goes on with something */
     unsigned rounds;
@@ -36,8 +36,8 @@ struct takeover *takeover_new(const struct settings *settings)
         return NULL;
     takeover->settings = settings;
     takeover->committed = committed_new(settings);
-    takeover->books = ownership_new(settings);
-    if (takeover->committed && takeover->books)
+    takeover->owners = partition_owner_new(settings);
+    if (takeover->committed && takeover->owners)
         return takeover;
     takeover_free(takeover);
     return NULL;
@@ -49,7 +49,7 @@ void takeover_free(struct takeover *takeover)
         return;
     search_free(takeover->search);
     committed_free(takeover->committed);
-    ownership_free(takeover->books);
+    partition_owner_free(takeover->owners);
     free(takeover);
 }
 
@@ -76,67 +76,67 @@ bool takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition
     return read_committed(takeover, offsets, ANSWER_US);
 }
 
-static void tell_problem(struct takeover *takeover, const struct tenure *tenure, const char *why)
+static void tell_problem(struct takeover *takeover, const struct owned_partition *owned, const char *why)
 {
-    snprintf(takeover->problem, sizeof(takeover->problem), "taking over %s/%d: %.320s", tenure->topic,
-             tenure->ownership.partition, why);
+    snprintf(takeover->problem, sizeof(takeover->problem), "taking over %s/%d: %.320s", owned->topic,
+             owned->partition.number, why);
 }
 
-/* --- taking (PROTOCOL O3) --------------------------------------------------------------------------------------- */
+/* --- taking (PROTOCOL O3) ---------------------------------------------------------------------------------------- */
 
-static void take(struct takeover *takeover, struct tenure *tenure, const rd_kafka_topic_partition_t *found)
+static void take(struct takeover *takeover, struct owned_partition *owned, const rd_kafka_topic_partition_t *found)
 {
-    struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
+    struct session_stop stop = { .flag = &owned->revoked, .fd = -1 };
     struct commitment committed = {
         .offset = found->offset < 0 ? OFFSET_NONE : found->offset,
         .metadata = commit_mark_of(found),
-        .is_lost = tenure->forget_committed,
+        .is_lost = owned->forget_committed,
     };
-    enum ownership_result result = ownership_take(takeover->books, tenure, &committed, &stop);
+    enum partition_owner_result result = partition_owner_take(takeover->owners, owned, &committed, &stop);
 
-    if (result == OWNERSHIP_AGAIN)
-        tell_problem(takeover, tenure, ownership_problem(takeover->books));
-    tenure->taken = result == OWNERSHIP_TAKEN && !FAULT_POINT_FAILS(AFTER_TAKEOVER);
+    if (result == PARTITION_OWNER_AGAIN)
+        tell_problem(takeover, owned, partition_owner_problem(takeover->owners));
+    owned->taken = result == PARTITION_OWNER_TAKEN && !FAULT_POINT_FAILS(AFTER_TAKEOVER);
 }
 
-static rd_kafka_topic_partition_list_t *list_of(struct tenure *const *tenures, int count)
+static rd_kafka_topic_partition_list_t *list_of(struct owned_partition *const *owned_partitions, int count)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
 
     for (int i = 0; i < count; i++)
-        rd_kafka_topic_partition_list_add(list, tenures[i]->topic, tenures[i]->ownership.partition);
+        rd_kafka_topic_partition_list_add(list, owned_partitions[i]->topic, owned_partitions[i]->partition.number);
     return list;
 }
 
-static void take_all(struct takeover *takeover, struct tenure *const *tenures, int count,
+static void take_all(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count,
                      rd_kafka_topic_partition_list_t *offsets)
 {
     for (int i = 0; i < count; i++)
     {
-        struct tenure *tenure = tenures[i];
-        if (tenure_is_revoked(tenure))
+        struct owned_partition *owned = owned_partitions[i];
+        if (owned_is_revoked(owned))
             break;
         if (FAULT_POINT_FAILS(IN_TAKEOVER))
             continue;
         const rd_kafka_topic_partition_t *found =
-            rd_kafka_topic_partition_list_find(offsets, tenure->topic, tenure->ownership.partition);
+            rd_kafka_topic_partition_list_find(offsets, owned->topic, owned->partition.number);
         if (found)
-            take(takeover, tenure, found);
+            take(takeover, owned, found);
     }
 }
 
 /* Kafka has no answer at all while one of the partitions is in a transaction that is still open: that of a worker that
  * died in it, which ends with its timeout, and the others have nothing to do with it: halves. (Measured: 18 s for all
  * of them.) */
-static void take_part(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us,
-                      int64_t until_us)
+static void take_part(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count,
+                      int64_t wait_us, int64_t until_us)
 {
-    if (count == 0 || monotonic_us() > until_us || tenure_is_revoked(tenures[0]))
+    if (count == 0 || monotonic_us() > until_us || owned_is_revoked(owned_partitions[0]))
         return;
-    rd_kafka_topic_partition_list_t *offsets = list_of(tenures, count);
+    rd_kafka_topic_partition_list_t *offsets = list_of(owned_partitions, count);
     bool known = read_committed(takeover, offsets, wait_us);
     if (known)
-        take_all(takeover, tenures, count, offsets);
+        take_all(takeover, owned_partitions, count, offsets);
     rd_kafka_topic_partition_list_destroy(offsets);
     if (known || count == 1)
         return;
@@ -144,14 +144,14 @@ static void take_part(struct takeover *takeover, struct tenure *const *tenures, 
     /* Either half first in turn: where one takes all the time of a round, the other has the next. */
     for (unsigned turn = 0; turn < 2; turn++)
         if ((takeover->rounds + turn) % 2 == 0)
-            take_part(takeover, tenures, half, PART_US, until_us);
+            take_part(takeover, owned_partitions, half, PART_US, until_us);
         else
-            take_part(takeover, tenures + half, count - half, PART_US, until_us);
+            take_part(takeover, owned_partitions + half, count - half, PART_US, until_us);
 }
 
 struct learners
 {
-    struct tenure *const *tenures;
+    struct owned_partition *const *owned_partitions;
     int count;
 };
 
@@ -160,32 +160,32 @@ static void learn_topic_id(void *owner, const char *topic, const char *id)
     const struct learners *learners = owner;
 
     for (int i = 0; i < learners->count; i++)
-        if (strcmp(learners->tenures[i]->topic, topic) == 0)
+        if (strcmp(learners->owned_partitions[i]->topic, topic) == 0)
         {
-            snprintf(learners->tenures[i]->topic_id, TOPIC_ID_SIZE, "%s", id);
-            learners->tenures[i]->topic_told_us = monotonic_us();
+            snprintf(learners->owned_partitions[i]->topic_id, TOPIC_ID_SIZE, "%s", id);
+            learners->owned_partitions[i]->topic_told_us = monotonic_us();
         }
 }
 
 /* Before the committed offsets are read: a topic that is created again in between is noticed later, by its id. Without
  * an answer the partitions are taken all the same. */
-static void learn_topic_ids(struct takeover *takeover, struct tenure *const *tenures, int count)
+static void learn_topic_ids(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
 {
-    struct learners learners = { tenures, count };
+    struct learners learners = { owned_partitions, count };
 
     if (count > 0 && takeover->settings->protections.topic_ids)
         committed_read_topic_ids(takeover->committed, ANSWER_US, learn_topic_id, &learners);
 }
 
 /* Those that are not taken in PostgreSQL yet. */
-static void take_new(struct takeover *takeover, struct tenure *const *tenures, int count)
+static void take_new(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
 {
-    struct tenure **new = calloc((size_t)count + 1, sizeof(struct tenure *));
+    struct owned_partition **new = calloc((size_t)count + 1, sizeof(struct owned_partition *));
     int left = 0;
 
     for (int i = 0; new &&i < count; i++)
-        if (tenures[i]->arrears == NULL && !tenures[i]->taken)
-            new[left++] = tenures[i];
+        if (owned_partitions[i]->arrears == NULL && !owned_partitions[i]->taken)
+            new[left++] = owned_partitions[i];
     if (new)
         learn_topic_ids(takeover, new, left);
     if (new)
@@ -193,92 +193,92 @@ static void take_new(struct takeover *takeover, struct tenure *const *tenures, i
     free(new);
 }
 
-/* --- arrears (PROTOCOL R1) -------------------------------------------------------------------------------------- */
+/* --- arrears (PROTOCOL R1) --------------------------------------------------------------------------------------- */
 
 /* What was found out counts no more: it is taken over again, under the next fence. */
-static void give_up(struct takeover *takeover, struct tenure *tenure, const char *why)
+static void give_up(struct takeover *takeover, struct owned_partition *owned, const char *why)
 {
-    tell_problem(takeover, tenure, why);
-    search_forget(takeover->search, tenure);
-    arrears_free(tenure->arrears);
-    tenure->arrears = NULL;
+    tell_problem(takeover, owned, why);
+    search_forget(takeover->search, owned);
+    arrears_free(owned->arrears);
+    owned->arrears = NULL;
 }
 
 /* The offset that is committed with what is published now: the one it begins at. */
-static bool find_start(struct takeover *takeover, const struct tenure *tenure, int64_t *ret_offset)
+static bool find_start(struct takeover *takeover, const struct owned_partition *owned, int64_t *ret_offset)
 {
-    *ret_offset = tenure->start_offset;
-    if (tenure->start_offset != OFFSET_NONE || !takeover->settings->kafka.exactly_once)
+    *ret_offset = owned->start_offset;
+    if (owned->start_offset != OFFSET_NONE || !takeover->settings->kafka.exactly_once)
         return true;
-    return committed_read_first(takeover->committed, tenure->topic, tenure->ownership.partition, ANSWER_US, ret_offset);
+    return committed_read_first(takeover->committed, owned->topic, owned->partition.number, ANSWER_US, ret_offset);
 }
 
-static bool restore(struct takeover *takeover, const struct takeover_means *means, struct tenure *tenure,
+static bool restore(struct takeover *takeover, const struct takeover_means *means, struct owned_partition *owned,
                     const struct session_stop *stop)
 {
     struct restoring restoring = {
         .settings = takeover->settings,
-        .books = takeover->books,
+        .owners = takeover->owners,
         .producer = means->producer,
         .group = takeover->settings->kafka.exactly_once ? means->group : NULL,
     };
 
-    if (tenure->arrears->missing == 0)
+    if (owned->arrears->missing == 0)
         return true;
     if (takeover->settings->kafka.exactly_once && means->group == NULL)
-        return give_up(takeover, tenure, "the group's generation is not known"), false;
-    if (!find_start(takeover, tenure, &restoring.offset))
-        return give_up(takeover, tenure, committed_problem(takeover->committed)), false;
-    if (!restoring_run(&restoring, tenure, stop))
-        return give_up(takeover, tenure, restoring.problem), false;
+        return give_up(takeover, owned, "the group's generation is not known"), false;
+    if (!find_start(takeover, owned, &restoring.offset))
+        return give_up(takeover, owned, committed_problem(takeover->committed)), false;
+    if (!restoring_run(&restoring, owned, stop))
+        return give_up(takeover, owned, restoring.problem), false;
     return true;
 }
 
-/* A portion is known: what it lacks is published; then the next one, or the tenure begins. */
-static void settle(struct takeover *takeover, const struct takeover_means *means, struct tenure *tenure)
+/* A portion is known: what it lacks is published; then the next one, or the owned partition begins. */
+static void settle(struct takeover *takeover, const struct takeover_means *means, struct owned_partition *owned)
 {
-    struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
-    struct arrears *arrears = tenure->arrears;
+    struct session_stop stop = { .flag = &owned->revoked, .fd = -1 };
+    struct arrears *arrears = owned->arrears;
 
-    if (!restore(takeover, means, tenure, &stop))
+    if (!restore(takeover, means, owned, &stop))
         return;
-    search_forget(takeover->search, tenure);
+    search_forget(takeover->search, owned);
     if (arrears->count > 0)
         arrears->published = arrears->rows[arrears->count - 1].offset + 1;
     arrears->count = arrears->missing = 0;
     arrears->state = ARREARS_UNREAD;
     bool good = arrears->last
-                    ? published_begin_at(takeover->books, tenure, arrears->published, tenure->start_offset, &stop)
-                    : published_pass(takeover->books, tenure, arrears->published, &stop);
+                    ? published_begin_at(takeover->owners, owned, arrears->published, owned->start_offset, &stop)
+                    : published_pass(takeover->owners, owned, arrears->published, &stop);
     if (!good)
-        give_up(takeover, tenure, ownership_problem(takeover->books));
+        give_up(takeover, owned, partition_owner_problem(takeover->owners));
     else if (arrears->last)
     {
-        arrears_free(tenure->arrears);
-        tenure->arrears = NULL;
-        tenure->taken = !FAULT_POINT_FAILS(AFTER_TAKEOVER);
+        arrears_free(owned->arrears);
+        owned->arrears = NULL;
+        owned->taken = !FAULT_POINT_FAILS(AFTER_TAKEOVER);
     }
 }
 
 /* One portion: reads it if it is unread, and settles it if it is known. */
-static void go_on(struct takeover *takeover, const struct takeover_means *means, struct tenure *tenure)
+static void go_on(struct takeover *takeover, const struct takeover_means *means, struct owned_partition *owned)
 {
-    struct session_stop stop = { .flag = &tenure->revoked, .fd = -1 };
+    struct session_stop stop = { .flag = &owned->revoked, .fd = -1 };
 
-    if (tenure->arrears->state == ARREARS_UNREAD && !arrears_read(takeover->books, tenure, &stop))
-        give_up(takeover, tenure, ownership_problem(takeover->books));
-    else if (tenure->arrears->state == ARREARS_KNOWN)
-        settle(takeover, means, tenure);
+    if (owned->arrears->state == ARREARS_UNREAD && !arrears_read(takeover->owners, owned, &stop))
+        give_up(takeover, owned, partition_owner_problem(takeover->owners));
+    else if (owned->arrears->state == ARREARS_KNOWN)
+        settle(takeover, means, owned);
 }
 
-static void begin_search(struct takeover *takeover, struct tenure *const *tenures, int count)
+static void begin_search(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
 {
-    struct tenure **wanted = calloc((size_t)count + 1, sizeof(struct tenure *));
+    struct owned_partition **wanted = calloc((size_t)count + 1, sizeof(struct owned_partition *));
     int found = 0;
 
     for (int i = 0; wanted && i < count; i++)
-        if (tenures[i]->arrears && tenures[i]->arrears->state == ARREARS_LOOKED_UP)
-            wanted[found++] = tenures[i];
+        if (owned_partitions[i]->arrears && owned_partitions[i]->arrears->state == ARREARS_LOOKED_UP)
+            wanted[found++] = owned_partitions[i];
     takeover->search = found > 0 ? search_new(takeover->settings, wanted, found) : NULL;
     if (takeover->search)
         search_describe(takeover->search, takeover->problem, sizeof(takeover->problem));
@@ -287,7 +287,7 @@ static void begin_search(struct takeover *takeover, struct tenure *const *tenure
     free(wanted);
 }
 
-static void step_search(struct takeover *takeover, struct tenure *const *tenures, int count)
+static void step_search(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
 {
     struct buffer fault = BUFFER_EMPTY;
     enum search_state state = search_step(takeover->search, monotonic_us() + SEARCH_US, &fault);
@@ -300,56 +300,59 @@ static void step_search(struct takeover *takeover, struct tenure *const *tenures
     }
     buffer_add_byte(&fault, '\0');
     for (int i = 0; i < count && state == SEARCH_FAILED; i++)
-        if (tenures[i]->arrears && tenures[i]->arrears->state == ARREARS_LOOKED_UP)
-            give_up(takeover, tenures[i], buffer_failed(&fault) ? "out of memory" : fault.at);
+        if (owned_partitions[i]->arrears && owned_partitions[i]->arrears->state == ARREARS_LOOKED_UP)
+            give_up(takeover, owned_partitions[i], buffer_failed(&fault) ? "out of memory" : fault.at);
     buffer_done(&fault);
 }
 
-/* --- a round ---------------------------------------------------------------------------------------------------- */
+/* --- a round ----------------------------------------------------------------------------------------------------- */
 
 /* Those taken go behind the others, in order. */
-static int put_taken_last(struct tenure **tenures, int count)
+static int put_taken_last(struct owned_partition **owned_partitions, int count)
 {
     int left = 0;
 
     for (int i = 0; i < count; i++)
-        if (!tenures[i]->taken)
+        if (!owned_partitions[i]->taken)
         {
-            struct tenure *tenure = tenures[i];
-            tenures[i] = tenures[left];
-            tenures[left++] = tenure;
+            struct owned_partition *owned = owned_partitions[i];
+            owned_partitions[i] = owned_partitions[left];
+            owned_partitions[left++] = owned;
         }
     return left;
 }
 
-int takeover_round(struct takeover *takeover, const struct takeover_means *means, struct tenure **tenures, int count)
+int takeover_round(struct takeover *takeover, const struct takeover_means *means,
+                   struct owned_partition **owned_partitions, int count)
 {
     takeover->rounds++;
-    take_new(takeover, tenures, count);
+    take_new(takeover, owned_partitions, count);
     if (takeover->search)
-        step_search(takeover, tenures, count);
+        step_search(takeover, owned_partitions, count);
     for (int i = 0; i < count; i++)
-        if (tenures[i]->arrears && !tenure_is_revoked(tenures[i]))
-            go_on(takeover, means, tenures[i]);
+        if (owned_partitions[i]->arrears && !owned_is_revoked(owned_partitions[i]))
+            go_on(takeover, means, owned_partitions[i]);
     if (takeover->search == NULL)
-        begin_search(takeover, tenures, count);
+        begin_search(takeover, owned_partitions, count);
     takeover->busy = false;
     for (int i = 0; i < count; i++)
-        takeover->busy = takeover->busy || tenures[i]->arrears != NULL;
-    return put_taken_last(tenures, count);
+        takeover->busy = takeover->busy || owned_partitions[i]->arrears != NULL;
+    return put_taken_last(owned_partitions, count);
 }
 
-void takeover_give_back(struct takeover *takeover, struct tenure *const *tenures, int count, int64_t wait_us)
+void takeover_give_back(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count,
+                        int64_t wait_us)
 {
-    ownership_give_back(takeover->books, tenures, count, wait_us);
+    partition_owner_give_back(takeover->owners, owned_partitions, count, wait_us);
 }
 
 void takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
-                              struct tenure *const *tenures, int count, int64_t wait_us)
+                              struct owned_partition *const *owned_partitions, int count, int64_t wait_us)
 {
     static const struct audit_positions unknown = { NULL, 0 };
     bool exact = takeover->settings->kafka.exactly_once;
 
     /* At-least-once, the events are ahead of the offsets: a look-up must not begin behind them. */
-    published_raise(takeover->books, tenures, count, exact ? producer_positions(means->producer) : &unknown, wait_us);
+    published_raise(takeover->owners, owned_partitions, count, exact ? producer_positions(means->producer) : &unknown,
+                    wait_us);
 }

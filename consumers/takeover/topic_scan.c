@@ -45,11 +45,11 @@ static rd_kafka_t *make_client(const struct settings *settings, struct buffer *r
     return NULL;
 }
 
-struct audit_scan
+struct topic_scan
 {
     rd_kafka_t *client;
     char topic[300];
-    audit_scan_fn *see;
+    topic_scan_fn *see;
     void *owner;
     rd_kafka_topic_partition_list_t *starts;
     bool by_positions; /* they may be of a topic that was recreated since, or be cut off */
@@ -63,7 +63,7 @@ struct audit_scan
 };
 
 /* Every partition of the topic. */
-static rd_kafka_topic_partition_list_t *list_partitions(struct audit_scan *scan, struct buffer *reterr)
+static rd_kafka_topic_partition_list_t *list_partitions(struct topic_scan *scan, struct buffer *reterr)
 {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(scan->client, scan->topic, NULL);
@@ -89,7 +89,7 @@ static rd_kafka_topic_partition_list_t *list_partitions(struct audit_scan *scan,
 }
 
 /* With the offset to begin at. */
-static bool find_starts(struct audit_scan *scan, const struct audit_positions *from, int64_t since_us,
+static bool find_starts(struct topic_scan *scan, const struct audit_positions *from, int64_t since_us,
                         struct buffer *reterr)
 {
     rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -116,7 +116,7 @@ static bool find_starts(struct audit_scan *scan, const struct audit_positions *f
 }
 
 /* Whether what is behind `offset` was not there when the reader came first to such an end. */
-static bool is_past_everything(struct audit_scan *scan, int32_t partition, int64_t offset)
+static bool is_past_everything(struct topic_scan *scan, int32_t partition, int64_t offset)
 {
     int64_t low, high;
 
@@ -130,7 +130,7 @@ static bool is_past_everything(struct audit_scan *scan, int32_t partition, int64
     return past;
 }
 
-static void end_partition(struct audit_scan *scan, int32_t partition, int64_t offset)
+static void end_partition(struct topic_scan *scan, int32_t partition, int64_t offset)
 {
     if (partition < 0 || partition >= scan->partition_count || scan->ended[partition] ||
         !is_past_everything(scan, partition, offset))
@@ -144,11 +144,11 @@ static void end_partition(struct audit_scan *scan, int32_t partition, int64_t of
 }
 
 /* True: go on. */
-static bool see_message(struct audit_scan *scan, rd_kafka_message_t *message)
+static bool see_message(struct topic_scan *scan, rd_kafka_message_t *message)
 {
     rd_kafka_timestamp_type_t type;
     int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    struct audit_scanned scanned = {
+    struct scanned_message scanned = {
         .partition = message->partition,
         .offset = message->offset,
         .timestamp_us = timestamp_ms < 0 ? -1 : timestamp_ms * 1000,
@@ -166,7 +166,7 @@ static bool see_message(struct audit_scan *scan, rd_kafka_message_t *message)
     return more;
 }
 
-static bool begin_reading(struct audit_scan *scan, struct buffer *reterr)
+static bool begin_reading(struct topic_scan *scan, struct buffer *reterr)
 {
     scan->left = scan->partition_count;
     for (int i = 0; i < scan->partition_count; i++)
@@ -181,7 +181,7 @@ static bool begin_reading(struct audit_scan *scan, struct buffer *reterr)
 }
 
 /* Where a partition was to be begun there is nothing any more: from its beginning. */
-static bool begin_again(struct audit_scan *scan, int32_t partition, struct buffer *reterr)
+static bool begin_again(struct topic_scan *scan, int32_t partition, struct buffer *reterr)
 {
     rd_kafka_topic_partition_t *start = rd_kafka_topic_partition_list_find(scan->starts, scan->topic, partition);
 
@@ -192,7 +192,7 @@ static bool begin_again(struct audit_scan *scan, int32_t partition, struct buffe
     return begin_reading(scan, reterr);
 }
 
-static bool fail_silent(const struct audit_scan *scan, struct buffer *reterr)
+static bool fail_silent(const struct topic_scan *scan, struct buffer *reterr)
 {
     char why[CONTACT_TEXT_MAX];
 
@@ -200,7 +200,7 @@ static bool fail_silent(const struct audit_scan *scan, struct buffer *reterr)
                 contact_problem(scan->client, why, sizeof(why)) ? why : "no answer from the broker");
 }
 
-enum audit_scan_state audit_scan_step(struct audit_scan *scan, int64_t until_us, audit_scan_fn *see, void *owner,
+enum topic_scan_state topic_scan_step(struct topic_scan *scan, int64_t until_us, topic_scan_fn *see, void *owner,
                                       struct buffer *reterr)
 {
     bool more = true;
@@ -211,7 +211,7 @@ enum audit_scan_state audit_scan_step(struct audit_scan *scan, int64_t until_us,
     {
         int64_t now_us = monotonic_us();
         if (now_us >= until_us)
-            return AUDIT_SCAN_MORE;
+            return TOPIC_SCAN_MORE;
         if (scan->open_us > 0 && scan->open_since_us && now_us - scan->open_since_us > scan->open_us)
             more = fail(reterr, scan->topic,
                         "a transaction on it stays open, which hides what is behind it; try again. If it outlasts its "
@@ -235,11 +235,11 @@ enum audit_scan_state audit_scan_step(struct audit_scan *scan, int64_t until_us,
         rd_kafka_message_destroy(message);
     }
     if (reterr->size > 0)
-        return AUDIT_SCAN_FAILED;
-    return scan->left > 0 ? AUDIT_SCAN_MORE : AUDIT_SCAN_END;
+        return TOPIC_SCAN_FAILED;
+    return scan->left > 0 ? TOPIC_SCAN_MORE : TOPIC_SCAN_END;
 }
 
-bool audit_scan_is_held_up(const struct audit_scan *scan)
+bool topic_scan_is_held_up(const struct topic_scan *scan)
 {
     return scan->open_since_us > 0;
 }
@@ -254,7 +254,7 @@ static int64_t now_us(void)
 
 /* Of a partition that still begins with its first record nothing is gone; of another one, what was before its oldest
  * record. The latest of these times is that of the topic. */
-static bool find_since(const struct audit_scan *scan, int64_t began_us, int64_t *ret_since_us, struct buffer *reterr)
+static bool find_since(const struct topic_scan *scan, int64_t began_us, int64_t *ret_since_us, struct buffer *reterr)
 {
     *ret_since_us = 0;
     for (int32_t i = 0; i < scan->partition_count; i++)
@@ -275,7 +275,7 @@ static int64_t *numbers_for_each(int count)
     return calloc((size_t)count + 1, sizeof(int64_t));
 }
 
-static bool prepare(struct audit_scan *scan, const struct settings *settings, const struct audit_positions *from,
+static bool prepare(struct topic_scan *scan, const struct settings *settings, const struct audit_positions *from,
                     int64_t since_us, struct buffer *reterr)
 {
     scan->client = make_client(settings, reterr);
@@ -293,10 +293,10 @@ static bool prepare(struct audit_scan *scan, const struct settings *settings, co
     return begin_reading(scan, reterr);
 }
 
-struct audit_scan *audit_scan_open(const struct settings *settings, const char *topic,
+struct topic_scan *topic_scan_open(const struct settings *settings, const char *topic,
                                    const struct audit_positions *from, int64_t since_us, struct buffer *reterr)
 {
-    struct audit_scan *scan = calloc(1, sizeof(*scan));
+    struct topic_scan *scan = calloc(1, sizeof(*scan));
 
     if (scan == NULL)
     {
@@ -306,11 +306,11 @@ struct audit_scan *audit_scan_open(const struct settings *settings, const char *
     snprintf(scan->topic, sizeof(scan->topic), "%s", topic);
     if (prepare(scan, settings, from, since_us, reterr))
         return scan;
-    audit_scan_close(scan);
+    topic_scan_close(scan);
     return NULL;
 }
 
-void audit_scan_close(struct audit_scan *scan)
+void topic_scan_close(struct topic_scan *scan)
 {
     if (scan == NULL)
         return;
@@ -323,23 +323,23 @@ void audit_scan_close(struct audit_scan *scan)
     free(scan);
 }
 
-bool audit_scan_all(const struct settings *settings, const char *topic, audit_scan_fn *see, void *owner,
+bool topic_scan_all(const struct settings *settings, const char *topic, topic_scan_fn *see, void *owner,
                     int64_t *ret_since_us, struct buffer *reterr)
 {
     int64_t began_us = now_us();
-    struct audit_scan *scan = audit_scan_open(settings, topic, NULL, 0, reterr);
+    struct topic_scan *scan = topic_scan_open(settings, topic, NULL, 0, reterr);
 
     if (scan == NULL)
         return false;
     scan->open_us = settings->consumers.transaction_timeout_us + OPEN_SLACK_US;
     /* It ends early only where `see` has had enough. */
-    enum audit_scan_state state = audit_scan_step(scan, INT64_MAX, see, owner, reterr);
-    bool read = state != AUDIT_SCAN_FAILED && find_since(scan, began_us, ret_since_us, reterr);
-    audit_scan_close(scan);
+    enum topic_scan_state state = topic_scan_step(scan, INT64_MAX, see, owner, reterr);
+    bool read = state != TOPIC_SCAN_FAILED && find_since(scan, began_us, ret_since_us, reterr);
+    topic_scan_close(scan);
     return read;
 }
 
-bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret)
+bool topic_scan_event_id(const struct scanned_message *scanned, struct id *ret)
 {
     /* The printers put it second, behind specversion; whatever else stands on the topic is not ours. */
     static const char prefix[] = "{\"specversion\":\"1.0\",\"id\":\"";
@@ -351,7 +351,7 @@ bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret)
     return parameters_parse_uuid((struct span){ scanned->value.at + start, 36 }, ret);
 }
 
-bool audit_scan_is_of(const struct audit_scanned *scanned, int64_t changed_at_us)
+bool topic_scan_is_of(const struct scanned_message *scanned, int64_t changed_at_us)
 {
     static const char name[] = ",\"time\":\""; /* within a text the quotes would be escaped */
     struct span left = scanned->value;
@@ -365,7 +365,7 @@ bool audit_scan_is_of(const struct audit_scanned *scanned, int64_t changed_at_us
     return end && parameters_parse_time((struct span){ at, (size_t)(end - at) }, &time_us) && time_us == changed_at_us;
 }
 
-struct span audit_scan_header(const struct audit_scanned *scanned, const char *name)
+struct span topic_scan_header(const struct scanned_message *scanned, const char *name)
 {
     rd_kafka_headers_t *headers;
     const void *value;
@@ -377,9 +377,9 @@ struct span audit_scan_header(const struct audit_scanned *scanned, const char *n
     return (struct span){ value, size };
 }
 
-bool audit_scan_header_number(const struct audit_scanned *scanned, const char *name, int64_t *ret)
+bool topic_scan_header_number(const struct scanned_message *scanned, const char *name, int64_t *ret)
 {
-    struct span text = audit_scan_header(scanned, name);
+    struct span text = topic_scan_header(scanned, name);
 
     if (text.at == NULL || text.size == 0 || text.size > 18)
         return false;

@@ -1,8 +1,8 @@
-/* Audit scan: reads a topic from some point to its present end, as a read_committed reader sees it.
+/* Topic scan: reads a topic from some point to its present end, as a read_committed reader sees it.
  *
  * Threads    runs on the caller's thread.
  * Ownership  what is scanned is borrowed for the call.
- * Failure    AUDIT_SCAN_FAILED, or false, with a message: not everything was read.
+ * Failure    TOPIC_SCAN_FAILED, or false, with a message: not everything was read.
  */
 #ifndef CONSUMERS_TAKEOVER_TOPIC_SCAN_H
 #define CONSUMERS_TAKEOVER_TOPIC_SCAN_H
@@ -14,7 +14,7 @@
 struct settings;
 struct rd_kafka_message_s;
 
-struct audit_scanned
+struct scanned_message
 {
     int32_t partition;
     int64_t offset;
@@ -24,7 +24,7 @@ struct audit_scanned
 };
 
 /* False ends the scan early, which is no failure. */
-typedef bool audit_scan_fn(void *owner, const struct audit_scanned *scanned);
+typedef bool topic_scan_fn(void *owner, const struct scanned_message *scanned);
 
 /* In slices, for whoever has something else to do meanwhile. It ends where the topic ended when the scan came there
  * first, and not before every transaction that was open then has ended: one hides from a read_committed reader what
@@ -32,38 +32,38 @@ typedef bool audit_scan_fn(void *owner, const struct audit_scanned *scanned);
  *
  * `from`: where each partition is begun; without positions, by the records' timestamps: `since_us`, Unix microseconds;
  * 0: from the beginning. */
-struct audit_scan;
-struct audit_scan *audit_scan_open(const struct settings *settings, const char *topic,
+struct topic_scan;
+struct topic_scan *topic_scan_open(const struct settings *settings, const char *topic,
                                    const struct audit_positions *from, int64_t since_us, struct buffer *reterr);
-void audit_scan_close(struct audit_scan *scan);
+void topic_scan_close(struct topic_scan *scan);
 
-enum audit_scan_state
+enum topic_scan_state
 {
-    AUDIT_SCAN_MORE,
-    AUDIT_SCAN_END,
-    AUDIT_SCAN_FAILED,
+    TOPIC_SCAN_MORE,
+    TOPIC_SCAN_END,
+    TOPIC_SCAN_FAILED,
 };
 /* Goes on until the time is `until_us`, monotonic, or `see` answers false, or the end. */
-enum audit_scan_state audit_scan_step(struct audit_scan *scan, int64_t until_us, audit_scan_fn *see, void *owner,
+enum topic_scan_state topic_scan_step(struct topic_scan *scan, int64_t until_us, topic_scan_fn *see, void *owner,
                                       struct buffer *reterr);
 /* Nothing is left but what an open transaction hides. */
-bool audit_scan_is_held_up(const struct audit_scan *scan);
+bool topic_scan_is_held_up(const struct topic_scan *scan);
 
 /* The whole topic in one call, and it waits, bounded, for open transactions.
  * *ret_since_us: everything that was published since then is still on the topic; 0: all there ever was. Partitions lose
  * their oldest records each in its own time. */
-bool audit_scan_all(const struct settings *settings, const char *topic, audit_scan_fn *see, void *owner,
+bool topic_scan_all(const struct settings *settings, const char *topic, topic_scan_fn *see, void *owner,
                     int64_t *ret_since_us, struct buffer *reterr);
 
 /* The id of the CloudEvent in the value. */
-bool audit_scan_event_id(const struct audit_scanned *scanned, struct id *ret);
+bool topic_scan_event_id(const struct scanned_message *scanned, struct id *ret);
 
 /* Whether an event of ours stands for what was committed at this time: of one that PostgreSQL has lost the id comes
  * again, the time does not. */
-bool audit_scan_is_of(const struct audit_scanned *scanned, int64_t changed_at_us);
+bool topic_scan_is_of(const struct scanned_message *scanned, int64_t changed_at_us);
 
 /* The last header of a name, null when there is none. */
-struct span audit_scan_header(const struct audit_scanned *scanned, const char *name);
-bool audit_scan_header_number(const struct audit_scanned *scanned, const char *name, int64_t *ret);
+struct span topic_scan_header(const struct scanned_message *scanned, const char *name);
+bool topic_scan_header_number(const struct scanned_message *scanned, const char *name, int64_t *ret);
 
 #endif

@@ -19,7 +19,7 @@ enum
 static struct
 {
     struct settings settings;
-    struct ownership epochs[EPOCHS_MAX];
+    struct partition epochs[EPOCHS_MAX];
     atomic_bool revoked[EPOCHS_MAX];
     int epoch;
     struct delivery *deliveries;
@@ -47,7 +47,7 @@ static _Thread_local bool connected;
 static _Thread_local struct failure failure;
 static _Thread_local struct item items[BATCH_MAX];
 
-/* --- the test's side ------------------------------------------------------------------------------------------- */
+/* --- the test's side --------------------------------------------------------------------------------------------- */
 
 static void fill_settings(int lanes, int batch_max)
 {
@@ -82,7 +82,7 @@ void fake_begin(int lanes, int batch_max)
     for (int i = 0; i < EPOCHS_MAX; i++)
     {
         atomic_store(&world.revoked[i], false);
-        world.epochs[i] = (struct ownership){ .epoch = (uint64_t)i, .revoked = &world.revoked[i] };
+        world.epochs[i] = (struct partition){ .epoch = (uint64_t)i, .revoked = &world.revoked[i] };
     }
     world.epoch = world.delivery_count = world.completed_count = world.committed_count = world.run_count = 0;
     world.script_left = world.connect_refusals = world.connects = world.at_gate = 0;
@@ -117,9 +117,9 @@ static void complete(void *owner, struct delivery *chain)
     pthread_mutex_unlock(&world.mutex);
 }
 
-struct pool_options fake_options(void)
+struct lanes_options fake_options(void)
 {
-    return (struct pool_options){ .settings = &world.settings, .lock_owner = "test/0/0/0", .complete = complete };
+    return (struct lanes_options){ .settings = &world.settings, .lock_owner = "test/0/0/0", .complete = complete };
 }
 
 struct delivery *fake_delivery(uint64_t key)
@@ -131,7 +131,7 @@ struct delivery *fake_delivery(uint64_t key)
     fate->key = key;
     fate->number = world.numbers[key]++;
     delivery->message = fate;
-    delivery->ownership = &world.epochs[world.epoch];
+    delivery->partition = &world.epochs[world.epoch];
     delivery->lane_hash = key << 32 | key;
     return delivery;
 }
@@ -287,7 +287,7 @@ void fake_assert_order(void)
     free(back);
 }
 
-/* --- the lanes' side ------------------------------------------------------------------------------------------- */
+/* --- the lanes' side --------------------------------------------------------------------------------------------- */
 
 static void set_failure(enum failure_class class, const char *sqlstate)
 {
@@ -440,9 +440,9 @@ enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *del
     return end;
 }
 
-bool __wrap_database_connect(struct database *database, const atomic_bool *stop)
+bool __wrap_pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop)
 {
-    (void)database;
+    (void)pipeline;
     (void)stop;
     pthread_mutex_lock(&world.mutex);
     assert(!connected);
@@ -459,14 +459,14 @@ bool __wrap_database_connect(struct database *database, const atomic_bool *stop)
     return connected;
 }
 
-bool __wrap_database_is_connected(const struct database *database)
+bool __wrap_pipeline_is_connected(const struct pipeline *pipeline)
 {
-    (void)database;
+    (void)pipeline;
     return connected;
 }
 
-const struct failure *__wrap_database_failure(const struct database *database)
+const struct failure *__wrap_pipeline_failure(const struct pipeline *pipeline)
 {
-    (void)database;
+    (void)pipeline;
     return &failure;
 }

@@ -3,7 +3,7 @@
  * Each delivery's `message` is a struct fate: what becomes of it. What the lanes did with them is written down: every
  * run, every delivery in the order of its commit, and every one that came back.
  *
- * wrap: batch_run database_connect database_is_connected database_failure
+ * wrap: batch_run pipeline_connect pipeline_is_connected pipeline_failure
  *
  * Threads    fake_* are called by the test's thread; everything shared is under one mutex.
  * Ownership  deliveries and fates are the fake's; fake_begin forgets all of them.
@@ -52,7 +52,7 @@ struct fake_run
 void fake_begin(int lanes, int batch_max);
 void fake_end(void);
 struct settings *fake_settings(void);
-struct pool_options fake_options(void);
+struct lanes_options fake_options(void);
 
 /* A new delivery of the key, in the present epoch. */
 struct delivery *fake_delivery(uint64_t key);
@@ -86,8 +86,8 @@ void fake_assert_order(void);
 
 enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *deliveries, int count,
                                 struct batch_mode mode);
-bool __wrap_database_connect(struct database *database, const atomic_bool *stop);
-bool __wrap_database_is_connected(const struct database *database);
-const struct failure *__wrap_database_failure(const struct database *database);
+bool __wrap_pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop);
+bool __wrap_pipeline_is_connected(const struct pipeline *pipeline);
+const struct failure *__wrap_pipeline_failure(const struct pipeline *pipeline);
 
 #endif

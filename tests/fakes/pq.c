@@ -37,7 +37,7 @@ static struct
 
 static char connection;
 
-/* --- the script ------------------------------------------------------------------------------------------------ */
+/* --- the script -------------------------------------------------------------------------------------------------- */
 
 static void assert_used_up(void)
 {
@@ -84,7 +84,7 @@ static const struct pq_row *take(const char *function, const char *text)
     return world.next++;
 }
 
-/* --- the connection -------------------------------------------------------------------------------------------- */
+/* --- the connection ---------------------------------------------------------------------------------------------- */
 
 PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname)
 {
@@ -189,7 +189,7 @@ PQnoticeReceiver __wrap_PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc,
     return NULL;
 }
 
-/* --- sending --------------------------------------------------------------------------------------------------- */
+/* --- sending ----------------------------------------------------------------------------------------------------- */
 
 static void keep_parameters(int count, const char *const *values, const int *lengths)
 {
@@ -274,7 +274,7 @@ int __wrap_PQflush(PGconn *conn)
     return row->fails ? -1 : row->status;
 }
 
-/* --- hearing --------------------------------------------------------------------------------------------------- */
+/* --- hearing ----------------------------------------------------------------------------------------------------- */
 
 int __wrap_PQconsumeInput(PGconn *conn)
 {
@@ -380,7 +380,7 @@ void __wrap_PQclear(PGresult *result)
     free(result);
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------ */
+/* --- time -------------------------------------------------------------------------------------------------------- */
 
 /* The socket takes everything; what there is to read comes when the next row says so. */
 int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms)

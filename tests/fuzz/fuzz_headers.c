@@ -63,7 +63,7 @@ static void check_kept(const struct delivery *delivery, const rd_kafka_headers_t
     const char *wanted_name;
     const void *wanted_value;
     size_t wanted_size;
-    for (; parcel_header(delivery, &cursor, &name, &value); seen++)
+    for (; delivery_header(delivery, &cursor, &name, &value); seen++)
         if (rd_kafka_header_get_all(headers, seen, &wanted_name, &wanted_value, &wanted_size) ||
             !span_is(name, wanted_name) || (value.at == NULL) != (wanted_value == NULL) || value.size != wanted_size ||
             (value.size > 0 && memcmp(value.at, wanted_value, value.size) != 0))
@@ -98,30 +98,30 @@ static void check_decoded(struct delivery *delivery)
     struct arena arena;
     struct command command;
     arena_init(&arena);
-    if (parcel_decode(delivery, &arena, &command) == DECODE_DEAD && !delivery->dead_reason)
+    if (delivery_decode(delivery, &arena, &command) == DECODE_DEAD && !delivery->dead_reason)
         abort();
     arena_done(&arena);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const struct ownership ownership = { .topic = { "commands", 8 }, .partition = 3 };
+    static const struct partition partition = { .topic = { "commands", 8 }, .partition = 3 };
     struct reader reader = { bytes, bytes + size };
     uint8_t high = 0, low = 0;
     (void)(read_byte(&reader, &high) && read_byte(&reader, &low));
     rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
     size_t count = read_headers(&reader, headers);
     struct span value = read_span(&reader, size);
-    struct parcels *parcels = parcels_new();
-    struct delivery *delivery = parcels_copy(parcels, value, value, headers);
+    struct delivery_pool *delivery_pool = delivery_pool_new();
+    struct delivery *delivery = delivery_pool_copy(delivery_pool, value, value, headers);
     if (!delivery)
         abort();
-    delivery->ownership = &ownership;
+    delivery->partition = &partition;
     check_kept(delivery, headers, count);
     check_decoded(delivery);
     check_letter(delivery, LIMIT_LEAST + 256U * high + low);
-    parcels_give_back(parcels, delivery);
-    parcels_free(parcels);
+    delivery_pool_give_back(delivery_pool, delivery);
+    delivery_pool_free(delivery_pool);
     rd_kafka_headers_destroy(headers);
     return 0;
 }

@@ -27,18 +27,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     size_t measured;
     const char *why = NULL;
 
-    while (left.size > 0 && lock_reply_measure(left, &measured, &why) == LOCK_REPLY_WHOLE)
+    while (left.size > 0 && redis_reply_measure(left, &measured, &why) == LOCK_REPLY_WHOLE)
     {
         if (measured == 0 || measured > left.size || measured > LOCK_REPLY_MAX)
             abort();
         size_t early = 0;
         for (size_t part = 0; part < measured; part += 1 + part / 16)
-            if (lock_reply_measure((struct span){ left.at, part }, &early, &why) != LOCK_REPLY_PART)
+            if (redis_reply_measure((struct span){ left.at, part }, &early, &why) != LOCK_REPLY_PART)
                 abort();
         check_reply((struct span){ left.at, measured });
         left = (struct span){ left.at + measured, left.size - measured };
     }
-    if (left.size >= LOCK_REPLY_MAX && lock_reply_measure(left, &measured, &why) == LOCK_REPLY_PART)
+    if (left.size >= LOCK_REPLY_MAX && redis_reply_measure(left, &measured, &why) == LOCK_REPLY_PART)
         abort();
     return 0;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char sweep_source[] = "/interlock/sweep";
+const char due_source[] = "/interlock/sweep";
 
 #define TIME_TEXT(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -55,34 +55,34 @@ static const char tickets_sql[] = PAGE_BEGIN
                       " WHERE created_at + interval_minutes * interval '1 minute' <= now()" UNANSWERED(
                           "'sweep:ticket.escalate:ticket/' || page.id || ':v' || page.version") ANSWER("created_at");
 
-const struct sweep sweeps[] = {
+const struct due_rule due_rules[] = {
     { "jobs", "job.autoclose", "jobneed_id", "expired", AGGREGATE_JOBNEED, true, jobs_sql },
     { "tickets", "ticket.escalate", "ticket_id", "due", AGGREGATE_TICKET, false, tickets_sql },
     { .name = NULL },
 };
 
-const struct sweep *sweep_find(const char *name)
+const struct due_rule *due_find(const char *name)
 {
-    for (const struct sweep *sweep = sweeps; sweep->name; sweep++)
-        if (strcmp(sweep->name, name) == 0)
-            return sweep;
+    for (const struct due_rule *due_rule = due_rules; due_rule->name; due_rule++)
+        if (strcmp(due_rule->name, name) == 0)
+            return due_rule;
     return NULL;
 }
 
-struct sweep_cursor sweep_begin(void)
+struct due_cursor sweep_begin(void)
 {
-    return (struct sweep_cursor){ .at = "-infinity", .id = "0" };
+    return (struct due_cursor){ .at = "-infinity", .id = "0" };
 }
 
-static PGresult *ask(struct session *session, const struct sweep *sweep, const struct sweep_cursor *cursor,
+static PGresult *ask(struct session *session, const struct due_rule *due_rule, const struct due_cursor *cursor,
                      bool explain, int64_t wait_us, const struct session_stop *stop)
 {
     char rows[16];
     struct buffer sql = BUFFER_EMPTY;
     snprintf(rows, sizeof(rows), "%d", SWEEP_PAGE_ROWS);
-    const char *const values[] = { cursor->at, cursor->id, rows, sweep_source };
+    const char *const values[] = { cursor->at, cursor->id, rows, due_source };
     buffer_add_text(&sql, explain ? "EXPLAIN (ANALYZE, BUFFERS) " : "");
-    buffer_add_text(&sql, sweep->sql);
+    buffer_add_text(&sql, due_rule->sql);
     buffer_add_byte(&sql, '\0');
     PGresult *result = buffer_failed(&sql) ? NULL : session_run(session, sql.at, 4, values, wait_us, stop);
     buffer_done(&sql);
@@ -94,10 +94,10 @@ static PGresult *ask(struct session *session, const struct sweep *sweep, const s
     return result;
 }
 
-PGresult *sweep_read(struct session *session, const struct sweep *sweep, struct sweep_cursor *cursor, bool explain,
-                     int64_t wait_us, const struct session_stop *stop)
+PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool explain,
+                   int64_t wait_us, const struct session_stop *stop)
 {
-    PGresult *result = ask(session, sweep, cursor, explain, wait_us, stop);
+    PGresult *result = ask(session, due_rule, cursor, explain, wait_us, stop);
     if (!result || explain)
         return result;
     if (PQntuples(result) == 0 || atoi(PQgetvalue(result, 0, ANSWER_ROWS)) < SWEEP_PAGE_ROWS)
@@ -110,45 +110,45 @@ PGresult *sweep_read(struct session *session, const struct sweep *sweep, struct 
     return result;
 }
 
-bool sweep_command_at(const struct sweep *sweep, const PGresult *page, int index, struct sweep_command *ret)
+bool due_command_at(const struct due_rule *due_rule, const PGresult *page, int index, struct due_command *ret)
 {
     if (index >= PQntuples(page) || PQgetisnull(page, index, ANSWER_ID))
         return false;
-    *ret = (struct sweep_command){
-        .sweep = sweep,
-        .aggregate = { sweep->kind, id_of(strtoll(PQgetvalue(page, index, ANSWER_ID), NULL, 10)) },
+    *ret = (struct due_command){
+        .due_rule = due_rule,
+        .aggregate = { due_rule->kind, id_of(strtoll(PQgetvalue(page, index, ANSWER_ID), NULL, 10)) },
         .version = strtoll(PQgetvalue(page, index, ANSWER_VERSION), NULL, 10),
         .due_at = PQgetvalue(page, index, ANSWER_DUE_AT),
     };
     return true;
 }
 
-static void add_key(const struct sweep_command *command, struct buffer *into)
+static void add_key(const struct due_command *command, struct buffer *into)
 {
     char key[AGGREGATE_KEY_MAX];
     buffer_add(into, key, aggregate_print(command->aggregate, key));
 }
 
 /* The statements above build the same text; a test compares the two. */
-void sweep_add_id(const struct sweep_command *command, struct buffer *into)
+void due_add_id(const struct due_command *command, struct buffer *into)
 {
     buffer_add_text(into, "sweep:");
-    buffer_add_text(into, command->sweep->type);
+    buffer_add_text(into, command->due_rule->type);
     buffer_add_byte(into, ':');
     add_key(command, into);
     buffer_add_text(into, ":v");
     buffer_add_int64(into, command->version);
 }
 
-void sweep_add_event(const struct sweep_command *command, const char *notify, int64_t now_us, struct buffer *into)
+void due_add_event(const struct due_command *command, const char *notify, int64_t now_us, struct buffer *into)
 {
     /* Nothing here needs escaping: types and members are ours, the rest are numbers. */
     buffer_add_text(into, "{\"specversion\":\"1.0\",\"id\":\"");
-    sweep_add_id(command, into);
+    due_add_id(command, into);
     buffer_add_text(into, "\",\"source\":\"");
-    buffer_add_text(into, sweep_source);
+    buffer_add_text(into, due_source);
     buffer_add_text(into, "\",\"type\":\"");
-    buffer_add_text(into, command->sweep->type);
+    buffer_add_text(into, command->due_rule->type);
     buffer_add_text(into, "\",\"subject\":\"");
     add_key(command, into);
     buffer_add_text(into, "\",\"time\":\"");
@@ -158,10 +158,10 @@ void sweep_add_event(const struct sweep_command *command, const char *notify, in
     buffer_add_text(into, "\",\"actor\":\"sweep\",\"expectedversion\":");
     buffer_add_int64(into, command->version);
     buffer_add_text(into, ",\"data\":{\"");
-    buffer_add_text(into, command->sweep->member);
+    buffer_add_text(into, command->due_rule->member);
     buffer_add_text(into, "\":");
     buffer_add_int64(into, (int64_t)command->aggregate.id.low);
-    if (command->sweep->has_notify)
+    if (command->due_rule->has_notify)
     {
         buffer_add_text(into, ",\"notify\":");
         buffer_add_json_string(into, notify ? span_of(notify) : SPAN_NULL);

@@ -1,4 +1,4 @@
-/* Sweep: what has become due by time alone, and the command that says so (DOMAIN.md, "Two sweeps"). The two statements
+/* Due: what has become due by time alone, and the command that says so (DOMAIN.md, "Two sweeps"). The two statements
  * and the event's text stand here; who asks and who publishes is worker/cli/sweep.c.
  *
  * A command's id names the version that was read, so that two sweepers, or one run twice, make the same command again,
@@ -7,7 +7,7 @@
  *
  * Threads    one owner of the session.
  * Ownership  pages are PGresults, the caller's (PQclear). A command's texts live as long as its page.
- * Failure    sweep_read returns NULL and says why in session_problem; the cursor stays where it was.
+ * Failure    due_read returns NULL and says why in session_problem; the cursor stays where it was.
  */
 #ifndef WORKER_ADMIN_DUE_H
 #define WORKER_ADMIN_DUE_H
@@ -21,7 +21,7 @@ enum
     SWEEP_KEY_MAX = 40,
 };
 
-struct sweep
+struct due_rule
 {
     const char *name;        /* jobs */
     const char *type;        /* job.autoclose */
@@ -32,41 +32,41 @@ struct sweep
     const char *sql;
 };
 
-extern const struct sweep sweeps[]; /* ends with name NULL */
-extern const char sweep_source[];
+extern const struct due_rule due_rules[]; /* ends with name NULL */
+extern const char due_source[];
 
-const struct sweep *sweep_find(const char *name);
+const struct due_rule *due_find(const char *name);
 
 /* Where reading goes on: the index's key of the last row looked at. */
-struct sweep_cursor
+struct due_cursor
 {
     char at[SWEEP_KEY_MAX];
     char id[SWEEP_KEY_MAX];
     bool ended;
 };
 
-struct sweep_cursor sweep_begin(void);
+struct due_cursor sweep_begin(void);
 
 /* The next page; the cursor moves behind it. `explain`: the page's plan instead, one line a row, and the cursor stays.
  */
-PGresult *sweep_read(struct session *session, const struct sweep *sweep, struct sweep_cursor *cursor, bool explain,
-                     int64_t wait_us, const struct session_stop *stop);
+PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool explain,
+                   int64_t wait_us, const struct session_stop *stop);
 
-struct sweep_command
+struct due_command
 {
-    const struct sweep *sweep;
+    const struct due_rule *due_rule;
     int64_t version;
     const char *due_at; /* RFC 3339 */
     struct aggregate aggregate;
 };
 
 /* Command `index` of a page; false: the page has no such. */
-bool sweep_command_at(const struct sweep *sweep, const PGresult *page, int index, struct sweep_command *ret);
+bool due_command_at(const struct due_rule *due_rule, const PGresult *page, int index, struct due_command *ret);
 
 /* sweep:job.autoclose:jobneed/7:v3 */
-void sweep_add_id(const struct sweep_command *command, struct buffer *into);
+void due_add_id(const struct due_command *command, struct buffer *into);
 
 /* The CloudEvent. `notify` NULL: nobody is told; only for sweeps that have it. */
-void sweep_add_event(const struct sweep_command *command, const char *notify, int64_t now_us, struct buffer *into);
+void due_add_event(const struct due_command *command, const char *notify, int64_t now_us, struct buffer *into);
 
 #endif

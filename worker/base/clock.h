@@ -1,4 +1,4 @@
-/* Monotonic: the clocks. Deadlines and leases are measured on the monotonic clock only; the wall clock is for people.
+/* Clock: the clocks. Deadlines and leases are measured on the monotonic clock only; the wall clock is for people.
  *
  * Threads    any.
  */

@@ -53,7 +53,7 @@ static bool armed;
 
 static atomic_long reached[FAULT__COUNT];
 
-/* --- reading ---------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 static void refuse(const char *spec)
 {
@@ -152,7 +152,7 @@ __attribute__((constructor)) static void read_all(void)
     fprintf(stderr, "fault points: FAULT_POINTS=%s FAULT_SEED=%llu\n", spec, (unsigned long long)seed);
 }
 
-/* --- drawing ---------------------------------------------------------------------------------------------------- */
+/* --- drawing ----------------------------------------------------------------------------------------------------- */
 
 /* FNV-1a over the point's name, then splitmix64: nothing but the seed, the name, the count and the entry decides. */
 static long draw(enum fault_point point, long count, int entry)

@@ -9,7 +9,7 @@ enum
     EXIT_FORCED = 2, /* CONTRACT.md */
 };
 
-void memory_out(const char *what)
+void die_out_of_memory(const char *what)
 {
     log_error("out of memory for %s: ending; what was in flight is read again", what);
     _exit(EXIT_FORCED);

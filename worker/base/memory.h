@@ -9,6 +9,6 @@
 #include <stddef.h>
 
 /* `what` for people: what the memory was for. */
-_Noreturn void memory_out(const char *what);
+_Noreturn void die_out_of_memory(const char *what);
 
 #endif

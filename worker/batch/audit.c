@@ -82,7 +82,7 @@ const struct entity entity_audit_event = PLAIN_ENTITY("audit_event", audit_recor
 const struct entity entity_audit_also = PLAIN_ENTITY("audit_also", audit_also, audit_also_columns);
 const struct entity entity_inbox = PLAIN_ENTITY("inbox", inbox_record, inbox_columns);
 
-/* --- the event ------------------------------------------------------------------------------------------------- */
+/* --- the event --------------------------------------------------------------------------------------------------- */
 
 static void add_integer_or_null(struct buffer *into, struct field_int field)
 {

@@ -41,7 +41,7 @@ void audit_change_print_digest(struct span text, struct buffer *into)
     buffer_add_text(into, "\"}");
 }
 
-/* --- JSON columns ---------------------------------------------------------------------------------------------- */
+/* --- JSON columns ------------------------------------------------------------------------------------------------ */
 
 /* A key whose value is another one: its name and values as they are printed; absent is null. */
 struct key_change
@@ -190,7 +190,7 @@ static void print_json(struct arena *arena, const char *name, struct span before
     buffer_add_byte(into, '}');
 }
 
-/* --- columns --------------------------------------------------------------------------------------------------- */
+/* --- columns ----------------------------------------------------------------------------------------------------- */
 
 static void print_text(struct span text, enum audit_detail detail, struct buffer *into)
 {

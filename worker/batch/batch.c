@@ -64,16 +64,16 @@ enum batch_end batch_end_of(const struct failure *failure)
     return ends[failure->class];
 }
 
-/* --- decode ---------------------------------------------------------------------------------------------------- */
+/* --- decode ------------------------------------------------------------------------------------------------------ */
 
-static bool add_partition(struct batch *batch, const struct ownership *ownership)
+static bool add_partition(struct batch *batch, const struct partition *partition)
 {
     for (int i = batch->partition_count - 1; i >= 0; i--)
-        if (batch->partitions[i].ownership == ownership)
+        if (batch->partitions[i].partition == partition)
             return true;
     if (batch->partition_count == BATCH_PARTITIONS_MAX)
         return false;
-    batch->partitions[batch->partition_count++] = (struct batch_partition){ ownership, false };
+    batch->partitions[batch->partition_count++] = (struct batch_partition){ partition, false };
     return true;
 }
 
@@ -93,7 +93,7 @@ static void note_identity(struct batch *batch, struct item *item)
         }
         if (memcmp(other->command.identity, item->command.identity, DIGEST_SIZE) == 0)
         {
-            item->state = ITEM_TWIN;
+            item->state = ITEM_REPEATED;
             item->twin = other;
             return;
         }
@@ -120,20 +120,20 @@ static bool decode_item(struct batch *batch, struct item *item)
         quarantine_refuse(item->delivery);
         decoded = DECODE_DEAD;
     }
-    if (decoded == DECODE_MEMORY || !add_partition(batch, item->delivery->ownership))
+    if (decoded == DECODE_MEMORY || !add_partition(batch, item->delivery->partition))
         return false;
     if ((decoded == DECODE_DEAD || batch_may_be_quarantined(item->delivery)) &&
         !digest_sha256(&item->delivery->value, 1, item->dead_digest))
         return false;
     if (decoded == DECODE_DEAD)
     {
-        item->state = ITEM_DEAD;
+        item->state = ITEM_UNREADABLE;
         return true;
     }
     FAULT_COMMAND(item->command.id);
     if (batch->tools.settings->protections.inbox)
         note_identity(batch, item);
-    item->parked.wanted = item->state == ITEM_NEW;
+    item->parked.rows_loaded = item->state == ITEM_NEW;
     batch->any_returned = batch->any_returned || item->delivery->has_return_token;
     if (item->state == ITEM_NEW && item->command.refusal == REASON_NONE)
         want_rows(batch, &item->command);
@@ -165,7 +165,7 @@ static enum batch_end decode(struct batch *batch, struct delivery *const *delive
     return arena_failed(&batch->arena) ? BATCH_AGAIN : BATCH_DONE;
 }
 
-/* --- lock ------------------------------------------------------------------------------------------------------ */
+/* --- lock -------------------------------------------------------------------------------------------------------- */
 
 static int64_t lease_of(const struct batch *batch)
 {
@@ -264,7 +264,7 @@ static void release(struct batch *batch)
         lock_release_send(batch->tools.lock, batch->locks, batch->lock_count);
 }
 
-/* --- answer ---------------------------------------------------------------------------------------------------- */
+/* --- answer ------------------------------------------------------------------------------------------------------ */
 
 static void count_outcomes(const struct batch *batch)
 {
@@ -283,7 +283,7 @@ static void count_outcomes(const struct batch *batch)
         }
         else if (item->park != PARK_NOT)
             metrics_add(METRIC_PARKED, 1);
-        else if (item->state == ITEM_SEEN || item->state == ITEM_TWIN)
+        else if (item->state == ITEM_KNOWN || item->state == ITEM_REPEATED)
             metrics_add(METRIC_DEDUPE_HITS, 1);
     }
     metrics_add(METRIC_BATCHES, 1);
@@ -303,7 +303,7 @@ static void forget_answers(struct delivery *const *deliveries, int count)
     }
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------- */
+/* --- the whole --------------------------------------------------------------------------------------------------- */
 
 static enum batch_end run_transaction(struct batch *batch)
 {
@@ -311,11 +311,11 @@ static enum batch_end run_transaction(struct batch *batch)
     {
         /* PROTOCOL B4. The fence's statements cannot fail by a command's data; a look or a draw can, and a batch whose
          * rows take longer than a statement may would take so long at every try. */
-        const struct failure *failure = database_failure(batch->tools.database);
+        const struct failure *failure = pipeline_failure(batch->tools.pipeline);
         bool splits = failure->class == FAILURE_COMMAND || failure->class == FAILURE_TRANSIENT;
         return splits && !batch->fence_failed ? BATCH_SPLIT : batch_end_of(failure);
     }
-    FAULT_POINT_CUTS(AFTER_LOAD, batch->tools.database);
+    FAULT_POINT_CUTS(AFTER_LOAD, batch->tools.pipeline);
     if (!batch_is_heavy(batch))
         batch_decide(batch);
     if (batch_is_heavy(batch))
@@ -332,7 +332,7 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     assert(count > 0 && (mode.verdict == NULL || count == 1));
     forget_answers(deliveries, count);
     /* What failed the try before must not be taken for the reason when this one runs out of memory. */
-    database_forget_failure(batch->tools.database);
+    pipeline_forget_failure(batch->tools.pipeline);
     buffer_clear(&batch->text);
     buffer_clear(&batch->metadata);
     arena_reset(&batch->arena, BATCH_ARENA_KEEP);
@@ -348,7 +348,7 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     if (end != BATCH_DONE)
     {
         /* Nothing of a failed try may stay: whether it was our COMMIT that failed is found out by running again. */
-        (void)database_rollback(batch->tools.database);
+        (void)pipeline_rollback(batch->tools.pipeline);
         release(batch);
         return end;
     }

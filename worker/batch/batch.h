@@ -33,11 +33,11 @@ enum hold_reason
 
 enum item_state
 {
-    ITEM_NEW,  /* to be decided */
-    ITEM_DEAD, /* not readable as a command */
-    ITEM_SEEN, /* the inbox knows the identity */
-    ITEM_TWIN, /* an earlier item of this batch has the identity */
-    ITEM_LOST, /* its partition is not ours any more (PROTOCOL O4) */
+    ITEM_NEW,        /* to be decided */
+    ITEM_UNREADABLE, /* not readable as a command */
+    ITEM_KNOWN,      /* the inbox knows the identity */
+    ITEM_REPEATED,   /* an earlier item of this batch has the identity */
+    ITEM_FENCED,     /* its partition is not ours any more (PROTOCOL O4) */
 };
 
 /* Why a command waits in PostgreSQL (PROTOCOL L4). */
@@ -54,13 +54,13 @@ struct parked
 {
     struct span aggregate; /* as printed; null: none that is known before it is decided, so nothing stands before it */
     bool known;            /* its inbox row says parked: it has no outcome yet */
-    bool head;             /* a command of the aggregate is parked: afterparked ones go behind it */
-    bool head_blocks;      /* one that every later command goes behind */
-    bool wanted;           /* its rows were asked for: it can be decided in this batch */
-    bool returns;          /* it came back with its token: to be decided now, unless `earlier` are left */
+    bool others_parked;    /* a command of the aggregate is parked: afterparked ones go behind it */
+    bool others_block;     /* one that every later command goes behind */
+    bool rows_loaded;      /* its rows were asked for: it can be decided in this batch */
+    bool returns;          /* it came back with its token: to be decided now, unless `ahead` are left */
     bool waits, blocks;    /* of its parked row */
     int32_t part;          /* where it stands: its partition, or 0: its whole aggregate, for which it waits */
-    int64_t place, earlier;
+    int64_t rank, ahead;
 };
 
 struct item
@@ -69,12 +69,12 @@ struct item
     struct command command;
     enum item_state state;
     enum hold_reason hold;
-    struct item *twin;         /* ITEM_TWIN: the first one */
-    struct inbox_record inbox; /* ITEM_SEEN: the row; else the row to write */
+    struct item *twin;         /* ITEM_REPEATED: the first one */
+    struct inbox_record inbox; /* ITEM_KNOWN: the row; else the row to write */
     bool writes_inbox, writes_record;
     enum park_reason park;
     struct parked parked; /* what is known of what is parked of its aggregate, and of itself */
-    bool recorded;        /* ITEM_SEEN, ITEM_DEAD or id_reused again: `record` was loaded, to be printed again */
+    bool recorded;        /* ITEM_KNOWN, ITEM_UNREADABLE or id_reused again: `record` was loaded, to be printed again */
     bool recorded_dead;
     bool published; /* the recorded answer is on the topic already */
     struct audit_record record;
@@ -96,7 +96,7 @@ struct batch_mode
 struct batch_tools
 {
     const struct settings *settings;
-    struct database *database;
+    struct pipeline *pipeline;
     struct statements *statements;
     struct lock *lock; /* NULL: Redis is switched off */
     delivery_decode_fn *decode;
@@ -105,7 +105,7 @@ struct batch_tools
 /* A partition among the batch's commands. */
 struct batch_partition
 {
-    const struct ownership *ownership;
+    const struct partition *partition;
     bool ours;
 };
 
@@ -175,7 +175,7 @@ bool batch_answer_seen(struct batch *batch, struct item *item);
  * counted in *next. */
 bool batch_look_parked(struct batch *batch);
 bool batch_park(struct batch *batch, struct item *item);
-void batch_pass_parked(struct batch *batch, const struct item *item);
+void batch_advance_parked(struct batch *batch, const struct item *item);
 bool batch_send_parked(struct batch *batch, int *next);
 /* worker/batch/decide.c */
 void batch_decide(struct batch *batch);

@@ -13,7 +13,7 @@ enum
     HELD_KEYS_SLOTS = 4096, /* power of two; a clash holds back a key too many, never one too few */
 };
 
-/* --- the record ------------------------------------------------------------------------------------------------ */
+/* --- the record -------------------------------------------------------------------------------------------------- */
 
 /* The root row of the command's aggregate, or NULL when it has none that is loaded. */
 static struct row *root_of(const struct batch *batch, struct aggregate aggregate)
@@ -23,7 +23,7 @@ static struct row *root_of(const struct batch *batch, struct aggregate aggregate
     return row && (row->state == ROW_LOADED || row->state == ROW_NEW) ? row : NULL;
 }
 
-/* --- refusals -------------------------------------------------------------------------------------------------- */
+/* --- refusals ---------------------------------------------------------------------------------------------------- */
 
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata)
 {
@@ -75,7 +75,7 @@ static void reject_by_verdict(struct batch *batch, struct item *item)
     batch_reject(batch, item, reason.at, metadata);
 }
 
-/* --- edits ----------------------------------------------------------------------------------------------------- */
+/* --- edits ------------------------------------------------------------------------------------------------------- */
 
 static void set_field(const struct entity *entity, int column, void *content, struct field_int value)
 {
@@ -118,7 +118,7 @@ static int64_t changed_after(const struct rows *rows, int64_t changed_us)
     return changed_us;
 }
 
-/* --- one command ----------------------------------------------------------------------------------------------- */
+/* --- one command ------------------------------------------------------------------------------------------------- */
 
 /* What the engine answers before the workflow is asked. REASON_NONE: go on. */
 static enum reason refuse_early(const struct batch *batch, const struct command *command)
@@ -210,7 +210,7 @@ static void decide_command(struct batch *batch, struct item *item)
     item->record.operation = operation; /* what it was to be */
 }
 
-/* --- the batch ------------------------------------------------------------------------------------------------- */
+/* --- the batch --------------------------------------------------------------------------------------------------- */
 
 /* A command whose row is somebody else's, or that stands behind such a one of its key, is held back with nothing of it
  * written (PROTOCOL B2). A command answered by a record needs no row. */
@@ -219,7 +219,7 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
     if (held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)])
         return HOLD_BEHIND;
     /* A twin is a duplicate once the first one is recorded; nobody records a lost one here. */
-    if (item->state == ITEM_TWIN && (item->twin->hold != HOLD_NOT || item->twin->state == ITEM_LOST))
+    if (item->state == ITEM_REPEATED && (item->twin->hold != HOLD_NOT || item->twin->state == ITEM_FENCED))
         return HOLD_BEHIND;
     if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE || batch->mode.verdict)
         return HOLD_NOT;
@@ -232,16 +232,16 @@ static void decide_item(struct batch *batch, struct item *item)
 {
     switch (item->state)
     {
-    case ITEM_LOST:
+    case ITEM_FENCED:
         item->delivery->answer = ANSWER_NOT_OWNER;
         break;
-    case ITEM_DEAD:
+    case ITEM_UNREADABLE:
         item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_DEAD_LETTER;
         if (!item->recorded_dead)
             item->delivery->first_failed_us = batch->clock_us;
         break;
-    case ITEM_SEEN:
-    case ITEM_TWIN:
+    case ITEM_KNOWN:
+    case ITEM_REPEATED:
         batch_answer_seen(batch, item);
         break;
     case ITEM_NEW:
@@ -279,7 +279,7 @@ void batch_decide(struct batch *batch)
             /* Another row than its root's was busy. */
             if (item->hold == HOLD_BUSY && item->parked.returns && batch_park(batch, item))
                 item->hold = HOLD_NOT;
-            batch_pass_parked(batch, item);
+            batch_advance_parked(batch, item);
         }
         if (item->hold != HOLD_NOT)
             held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)] = true;

@@ -11,7 +11,7 @@
 #include "worker/settings/settings.h"
 
 /* Where each answer stands in the pipeline; -1: not sent. */
-struct places
+struct answers
 {
     int fence, inbox, dead, clock;
     int next;
@@ -25,7 +25,7 @@ static const char begin_sql[] = TRANSACTION_BEGIN;
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 static const char fence_lock_sql[] =
-    "SELECT pg_advisory_xact_lock_shared(" TEXT(OWNERSHIP_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
+    "SELECT pg_advisory_xact_lock_shared(" TEXT(PARTITION_OWNER_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
 static const char fence_sql[] =
     "SELECT id, fence, owner_token, coalesce((SELECT parked FROM interlock.parking), true) FROM "
     "interlock.partition_owner "
@@ -38,16 +38,16 @@ static const char dead_sql[] =
     "JOIN interlock.dead_letter d ON d.partition_id = k.p AND d.kafka_offset = k.o AND d.digest = k.h";
 static const char clock_sql[] = "SELECT clock_timestamp()";
 
-/* --- fences (PROTOCOL O4) -------------------------------------------------------------------------------------- */
+/* --- fences (PROTOCOL O4) ---------------------------------------------------------------------------------------- */
 
 static int compare_partitions(const void *a, const void *b)
 {
     const struct batch_partition *left = a, *right = b;
-    return (left->ownership->partition_id > right->ownership->partition_id) -
-           (left->ownership->partition_id < right->ownership->partition_id);
+    return (left->partition->partition_id > right->partition->partition_id) -
+           (left->partition->partition_id < right->partition->partition_id);
 }
 
-static bool send_fences(struct batch *batch, struct places *places)
+static bool send_fences(struct batch *batch, struct answers *answers)
 {
     struct array *ids = &batch->arrays[0];
     const struct array *parameters[1] = { ids };
@@ -56,12 +56,12 @@ static bool send_fences(struct batch *batch, struct places *places)
     qsort(batch->partitions, (size_t)batch->partition_count, sizeof(*batch->partitions), compare_partitions);
     array_begin(ids, ARRAY_INT4);
     for (int i = 0; i < batch->partition_count; i++)
-        array_add_int32(ids, batch->partitions[i].ownership->partition_id);
+        array_add_int32(ids, batch->partitions[i].partition->partition_id);
     if (!statements_send_fixed(batch->tools.statements, fence_lock_sql, parameters, 1))
         return false;
-    batch->fence_at = places->next++;
+    batch->fence_at = answers->next++;
     /* A later statement, so a new snapshot: it sees what a takeover committed before it let go of the lock. */
-    places->fence = places->next++;
+    answers->fence = answers->next++;
     return statements_send_fixed(batch->tools.statements, fence_sql, parameters, 1);
 }
 
@@ -71,11 +71,11 @@ static void read_fences(struct batch *batch, const PGresult *result)
     for (int r = 0; r < PQntuples(result); r++)
         for (int i = 0; i < batch->partition_count; i++)
         {
-            const struct ownership *ownership = batch->partitions[i].ownership;
-            if (ownership->partition_id == array_read_int32(PQgetvalue(result, r, 0)))
-                batch->partitions[i].ours = ownership->fence == array_read_int64(PQgetvalue(result, r, 1)) &&
+            const struct partition *partition = batch->partitions[i].partition;
+            if (partition->partition_id == array_read_int32(PQgetvalue(result, r, 0)))
+                batch->partitions[i].ours = partition->fence == array_read_int64(PQgetvalue(result, r, 1)) &&
                                             !PQgetisnull(result, r, 2) &&
-                                            memcmp(ownership->token, PQgetvalue(result, r, 2), 16) == 0;
+                                            memcmp(partition->token, PQgetvalue(result, r, 2), 16) == 0;
         }
     bool lost = false;
     for (int i = 0; i < batch->partition_count; i++)
@@ -88,13 +88,13 @@ static void read_fences(struct batch *batch, const PGresult *result)
         metrics_add(METRIC_FENCE_REJECTIONS, 1);
     for (int n = 0; lost && n < batch->count; n++)
         for (int i = 0; i < batch->partition_count; i++)
-            if (batch->partitions[i].ownership == batch->items[n].delivery->ownership && !batch->partitions[i].ours)
-                batch->items[n].state = ITEM_LOST;
+            if (batch->partitions[i].partition == batch->items[n].delivery->partition && !batch->partitions[i].ours)
+                batch->items[n].state = ITEM_FENCED;
 }
 
-/* --- inbox ----------------------------------------------------------------------------------------------------- */
+/* --- inbox ------------------------------------------------------------------------------------------------------- */
 
-static bool send_inbox(struct batch *batch, struct places *places)
+static bool send_inbox(struct batch *batch, struct answers *answers)
 {
     struct array *identities = &batch->arrays[0];
     const struct array *parameters[1] = { identities };
@@ -105,7 +105,7 @@ static bool send_inbox(struct batch *batch, struct places *places)
             array_add_bytes(identities, batch->items[i].command.identity, DIGEST_SIZE);
     if (array_is_empty(identities) || !batch->tools.settings->protections.inbox)
         return true;
-    places->inbox = places->next++;
+    answers->inbox = answers->next++;
     return statements_send_fixed(batch->tools.statements, inbox_sql, parameters, 1);
 }
 
@@ -128,17 +128,17 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         struct item *item = find_identity(batch, PQgetvalue(result, r, 0));
         if (item == NULL || item->state != ITEM_NEW)
             continue;
-        item->state = ITEM_SEEN;
+        item->state = ITEM_KNOWN;
         statements_read_row(result, r, 0, &entity_inbox, &batch->arena, &item->inbox);
         item->parked.known = *PQgetvalue(result, r, 5) != 0;
     }
     /* What has the identity of a seen one is seen, too: it may have a record of its own (PROTOCOL R2, id_reused). */
     for (int i = 0; i < batch->count; i++)
-        if (batch->items[i].state == ITEM_TWIN && batch->items[i].twin->state == ITEM_SEEN)
+        if (batch->items[i].state == ITEM_REPEATED && batch->items[i].twin->state == ITEM_KNOWN)
         {
             batch->items[i].inbox = batch->items[i].twin->inbox;
             batch->items[i].parked.known = batch->items[i].twin->parked.known;
-            batch->items[i].state = ITEM_SEEN;
+            batch->items[i].state = ITEM_KNOWN;
         }
 }
 
@@ -146,15 +146,15 @@ static void read_inbox(struct batch *batch, const PGresult *result)
  * does not know it, or not that. */
 bool batch_may_be_quarantined(const struct delivery *delivery)
 {
-    return delivery->ownership->quarantined || delivery->has_return_token;
+    return delivery->partition->quarantined || delivery->has_return_token;
 }
 
 static bool may_be_dead(const struct item *item)
 {
-    return item->state == ITEM_DEAD || (item->state != ITEM_LOST && batch_may_be_quarantined(item->delivery));
+    return item->state == ITEM_UNREADABLE || (item->state != ITEM_FENCED && batch_may_be_quarantined(item->delivery));
 }
 
-static bool send_dead(struct batch *batch, struct places *places)
+static bool send_dead(struct batch *batch, struct answers *answers)
 {
     const struct array *parameters[3] = { &batch->arrays[0], &batch->arrays[1], &batch->arrays[2] };
 
@@ -166,13 +166,13 @@ static bool send_dead(struct batch *batch, struct places *places)
         const struct item *item = &batch->items[i];
         if (!may_be_dead(item))
             continue;
-        array_add_int32(&batch->arrays[0], item->delivery->ownership->partition_id);
+        array_add_int32(&batch->arrays[0], item->delivery->partition->partition_id);
         array_add_int64(&batch->arrays[1], item->delivery->offset);
         array_add_bytes(&batch->arrays[2], item->dead_digest, sizeof(item->dead_digest));
     }
     if (array_is_empty(&batch->arrays[0]))
         return true;
-    places->dead = places->next++;
+    answers->dead = answers->next++;
     return statements_send_fixed(batch->tools.statements, dead_sql, parameters, 3);
 }
 
@@ -183,20 +183,20 @@ static void read_dead(struct batch *batch, const PGresult *result)
         {
             struct item *item = &batch->items[i];
             if (!may_be_dead(item) ||
-                item->delivery->ownership->partition_id != array_read_int32(PQgetvalue(result, r, 0)) ||
+                item->delivery->partition->partition_id != array_read_int32(PQgetvalue(result, r, 0)) ||
                 item->delivery->offset != array_read_int64(PQgetvalue(result, r, 1)) ||
                 memcmp(item->dead_digest, PQgetvalue(result, r, 2), sizeof(item->dead_digest)) != 0)
                 continue;
-            if (item->state != ITEM_DEAD)
+            if (item->state != ITEM_UNREADABLE)
                 quarantine_refuse(item->delivery);
-            item->state = ITEM_DEAD;
+            item->state = ITEM_UNREADABLE;
             item->recorded_dead = true;
             item->delivery->first_failed_us = array_read_time(PQgetvalue(result, r, 3));
             item->inbox.fence = int_of(array_read_int64(PQgetvalue(result, r, 4)));
         }
 }
 
-/* --- rows ------------------------------------------------------------------------------------------------------ */
+/* --- rows -------------------------------------------------------------------------------------------------------- */
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -228,7 +228,7 @@ static enum row_lock row_lock_of(const struct batch *batch)
 }
 
 /* PROTOCOL B1 b, c: the children of the roots that want theirs, whose own statements went before. */
-static bool send_children(struct batch *batch, struct places *places, int e)
+static bool send_children(struct batch *batch, struct answers *answers, int e)
 {
     struct statements *statements = batch->tools.statements;
     const struct entity *entity = entities[e];
@@ -239,13 +239,13 @@ static bool send_children(struct batch *batch, struct places *places, int e)
     struct id *roots = wanted_ids(batch, entity_parent(entity), true, &count);
     if (roots == NULL || count == 0)
         return roots != NULL;
-    places->of[e].children_exist = places->next++;
-    places->of[e].children = places->next++;
+    answers->of[e].children_exist = answers->next++;
+    answers->of[e].children = answers->next++;
     return statements_send_children_exist(statements, entity, roots, count) &&
            statements_send_children_lock(statements, entity, roots, count, row_lock_of(batch));
 }
 
-static bool send_rows(struct batch *batch, struct places *places, int e)
+static bool send_rows(struct batch *batch, struct answers *answers, int e)
 {
     struct statements *statements = batch->tools.statements;
     const struct entity *entity = entities[e];
@@ -257,24 +257,24 @@ static bool send_rows(struct batch *batch, struct places *places, int e)
         return false;
     if (count > 0)
     {
-        places->of[e].lock = places->next++;
+        answers->of[e].lock = answers->next++;
         if (!statements_send_lock(statements, entity, ids, count, row_lock_of(batch)))
             return false;
     }
     if (parents > 0)
     {
-        places->of[e].exist = places->next++;
+        answers->of[e].exist = answers->next++;
         if (!statements_send_exist(statements, entity, ids, count))
             return false;
     }
-    if (!send_children(batch, places, e))
+    if (!send_children(batch, answers, e))
         return false;
     int drawn = entity->draw_ids ? rows_ids_wanted(batch->rows, entity) : 0;
     if (drawn > 0)
     {
         /* At worst each row that this batch names takes one of the ids away. */
         drawn += batch->drew_short ? rows_count(batch->rows, entity) : 0;
-        places->of[e].ids = places->next++;
+        answers->of[e].ids = answers->next++;
         return statements_send_draw(statements, entity, drawn);
     }
     return true;
@@ -292,7 +292,7 @@ static void read_rows(struct batch *batch, const PGresult *result, const struct 
         if (row == NULL)
             return;
         statements_read_row(result, r, 0, entity, &batch->arena, row->loaded);
-        memcpy(row->place, statements_read_place(result, r), TID_SIZE);
+        memcpy(row->ctid, statements_read_ctid(result, r), TID_SIZE);
         rows_settle(batch->rows, row, ROW_LOADED);
         if (batch_is_heavy(batch))
             return;
@@ -355,15 +355,15 @@ static bool look_for_missing(struct batch *batch)
     }
     if (sent == 0)
         return true;
-    if (!database_sync(batch->tools.database))
+    if (!pipeline_sync(batch->tools.pipeline))
         return false;
     for (int e = 0; entities[e]; e++)
         if (place[e] >= 0)
-            read_existing(batch, database_result(batch->tools.database, place[e]), entities[e], false);
+            read_existing(batch, pipeline_result(batch->tools.pipeline, place[e]), entities[e], false);
     return true;
 }
 
-/* --- looks ----------------------------------------------------------------------------------------------------- */
+/* --- looks ------------------------------------------------------------------------------------------------------- */
 
 /* All unanswered looks of the first one's entity and key count, as one statement. NULL: none is left. */
 static struct row_look **next_looks(struct batch *batch, struct row_look *from, int *ret_count)
@@ -417,7 +417,7 @@ static void read_looks(struct batch *batch, const struct look_group *groups)
 {
     for (; groups; groups = groups->next)
     {
-        const PGresult *result = database_result(batch->tools.database, groups->place);
+        const PGresult *result = pipeline_result(batch->tools.pipeline, groups->place);
         for (int r = 0; r < PQntuples(result); r++)
         {
             struct row_look *look = groups->looks[array_read_int32(PQgetvalue(result, r, 0))];
@@ -435,30 +435,30 @@ static void read_looks(struct batch *batch, const struct look_group *groups)
 static bool look_further(struct batch *batch)
 {
     struct look_group *groups;
-    int places = 0;
+    int answers = 0;
 
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
         /* A parked one may have come back: that is known after the rows (worker/batch/park.c). */
-        bool may_be_decided = item->state == ITEM_NEW || (item->state == ITEM_SEEN && item->parked.known);
+        bool may_be_decided = item->state == ITEM_NEW || (item->state == ITEM_KNOWN && item->parked.known);
         if (may_be_decided && item->command.refusal == REASON_NONE && item->command.workflow->look &&
             batch->mode.verdict == NULL)
             item->command.workflow->look(&item->command, batch->rows);
     }
-    if (!send_looks(batch, &places, &groups))
+    if (!send_looks(batch, &answers, &groups))
         return false;
     if (groups == NULL)
         return true;
-    if (!database_sync(batch->tools.database))
+    if (!pipeline_sync(batch->tools.pipeline))
         return false;
     read_looks(batch, groups);
     return true;
 }
 
-/* --- the pipeline ---------------------------------------------------------------------------------------------- */
+/* --- the pipeline ------------------------------------------------------------------------------------------------ */
 
-static bool send_begin(struct batch *batch, struct places *places)
+static bool send_begin(struct batch *batch, struct answers *answers)
 {
     char timeout[64];
 
@@ -466,78 +466,78 @@ static bool send_begin(struct batch *batch, struct places *places)
         return true;
     if (!statements_send_fixed(batch->tools.statements, begin_sql, NULL, 0))
         return false;
-    places->next++;
+    answers->next++;
     if (!batch->mode.waiting)
         return true;
     /* PROTOCOL B2: a turn of its own, under a short lock_timeout. */
     int64_t wait_us =
         batch->mode.wait_us > 0 ? batch->mode.wait_us : batch->tools.settings->database.lock_timeout_us / 4;
     snprintf(timeout, sizeof(timeout), "SET LOCAL lock_timeout = '%lldms'", (long long)(wait_us / 1000 + 1));
-    places->next++;
-    return database_send_text(batch->tools.database, timeout);
+    answers->next++;
+    return pipeline_send_text(batch->tools.pipeline, timeout);
 }
 
-static bool send_pipeline(struct batch *batch, struct places *places, struct look_group **ret_groups)
+static bool send_pipeline(struct batch *batch, struct answers *answers, struct look_group **ret_groups)
 {
     batch->begun_us = monotonic_us();
-    if (!send_begin(batch, places))
+    if (!send_begin(batch, answers))
         return false;
-    FAULT_POINT_QUEUED(AFTER_BEGIN, batch->tools.database);
-    if (!send_fences(batch, places))
+    FAULT_POINT_QUEUED(AFTER_BEGIN, batch->tools.pipeline);
+    if (!send_fences(batch, answers))
         return false;
-    FAULT_POINT_QUEUED(AFTER_FENCES, batch->tools.database);
-    if (!send_inbox(batch, places) || !send_dead(batch, places))
+    FAULT_POINT_QUEUED(AFTER_FENCES, batch->tools.pipeline);
+    if (!send_inbox(batch, answers) || !send_dead(batch, answers))
         return false;
     for (int e = 0; entities[e]; e++)
-        if (!send_rows(batch, places, e))
+        if (!send_rows(batch, answers, e))
             return false;
-    if (!send_looks(batch, &places->next, ret_groups))
+    if (!send_looks(batch, &answers->next, ret_groups))
         return false;
-    places->clock = places->next++;
+    answers->clock = answers->next++;
     return statements_send_fixed(batch->tools.statements, clock_sql, NULL, 0);
 }
 
-static void read_pipeline(struct batch *batch, const struct places *places, const struct look_group *groups)
+static void read_pipeline(struct batch *batch, const struct answers *answers, const struct look_group *groups)
 {
-    struct database *database = batch->tools.database;
+    struct pipeline *pipeline = batch->tools.pipeline;
 
-    read_fences(batch, database_result(database, places->fence));
-    if (places->inbox >= 0)
-        read_inbox(batch, database_result(database, places->inbox));
-    if (places->dead >= 0)
-        read_dead(batch, database_result(database, places->dead));
+    read_fences(batch, pipeline_result(pipeline, answers->fence));
+    if (answers->inbox >= 0)
+        read_inbox(batch, pipeline_result(pipeline, answers->inbox));
+    if (answers->dead >= 0)
+        read_dead(batch, pipeline_result(pipeline, answers->dead));
     for (int e = 0; entities[e]; e++)
     {
-        if (places->of[e].lock >= 0)
-            read_rows(batch, database_result(database, places->of[e].lock), entities[e]);
-        if (places->of[e].children >= 0)
+        if (answers->of[e].lock >= 0)
+            read_rows(batch, pipeline_result(pipeline, answers->of[e].lock), entities[e]);
+        if (answers->of[e].children >= 0)
         {
-            read_rows(batch, database_result(database, places->of[e].children), entities[e]);
-            read_existing(batch, database_result(database, places->of[e].children_exist), entities[e], true);
+            read_rows(batch, pipeline_result(pipeline, answers->of[e].children), entities[e]);
+            read_existing(batch, pipeline_result(pipeline, answers->of[e].children_exist), entities[e], true);
         }
-        if (places->of[e].exist >= 0)
-            read_existing(batch, database_result(database, places->of[e].exist), entities[e], false);
-        if (places->of[e].ids >= 0)
-            read_ids(batch, database_result(database, places->of[e].ids), entities[e]);
+        if (answers->of[e].exist >= 0)
+            read_existing(batch, pipeline_result(pipeline, answers->of[e].exist), entities[e], false);
+        if (answers->of[e].ids >= 0)
+            read_ids(batch, pipeline_result(pipeline, answers->of[e].ids), entities[e]);
     }
     read_looks(batch, groups);
-    batch->clock_us = array_read_time(PQgetvalue(database_result(database, places->clock), 0, 0));
+    batch->clock_us = array_read_time(PQgetvalue(pipeline_result(pipeline, answers->clock), 0, 0));
     batch->changed_us = batch->clock_us - 1;
 }
 
 bool batch_load(struct batch *batch)
 {
-    struct places places;
+    struct answers answers;
     struct look_group *groups = NULL;
 
-    memset(&places, 0xFF, sizeof(places)); /* every place -1 */
-    places.next = 0;
-    if (!send_pipeline(batch, &places, &groups) || !database_sync(batch->tools.database))
+    memset(&answers, 0xFF, sizeof(answers)); /* every place -1 */
+    answers.next = 0;
+    if (!send_pipeline(batch, &answers, &groups) || !pipeline_sync(batch->tools.pipeline))
     {
-        batch->fence_failed = database_failed_at(batch->tools.database) <= places.fence;
+        batch->fence_failed = pipeline_failed_at(batch->tools.pipeline) <= answers.fence;
         return false;
     }
-    read_pipeline(batch, &places, groups);
+    read_pipeline(batch, &answers, groups);
     if (batch_is_heavy(batch))
         return !arena_failed(&batch->arena); /* it is run in halves */
     if (!look_for_missing(batch))

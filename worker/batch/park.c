@@ -72,7 +72,7 @@ enum
 
 static bool came_back(const struct item *item)
 {
-    return item->state == ITEM_SEEN && item->parked.known && item->delivery->has_return_token;
+    return item->state == ITEM_KNOWN && item->parked.known && item->delivery->has_return_token;
 }
 
 static bool may_stand_behind(const struct item *item)
@@ -107,7 +107,7 @@ static bool send_heads(struct batch *batch, bool *ret_sent)
         if (!item->parked.aggregate.at)
             continue;
         array_add_bytes(&batch->arrays[0], item->parked.aggregate.at, item->parked.aggregate.size);
-        array_add_int32(&batch->arrays[1], item->delivery->ownership->partition_id);
+        array_add_int32(&batch->arrays[1], item->delivery->partition->partition_id);
         array_add_int32(&batch->arrays[2], i);
     }
     *ret_sent = !array_is_empty(&batch->arrays[0]);
@@ -119,8 +119,8 @@ static void read_heads(struct batch *batch, const PGresult *result)
     for (int r = 0; r < PQntuples(result); r++)
     {
         struct parked *parked = &batch->items[array_read_int32(PQgetvalue(result, r, 0))].parked;
-        parked->head = *PQgetvalue(result, r, 1) != 0;
-        parked->head_blocks = *PQgetvalue(result, r, 2) != 0;
+        parked->others_parked = *PQgetvalue(result, r, 1) != 0;
+        parked->others_block = *PQgetvalue(result, r, 2) != 0;
     }
 }
 
@@ -150,14 +150,14 @@ static void read_return(struct item *item, const PGresult *result)
         item->hold = HOLD_NOT;
         if (!id_equal(array_read_id(PQgetvalue(result, r, 1)), item->delivery->return_token))
             return;
-        if (!item->parked.wanted)
+        if (!item->parked.rows_loaded)
         {
             /* Behind another arrival in this batch, for which the rows were asked: one that decides, or not. */
             item->hold = item->twin && item->twin->parked.returns ? HOLD_NOT : HOLD_BEHIND;
             return;
         }
         item->parked.returns = true;
-        item->parked.place = array_read_int64(PQgetvalue(result, r, 2));
+        item->parked.rank = array_read_int64(PQgetvalue(result, r, 2));
         item->parked.waits = *PQgetvalue(result, r, 3) != 0;
         item->parked.blocks = *PQgetvalue(result, r, 4) != 0;
         item->parked.part = item->parked.waits ? 0 : array_read_int32(PQgetvalue(result, r, 5));
@@ -174,9 +174,9 @@ static void count_earlier(struct batch *batch, struct item *item, const PGresult
     for (int r = 0; r < PQntuples(fronts); r++)
     {
         struct span front = { PQgetvalue(fronts, r, 0), (size_t)PQgetlength(fronts, r, 0) };
-        item->parked.earlier += array_read_int32(PQgetvalue(fronts, r, 1)) == item->parked.part &&
-                                array_read_int64(PQgetvalue(fronts, r, 2)) < item->parked.place &&
-                                span_equal(front, aggregate);
+        item->parked.ahead += array_read_int32(PQgetvalue(fronts, r, 1)) == item->parked.part &&
+                              array_read_int64(PQgetvalue(fronts, r, 2)) < item->parked.rank &&
+                              span_equal(front, aggregate);
     }
 }
 
@@ -188,16 +188,16 @@ bool batch_look_parked(struct batch *batch)
         return false;
     if (!heads && !returns)
         return true;
-    if (!database_sync(batch->tools.database))
+    if (!pipeline_sync(batch->tools.pipeline))
         return false;
     if (heads)
-        read_heads(batch, database_result(batch->tools.database, 0));
+        read_heads(batch, pipeline_result(batch->tools.pipeline, 0));
     for (int i = 0; returns && i < batch->count; i++)
         if (came_back(&batch->items[i]))
         {
-            read_return(&batch->items[i], database_result(batch->tools.database, heads));
+            read_return(&batch->items[i], pipeline_result(batch->tools.pipeline, heads));
             if (batch->items[i].parked.returns)
-                count_earlier(batch, &batch->items[i], database_result(batch->tools.database, heads + 1));
+                count_earlier(batch, &batch->items[i], pipeline_result(batch->tools.pipeline, heads + 1));
         }
     return true;
 }
@@ -213,7 +213,7 @@ static enum park_reason why_to_park(const struct batch *batch, const struct item
 {
     if (is_early(batch, &item->command))
         return PARK_EARLY;
-    if (item->parked.head_blocks || (item->parked.head && item->command.after_parked))
+    if (item->parked.others_block || (item->parked.others_parked && item->command.after_parked))
         return PARK_BEHIND;
     return batch->mode.park ? PARK_HELD : PARK_NOT;
 }
@@ -226,31 +226,31 @@ static bool same_aggregate(const struct item *a, const struct item *b)
 
 static bool same_partition(const struct item *a, const struct item *b)
 {
-    return a->delivery->ownership->partition_id == b->delivery->ownership->partition_id;
+    return a->delivery->partition->partition_id == b->delivery->partition->partition_id;
 }
 
 /* The later ones of this batch, of which PostgreSQL does not know yet. */
-static void tell_later_ones(struct batch *batch, const struct item *item)
+static void mark_later_items(struct batch *batch, const struct item *item)
 {
     for (struct item *later = batch->items + batch->count - 1; later > item; later--)
         if (same_aggregate(later, item))
         {
-            later->parked.head = true;
-            later->parked.head_blocks =
-                later->parked.head_blocks || (item->parked.blocks && same_partition(later, item));
+            later->parked.others_parked = true;
+            later->parked.others_block =
+                later->parked.others_block || (item->parked.blocks && same_partition(later, item));
         }
 }
 
 /* Its row was busy long enough to be parked once: at the first refusal it is parked again, and is in nobody's way. */
 static bool answer_return(struct batch *batch, struct item *item)
 {
-    if ((batch->mode.park || item->hold == HOLD_BUSY) && item->parked.earlier == 0)
+    if ((batch->mode.park || item->hold == HOLD_BUSY) && item->parked.ahead == 0)
     {
         item->park = PARK_HELD;
         item->parked.blocks = true;
-        tell_later_ones(batch, item);
+        mark_later_items(batch, item);
     }
-    else if (item->parked.earlier == 0 && !is_early(batch, &item->command))
+    else if (item->parked.ahead == 0 && !is_early(batch, &item->command))
         return false;
     /* Too early, or not its turn: it comes again. */
     item->delivery->answer = ANSWER_NOTHING;
@@ -269,20 +269,20 @@ bool batch_park(struct batch *batch, struct item *item)
     if (item->park == PARK_NOT)
         return false;
     item->parked.waits = item->command.after_parked;
-    item->parked.blocks = item->park == PARK_HELD || (item->park == PARK_BEHIND && item->parked.head_blocks);
+    item->parked.blocks = item->park == PARK_HELD || (item->park == PARK_BEHIND && item->parked.others_block);
     item->delivery->answer = ANSWER_NOTHING;
-    tell_later_ones(batch, item);
+    mark_later_items(batch, item);
     return true;
 }
 
-void batch_pass_parked(struct batch *batch, const struct item *item)
+void batch_advance_parked(struct batch *batch, const struct item *item)
 {
     if (!item->parked.returns || !item->writes_record)
         return;
     for (struct item *later = batch->items + batch->count - 1; later > item; later--)
-        if (later->parked.returns && same_aggregate(later, item) && later->parked.place > item->parked.place &&
+        if (later->parked.returns && same_aggregate(later, item) && later->parked.rank > item->parked.rank &&
             (later->parked.waits || (item->parked.blocks && same_partition(later, item))))
-            later->parked.earlier--;
+            later->parked.ahead--;
 }
 
 /* --- writing ----------------------------------------------------------------------------------------------------- */
@@ -344,8 +344,8 @@ static bool send_park_inbox(struct batch *batch, int *next)
         array_add_bytes(&arrays.of[0], item->command.identity, DIGEST_SIZE);
         array_add_bytes(&arrays.of[1], item->command.body_digest, DIGEST_SIZE);
         array_add_int64(&arrays.of[2], item->delivery->offset);
-        array_add_int64(&arrays.of[3], item->delivery->ownership->fence);
-        array_add_int32(&arrays.of[4], item->delivery->ownership->partition_id);
+        array_add_int64(&arrays.of[3], item->delivery->partition->fence);
+        array_add_int32(&arrays.of[4], item->delivery->partition->partition_id);
     }
     return send_arrays(batch, next, park_inbox_sql, &arrays, 5);
 }
@@ -369,8 +369,8 @@ static void add_parked(struct batch *batch, struct park_arrays *arrays, const st
 
     array_add_bytes(&arrays->of[0], item->command.identity, DIGEST_SIZE);
     array_add_int64(&arrays->of[1], delivery->offset);
-    array_add_int64(&arrays->of[2], delivery->ownership->fence);
-    array_add_int32(&arrays->of[3], delivery->ownership->partition_id);
+    array_add_int64(&arrays->of[2], delivery->partition->fence);
+    array_add_int32(&arrays->of[3], delivery->partition->partition_id);
     array_add_time(&arrays->of[4], due_us(batch, item));
     array_add_bool(&arrays->of[5], item->parked.blocks);
     array_add_bool(&arrays->of[6], item->parked.waits);
@@ -433,8 +433,8 @@ static bool send_returned(struct batch *batch, int *next)
             continue;
         array_add_bytes(&inbox.of[0], item->command.identity, DIGEST_SIZE);
         array_add_int64(&inbox.of[1], item->delivery->offset);
-        array_add_int64(&inbox.of[2], item->delivery->ownership->fence);
-        array_add_int32(&inbox.of[3], item->delivery->ownership->partition_id);
+        array_add_int64(&inbox.of[2], item->delivery->partition->fence);
+        array_add_int32(&inbox.of[3], item->delivery->partition->partition_id);
         array_add_bytes(&gone.of[0], item->command.identity, DIGEST_SIZE);
     }
     bool sent = send_arrays(batch, next, return_inbox_sql, &inbox, 4);
@@ -443,7 +443,7 @@ static bool send_returned(struct batch *batch, int *next)
 
 static bool is_put_aside(const struct item *item)
 {
-    return item->delivery->quarantined && item->delivery->has_return_token && item->state == ITEM_DEAD &&
+    return item->delivery->quarantined && item->delivery->has_return_token && item->state == ITEM_UNREADABLE &&
            item->hold == HOLD_NOT;
 }
 

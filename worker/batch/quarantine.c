@@ -15,7 +15,7 @@ static const char answered_sql[] =
     "kafka_offset) k WHERE s.partition_id = k.partition_id AND s.kafka_offset = k.kafka_offset";
 
 /* One statement outside of any transaction of a batch: its Sync commits it. */
-static bool run_alone(struct database *database, struct statements *statements, const char *sql, int32_t partition_id,
+static bool run_alone(struct pipeline *pipeline, struct statements *statements, const char *sql, int32_t partition_id,
                       int64_t offset)
 {
     struct array ids = { 0 }, offsets = { 0 };
@@ -25,19 +25,19 @@ static bool run_alone(struct database *database, struct statements *statements, 
     array_begin(&offsets, ARRAY_INT8);
     array_add_int32(&ids, partition_id);
     array_add_int64(&offsets, offset);
-    database_forget_failure(database);
-    bool done = statements_send_fixed(statements, sql, parameters, 2) && database_sync(database);
+    pipeline_forget_failure(pipeline);
+    bool done = statements_send_fixed(statements, sql, parameters, 2) && pipeline_sync(pipeline);
     array_done(&ids);
     array_done(&offsets);
     return done;
 }
 
-bool quarantine_note(struct database *database, struct statements *statements, const struct delivery *delivery,
+bool quarantine_note(struct pipeline *pipeline, struct statements *statements, const struct delivery *delivery,
                      int *ret_crashes)
 {
-    if (!run_alone(database, statements, note_sql, delivery->ownership->partition_id, delivery->offset))
+    if (!run_alone(pipeline, statements, note_sql, delivery->partition->partition_id, delivery->offset))
         return false;
-    *ret_crashes = array_read_int32(PQgetvalue(database_result(database, 0), 0, 0)) - 1;
+    *ret_crashes = array_read_int32(PQgetvalue(pipeline_result(pipeline, 0), 0, 0)) - 1;
     return true;
 }
 
@@ -48,10 +48,10 @@ void quarantine_refuse(struct delivery *delivery)
              "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);
 }
 
-bool quarantine_take_back(struct database *database, struct statements *statements, int32_t partition_id,
+bool quarantine_take_back(struct pipeline *pipeline, struct statements *statements, int32_t partition_id,
                           int64_t offset)
 {
-    return run_alone(database, statements, take_back_sql, partition_id, offset);
+    return run_alone(pipeline, statements, take_back_sql, partition_id, offset);
 }
 
 bool quarantine_send_answered(struct statements *statements, const struct array *partition_ids,

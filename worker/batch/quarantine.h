@@ -1,10 +1,10 @@
 /* Quarantine: a command that ends the worker whenever it is tried. While its partition is run with care
- * (struct ownership, careful_until_us) each command is written down before it is tried, alone in the process; a count
+ * (struct partition, solo_until_us) each command is written down before it is tried, alone in the process; a count
  * that goes up without the command being answered is a crash of its own. The third one puts it to the dead letters,
  * with the reason crashed_worker; its neighbours go on.
  *
  * Threads    one owner per database session, a lane.
- * Failure    false: database_failure tells; nothing was noted, or it is not known.
+ * Failure    false: pipeline_failure tells; nothing was noted, or it is not known.
  */
 #ifndef WORKER_BATCH_QUARANTINE_H
 #define WORKER_BATCH_QUARANTINE_H
@@ -20,14 +20,14 @@ enum
 #define QUARANTINE_REASON "crashed_worker"
 
 /* Commits that the command is about to be tried; *ret_crashes: how often that was so before without an answer. */
-bool quarantine_note(struct database *database, struct statements *statements, const struct delivery *delivery,
+bool quarantine_note(struct pipeline *pipeline, struct statements *statements, const struct delivery *delivery,
                      int *ret_crashes);
 
 /* A delivery that is `quarantined`: its reason. Also where its letter was recorded before. */
 void quarantine_refuse(struct delivery *delivery);
 
 /* It was held, or dropped: no crash. */
-bool quarantine_take_back(struct database *database, struct statements *statements, int32_t partition_id,
+bool quarantine_take_back(struct pipeline *pipeline, struct statements *statements, int32_t partition_id,
                           int64_t offset);
 
 /* Within the transaction that answers it. */

@@ -45,13 +45,13 @@ void record_begin(struct batch *batch, struct item *item)
     uint8_t event_id[16];
 
     memset(record, 0, sizeof(*record));
-    if (!event_id_make(command->identity, delivery->ownership->topic, delivery->ownership->partition, delivery->offset,
+    if (!event_id_make(command->identity, delivery->partition->topic, delivery->partition->number, delivery->offset,
                        event_id))
         batch->arena.failed = true; /* the batch is given up, as for any memory that could not be had */
     record->event_id = array_read_id((const char *)event_id);
     record->kafka_offset = int_of(delivery->offset);
-    record->fence = int_of(delivery->ownership->fence);
-    record->partition_id = int_of(delivery->ownership->partition_id);
+    record->fence = int_of(delivery->partition->fence);
+    record->partition_id = int_of(delivery->partition->partition_id);
     record->changed_at = int_of(++batch->changed_us);
     record->lock_wait_us = int_of(batch->lock_wait_us);
     record->format = int_of(AUDIT_FORMAT);
@@ -116,7 +116,7 @@ bool record_is_root(const struct row *row, const void *before)
     return !record_number(entity, entity->parent, row->current ? row->current : before).set;
 }
 
-/* --- what changed ---------------------------------------------------------------------------------------------- */
+/* --- what changed ------------------------------------------------------------------------------------------------ */
 
 /* A row of the step that the record tells of: a further root, or a child of the command's own. */
 struct told

@@ -13,7 +13,7 @@ static const char rewinds_sql[] =
 
 static bool same_position(const struct item *item)
 {
-    return item->inbox.partition_id.value == item->delivery->ownership->partition_id &&
+    return item->inbox.partition_id.value == item->delivery->partition->partition_id &&
            item->inbox.kafka_offset.value == item->delivery->offset;
 }
 
@@ -38,7 +38,7 @@ static bool same_in_every_form(const struct item *item)
  * parked one has none (PROTOCOL L4). */
 static bool wants_record(const struct item *item)
 {
-    return item->state == ITEM_SEEN && ((same_position(item) && !item->parked.known) || !same_in_every_form(item));
+    return item->state == ITEM_KNOWN && ((same_position(item) && !item->parked.known) || !same_in_every_form(item));
 }
 
 static bool send_looks(struct batch *batch, bool *ret_sent)
@@ -52,10 +52,10 @@ static bool send_looks(struct batch *batch, bool *ret_sent)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        any = any || wants_record(item) || (item->state == ITEM_DEAD && item->recorded_dead);
+        any = any || wants_record(item) || (item->state == ITEM_UNREADABLE && item->recorded_dead);
         if (!wants_record(item))
             continue;
-        array_add_int32(partitions, item->delivery->ownership->partition_id);
+        array_add_int32(partitions, item->delivery->partition->partition_id);
         array_add_int64(offsets, item->delivery->offset);
     }
     *ret_sent = any;
@@ -65,7 +65,7 @@ static bool send_looks(struct batch *batch, bool *ret_sent)
         return false;
     array_begin(partitions, ARRAY_INT4);
     for (int i = 0; i < batch->partition_count; i++)
-        array_add_int32(partitions, batch->partitions[i].ownership->partition_id);
+        array_add_int32(partitions, batch->partitions[i].partition->partition_id);
     return statements_send_fixed(batch->tools.statements, rewinds_sql, parameters, 1);
 }
 
@@ -81,7 +81,7 @@ static void read_records(struct batch *batch, const PGresult *result)
         {
             struct item *item = &batch->items[i];
             if (wants_record(item) && item->delivery->offset == record.kafka_offset.value &&
-                item->delivery->ownership->partition_id == record.partition_id.value &&
+                item->delivery->partition->partition_id == record.partition_id.value &&
                 span_equal(item->command.source, record.command_source) &&
                 span_equal(item->command.id, record.command_id))
             {
@@ -107,10 +107,10 @@ static void note_published(struct batch *batch, const PGresult *rewinds)
     for (int i = 0; i < batch->count; i++)
     {
         struct item *item = &batch->items[i];
-        int64_t fence = item->state == ITEM_DEAD ? item->inbox.fence.value : item->record.fence.value;
+        int64_t fence = item->state == ITEM_UNREADABLE ? item->inbox.fence.value : item->record.fence.value;
         bool known = item->recorded || item->recorded_dead;
         item->published =
-            known && is_published(rewinds, item->delivery->ownership->partition_id, fence, item->delivery->offset);
+            known && is_published(rewinds, item->delivery->partition->partition_id, fence, item->delivery->offset);
     }
 }
 
@@ -122,17 +122,17 @@ bool batch_look_recorded(struct batch *batch)
         return false;
     if (!sent)
         return true;
-    if (!database_sync(batch->tools.database))
+    if (!pipeline_sync(batch->tools.pipeline))
         return false;
-    read_records(batch, database_result(batch->tools.database, 0));
-    note_published(batch, database_result(batch->tools.database, 1));
+    read_records(batch, pipeline_result(batch->tools.pipeline, 0));
+    note_published(batch, pipeline_result(batch->tools.pipeline, 1));
     return true;
 }
 
 /* A twin is judged by the first one's body; a seen one by its inbox row. True: answered. */
 bool batch_answer_seen(struct batch *batch, struct item *item)
 {
-    bool same = item->state == ITEM_TWIN
+    bool same = item->state == ITEM_REPEATED
                     ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
                     : same_body(item);
     item->delivery->answer = ANSWER_NOTHING;

@@ -23,7 +23,7 @@ struct ranges
     int next;
 };
 
-/* --- rows of the domain ---------------------------------------------------------------------------------------- */
+/* --- rows of the domain ------------------------------------------------------------------------------------------ */
 
 static bool send_deletes(struct batch *batch, struct ranges *ranges, const struct entity *entity)
 {
@@ -147,7 +147,7 @@ static bool send_domain(struct batch *batch, struct ranges *ranges)
     return true;
 }
 
-/* --- what the engine keeps ------------------------------------------------------------------------------------- */
+/* --- what the engine keeps --------------------------------------------------------------------------------------- */
 
 static int compare_identities(const void *a, const void *b)
 {
@@ -232,11 +232,11 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (item->state != ITEM_DEAD || item->recorded_dead || item->hold != HOLD_NOT)
+        if (item->state != ITEM_UNREADABLE || item->recorded_dead || item->hold != HOLD_NOT)
             continue;
-        array_add_int32(&arrays[0], item->delivery->ownership->partition_id);
+        array_add_int32(&arrays[0], item->delivery->partition->partition_id);
         array_add_int64(&arrays[1], item->delivery->offset);
-        array_add_int64(&arrays[2], item->delivery->ownership->fence);
+        array_add_int64(&arrays[2], item->delivery->partition->fence);
         array_add_bytes(&arrays[3], item->dead_digest, sizeof(item->dead_digest));
         array_add_bytes(&arrays[4], item->delivery->dead_reason, strlen(item->delivery->dead_reason));
         array_add_time(&arrays[5], item->delivery->first_failed_us);
@@ -259,9 +259,9 @@ static bool send_suspects(struct batch *batch, struct ranges *ranges)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (!item->delivery->suspect || item->hold != HOLD_NOT || item->state == ITEM_LOST)
+        if (!item->delivery->suspect || item->hold != HOLD_NOT || item->state == ITEM_FENCED)
             continue;
-        array_add_int32(&batch->arrays[0], item->delivery->ownership->partition_id);
+        array_add_int32(&batch->arrays[0], item->delivery->partition->partition_id);
         array_add_int64(&batch->arrays[1], item->delivery->offset);
     }
     if (array_is_empty(&batch->arrays[0]))
@@ -270,7 +270,7 @@ static bool send_suspects(struct batch *batch, struct ranges *ranges)
     return quarantine_send_answered(batch->tools.statements, &batch->arrays[0], &batch->arrays[1]);
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------ */
 
 static bool print_event(struct batch *batch, struct item *item)
 {
@@ -305,12 +305,12 @@ static bool print_events(struct batch *batch)
     return true;
 }
 
-/* --- the pipeline ---------------------------------------------------------------------------------------------- */
+/* --- the pipeline ------------------------------------------------------------------------------------------------ */
 
 static bool any_recorded_answer(const struct batch *batch)
 {
     for (int i = 0; i < batch->count; i++)
-        if (batch->items[i].hold == HOLD_NOT && batch->items[i].state != ITEM_LOST)
+        if (batch->items[i].hold == HOLD_NOT && batch->items[i].state != ITEM_FENCED)
             return true;
     return false;
 }
@@ -320,11 +320,11 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
     *ranges = (struct ranges){ 0, 0, 0, 0 };
     if (!send_domain(batch, ranges))
         return false;
-    FAULT_POINT_QUEUED(AFTER_UPDATE, batch->tools.database);
+    FAULT_POINT_QUEUED(AFTER_UPDATE, batch->tools.pipeline);
     ranges->inbox = ranges->next;
     if (!send_inbox(batch, ranges) || !batch_send_parked(batch, &ranges->next))
         return false;
-    FAULT_POINT_QUEUED(AFTER_INBOX, batch->tools.database);
+    FAULT_POINT_QUEUED(AFTER_INBOX, batch->tools.pipeline);
     ranges->audit = ranges->next;
     if (!send_audit(batch, ranges) || !send_dead(batch, ranges) || !send_suspects(batch, ranges))
         return false;
@@ -336,7 +336,7 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
             return false;
     }
     ranges->commit = ranges->next;
-    FAULT_POINT_QUEUED(BEFORE_COMMIT, batch->tools.database);
+    FAULT_POINT_QUEUED(BEFORE_COMMIT, batch->tools.pipeline);
     if (!batch->tools.settings->protections.transaction)
         return true;
     return statements_send_fixed(batch->tools.statements, commit_sql, NULL, 0);
@@ -347,8 +347,8 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
  * and what takes longer than a statement may is too much at once. */
 static enum batch_end end_of_failure(const struct batch *batch, const struct ranges *ranges)
 {
-    const struct failure *failure = database_failure(batch->tools.database);
-    int at = database_failed_at(batch->tools.database);
+    const struct failure *failure = pipeline_failure(batch->tools.pipeline);
+    int at = pipeline_failed_at(batch->tools.pipeline);
 
     if (failure->class != FAILURE_COMMAND && failure->class != FAILURE_TRANSIENT)
         return batch_end_of(failure);
@@ -364,15 +364,15 @@ static bool await_replication(struct batch *batch)
 {
     static struct log_rate rate;
 
-    while (batch->tools.settings->protections.standby && database_is_unreplicated(batch->tools.database))
+    while (batch->tools.settings->protections.standby && pipeline_is_unreplicated(batch->tools.pipeline))
     {
         if (log_allowed(&rate, 60000000))
             log_warning("commit on %s is not confirmed by the standby: holding its events until one is",
-                        database_where(batch->tools.database));
-        if (!database_send_text(batch->tools.database, TRANSACTION_BEGIN) ||
+                        pipeline_where(batch->tools.pipeline));
+        if (!pipeline_send_text(batch->tools.pipeline, TRANSACTION_BEGIN) ||
             !statements_send_fixed(batch->tools.statements, emit_sql, NULL, 0) ||
             !statements_send_fixed(batch->tools.statements, commit_sql, NULL, 0) ||
-            !database_sync(batch->tools.database))
+            !pipeline_sync(batch->tools.pipeline))
             return false;
     }
     return true;
@@ -385,18 +385,18 @@ enum batch_end batch_write(struct batch *batch)
     if (!print_events(batch))
         return BATCH_AGAIN;
     if (!send_pipeline(batch, &ranges))
-        return batch_end_of(database_failure(batch->tools.database));
+        return batch_end_of(pipeline_failure(batch->tools.pipeline));
     bool commits = batch->tools.settings->protections.transaction;
     if (!commits && ranges.commit == 0)
         return BATCH_DONE; /* all of it is held, and there is no COMMIT to wait for */
-    FAULT_POINT_QUEUED(COMMIT_SENT, batch->tools.database);
-    if (!database_sync(batch->tools.database))
+    FAULT_POINT_QUEUED(COMMIT_SENT, batch->tools.pipeline);
+    if (!pipeline_sync(batch->tools.pipeline))
         return end_of_failure(batch, &ranges);
-    FAULT_POINT_CUTS(AFTER_COMMIT, batch->tools.database);
+    FAULT_POINT_CUTS(AFTER_COMMIT, batch->tools.pipeline);
     if (!commits)
         return BATCH_DONE;
     /* COMMIT of a failed transaction answers without an error, with the tag ROLLBACK. */
-    if (!database_is_tagged(batch->tools.database, ranges.commit, "COMMIT"))
+    if (!pipeline_is_tagged(batch->tools.pipeline, ranges.commit, "COMMIT"))
         return BATCH_AGAIN;
     return await_replication(batch) ? BATCH_DONE : BATCH_SESSION;
 }

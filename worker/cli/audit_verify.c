@@ -52,14 +52,14 @@ static void tell(struct verification *verification, const char *what, struct id 
     printf("%-10s event %.*s  %s\n", what, UUID_TEXT_SIZE, id, where);
 }
 
-static bool see_event(void *owner, const struct audit_scanned *scanned)
+static bool see_event(void *owner, const struct scanned_message *scanned)
 {
     struct verification *verification = owner;
     bool is_double;
     struct id id;
     char where[64];
 
-    if (!audit_scan_event_id(scanned, &id))
+    if (!topic_scan_event_id(scanned, &id))
         return true; /* somebody else's message: not ours to judge */
     if (!audit_compare_event(verification->compare, id, scanned->value, scanned->partition, scanned->offset,
                              &is_double))
@@ -251,7 +251,7 @@ static bool verify(struct verification *verification, bool execute)
                                         "SELECT partition_id, published FROM interlock.partition_published ORDER BY 1",
                                         0, NULL, &verification->fault);
     if (partitions == NULL ||
-        !audit_scan_all(settings, settings->kafka.audit_topic, see_event, verification, &since_us,
+        !topic_scan_all(settings, settings->kafka.audit_topic, see_event, verification, &since_us,
                         &verification->fault) ||
         verification->fault.size > 0)
         return false;

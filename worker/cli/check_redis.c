@@ -12,7 +12,7 @@ void check_redis(struct check *check, const struct settings *settings)
         .command_timeout_us = settings->redis.command_timeout_us,
     };
     struct buffer says = BUFFER_EMPTY;
-    bool good = lock_check(&options, &says);
+    bool good = redis_check(&options, &says);
     check_add_text(check, good ? CHECK_OK : CHECK_FIX, "redis", &says);
     buffer_done(&says);
 }

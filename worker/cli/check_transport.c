@@ -35,17 +35,17 @@ static bool are_local(const char *hosts)
     return true;
 }
 
-static void tell(struct check *check, const char *what, bool local, const char *fault, const char *remedy)
+static void tell(struct check *check, const char *what, bool local, const char *fault, const char *hint)
 {
     if (local)
         check_add(check, CHECK_OK, what, "%s", fault ? "not protected: on this host alone" : "protected");
     else if (fault)
-        check_add(check, CHECK_NOTE, what, "%s: %s", fault, remedy);
+        check_add(check, CHECK_NOTE, what, "%s: %s", fault, hint);
     else
         check_add(check, CHECK_OK, what, "encrypted, and the server is verified");
 }
 
-/* --- PostgreSQL ------------------------------------------------------------------------------------------------- */
+/* --- PostgreSQL -------------------------------------------------------------------------------------------------- */
 
 static const struct
 {
@@ -98,7 +98,7 @@ static void check_postgresql(struct check *check, const struct settings *setting
     PQconninfoFree(defaults);
 }
 
-/* --- Kafka, Redis, HTTP ----------------------------------------------------------------------------------------- */
+/* --- Kafka, Redis, HTTP ------------------------------------------------------------------------------------------ */
 
 static void check_brokers(struct check *check, const struct settings *settings)
 {

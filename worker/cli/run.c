@@ -48,7 +48,7 @@ struct pool_run
     struct http *http;
     bool quiet;
     int64_t stop_deadline_us; /* 0: not stopping */
-    int64_t next_complaint_us, next_held_us;
+    int64_t next_warning_us, next_held_us;
 
     pthread_mutex_t mutex;
     char slot_why[256]; /* under the mutex, for HTTP: why there is no slot */
@@ -66,7 +66,7 @@ static const char usage[] =
     "              of it in the log, where not all of it can be finished within consumers.drain_timeout\n"
     "  TSTP        take no more commands, finish what is in flight, stay\n";
 
-/* --- for probes and people -------------------------------------------------------------------------------------- */
+/* --- for probes and people --------------------------------------------------------------------------------------- */
 
 static bool is_healthy(void *owner, struct buffer *why)
 {
@@ -74,7 +74,7 @@ static bool is_healthy(void *owner, struct buffer *why)
     int count = atomic_load_explicit(&run->cell_count, memory_order_acquire);
 
     for (int i = 0; i < count; i++)
-        if (!cell_health(run->cells[i]))
+        if (!cell_is_alive(run->cells[i]))
         {
             buffer_add_text(why, "the poll thread of cell ");
             buffer_add_int64(why, i);
@@ -179,7 +179,7 @@ static void start_http(struct pool_run *run)
     buffer_done(&fault);
 }
 
-/* --- signals ---------------------------------------------------------------------------------------------------- */
+/* --- signals ----------------------------------------------------------------------------------------------------- */
 
 /* Blocked before any thread starts, so that none of them is ever interrupted; read by the main loop. */
 static int open_signals(void)
@@ -249,7 +249,7 @@ static void take_signals(struct pool_run *run)
         }
 }
 
-/* --- the main loop ---------------------------------------------------------------------------------------------- */
+/* --- the main loop ----------------------------------------------------------------------------------------------- */
 
 static bool start_cells(struct pool_run *run)
 {
@@ -284,9 +284,9 @@ static void complain(struct pool_run *run)
 {
     int64_t now_us = monotonic_us();
 
-    if (now_us < run->next_complaint_us)
+    if (now_us < run->next_warning_us)
         return;
-    run->next_complaint_us = now_us + LOG_EVERY_US;
+    run->next_warning_us = now_us + LOG_EVERY_US;
     log_warning("run: waiting for %s: %s", slot_where(run->slot), slot_problem(run->slot));
 }
 
@@ -295,16 +295,16 @@ static void watch_held(struct pool_run *run)
 {
     int64_t now_us = monotonic_us();
     int count = atomic_load(&run->cell_count);
-    struct held held;
+    struct held_keys held;
 
-    held_clear(&held);
+    held_keys_clear(&held);
     for (int i = 0; i < count && metrics_get(METRIC_HELD_KEYS) > 0; i++)
         cell_held(run->cells[i], &held);
     metrics_set(METRIC_HELD_OLDEST, held.oldest_us);
     if (held.shown == 0 || now_us - held.oldest_us < HELD_LONG_US || now_us < run->next_held_us)
         return;
     run->next_held_us = now_us + HELD_LOG_EVERY_US;
-    const struct held_key_copy *first = &held.longest[0];
+    const struct held_key *first = &held.longest[0];
     int64_t next_us = first->next_us > now_us ? first->next_us - now_us : 0;
     log_warning(
         "run: held keys: %lld; the longest for %lld s: %s, %s/%d at offset %lld, %d attempts, next try in %lld ms, "
@@ -331,7 +331,7 @@ static bool take_slot_event(struct pool_run *run, enum slot_event event)
     case SLOT_SAME:
         return true;
     case SLOT_TAKEN:
-        run->next_complaint_us = 0;
+        run->next_warning_us = 0;
         log_info("run: slot %d of group %s", slot_number(run->slot), run->settings->kafka.group);
         return atomic_load(&run->cell_count) > 0 || run->stop_deadline_us > 0 || start_cells(run);
     case SLOT_LOST:

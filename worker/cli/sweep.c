@@ -42,7 +42,7 @@ static const int64_t complain_every_us = 30000000;
 struct sweeping
 {
     const struct invocation *invocation;
-    const struct sweep *sweep;
+    const struct due_rule *due_rule;
     const char *topic, *notify;
     bool executes;
     int64_t every_us; /* 0: once */
@@ -88,19 +88,19 @@ static bool is_told_to_end(const struct sweeping *sweeping, int64_t wait_us)
 static void add_json_head(const struct sweeping *sweeping, struct buffer *into)
 {
     buffer_add_text(into, "{\"sweep\":\"");
-    buffer_add_text(into, sweeping->sweep->name);
+    buffer_add_text(into, sweeping->due_rule->name);
     buffer_add_text(into, sweeping->executes ? "\",\"executed\":true,\"topic\":" : "\",\"executed\":false,\"topic\":");
     buffer_add_json_string(into, span_of(sweeping->topic));
     buffer_add_text(into, ",\"commands\":[");
 }
 
-static void add_json_command(const struct sweeping *sweeping, const struct sweep_command *command, struct buffer *into)
+static void add_json_command(const struct sweeping *sweeping, const struct due_command *command, struct buffer *into)
 {
     char key[AGGREGATE_KEY_MAX];
     buffer_add_text(into, sweeping->due > 0 ? ",{\"id\":\"" : "{\"id\":\"");
-    sweep_add_id(command, into);
+    due_add_id(command, into);
     buffer_add_text(into, "\",\"type\":\"");
-    buffer_add_text(into, command->sweep->type);
+    buffer_add_text(into, command->due_rule->type);
     buffer_add_text(into, "\",\"aggregate\":\"");
     buffer_add(into, key, aggregate_print(command->aggregate, key));
     buffer_add_text(into, "\",\"expectedversion\":");
@@ -110,18 +110,18 @@ static void add_json_command(const struct sweeping *sweeping, const struct sweep
     buffer_add_text(into, "\"}");
 }
 
-static void add_text_command(const struct sweep_command *command, struct buffer *into)
+static void add_text_command(const struct due_command *command, struct buffer *into)
 {
     char key[AGGREGATE_KEY_MAX];
     buffer_add(into, key, aggregate_print(command->aggregate, key));
     buffer_add_text(into, " version ");
     buffer_add_int64(into, command->version);
     buffer_add_byte(into, ' ');
-    buffer_add_text(into, command->sweep->due_because);
+    buffer_add_text(into, command->due_rule->due_because);
     buffer_add_byte(into, ' ');
     buffer_add_text(into, command->due_at);
     buffer_add_text(into, " | ");
-    sweep_add_id(command, into);
+    due_add_id(command, into);
     buffer_add_byte(into, '\n');
 }
 
@@ -146,7 +146,7 @@ static void add_text_end(const struct sweeping *sweeping, struct buffer *into)
         return;
     buffer_add_int64(into, sweeping->executes ? sweeping->published : sweeping->due);
     buffer_add_byte(into, ' ');
-    buffer_add_text(into, sweeping->sweep->type);
+    buffer_add_text(into, sweeping->due_rule->type);
     buffer_add_text(into, sweeping->executes ? " published to " : " would be published to ");
     buffer_add_text(into, sweeping->topic);
     buffer_add_text(into, sweeping->executes ? "\n" : "; nothing was: add --execute\n");
@@ -180,14 +180,14 @@ static bool fail_kafka(struct sweeping *sweeping, const char *why)
     return fail_round(sweeping, sweeping->topic, why);
 }
 
-static bool publish(struct sweeping *sweeping, const struct sweep_command *command, struct buffer *event)
+static bool publish(struct sweeping *sweeping, const struct due_command *command, struct buffer *event)
 {
     char key[AGGREGATE_KEY_MAX];
     struct buffer fault = BUFFER_EMPTY;
     if (!sweeping->writer)
         sweeping->writer = command_writer_new(sweeping->invocation->settings, sweeping->topic, &fault);
     buffer_clear(event);
-    sweep_add_event(command, sweeping->notify, wall_us(), event);
+    due_add_event(command, sweeping->notify, wall_us(), event);
     struct span name = { key, aggregate_print(command->aggregate, key) };
     bool sent = sweeping->writer && !buffer_failed(event) &&
                 command_writer_send(sweeping->writer, name, buffer_span(event), &fault);
@@ -219,9 +219,9 @@ static bool await_delivery(struct sweeping *sweeping)
 static bool take_page(struct sweeping *sweeping, const PGresult *page, struct buffer *out)
 {
     struct buffer event = BUFFER_EMPTY;
-    struct sweep_command command;
+    struct due_command command;
     bool done = true;
-    for (int i = 0; done && sweep_command_at(sweeping->sweep, page, i, &command); i++)
+    for (int i = 0; done && due_command_at(sweeping->due_rule, page, i, &command); i++)
     {
         done = !sweeping->executes || publish(sweeping, &command, &event);
         if (!done)
@@ -243,12 +243,12 @@ static bool fail_session(struct sweeping *sweeping)
     return fail_round(sweeping, session_where(sweeping->session), session_problem(sweeping->session));
 }
 
-static PGresult *read_page(struct sweeping *sweeping, struct sweep_cursor *cursor, bool explain)
+static PGresult *read_page(struct sweeping *sweeping, struct due_cursor *cursor, bool explain)
 {
     if (!session_is_open(sweeping->session) && !session_connect(sweeping->session, &sweeping->stop))
         return fail_session(sweeping), NULL;
-    PGresult *page = sweep_read(sweeping->session, sweeping->sweep, cursor, explain,
-                                sweeping->invocation->settings->database.statement_timeout_us, &sweeping->stop);
+    PGresult *page = due_read(sweeping->session, sweeping->due_rule, cursor, explain,
+                              sweeping->invocation->settings->database.statement_timeout_us, &sweeping->stop);
     if (!page)
         fail_session(sweeping);
     return page;
@@ -256,7 +256,7 @@ static PGresult *read_page(struct sweeping *sweeping, struct sweep_cursor *curso
 
 static bool take_pages(struct sweeping *sweeping, struct buffer *out)
 {
-    for (struct sweep_cursor cursor = sweep_begin(); !cursor.ended;)
+    for (struct due_cursor cursor = sweep_begin(); !cursor.ended;)
     {
         PGresult *page = read_page(sweeping, &cursor, false);
         bool done = page && take_page(sweeping, page, out);
@@ -311,9 +311,10 @@ static int run_every(struct sweeping *sweeping)
         if (run_round(sweeping))
         {
             if (failures > 0)
-                log_info("sweep %s: goes on after %d failed attempts", sweeping->sweep->name, failures);
+                log_info("sweep %s: goes on after %d failed attempts", sweeping->due_rule->name, failures);
             if (sweeping->due > 0)
-                log_info("sweep %s: %ld due, %ld published", sweeping->sweep->name, sweeping->due, sweeping->published);
+                log_info("sweep %s: %ld due, %ld published", sweeping->due_rule->name, sweeping->due,
+                         sweeping->published);
             failures = 0;
             wait_us = next_us - monotonic_us();
             continue;
@@ -324,17 +325,17 @@ static int run_every(struct sweeping *sweeping)
         wait_us = retry_delay_us(policy, failures, &random_state);
         bool allowed = log_allowed(&rate, complain_every_us);
         if (failures == 1 || allowed)
-            log_warning("sweep %s: %.*s; trying again", sweeping->sweep->name, (int)sweeping->problem.size,
+            log_warning("sweep %s: %.*s; trying again", sweeping->due_rule->name, (int)sweeping->problem.size,
                         sweeping->problem.at ? sweeping->problem.at : "out of memory");
     }
-    log_info("sweep %s: ended", sweeping->sweep->name);
+    log_info("sweep %s: ended", sweeping->due_rule->name);
     return 0;
 }
 
 static int run_explain(struct sweeping *sweeping)
 {
     struct buffer out = BUFFER_EMPTY;
-    struct sweep_cursor cursor = sweep_begin();
+    struct due_cursor cursor = sweep_begin();
     PGresult *plan = read_page(sweeping, &cursor, true);
     for (int row = 0; plan && row < PQntuples(plan); row++)
     {
@@ -354,8 +355,8 @@ static int run_explain(struct sweeping *sweeping)
 static bool check_options(struct sweeping *sweeping, const char *every)
 {
     const struct invocation *invocation = sweeping->invocation;
-    sweeping->sweep = invocation->argc == 2 ? sweep_find(invocation->argv[1]) : NULL;
-    if (!sweeping->sweep)
+    sweeping->due_rule = invocation->argc == 2 ? due_find(invocation->argv[1]) : NULL;
+    if (!sweeping->due_rule)
         return verb_usage_error(usage, "sweep %s: accepted are jobs, tickets",
                                 invocation->argc > 1 ? invocation->argv[1] : ""),
                false;
@@ -364,8 +365,8 @@ static bool check_options(struct sweeping *sweeping, const char *every)
         return verb_usage_error(usage, "sweep: --every %s: accepted is a duration such as 60s, from 100ms to 24h",
                                 every),
                false;
-    if (sweeping->notify && !sweeping->sweep->has_notify)
-        return verb_usage_error(usage, "sweep %s: --notify is for jobs", sweeping->sweep->name), false;
+    if (sweeping->notify && !sweeping->due_rule->has_notify)
+        return verb_usage_error(usage, "sweep %s: --notify is for jobs", sweeping->due_rule->name), false;
     if (sweeping->notify && names_find(&names_autoclose_notice, span_of(sweeping->notify)) <= 0)
         return verb_usage_error(usage, "sweep: --notify %s: accepted are AUTOCLOSENOTIFY, RAISETICKETNOTIFY",
                                 sweeping->notify),
@@ -397,7 +398,7 @@ int verb_sweep(struct invocation *invocation)
     else
     {
         if (sweeping.executes && (reason || every))
-            log_info("sweep %s: publishing to %s%s%s", sweeping.sweep->name, sweeping.topic, reason ? ": " : "",
+            log_info("sweep %s: publishing to %s%s%s", sweeping.due_rule->name, sweeping.topic, reason ? ": " : "",
                      reason ? reason : "");
         code = every ? run_every(&sweeping) : run_once(&sweeping);
     }

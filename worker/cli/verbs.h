@@ -41,7 +41,7 @@ int verify_run(struct invocation *invocation);
  * follow `ulimit -s`. False: the system does not allow it, with a message for the operator. */
 bool limits_prepare(const struct settings *settings, struct buffer *reterr);
 
-/* --- for the verbs ---------------------------------------------------------------------------------------------- */
+/* --- for the verbs ----------------------------------------------------------------------------------------------- */
 
 /* One option of a verb. With `ret_value` it takes a value ("--limit 5" or "--limit=5"), else it is a switch. */
 struct verb_option

@@ -44,7 +44,7 @@ int verb_version(struct invocation *invocation)
 #endif
         { "librdkafka", library_version() },
         { "libpq", libpq },
-        { "hiredis", lock_check_library() },
+        { "hiredis", redis_check_library() },
         { "jansson", jansson_version_str() },
         { "libconfig", libconfig },
         { "libmicrohttpd", MHD_get_version() },

@@ -13,8 +13,8 @@ void lane_note_fence(struct lane *lane, enum batch_end end)
 {
     const struct batch *batch = &lane->batch;
     bool waited = (end == BATCH_AGAIN || end == BATCH_SPLIT) && batch->fence_at >= 0 &&
-                  database_failure(lane->database)->class == FAILURE_TRANSIENT &&
-                  database_failed_at(lane->database) == batch->fence_at;
+                  pipeline_failure(lane->pipeline)->class == FAILURE_TRANSIENT &&
+                  pipeline_failed_at(lane->pipeline) == batch->fence_at;
 
     if (!waited)
         lane->fenced_since_us = 0;
@@ -31,11 +31,11 @@ static void ask_blockers(struct lane *lane, char *into, size_t into_size)
 
     into[0] = '\0';
     for (int i = 0; i < batch->partition_count; i++)
-        ids[i] = batch->partitions[i].ownership->partition_id;
+        ids[i] = batch->partitions[i].partition->partition_id;
     if (blockers_write_sql(BLOCKERS_OF_BATCH, ids, batch->partition_count, &sql) &&
-        database_send_text(lane->database, sql.at) && database_sync(lane->database) &&
-        PQntuples(database_result(lane->database, 0)) == 1)
-        snprintf(into, into_size, "%s", PQgetvalue(database_result(lane->database, 0), 0, 0));
+        pipeline_send_text(lane->pipeline, sql.at) && pipeline_sync(lane->pipeline) &&
+        PQntuples(pipeline_result(lane->pipeline, 0)) == 1)
+        snprintf(into, into_size, "%s", PQgetvalue(pipeline_result(lane->pipeline, 0), 0, 0));
     buffer_done(&sql);
 }
 
@@ -44,7 +44,7 @@ void lane_tell_fence(struct lane *lane)
     int64_t since_us = lane->fenced_since_us;
     char who[192], why[sizeof(lane->why)];
 
-    if (since_us == 0 || monotonic_us() - since_us < FENCED_LONG_US || !database_is_connected(lane->database))
+    if (since_us == 0 || monotonic_us() - since_us < FENCED_LONG_US || !pipeline_is_connected(lane->pipeline))
         return;
     ask_blockers(lane, who, sizeof(who));
     snprintf(why, sizeof(why), "the lock of a partition is held in PostgreSQL by %s",

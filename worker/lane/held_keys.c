@@ -5,14 +5,14 @@
 
 #include "workflows/base/utf8.h"
 
-void held_clear(struct held *held)
+void held_keys_clear(struct held_keys *held)
 {
     held->keys = 0;
     held->oldest_us = 0;
     held->shown = 0;
 }
 
-struct held_key_copy *held_place(struct held *held, int64_t since_us)
+struct held_key *held_keys_place(struct held_keys *held, int64_t since_us)
 {
     int at = held->shown;
 
@@ -21,12 +21,12 @@ struct held_key_copy *held_place(struct held *held, int64_t since_us)
         held->oldest_us = since_us;
     while (at > 0 && since_us < held->longest[at - 1].since_us)
         at--;
-    if (at == HELD_SHOWN)
+    if (at == HELD_KEYS_SHOWN)
         return NULL;
-    int behind = (held->shown < HELD_SHOWN ? held->shown : HELD_SHOWN - 1) - at;
-    struct held_key_copy *place = &held->longest[at];
+    int behind = (held->shown < HELD_KEYS_SHOWN ? held->shown : HELD_KEYS_SHOWN - 1) - at;
+    struct held_key *place = &held->longest[at];
     memmove(place + 1, place, (size_t)behind * sizeof(*place));
-    held->shown += held->shown < HELD_SHOWN;
+    held->shown += held->shown < HELD_KEYS_SHOWN;
     memset(place, 0, sizeof(*place));
     place->since_us = since_us;
     return place;
@@ -57,12 +57,12 @@ static void copy_text(char *into, size_t into_size, const char *text, size_t siz
     into[end] = '\0';
 }
 
-void held_describe(struct held_key_copy *copy, const struct delivery *delivery, const char *lane, const char *reason)
+void held_keys_describe(struct held_key *copy, const struct delivery *delivery, const char *lane, const char *reason)
 {
-    const struct span topic = delivery->ownership->topic;
+    const struct span topic = delivery->partition->topic;
 
     copy->offset = delivery->offset;
-    copy->partition = delivery->ownership->partition;
+    copy->partition = delivery->partition->number;
     copy->attempts = delivery->attempts;
     snprintf(copy->lane, sizeof(copy->lane), "%s", lane);
     copy_text(copy->topic, sizeof(copy->topic), topic.at ? topic.at : "", topic.size);
@@ -73,13 +73,13 @@ void held_describe(struct held_key_copy *copy, const struct delivery *delivery, 
     copy_text(copy->reason, sizeof(copy->reason), reason, strlen(reason));
 }
 
-void held_merge(struct held *into, const struct held *from)
+void held_keys_merge(struct held_keys *into, const struct held_keys *from)
 {
     int64_t keys = into->keys + from->keys;
 
     for (int i = 0; i < from->shown; i++)
     {
-        struct held_key_copy *place = held_place(into, from->longest[i].since_us);
+        struct held_key *place = held_keys_place(into, from->longest[i].since_us);
         if (place)
             *place = from->longest[i];
     }
@@ -101,7 +101,7 @@ static void add_number(struct buffer *json, const char *name, int64_t value)
     buffer_add_int64(json, value);
 }
 
-static void print_key(const struct held_key_copy *copy, int64_t now_us, struct buffer *json)
+static void print_key(const struct held_key *copy, int64_t now_us, struct buffer *json)
 {
     buffer_add_text(json, "{\"key\":");
     buffer_add_json_string(json, span_of(copy->key));
@@ -120,7 +120,7 @@ static void print_key(const struct held_key_copy *copy, int64_t now_us, struct b
     buffer_add_byte(json, '}');
 }
 
-void held_print(const struct held *held, int64_t now_us, struct buffer *json)
+void held_keys_print(const struct held_keys *held, int64_t now_us, struct buffer *json)
 {
     add_number(json, "{\"keys\":", held->keys);
     add_seconds(json, "oldest_s", held->oldest_us > 0 ? now_us - held->oldest_us : 0);

@@ -1,4 +1,4 @@
-/* Held: what is shown of the keys that are held back: how many, since when, and the ones that wait longest.
+/* Held keys: what is shown of the keys that are held back: how many, since when, and the ones that wait longest.
  *
  * A copy, bounded and free of pointers, so that it may be read while the lane that owns the commands goes on.
  *
@@ -13,11 +13,11 @@
 
 enum
 {
-    HELD_SHOWN = 20, /* keys told apart; the others are only counted */
+    HELD_KEYS_SHOWN = 20, /* keys told apart; the others are only counted */
 };
 
 /* A key, by the first of its commands. */
-struct held_key_copy
+struct held_key
 {
     int64_t since_us, next_us; /* monotonic: held since, tried again at */
     int64_t offset;
@@ -30,25 +30,25 @@ struct held_key_copy
     char reason[232]; /* for people */
 };
 
-struct held
+struct held_keys
 {
     int64_t keys;
     int64_t oldest_us; /* monotonic: since when the first of all waits; 0: none does */
     int shown;
-    struct held_key_copy longest[HELD_SHOWN]; /* by since_us */
+    struct held_key longest[HELD_KEYS_SHOWN]; /* by since_us */
 };
 
-void held_clear(struct held *held);
+void held_keys_clear(struct held_keys *held);
 
 /* Counts a key. Where it belongs among the longest held, its place is returned to be filled; else NULL. */
-struct held_key_copy *held_place(struct held *held, int64_t since_us);
+struct held_key *held_keys_place(struct held_keys *held, int64_t since_us);
 
 /* What the delivery itself says; since_us is kept. */
-void held_describe(struct held_key_copy *copy, const struct delivery *delivery, const char *lane, const char *reason);
+void held_keys_describe(struct held_key *copy, const struct delivery *delivery, const char *lane, const char *reason);
 
-void held_merge(struct held *into, const struct held *from);
+void held_keys_merge(struct held_keys *into, const struct held_keys *from);
 
 /* A JSON object. */
-void held_print(const struct held *held, int64_t now_us, struct buffer *json);
+void held_keys_print(const struct held_keys *held, int64_t now_us, struct buffer *json);
 
 #endif

@@ -18,23 +18,23 @@ enum
     LINGER_ENOUGH = 128, /* as many go at once */
 };
 
-/* --- collecting ------------------------------------------------------------------------------------------------ */
+/* --- collecting -------------------------------------------------------------------------------------------------- */
 
 /* Drops what was revoked; then lane_await_quiet may go on. Nothing is in a batch here. */
-static void sweep(struct lane *lane, uint64_t wanted)
+static void drop_revoked(struct lane *lane, uint64_t wanted)
 {
-    struct delivery *kept = NULL, **end = &kept, *dropped = hold_take_revoked(lane->hold);
+    struct delivery *kept = NULL, **end = &kept, *dropped = retry_queue_take_revoked(lane->retry_queue);
     int waiting = 0;
 
-    lane->sweeps_seen = wanted;
+    lane->revocations_seen = wanted;
     pthread_mutex_lock(&lane->mutex);
-    if (lane->sweeps_wanted == wanted)
-        atomic_store(&lane->hurried, false);
+    if (lane->revocations_asked == wanted)
+        atomic_store(&lane->interrupted, false);
     struct delivery *chain = lane->first, *last = NULL;
     for (struct delivery *next; chain; chain = next)
     {
         next = chain->next;
-        if (atomic_load(chain->ownership->revoked))
+        if (atomic_load(chain->partition->revoked))
         {
             chain->next = dropped;
             dropped = chain;
@@ -52,7 +52,7 @@ static void sweep(struct lane *lane, uint64_t wanted)
 
     lane_drop(lane, dropped);
     pthread_mutex_lock(&lane->mutex);
-    lane->sweeps_done = wanted;
+    lane->revocations_handled = wanted;
     pthread_cond_broadcast(&lane->quiet);
     pthread_mutex_unlock(&lane->mutex);
 }
@@ -69,7 +69,7 @@ static void add_to_run(struct lane *lane, struct delivery *chain)
 
 static bool is_full(const struct delivery *delivery)
 {
-    return delivery->ownership->full && atomic_load_explicit(delivery->ownership->full, memory_order_relaxed);
+    return delivery->partition->full && atomic_load_explicit(delivery->partition->full, memory_order_relaxed);
 }
 
 /* Applying is not held up by a held command, but answering is: only a contiguous prefix is published. */
@@ -77,9 +77,9 @@ static bool is_in_the_way(const struct lane *lane, const struct delivery *delive
 {
     int64_t longest_us = lane->settings->worker.park_when_blocking_us;
 
-    if (longest_us == 0 || delivery->ownership->blocked_us == NULL || now_us - delivery->stuck_since_us < longest_us)
+    if (longest_us == 0 || delivery->partition->blocked_us == NULL || now_us - delivery->stuck_since_us < longest_us)
         return false;
-    int64_t blocked_us = atomic_load_explicit(delivery->ownership->blocked_us, memory_order_relaxed);
+    int64_t blocked_us = atomic_load_explicit(delivery->partition->blocked_us, memory_order_relaxed);
     return blocked_us > 0 && now_us - blocked_us >= longest_us;
 }
 
@@ -114,7 +114,7 @@ static void put_back(struct lane *lane, struct delivery *chain, int64_t due_us)
     for (struct delivery *next; chain; chain = next)
     {
         next = chain->next;
-        while (!hold_put(lane->hold, chain, due_us))
+        while (!retry_queue_put(lane->retry_queue, chain, due_us))
             lane_pause(lane, LANE_PROBE_US);
     }
 }
@@ -128,8 +128,8 @@ static void take_turn(struct lane *lane, struct delivery *first, int64_t now_us)
     int64_t begun_us = monotonic_us();
 
     first->next = NULL;
-    lane->turn_wait_us =
-        lane->settings->database.lock_timeout_us / 4 / (1 + hold_count(lane->hold, wants_a_turn, lane, now_us));
+    lane->turn_wait_us = lane->settings->database.lock_timeout_us / 4 /
+                         (1 + retry_queue_count(lane->retry_queue, wants_a_turn, lane, now_us));
     lane->turn_wait_us = lane->turn_wait_us > TURN_MIN_US ? lane->turn_wait_us : TURN_MIN_US;
     lane_run(lane, &first, 1, TURN_WAIT);
     /* Its followers go back behind it at once: the run is over before they are looked at again. */
@@ -152,14 +152,14 @@ static void take_due(struct lane *lane, int64_t now_us)
     int max = (int)lane->settings->worker.batch_max, count;
     struct delivery *turn = NULL, *followers = NULL, **end = &followers;
 
-    if (now_us >= lane->look_us && hold_keys(lane->hold) > 0)
+    if (now_us >= lane->look_us && retry_queue_keys(lane->retry_queue) > 0)
     {
-        hold_hurry(lane->hold, is_to_be_parked, lane, now_us);
+        retry_queue_hurry(lane->retry_queue, is_to_be_parked, lane, now_us);
         lane->look_us = now_us + LOOK_US;
     }
     while (turn == NULL && lane->run_count < max && lane->park_count < max)
     {
-        struct delivery *chain = hold_take_due(lane->hold, now_us, max - lane->run_count, &count);
+        struct delivery *chain = retry_queue_take_due(lane->retry_queue, now_us, max - lane->run_count, &count);
         if (chain == NULL)
             break;
         switch (turn_of(lane, chain, now_us))
@@ -217,7 +217,7 @@ static void take_new(struct lane *lane)
     }
     pthread_mutex_unlock(&lane->mutex);
     for (struct delivery *at = last ? chain : NULL; at; at = at->next)
-        at->ticket = ++lane->tickets;
+        at->arrival = ++lane->tickets;
     if (last)
     {
         note_rate(lane, count);
@@ -236,39 +236,39 @@ static void linger(struct lane *lane)
     if (lane->gap_us == 0 || lane->gap_us * LINGER_FOR > longest_us)
         return;
     while (lane->first && lane->waiting < LINGER_ENOUGH && monotonic_us() < until_us && !atomic_load(&lane->stopping) &&
-           lane->sweeps_wanted == lane->sweeps_done)
+           lane->revocations_asked == lane->revocations_handled)
         lane_wait_until(lane, until_us);
 }
 
 /* Waits for something to do. False: the lane is to end. */
 static bool await_work(struct lane *lane, uint64_t *ret_sweep)
 {
-    int64_t due_us = hold_next_due(lane->hold), show_us = lane_show_due(lane);
+    int64_t due_us = retry_queue_next_due(lane->retry_queue), show_us = lane_show_due(lane);
 
     due_us = show_us < due_us ? show_us : due_us;
-    if (hold_keys(lane->hold) > 0 && lane->look_us < due_us)
+    if (retry_queue_keys(lane->retry_queue) > 0 && lane->look_us < due_us)
         due_us = lane->look_us;
     pthread_mutex_lock(&lane->mutex);
-    while (lane->first == NULL && !atomic_load(&lane->stopping) && lane->sweeps_wanted == lane->sweeps_done &&
-           monotonic_us() < due_us)
+    while (lane->first == NULL && !atomic_load(&lane->stopping) &&
+           lane->revocations_asked == lane->revocations_handled && monotonic_us() < due_us)
         lane_wait_until(lane, due_us);
     if (lane->settings->worker.batch_linger_us > 0)
         linger(lane);
-    *ret_sweep = lane->sweeps_wanted != lane->sweeps_done ? lane->sweeps_wanted : 0;
+    *ret_sweep = lane->revocations_asked != lane->revocations_handled ? lane->revocations_asked : 0;
     bool go_on = !atomic_load(&lane->stopping);
     pthread_mutex_unlock(&lane->mutex);
     return go_on;
 }
 
-/* --- the thread ------------------------------------------------------------------------------------------------ */
+/* --- the thread -------------------------------------------------------------------------------------------------- */
 
 /* The end: everything that still waits is dropped; its offsets were not committed, so its next owner runs it. */
 static void drop_all(struct lane *lane)
 {
     int count;
 
-    while (hold_keys(lane->hold) > 0)
-        lane_drop(lane, hold_take_due(lane->hold, INT64_MAX, INT32_MAX, &count));
+    while (retry_queue_keys(lane->retry_queue) > 0)
+        lane_drop(lane, retry_queue_take_due(lane->retry_queue, INT64_MAX, INT32_MAX, &count));
     pthread_mutex_lock(&lane->mutex);
     struct delivery *chain = lane->first;
     lane->first = lane->last = NULL;
@@ -276,20 +276,20 @@ static void drop_all(struct lane *lane)
     pthread_mutex_unlock(&lane->mutex);
     lane_drop(lane, chain);
     pthread_mutex_lock(&lane->mutex);
-    lane->sweeps_done = lane->sweeps_wanted;
+    lane->revocations_handled = lane->revocations_asked;
     pthread_cond_broadcast(&lane->quiet);
     pthread_mutex_unlock(&lane->mutex);
 }
 
 static void connect_idle(struct lane *lane)
 {
-    for (int attempt = 0; !atomic_load(&lane->stopping) && !database_is_connected(lane->database); attempt++)
+    for (int attempt = 0; !atomic_load(&lane->stopping) && !pipeline_is_connected(lane->pipeline); attempt++)
     {
-        lane_connect(lane, attempt, &lane->hurried);
+        lane_connect(lane, attempt, &lane->interrupted);
         pthread_mutex_lock(&lane->mutex);
-        uint64_t sweeps = lane->sweeps_wanted;
+        uint64_t revocations = lane->revocations_asked;
         pthread_mutex_unlock(&lane->mutex);
-        sweep(lane, sweeps);
+        drop_revoked(lane, revocations);
     }
 }
 
@@ -302,7 +302,7 @@ static void *lane_main(void *owner)
     while (await_work(lane, &wanted))
     {
         if (wanted)
-            sweep(lane, wanted);
+            drop_revoked(lane, wanted);
         lane->run_count = 0;
         take_due(lane, monotonic_us());
         take_new(lane);
@@ -310,22 +310,22 @@ static void *lane_main(void *owner)
         lane_show(lane, 0, NULL);
         /* What it could not connect for was taken away; without this it were not ready until something else comes. */
         connect_idle(lane);
-        (void)lane_pay_notes(lane);
+        (void)lane_retract_notes(lane);
     }
     drop_all(lane);
     lane_show(lane, 0, NULL);
     return NULL;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------ */
+/* --- life -------------------------------------------------------------------------------------------------------- */
 
 static void free_parts(struct lane *lane)
 {
     batch_done(&lane->batch);
     statements_free(lane->statements);
-    database_free(lane->database);
+    pipeline_free(lane->pipeline);
     lock_free(lane->lock);
-    hold_free(lane->hold);
+    retry_queue_free(lane->retry_queue);
     free(lane->shown);
     free(lane->copied);
     free(lane->run);
@@ -348,13 +348,13 @@ static void init_conditions(struct lane *lane)
     pthread_condattr_destroy(&monotonic);
 }
 
-static bool make_parts(struct lane *lane, const struct pool_options *options)
+static bool make_parts(struct lane *lane, const struct lanes_options *options)
 {
     const struct settings *settings = options->settings;
 
-    lane->database = database_new(settings, lane->name);
-    lane->statements = lane->database ? statements_new(lane->database) : NULL;
-    lane->hold = hold_new();
+    lane->pipeline = pipeline_new(settings, lane->name);
+    lane->statements = lane->pipeline ? statements_new(lane->pipeline) : NULL;
+    lane->retry_queue = retry_queue_new();
     lane->shown = calloc(1, sizeof(*lane->shown));
     lane->copied = calloc(1, sizeof(*lane->copied));
     lane->run = calloc((size_t)settings->worker.batch_max, sizeof(*lane->run));
@@ -366,12 +366,12 @@ static bool make_parts(struct lane *lane, const struct pool_options *options)
                                                       .owner = lane->lock_owner,
                                                       .connect_timeout_us = settings->redis.connect_timeout_us,
                                                       .command_timeout_us = settings->redis.command_timeout_us });
-    struct batch_tools tools = { settings, lane->database, lane->statements, lane->lock, options->decode };
-    return lane->database && lane->statements && lane->hold && lane->shown && lane->copied && lane->run &&
+    struct batch_tools tools = { settings, lane->pipeline, lane->statements, lane->lock, options->decode };
+    return lane->pipeline && lane->statements && lane->retry_queue && lane->shown && lane->copied && lane->run &&
            lane->parks && (lane->lock || !locks) && batch_init(&lane->batch, &tools);
 }
 
-struct lane *lane_new(const struct pool_options *options, int number)
+struct lane *lane_new(const struct lanes_options *options, int number)
 {
     struct lane *lane = calloc(1, sizeof(*lane));
 
@@ -413,8 +413,8 @@ void lane_revoke(struct lane *lane, uint64_t epoch)
 {
     (void)epoch; /* which deliveries are meant stands in their ownership */
     pthread_mutex_lock(&lane->mutex);
-    lane->sweeps_wanted++;
-    atomic_store(&lane->hurried, true);
+    lane->revocations_asked++;
+    atomic_store(&lane->interrupted, true);
     pthread_cond_signal(&lane->work);
     pthread_mutex_unlock(&lane->mutex);
 }
@@ -425,10 +425,10 @@ bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us)
 
     (void)epoch;
     pthread_mutex_lock(&lane->mutex);
-    uint64_t wanted = lane->sweeps_wanted;
-    while (lane->sweeps_done < wanted && monotonic_us() < deadline_us)
+    uint64_t wanted = lane->revocations_asked;
+    while (lane->revocations_handled < wanted && monotonic_us() < deadline_us)
         pthread_cond_timedwait(&lane->quiet, &lane->mutex, &deadline);
-    bool quiet = lane->sweeps_done >= wanted;
+    bool quiet = lane->revocations_handled >= wanted;
     pthread_mutex_unlock(&lane->mutex);
     return quiet;
 }
@@ -443,11 +443,11 @@ bool lane_is_ready(struct lane *lane, char *why, size_t why_size)
     return ready;
 }
 
-void lane_held(struct lane *lane, struct held *into)
+void lane_held(struct lane *lane, struct held_keys *into)
 {
     pthread_mutex_lock(&lane->mutex);
     if (lane->shown->keys > 0)
-        held_merge(into, lane->shown);
+        held_keys_merge(into, lane->shown);
     pthread_mutex_unlock(&lane->mutex);
 }
 
@@ -456,7 +456,7 @@ void lane_ask_stop(struct lane *lane, int64_t deadline_us)
     pthread_mutex_lock(&lane->mutex);
     lane->stop_deadline_us = deadline_us;
     atomic_store(&lane->stopping, true);
-    atomic_store(&lane->hurried, true);
+    atomic_store(&lane->interrupted, true);
     pthread_cond_signal(&lane->work);
     pthread_mutex_unlock(&lane->mutex);
 }

@@ -16,7 +16,7 @@
 
 struct settings;
 
-struct pool_options
+struct lanes_options
 {
     const struct settings *settings;
     int cell;               /* number of the cell, for thread names and lock values */
@@ -30,14 +30,14 @@ struct pool_options
 struct lane;
 
 /* Starts the thread; NULL: out of memory or threads. */
-struct lane *lane_new(const struct pool_options *options, int number);
+struct lane *lane_new(const struct lanes_options *options, int number);
 
 /* `last` is the end of the chain that begins with `first`. */
 void lane_submit(struct lane *lane, struct delivery *first, struct delivery *last, int count);
 void lane_revoke(struct lane *lane, uint64_t epoch);
 bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us);
 bool lane_is_ready(struct lane *lane, char *why, size_t why_size);
-void lane_held(struct lane *lane, struct held *into);
+void lane_held(struct lane *lane, struct held_keys *into);
 
 /* Asks the lane to end: a batch that runs may go on until the deadline, what waits is dropped. */
 void lane_ask_stop(struct lane *lane, int64_t deadline_us);

@@ -44,46 +44,47 @@ struct lane
     pthread_cond_t quiet; /* waited for by lane_await_quiet */
     struct delivery *first, *last;
     int waiting;
-    uint64_t sweeps_wanted, sweeps_done; /* lane_revoke asks, the lane drops what is revoked and says so */
+    uint64_t revocations_asked, revocations_handled; /* lane_revoke asks, the lane drops what is revoked and says so */
     int64_t stop_deadline_us;
     bool ready;
-    char why[256];      /* not ready because */
-    struct held *shown; /* the held keys as they were last copied */
+    char why[256];           /* not ready because */
+    struct held_keys *shown; /* the held keys as they were last copied */
 
     atomic_bool stopping; /* writer: lane_ask_stop; readers: the lane, also while it connects */
     atomic_bool
-        hurried; /* set by whoever revokes or stops: the run in hand looks at what is revoked before it waits on */
+        interrupted; /* set by whoever revokes or stops: the run in hand looks at what is revoked before it waits on */
 
     /* The lane's own. */
-    struct database *database;
+    struct pipeline *pipeline;
     struct statements *statements;
     struct lock *lock;
     struct batch batch;
-    struct hold *hold;
+    struct retry_queue *retry_queue;
     struct delivery **run; /* the deliveries of the present run, batch_max of them */
     int run_count;
     struct delivery **parks; /* the first of each key that is to be parked now, as many at most */
     int park_count;
     int64_t held_before; /* what METRIC_HELD_KEYS has of us */
     uint64_t tickets;
-    int64_t taken_us, gap_us; /* when the last batch was taken; the mean time between two commands, 0: not known */
-    int64_t turn_us;          /* no turn of its own before; see take_turn */
-    int64_t turn_wait_us;     /* how long the next one may wait for its rows */
-    int64_t look_us;          /* when the held keys are looked at again for what blocks others */
-    uint64_t sweeps_seen;     /* of sweeps_wanted: the run in hand was cleared of what is revoked */
+    int64_t taken_us, gap_us;  /* when the last batch was taken; the mean time between two commands, 0: not known */
+    int64_t turn_us;           /* no turn of its own before; see take_turn */
+    int64_t turn_wait_us;      /* how long the next one may wait for its rows */
+    int64_t look_us;           /* when the held keys are looked at again for what blocks others */
+    uint64_t revocations_seen; /* of revocations_asked: the run in hand was cleared of what is revoked */
     uint64_t random_state;
     bool unanswered_in_run; /* something of the present run was held, dropped, or is another owner's */
-    struct lane_owed
+    struct lane_notes_to_retract
     {
         int32_t partition_id;
         int64_t offset;
-    } owed[LANE_OWED_MAX]; /* notes of commands that were tried with care, held or dropped, and not crashed of */
-    int owed_count;
+    } notes_to_retract[LANE_OWED_MAX]; /* notes of commands that were tried with care, held or dropped, and not crashed
+                                          of */
+    int notes_to_retract_count;
     struct lane_stuck stuck;
-    struct held *copied;    /* the next copy is made here */
-    int64_t copied_us;      /* when the last was */
-    bool shows, shows_late; /* something is shown; it is not the latest */
-    bool without_redis;     /* told so, and why; it is told as well when that is over */
+    struct held_keys *copied; /* the next copy is made here */
+    int64_t copied_us;        /* when the last was */
+    bool shows, shows_late;   /* something is shown; it is not the latest */
+    bool without_redis;       /* told so, and why; it is told as well when that is over */
     char redis_why[96];
     int64_t fenced_since_us; /* batches wait for their partitions' locks since then; 0: they do not */
     struct log_rate stuck_rate, connect_rate, again_rate, parked_rate, redis_rate, fence_rate;
@@ -102,13 +103,13 @@ void lane_show(struct lane *lane, int64_t next_us, const char *why);
 int64_t lane_show_due(const struct lane *lane);
 
 /* Takes back the notes that are owed (worker/batch/quarantine.h); false: some are left. */
-bool lane_pay_notes(struct lane *lane);
+bool lane_retract_notes(struct lane *lane);
 
 /* For readiness; `why` is copied. */
 void lane_set_ready(struct lane *lane, bool ready, const char *why);
 
 /* worker/lane/fence.c: after each run of a batch; and, where that went on for long, who is in its way: in the log, and
- * for readiness. The second one asks PostgreSQL: database_failure is another one behind it. */
+ * for readiness. The second one asks PostgreSQL: pipeline_failure is another one behind it. */
 void lane_note_fence(struct lane *lane, enum batch_end end);
 void lane_tell_fence(struct lane *lane);
 

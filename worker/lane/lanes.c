@@ -5,104 +5,104 @@
 #include "worker/lane/lane.h"
 #include "worker/settings/settings.h"
 
-struct pool
+struct lanes
 {
     int count;
     struct lane **lanes;
-    struct delivery **firsts, **lasts; /* pool_submit sorts a chain by lane here; the poll thread's */
+    struct delivery **firsts, **lasts; /* lanes_submit sorts a chain by lane here; the poll thread's */
     int *counts;
 };
 
-struct pool *pool_new(const struct pool_options *options, const char **reterr)
+struct lanes *lanes_new(const struct lanes_options *options, const char **reterr)
 {
     int count = (int)options->settings->worker.lanes;
-    struct pool *pool = calloc(1, sizeof(*pool));
+    struct lanes *lanes = calloc(1, sizeof(*lanes));
 
     *reterr = "out of memory or threads for the lanes";
-    if (pool == NULL)
+    if (lanes == NULL)
         return NULL;
-    pool->lanes = calloc((size_t)count, sizeof(*pool->lanes));
-    pool->firsts = calloc((size_t)count, sizeof(*pool->firsts));
-    pool->lasts = calloc((size_t)count, sizeof(*pool->lasts));
-    pool->counts = calloc((size_t)count, sizeof(*pool->counts));
-    bool good = pool->lanes && pool->firsts && pool->lasts && pool->counts;
-    while (good && pool->count < count)
+    lanes->lanes = calloc((size_t)count, sizeof(*lanes->lanes));
+    lanes->firsts = calloc((size_t)count, sizeof(*lanes->firsts));
+    lanes->lasts = calloc((size_t)count, sizeof(*lanes->lasts));
+    lanes->counts = calloc((size_t)count, sizeof(*lanes->counts));
+    bool good = lanes->lanes && lanes->firsts && lanes->lasts && lanes->counts;
+    while (good && lanes->count < count)
     {
-        pool->lanes[pool->count] = lane_new(options, pool->count);
-        good = pool->lanes[pool->count] != NULL;
-        pool->count += good;
+        lanes->lanes[lanes->count] = lane_new(options, lanes->count);
+        good = lanes->lanes[lanes->count] != NULL;
+        lanes->count += good;
     }
     if (good)
-        return pool;
-    pool_free(pool, 0);
+        return lanes;
+    lanes_free(lanes, 0);
     return NULL;
 }
 
-void pool_submit(struct pool *pool, struct delivery *chain)
+void lanes_submit(struct lanes *lanes, struct delivery *chain)
 {
-    for (int i = 0; i < pool->count; i++)
+    for (int i = 0; i < lanes->count; i++)
     {
-        pool->firsts[i] = NULL;
-        pool->counts[i] = 0;
+        lanes->firsts[i] = NULL;
+        lanes->counts[i] = 0;
     }
     for (struct delivery *next; chain; chain = next)
     {
         /* The upper half: the hold and held keys look at the lower bits of the same hash. */
-        int lane = (int)((chain->lane_hash >> 32) % (uint64_t)pool->count);
+        int lane = (int)((chain->lane_hash >> 32) % (uint64_t)lanes->count);
         next = chain->next;
         chain->next = NULL;
-        if (pool->firsts[lane])
-            pool->lasts[lane]->next = chain;
+        if (lanes->firsts[lane])
+            lanes->lasts[lane]->next = chain;
         else
-            pool->firsts[lane] = chain;
-        pool->lasts[lane] = chain;
-        pool->counts[lane]++;
+            lanes->firsts[lane] = chain;
+        lanes->lasts[lane] = chain;
+        lanes->counts[lane]++;
     }
-    for (int i = 0; i < pool->count; i++)
-        if (pool->firsts[i])
-            lane_submit(pool->lanes[i], pool->firsts[i], pool->lasts[i], pool->counts[i]);
+    for (int i = 0; i < lanes->count; i++)
+        if (lanes->firsts[i])
+            lane_submit(lanes->lanes[i], lanes->firsts[i], lanes->lasts[i], lanes->counts[i]);
 }
 
-void pool_revoke(struct pool *pool, uint64_t epoch)
+void lanes_revoke(struct lanes *lanes, uint64_t epoch)
 {
-    for (int i = 0; i < pool->count; i++)
-        lane_revoke(pool->lanes[i], epoch);
+    for (int i = 0; i < lanes->count; i++)
+        lane_revoke(lanes->lanes[i], epoch);
 }
 
-bool pool_await_quiet(struct pool *pool, uint64_t epoch, int64_t deadline_us)
+bool lanes_await_quiet(struct lanes *lanes, uint64_t epoch, int64_t deadline_us)
 {
     bool quiet = true;
 
-    for (int i = 0; i < pool->count; i++)
-        quiet = lane_await_quiet(pool->lanes[i], epoch, deadline_us) && quiet;
+    for (int i = 0; i < lanes->count; i++)
+        quiet = lane_await_quiet(lanes->lanes[i], epoch, deadline_us) && quiet;
     return quiet;
 }
 
-bool pool_is_ready(struct pool *pool, char *why, size_t why_size)
+bool lanes_is_ready(struct lanes *lanes, char *why, size_t why_size)
 {
-    for (int i = 0; i < pool->count; i++)
-        if (!lane_is_ready(pool->lanes[i], why, why_size))
+    for (int i = 0; i < lanes->count; i++)
+        if (!lane_is_ready(lanes->lanes[i], why, why_size))
             return false;
     return true;
 }
 
-void pool_held(struct pool *pool, struct held *into)
+void lanes_held(struct lanes *lanes, struct held_keys *into)
 {
-    for (int i = 0; i < pool->count; i++)
-        lane_held(pool->lanes[i], into);
+    for (int i = 0; i < lanes->count; i++)
+        lane_held(lanes->lanes[i], into);
 }
 
-void pool_free(struct pool *pool, int64_t deadline_us)
+void lanes_free(struct lanes *lanes, int64_t deadline_us)
 {
-    if (pool == NULL)
+    if (lanes == NULL)
         return;
-    for (int i = 0; i < pool->count; i++)
-        lane_ask_stop(pool->lanes[i], deadline_us);
-    for (int i = 0; i < pool->count; i++)
-        lane_free(pool->lanes[i]);
-    free(pool->lanes);
-    free(pool->firsts);
-    free(pool->lasts);
-    free(pool->counts);
-    free(pool);
+    for (int i = 0; i < lanes->count; i++)
+        lane_ask_stop(lanes->lanes[i], deadline_us);
+    for (int i = 0; i < lanes->count; i++)
+        lane_free(lanes->lanes[i]);
+    free(lanes->lanes);
+    free(lanes->firsts);
+    free(lanes->lasts);
+    free(lanes->counts);
+    free(lanes);
 }

@@ -5,67 +5,67 @@
 
 enum
 {
-    HOLD_BUCKETS = 1024,
+    RETRY_QUEUE_BUCKETS = 1024,
     REASON_SIZE = 232,
 };
 
-struct held_key
+struct waiting_key
 {
     uint64_t key;
     int64_t due_us;
     struct delivery *first, *last;
-    struct held_key *next; /* in its bucket */
+    struct waiting_key *next; /* in its bucket */
     int commands;
     char reason[REASON_SIZE];
 };
 
-struct hold
+struct retry_queue
 {
-    struct held_key *buckets[HOLD_BUCKETS];
+    struct waiting_key *buckets[RETRY_QUEUE_BUCKETS];
     int keys;
 };
 
-struct hold *hold_new(void)
+struct retry_queue *retry_queue_new(void)
 {
-    return calloc(1, sizeof(struct hold));
+    return calloc(1, sizeof(struct retry_queue));
 }
 
-void hold_free(struct hold *hold)
+void retry_queue_free(struct retry_queue *retry_queue)
 {
-    free(hold);
+    free(retry_queue);
 }
 
-static struct held_key **find(struct hold *hold, uint64_t key)
+static struct waiting_key **find(struct retry_queue *retry_queue, uint64_t key)
 {
-    struct held_key **at = &hold->buckets[key % HOLD_BUCKETS];
+    struct waiting_key **at = &retry_queue->buckets[key % RETRY_QUEUE_BUCKETS];
 
     while (*at && (*at)->key != key)
         at = &(*at)->next;
     return at;
 }
 
-bool hold_blocks(const struct hold *hold, const struct delivery *delivery)
+bool retry_queue_blocks(const struct retry_queue *retry_queue, const struct delivery *delivery)
 {
-    const struct held_key *held = hold->buckets[delivery->lane_hash % HOLD_BUCKETS];
+    const struct waiting_key *held = retry_queue->buckets[delivery->lane_hash % RETRY_QUEUE_BUCKETS];
 
     while (held && held->key != delivery->lane_hash)
         held = held->next;
-    return held && held->first->ticket < delivery->ticket;
+    return held && held->first->arrival < delivery->arrival;
 }
 
-int hold_keys(const struct hold *hold)
+int retry_queue_keys(const struct retry_queue *retry_queue)
 {
-    return hold->keys;
+    return retry_queue->keys;
 }
 
 /* Most come behind the last; one that was taken out and is held again goes back to its place. */
-static void insert(struct held_key *held, struct delivery *delivery, int64_t due_us)
+static void insert(struct waiting_key *held, struct delivery *delivery, int64_t due_us)
 {
     struct delivery **at = &held->first;
 
-    if (held->last && held->last->ticket < delivery->ticket)
+    if (held->last && held->last->arrival < delivery->arrival)
         at = &held->last->next;
-    while (*at && (*at)->ticket < delivery->ticket)
+    while (*at && (*at)->arrival < delivery->arrival)
         at = &(*at)->next;
     delivery->next = *at;
     *at = delivery;
@@ -76,9 +76,9 @@ static void insert(struct held_key *held, struct delivery *delivery, int64_t due
     held->commands++;
 }
 
-bool hold_put(struct hold *hold, struct delivery *delivery, int64_t due_us)
+bool retry_queue_put(struct retry_queue *retry_queue, struct delivery *delivery, int64_t due_us)
 {
-    struct held_key **at = find(hold, delivery->lane_hash);
+    struct waiting_key **at = find(retry_queue, delivery->lane_hash);
 
     if (*at == NULL)
     {
@@ -86,76 +86,77 @@ bool hold_put(struct hold *hold, struct delivery *delivery, int64_t due_us)
         if (*at == NULL)
             return false;
         (*at)->key = delivery->lane_hash;
-        hold->keys++;
+        retry_queue->keys++;
     }
     insert(*at, delivery, due_us);
     return true;
 }
 
-void hold_say(struct hold *hold, const struct delivery *delivery, const char *reason)
+void retry_queue_say(struct retry_queue *retry_queue, const struct delivery *delivery, const char *reason)
 {
-    struct held_key *held = *find(hold, delivery->lane_hash);
+    struct waiting_key *held = *find(retry_queue, delivery->lane_hash);
 
     if (held && held->first == delivery)
         snprintf(held->reason, sizeof(held->reason), "%s", reason);
 }
 
-void hold_show(const struct hold *hold, const char *lane, struct held *into)
+void retry_queue_show(const struct retry_queue *retry_queue, const char *lane, struct held_keys *into)
 {
-    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
-        for (const struct held_key *held = hold->buckets[i]; held; held = held->next)
+    for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
+        for (const struct waiting_key *held = retry_queue->buckets[i]; held; held = held->next)
         {
             const struct delivery *first = held->first;
-            struct held_key_copy *copy =
-                held_place(into, first->stuck_since_us > 0 ? first->stuck_since_us : first->held_since_us);
+            struct held_key *copy =
+                held_keys_place(into, first->stuck_since_us > 0 ? first->stuck_since_us : first->held_since_us);
             if (copy == NULL)
                 continue;
-            held_describe(copy, first, lane, held->reason[0] ? held->reason : "next of its key");
+            held_keys_describe(copy, first, lane, held->reason[0] ? held->reason : "next of its key");
             copy->next_us = held->due_us;
             copy->commands = held->commands;
         }
 }
 
-int hold_count(const struct hold *hold, hold_test_fn *test, const void *owner, int64_t now_us)
+int retry_queue_count(const struct retry_queue *retry_queue, retry_queue_test_fn *test, const void *owner,
+                      int64_t now_us)
 {
     int count = 0;
 
-    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
-        for (const struct held_key *held = hold->buckets[i]; held; held = held->next)
+    for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
+        for (const struct waiting_key *held = retry_queue->buckets[i]; held; held = held->next)
             count += test(owner, held->first, now_us);
     return count;
 }
 
-void hold_hurry(struct hold *hold, hold_test_fn *test, const void *owner, int64_t now_us)
+void retry_queue_hurry(struct retry_queue *retry_queue, retry_queue_test_fn *test, const void *owner, int64_t now_us)
 {
-    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
-        for (struct held_key *held = hold->buckets[i]; held; held = held->next)
+    for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
+        for (struct waiting_key *held = retry_queue->buckets[i]; held; held = held->next)
             if (held->due_us > now_us && test(owner, held->first, now_us))
                 held->due_us = now_us;
 }
 
-int64_t hold_next_due(const struct hold *hold)
+int64_t retry_queue_next_due(const struct retry_queue *retry_queue)
 {
     int64_t due_us = INT64_MAX;
 
-    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
-        for (const struct held_key *held = hold->buckets[i]; held; held = held->next)
+    for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
+        for (const struct waiting_key *held = retry_queue->buckets[i]; held; held = held->next)
             due_us = held->due_us < due_us ? held->due_us : due_us;
     return due_us;
 }
 
-static void remove_key(struct hold *hold, struct held_key **at)
+static void remove_key(struct retry_queue *retry_queue, struct waiting_key **at)
 {
-    struct held_key *held = *at;
+    struct waiting_key *held = *at;
 
     *at = held->next;
     free(held);
-    hold->keys--;
+    retry_queue->keys--;
 }
 
-static struct delivery *take_first(struct hold *hold, struct held_key **at, int max, int *ret_count)
+static struct delivery *take_first(struct retry_queue *retry_queue, struct waiting_key **at, int max, int *ret_count)
 {
-    struct held_key *held = *at;
+    struct waiting_key *held = *at;
     struct delivery *first = held->first, *last = first;
 
     *ret_count = 1;
@@ -170,29 +171,29 @@ static struct delivery *take_first(struct hold *hold, struct held_key **at, int 
     held->due_us = 0;
     last->next = NULL;
     if (held->first == NULL)
-        remove_key(hold, at);
+        remove_key(retry_queue, at);
     return first;
 }
 
-struct delivery *hold_take_due(struct hold *hold, int64_t now_us, int max, int *ret_count)
+struct delivery *retry_queue_take_due(struct retry_queue *retry_queue, int64_t now_us, int max, int *ret_count)
 {
     *ret_count = 0;
-    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
-        for (struct held_key **at = &hold->buckets[i]; *at; at = &(*at)->next)
+    for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
+        for (struct waiting_key **at = &retry_queue->buckets[i]; *at; at = &(*at)->next)
             if ((*at)->due_us <= now_us)
-                return take_first(hold, at, max, ret_count);
+                return take_first(retry_queue, at, max, ret_count);
     return NULL;
 }
 
 /* Splits one key's chain into what is revoked, put before `taken`, and what stays. */
-static struct delivery *split_revoked(struct held_key *held, struct delivery *taken)
+static struct delivery *split_revoked(struct waiting_key *held, struct delivery *taken)
 {
     struct delivery *kept = NULL, *kept_last = NULL;
 
     for (struct delivery *delivery = held->first, *next; delivery; delivery = next)
     {
         next = delivery->next;
-        if (atomic_load(delivery->ownership->revoked))
+        if (atomic_load(delivery->partition->revoked))
         {
             delivery->next = taken;
             taken = delivery;
@@ -213,16 +214,16 @@ static struct delivery *split_revoked(struct held_key *held, struct delivery *ta
     return taken;
 }
 
-struct delivery *hold_take_revoked(struct hold *hold)
+struct delivery *retry_queue_take_revoked(struct retry_queue *retry_queue)
 {
     struct delivery *taken = NULL;
 
-    for (int i = 0; hold->keys > 0 && i < HOLD_BUCKETS; i++)
-        for (struct held_key **at = &hold->buckets[i]; *at;)
+    for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
+        for (struct waiting_key **at = &retry_queue->buckets[i]; *at;)
         {
             taken = split_revoked(*at, taken);
             if ((*at)->first == NULL)
-                remove_key(hold, at);
+                remove_key(retry_queue, at);
             else
                 at = &(*at)->next;
         }

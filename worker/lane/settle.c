@@ -17,7 +17,7 @@ enum
     CARE_PAUSE_US = 2000,
 };
 
-/* --- waiting --------------------------------------------------------------------------------------------------- */
+/* --- waiting ----------------------------------------------------------------------------------------------------- */
 
 void lane_wait_until(struct lane *lane, int64_t until_us)
 {
@@ -34,7 +34,7 @@ void lane_pause(struct lane *lane, int64_t delay_us)
     int64_t until_us = monotonic_us() + delay_us;
 
     pthread_mutex_lock(&lane->mutex);
-    while (monotonic_us() < until_us && lane->sweeps_wanted == lane->sweeps_seen)
+    while (monotonic_us() < until_us && lane->revocations_asked == lane->revocations_seen)
     {
         if (atomic_load(&lane->stopping) && lane->stop_deadline_us < until_us)
             until_us = lane->stop_deadline_us;
@@ -51,7 +51,7 @@ void lane_set_ready(struct lane *lane, bool ready, const char *why)
     pthread_mutex_unlock(&lane->mutex);
 }
 
-/* --- giving back ----------------------------------------------------------------------------------------------- */
+/* --- giving back ------------------------------------------------------------------------------------------------- */
 
 void lane_drop(struct lane *lane, struct delivery *chain)
 {
@@ -69,13 +69,13 @@ static int drop_revoked(struct lane *lane, struct delivery **deliveries, int cou
 
     pthread_mutex_lock(&lane->mutex);
     bool all = atomic_load(&lane->stopping) && monotonic_us() >= lane->stop_deadline_us;
-    lane->sweeps_seen = lane->sweeps_wanted;
-    atomic_store(&lane->hurried, false);
+    lane->revocations_seen = lane->revocations_asked;
+    atomic_store(&lane->interrupted, false);
     pthread_mutex_unlock(&lane->mutex);
 
     for (int i = 0; i < count; i++)
     {
-        if (!all && !atomic_load(deliveries[i]->ownership->revoked))
+        if (!all && !atomic_load(deliveries[i]->partition->revoked))
         {
             deliveries[kept++] = deliveries[i];
             continue;
@@ -108,7 +108,7 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
         return;
     }
     lane->unanswered_in_run = true;
-    if (!hold_blocks(lane->hold, delivery))
+    if (!retry_queue_blocks(lane->retry_queue, delivery))
     {
         delivery->attempts++;
         due_us += retry_delay_us(&lane->settings->retries[kind], delivery->attempts, &lane->random_state);
@@ -117,9 +117,9 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
     }
     if (delivery->held_since_us == 0)
         delivery->held_since_us = now_us;
-    while (!hold_put(lane->hold, delivery, due_us))
+    while (!retry_queue_put(lane->retry_queue, delivery, due_us))
         lane_pause(lane, LANE_PROBE_US); /* out of memory: nothing may be dropped, so it waits for some */
-    hold_say(lane->hold, delivery, why);
+    retry_queue_say(lane->retry_queue, delivery, why);
 }
 
 /* The delays of a command's own failures are those of the policy that its workflow names (PROTOCOL B5). */
@@ -155,12 +155,11 @@ static void tell_parked(struct lane *lane, const struct delivery *delivery)
         return;
     if (delivery->stuck_since_us == 0)
         log_warning("%s: %s/%d at offset %lld came back and is busy again: it is parked again", lane->name,
-                    delivery->ownership->topic.at, delivery->ownership->partition, (long long)delivery->offset);
+                    delivery->partition->topic.at, delivery->partition->number, (long long)delivery->offset);
     else
         log_warning("%s: %s/%d at offset %lld is parked: held for %lld s, %d attempts; it comes back through its topic",
-                    lane->name, delivery->ownership->topic.at, delivery->ownership->partition,
-                    (long long)delivery->offset, (long long)(monotonic_us() - delivery->stuck_since_us) / 1000000,
-                    delivery->attempts);
+                    lane->name, delivery->partition->topic.at, delivery->partition->number, (long long)delivery->offset,
+                    (long long)(monotonic_us() - delivery->stuck_since_us) / 1000000, delivery->attempts);
 }
 
 /* After a commit: what is answered goes back as one chain, what is held waits with its key. */
@@ -194,16 +193,16 @@ static void settle(struct lane *lane)
         lane->complete(lane->owner, first);
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------------ */
+/* --- connecting -------------------------------------------------------------------------------------------------- */
 
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
 {
-    if (database_connect(lane->database, stop))
+    if (pipeline_connect(lane->pipeline, stop))
     {
         if (attempt > 0)
         {
             metrics_add(METRIC_RECONNECTS, 1);
-            log_info("%s: connected to PostgreSQL at %s", lane->name, database_where(lane->database));
+            log_info("%s: connected to PostgreSQL at %s", lane->name, pipeline_where(lane->pipeline));
         }
         if (!lane->stuck.refused)
             lane_set_ready(lane, true, "");
@@ -211,7 +210,7 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
     }
     if (stop && atomic_load(stop))
         return false; /* that says nothing about PostgreSQL */
-    const struct failure *failure = database_failure(lane->database);
+    const struct failure *failure = pipeline_failure(lane->pipeline);
     char why[256];
     snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate,
              failure->sqlstate[0] ? ": " : "", failure->message);
@@ -225,17 +224,17 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
     return false;
 }
 
-/* --- running --------------------------------------------------------------------------------------------------- */
+/* --- running ----------------------------------------------------------------------------------------------------- */
 
 /* What stands behind a held key joins it (PROTOCOL B4: a rejection commits before any later command of its key). */
 static int divert_held(struct lane *lane, struct delivery **deliveries, int count)
 {
     int kept = 0;
 
-    if (hold_keys(lane->hold) == 0)
+    if (retry_queue_keys(lane->retry_queue) == 0)
         return count;
     for (int i = 0; i < count; i++)
-        if (hold_blocks(lane->hold, deliveries[i]))
+        if (retry_queue_blocks(lane->retry_queue, deliveries[i]))
             hold_delivery(lane, deliveries[i], RETRY_DEFAULT, ""); /* its key's first one has the delay */
         else
             deliveries[kept++] = deliveries[i];
@@ -252,19 +251,19 @@ static void tell_trouble(struct lane *lane, enum batch_end end, int count, int64
 {
     char why[256];
 
-    say_failure(database_failure(lane->database), why, sizeof(why));
+    say_failure(pipeline_failure(lane->pipeline), why, sizeof(why));
     lane_show(lane, monotonic_us() + delay_us, why);
     if (end == BATCH_STUCK)
     {
         char where_and_why[sizeof(lane->why)];
         snprintf(where_and_why, sizeof(where_and_why), "PostgreSQL at %.60s refuses to work (%.160s)",
-                 database_where(lane->database), why);
+                 pipeline_where(lane->pipeline), why);
         lane_set_ready(lane, false, where_and_why);
         if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
             log_error(
                 "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
                 "it is mended",
-                lane->name, count, database_where(lane->database), why);
+                lane->name, count, pipeline_where(lane->pipeline), why);
     }
     else if (log_allowed(&lane->again_rate, LOG_EVERY_US))
         log_info("%s: batch of %d runs again (%s)", lane->name, count, why);
@@ -308,7 +307,7 @@ static void note_stuck(struct lane *lane, struct delivery *const *deliveries, in
 static void forget_refusal(struct lane *lane)
 {
     lane->stuck.refused = false;
-    if (database_is_connected(lane->database))
+    if (pipeline_is_connected(lane->pipeline))
         lane_set_ready(lane, true, "");
 }
 
@@ -328,16 +327,16 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
             forget_refusal(lane);
             return BATCH_DONE;
         }
-        if (!database_is_connected(lane->database))
+        if (!pipeline_is_connected(lane->pipeline))
         {
             note_stuck(lane, deliveries, *count);
-            lane_connect(lane, connects++, &lane->hurried);
+            lane_connect(lane, connects++, &lane->interrupted);
             continue;
         }
         enum batch_end end = batch_run(&lane->batch, deliveries, *count, mode);
         lane_note_fence(lane, end);
         tell_lock(lane);
-        const struct failure *failure = database_failure(lane->database);
+        const struct failure *failure = pipeline_failure(lane->pipeline);
         if (end == BATCH_DONE)
         {
             lane_set_ready(lane, true, "");
@@ -375,16 +374,16 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
             /* A plan from before a migration, or statements that somebody deallocated, are refused for as long as the
              * session lasts. */
             lane->stuck.refused = true;
-            database_close(lane->database);
+            pipeline_close(lane->pipeline);
             connects = 0;
         }
     }
 }
 
 /* A command that failed alone: its turn is not now, or it is refused for good. */
-static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
+static void run_alone(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
 {
-    struct failure failure = *database_failure(lane->database);
+    struct failure failure = *pipeline_failure(lane->pipeline);
     const struct batch *batch = &lane->batch;
     enum retry_kind policy =
         failure.class == FAILURE_TRANSIENT && batch->items ? own_policy(batch->items) : RETRY_DATABASE_OPERATION;
@@ -409,7 +408,7 @@ static void run_culprit(struct lane *lane, struct delivery *delivery, enum lane_
                                    .verdict = last ? &failure : NULL };
         if (run_until_settled(lane, one, &count, mode) == BATCH_DONE)
             return;
-        failure = *database_failure(lane->database);
+        failure = *pipeline_failure(lane->pipeline);
         if (last)
         {
             /* Even the record was refused: never drop; hold and say so through the metrics and the log. */
@@ -427,7 +426,7 @@ static void run(struct lane *lane, struct delivery **deliveries, int count, enum
         return;
     if (count == 1)
     {
-        run_culprit(lane, deliveries[0], turn);
+        run_alone(lane, deliveries[0], turn);
         return;
     }
     metrics_add(METRIC_BATCH_SPLITS, 1);
@@ -442,27 +441,29 @@ static void run(struct lane *lane, struct delivery **deliveries, int count, enum
  * talked to; whoever waits for it looks after revocations meanwhile. */
 static pthread_mutex_t care = PTHREAD_MUTEX_INITIALIZER;
 
-static bool is_careful(const struct delivery *delivery)
+static bool is_solo(const struct delivery *delivery)
 {
-    return delivery->ownership->careful_until_us > 0 && monotonic_us() < delivery->ownership->careful_until_us;
+    return delivery->partition->solo_until_us > 0 && monotonic_us() < delivery->partition->solo_until_us;
 }
 
 /* A note that stays without a crash is one of three that put a command to the dead letters. Where PostgreSQL is away at
  * the end of its run it is owed. */
 static void owe_note(struct lane *lane, int32_t partition_id, int64_t offset)
 {
-    if (lane->owed_count == LANE_OWED_MAX)
-        memmove(lane->owed, lane->owed + 1, (size_t)--lane->owed_count * sizeof(lane->owed[0]));
-    lane->owed[lane->owed_count++] = (struct lane_owed){ .partition_id = partition_id, .offset = offset };
+    if (lane->notes_to_retract_count == LANE_OWED_MAX)
+        memmove(lane->notes_to_retract, lane->notes_to_retract + 1,
+                (size_t)--lane->notes_to_retract_count * sizeof(lane->notes_to_retract[0]));
+    lane->notes_to_retract[lane->notes_to_retract_count++] =
+        (struct lane_notes_to_retract){ .partition_id = partition_id, .offset = offset };
 }
 
-bool lane_pay_notes(struct lane *lane)
+bool lane_retract_notes(struct lane *lane)
 {
-    for (; lane->owed_count > 0; lane->owed_count--)
+    for (; lane->notes_to_retract_count > 0; lane->notes_to_retract_count--)
     {
-        const struct lane_owed *last = &lane->owed[lane->owed_count - 1];
-        if (!database_is_connected(lane->database) ||
-            !quarantine_take_back(lane->database, lane->statements, last->partition_id, last->offset))
+        const struct lane_notes_to_retract *last = &lane->notes_to_retract[lane->notes_to_retract_count - 1];
+        if (!pipeline_is_connected(lane->pipeline) ||
+            !quarantine_take_back(lane->pipeline, lane->statements, last->partition_id, last->offset))
             return false;
     }
     return true;
@@ -471,14 +472,14 @@ bool lane_pay_notes(struct lane *lane)
 /* The note could not be written. Where the session broke it may have been, else surely not. */
 static void await_note(struct lane *lane, const struct delivery *delivery)
 {
-    const struct failure *failure = database_failure(lane->database);
+    const struct failure *failure = pipeline_failure(lane->pipeline);
 
     if (failure->class == FAILURE_SESSION)
-        owe_note(lane, delivery->ownership->partition_id, delivery->offset);
+        owe_note(lane, delivery->partition->partition_id, delivery->offset);
     tell_trouble(lane, batch_end_of(failure), 1, LANE_PROBE_US);
     lane_pause(lane, LANE_PROBE_US);
     if (failure->class == FAILURE_OURS)
-        database_close(lane->database); /* as in run_until_settled */
+        pipeline_close(lane->pipeline); /* as in run_until_settled */
 }
 
 /* False: dropped meanwhile. */
@@ -490,11 +491,11 @@ static bool note(struct lane *lane, struct delivery **one)
     {
         if (drop_revoked(lane, one, 1) == 0)
             return false;
-        if (!database_is_connected(lane->database))
-            lane_connect(lane, attempt, &lane->hurried);
-        else if (!lane_pay_notes(lane))
+        if (!pipeline_is_connected(lane->pipeline))
+            lane_connect(lane, attempt, &lane->interrupted);
+        else if (!lane_retract_notes(lane))
             lane_pause(lane, LANE_PROBE_US);
-        else if (quarantine_note(lane->database, lane->statements, one[0], &crashes))
+        else if (quarantine_note(lane->pipeline, lane->statements, one[0], &crashes))
             break;
         else
             await_note(lane, one[0]);
@@ -505,15 +506,15 @@ static bool note(struct lane *lane, struct delivery **one)
     one[0]->quarantined = true;
     metrics_add(METRIC_QUARANTINED, 1);
     log_error("%s: %s/%d at offset %lld ended the worker %d times in a row: it goes to the dead letters (%s)",
-              lane->name, one[0]->ownership->topic.at, one[0]->ownership->partition, (long long)one[0]->offset, crashes,
+              lane->name, one[0]->partition->topic.at, one[0]->partition->number, (long long)one[0]->offset, crashes,
               QUARANTINE_REASON);
     return true;
 }
 
-static void run_with_care(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
+static void run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
 {
     struct delivery *one[1] = { delivery };
-    int32_t partition_id = delivery->ownership->partition_id;
+    int32_t partition_id = delivery->partition->partition_id;
     int64_t offset = delivery->offset;
 
     while (pthread_mutex_trylock(&care) != 0)
@@ -523,7 +524,7 @@ static void run_with_care(struct lane *lane, struct delivery *delivery, enum lan
         lane_pause(lane, CARE_PAUSE_US);
     }
     /* Nor may it be Redis that ended the worker. A call takes no longer than its timeout. */
-    while (!lock_rest_until(delivery->ownership->careful_until_us))
+    while (!lock_rest_until(delivery->partition->solo_until_us))
         lane_pause(lane, CARE_PAUSE_US);
     bool noted = note(lane, one);
     lane->unanswered_in_run = false;
@@ -533,15 +534,15 @@ static void run_with_care(struct lane *lane, struct delivery *delivery, enum lan
     if (noted && lane->unanswered_in_run)
     {
         owe_note(lane, partition_id, offset);
-        (void)lane_pay_notes(lane);
+        (void)lane_retract_notes(lane);
     }
     pthread_mutex_unlock(&care);
 }
 
-static bool any_careful(struct delivery *const *deliveries, int count)
+static bool any_solo(struct delivery *const *deliveries, int count)
 {
     for (int i = 0; i < count; i++)
-        if (deliveries[i]->ownership->careful_until_us > 0 && is_careful(deliveries[i]))
+        if (deliveries[i]->partition->solo_until_us > 0 && is_solo(deliveries[i]))
             return true;
     return false;
 }
@@ -554,7 +555,7 @@ void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum l
         count = divert_held(lane, deliveries, count);
     if (count == 0)
         return;
-    if (!lane->settings->protections.quarantine || !any_careful(deliveries, count))
+    if (!lane->settings->protections.quarantine || !any_solo(deliveries, count))
     {
         run(lane, deliveries, count, turn);
         return;
@@ -564,8 +565,8 @@ void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum l
         /* Behind one that was held just now. */
         if (turn == TURN_COMMON && divert_held(lane, deliveries + i, 1) == 0)
             continue;
-        if (is_careful(deliveries[i]))
-            run_with_care(lane, deliveries[i], turn);
+        if (is_solo(deliveries[i]))
+            run_as_suspect(lane, deliveries[i], turn);
         else
             run(lane, deliveries + i, 1, turn);
     }

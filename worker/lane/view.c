@@ -14,7 +14,7 @@ static int compare_deliveries(const void *a, const void *b)
 
     if (one->lane_hash != other->lane_hash)
         return one->lane_hash > other->lane_hash ? 1 : -1;
-    return (one->ticket > other->ticket) - (one->ticket < other->ticket);
+    return (one->arrival > other->arrival) - (one->arrival < other->arrival);
 }
 
 /* The commands of a stuck batch wait as much as those of the hold do: each key by its first. */
@@ -33,11 +33,11 @@ static void add_stuck_keys(struct lane *lane, int64_t next_us, const char *why)
         const struct delivery *first = sorted[i];
         for (commands = 1; i + commands < stuck->count && sorted[i + commands]->lane_hash == first->lane_hash;)
             commands++;
-        struct held_key_copy *copy =
-            held_place(lane->copied, first->stuck_since_us > 0 ? first->stuck_since_us : stuck->since_us);
+        struct held_key *copy =
+            held_keys_place(lane->copied, first->stuck_since_us > 0 ? first->stuck_since_us : stuck->since_us);
         if (copy == NULL)
             continue;
-        held_describe(copy, first, lane->name, why);
+        held_keys_describe(copy, first, lane->name, why);
         copy->attempts = first->attempts + stuck->attempts;
         copy->next_us = next_us;
         copy->commands = commands;
@@ -55,7 +55,7 @@ static void count_keys(struct lane *lane, int64_t keys)
 /* The mutex is held for the exchange of two pointers. */
 static void publish(struct lane *lane)
 {
-    struct held *copied = lane->copied;
+    struct held_keys *copied = lane->copied;
 
     pthread_mutex_lock(&lane->mutex);
     lane->copied = lane->shown;
@@ -65,10 +65,10 @@ static void publish(struct lane *lane)
 
 void lane_show(struct lane *lane, int64_t next_us, const char *why)
 {
-    bool any = hold_keys(lane->hold) > 0 || lane->stuck.count > 0;
+    bool any = retry_queue_keys(lane->retry_queue) > 0 || lane->stuck.count > 0;
 
     if (lane->stuck.count == 0)
-        count_keys(lane, hold_keys(lane->hold));
+        count_keys(lane, retry_queue_keys(lane->retry_queue));
     if (!any && !lane->shows)
         return;
     int64_t now_us = monotonic_us();
@@ -76,9 +76,9 @@ void lane_show(struct lane *lane, int64_t next_us, const char *why)
     lane->shows_late = any && now_us - lane->copied_us < SHOW_EVERY_US;
     if (lane->shows_late)
         return;
-    held_clear(lane->copied);
-    if (hold_keys(lane->hold) > 0)
-        hold_show(lane->hold, lane->name, lane->copied);
+    held_keys_clear(lane->copied);
+    if (retry_queue_keys(lane->retry_queue) > 0)
+        retry_queue_show(lane->retry_queue, lane->name, lane->copied);
     if (lane->stuck.count > 0)
     {
         add_stuck_keys(lane, next_us, why);

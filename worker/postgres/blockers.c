@@ -12,7 +12,7 @@ static const char from_sql[] =
     "LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
     "JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = current_database() "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid() AND l.objsubid = 2 "
-    "AND l.classid = " TEXT(OWNERSHIP_LOCK_CLASS) "::oid";
+    "AND l.classid = " TEXT(PARTITION_OWNER_LOCK_CLASS) "::oid";
 
 static const char *const conditions[] = {
     [BLOCKERS_OF_BATCH] = " AND l.mode = 'ExclusiveLock'",

@@ -70,8 +70,8 @@ static void rotate_url(const char *url, unsigned first, struct rotated *rotated)
     PQconninfoFree(options);
 }
 
-PGconn *connecting_begin(const struct connecting *connecting, const char *url, const char *const *names,
-                         const char *const *values)
+PGconn *connect_begin(const struct connect_attempt *connect_attempt, const char *url, const char *const *names,
+                      const char *const *values)
 {
     const char *all_names[CONNECTING_PARAMETERS_MAX + 6] = { "dbname", "target_session_attrs" };
     const char *all_values[CONNECTING_PARAMETERS_MAX + 6] = { url, "read-write" };
@@ -79,7 +79,7 @@ PGconn *connecting_begin(const struct connecting *connecting, const char *url, c
     struct rotated rotated;
 
     /* What stands later has precedence over what the URL says. */
-    rotate_url(url, connecting->first, &rotated);
+    rotate_url(url, connect_attempt->first, &rotated);
     for (int i = 0; i < 3; i++)
         if (rotated.values[i])
         {
@@ -99,12 +99,12 @@ PGconn *connecting_begin(const struct connecting *connecting, const char *url, c
     return connection;
 }
 
-void connecting_time_out(struct connecting *connecting)
+void connect_timed_out(struct connect_attempt *connect_attempt)
 {
-    connecting->first++;
+    connect_attempt->first++;
 }
 
-void connecting_end(PGconn *connection)
+void connect_end(PGconn *connection)
 {
     PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
 }
@@ -129,7 +129,7 @@ static bool is_sqlstate(const char *at)
 }
 
 /* "... failed: FATAL:  53300: sorry, too many clients already" */
-void connecting_tell(const PGconn *connection, char *into, size_t into_size, char sqlstate[6])
+void connect_explain(const PGconn *connection, char *into, size_t into_size, char sqlstate[6])
 {
     char text[TEXT_MAX];
     size_t size = 0;

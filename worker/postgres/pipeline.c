@@ -16,23 +16,23 @@ enum
     STOP_CHECK_MS = 200, /* how long a wait may go on before it looks whether it is to stop */
 };
 
-struct database *database_new(const struct settings *settings, const char *application_name)
+struct pipeline *pipeline_new(const struct settings *settings, const char *application_name)
 {
-    struct database *database = calloc(1, sizeof(*database));
-    if (database == NULL)
+    struct pipeline *pipeline = calloc(1, sizeof(*pipeline));
+    if (pipeline == NULL)
         return NULL;
-    database->settings = settings;
-    snprintf(database->application_name, sizeof(database->application_name), "%s", application_name);
-    snprintf(database->where, sizeof(database->where), "not connected yet");
-    return database;
+    pipeline->settings = settings;
+    snprintf(pipeline->application_name, sizeof(pipeline->application_name), "%s", application_name);
+    snprintf(pipeline->where, sizeof(pipeline->where), "not connected yet");
+    return pipeline;
 }
 
-static void forget_results(struct database *database)
+static void forget_results(struct pipeline *pipeline)
 {
-    for (int i = 0; i < database->sent_count; i++)
-        PQclear(database->sent[i].result);
-    database->sent_count = 0;
-    database->synced = false;
+    for (int i = 0; i < pipeline->sent_count; i++)
+        PQclear(pipeline->sent[i].result);
+    pipeline->sent_count = 0;
+    pipeline->synced = false;
 }
 
 static void free_statement(struct statement *statement)
@@ -42,104 +42,104 @@ static void free_statement(struct statement *statement)
 }
 
 /* None is there in the session, or it is not known which. */
-static void forget_prepared(struct database *database)
+static void forget_prepared(struct pipeline *pipeline)
 {
     for (int i = 0; i < STATEMENT_BUCKETS; i++)
-        for (struct statement *s = database->statements[i]; s; s = s->next)
+        for (struct statement *s = pipeline->statements[i]; s; s = s->next)
             s->prepared = false;
-    database->prepared_count = 0;
+    pipeline->prepared_count = 0;
 }
 
-void database_close(struct database *database)
+void pipeline_close(struct pipeline *pipeline)
 {
-    forget_results(database);
-    PQfinish(database->connection);
-    database->connection = NULL;
-    forget_prepared(database);
+    forget_results(pipeline);
+    PQfinish(pipeline->connection);
+    pipeline->connection = NULL;
+    forget_prepared(pipeline);
 }
 
-void database_free(struct database *database)
+void pipeline_free(struct pipeline *pipeline)
 {
-    if (database == NULL)
+    if (pipeline == NULL)
         return;
-    database_close(database);
+    pipeline_close(pipeline);
     for (int i = 0; i < STATEMENT_BUCKETS; i++)
-        for (struct statement *s = database->statements[i], *next; s; s = next)
+        for (struct statement *s = pipeline->statements[i], *next; s; s = next)
         {
             next = s->next;
             free_statement(s);
         }
-    free(database);
+    free(pipeline);
 }
 
-bool database_is_connected(const struct database *database)
+bool pipeline_is_connected(const struct pipeline *pipeline)
 {
-    return database->connection != NULL;
+    return pipeline->connection != NULL;
 }
 
-const struct failure *database_failure(const struct database *database)
+const struct failure *pipeline_failure(const struct pipeline *pipeline)
 {
-    return &database->failure;
+    return &pipeline->failure;
 }
 
-void database_forget_failure(struct database *database)
+void pipeline_forget_failure(struct pipeline *pipeline)
 {
-    memset(&database->failure, 0, sizeof(database->failure));
-    database->failed_at = -1;
+    memset(&pipeline->failure, 0, sizeof(pipeline->failure));
+    pipeline->failed_at = -1;
 }
 
-int database_failed_at(const struct database *database)
+int pipeline_failed_at(const struct pipeline *pipeline)
 {
-    return database->failed_at;
+    return pipeline->failed_at;
 }
 
-bool database_is_unreplicated(const struct database *database)
+bool pipeline_is_unreplicated(const struct pipeline *pipeline)
 {
-    return database->unreplicated;
+    return pipeline->unreplicated;
 }
 
-const char *database_where(const struct database *database)
+const char *pipeline_where(const struct pipeline *pipeline)
 {
-    return database->where;
+    return pipeline->where;
 }
 
-const PGresult *database_result(const struct database *database, int index)
+const PGresult *pipeline_result(const struct pipeline *pipeline, int index)
 {
-    assert(index >= 0 && index < database->sent_count);
-    return database->sent[index].result;
+    assert(index >= 0 && index < pipeline->sent_count);
+    return pipeline->sent[index].result;
 }
 
-bool database_is_tagged(const struct database *database, int index, const char *tag)
+bool pipeline_is_tagged(const struct pipeline *pipeline, int index, const char *tag)
 {
-    assert(index >= 0 && index < database->sent_count);
-    return strcmp(PQcmdStatus(database->sent[index].result), tag) == 0;
+    assert(index >= 0 && index < pipeline->sent_count);
+    return strcmp(PQcmdStatus(pipeline->sent[index].result), tag) == 0;
 }
 
-/* --- failures -------------------------------------------------------------------------------------------------- */
+/* --- failures ---------------------------------------------------------------------------------------------------- */
 
 /* The session died, or was never there: no SQLSTATE may be had. */
-static bool fail_session(struct database *database, const char *message)
+static bool fail_session(struct pipeline *pipeline, const char *message)
 {
-    struct failure *failure = &database->failure;
+    struct failure *failure = &pipeline->failure;
 
     memset(failure, 0, sizeof(*failure));
     failure->class = FAILURE_SESSION;
     utf8_copy_line(failure->message, sizeof(failure->message), message);
-    database->failed_at = -1;
-    database_close(database);
+    pipeline->failed_at = -1;
+    pipeline_close(pipeline);
     return false;
 }
 
-static bool fail_connection(struct database *database)
+static bool fail_connection(struct pipeline *pipeline)
 {
     char message[160] = "";
-    utf8_copy_line(message, sizeof(message), PQerrorMessage(database->connection));
-    return fail_session(database, message);
+    utf8_copy_line(message, sizeof(message), PQerrorMessage(pipeline->connection));
+    return fail_session(pipeline, message);
 }
 
-static void fail_result(struct database *database, const PGresult *result, int index)
+static void fail_result(struct pipeline *pipeline, const PGresult *result, int index)
 {
-    struct failure *failure = &database->failure;
+    struct failure *failure = &pipeline->failure;
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     memset(failure, 0, sizeof(*failure));
@@ -149,7 +149,7 @@ static void fail_result(struct database *database, const PGresult *result, int i
                    PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME));
     utf8_copy_line(failure->column, sizeof(failure->column), PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
     utf8_copy_line(failure->message, sizeof(failure->message), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-    database->failed_at = index;
+    pipeline->failed_at = index;
 }
 
 /* A warning with a detail inside COMMIT is the one of a wait for the standby that was given up (PROTOCOL R6); texts are
@@ -157,59 +157,59 @@ static void fail_result(struct database *database, const PGresult *result, int i
  * for it costs one more COMMIT. */
 static void on_notice(void *owner, const PGresult *result)
 {
-    struct database *database = owner;
+    struct pipeline *pipeline = owner;
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     if (severity && strcmp(severity, "WARNING") == 0 && sqlstate &&
         PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) &&
         (strcmp(sqlstate, "01000") == 0 || strcmp(sqlstate, "57P01") == 0))
-        database->unreplicated = true;
+        pipeline->unreplicated = true;
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------------ */
+/* --- connecting -------------------------------------------------------------------------------------------------- */
 
-static bool wait_socket(struct database *database, short events, int64_t deadline_us, const atomic_bool *stop)
+static bool wait_socket(struct pipeline *pipeline, short events, int64_t deadline_us, const atomic_bool *stop)
 {
     for (;;)
     {
         if (stop && atomic_load(stop))
-            return fail_session(database, "stopped");
+            return fail_session(pipeline, "stopped");
         int64_t left_us = deadline_us - monotonic_us();
         if (left_us <= 0)
         {
-            fail_session(database, "no answer within the time allowed");
-            database->failure.late = true;
+            fail_session(pipeline, "no answer within the time allowed");
+            pipeline->failure.late = true;
             return false;
         }
-        struct pollfd waited = { .fd = PQsocket(database->connection), .events = events };
+        struct pollfd waited = { .fd = PQsocket(pipeline->connection), .events = events };
         int64_t left_ms = left_us / 1000 + 1;
         int ready = poll(&waited, 1, left_ms < STOP_CHECK_MS ? (int)left_ms : STOP_CHECK_MS);
         if (ready > 0)
             return true;
         if (ready < 0 && errno != EINTR)
-            return fail_session(database, strerror(errno));
+            return fail_session(pipeline, strerror(errno));
     }
 }
 
-static bool fail_connecting(struct database *database)
+static bool fail_connecting(struct pipeline *pipeline)
 {
-    char message[sizeof(database->failure.message)], sqlstate[6];
+    char message[sizeof(pipeline->failure.message)], sqlstate[6];
 
-    connecting_tell(database->connection, message, sizeof(message), sqlstate);
-    fail_session(database, message);
-    memcpy(database->failure.sqlstate, sqlstate, sizeof(sqlstate));
+    connect_explain(pipeline->connection, message, sizeof(message), sqlstate);
+    fail_session(pipeline, message);
+    memcpy(pipeline->failure.sqlstate, sqlstate, sizeof(sqlstate));
     return false;
 }
 
-static bool finish_connecting(struct database *database, int64_t deadline_us, const atomic_bool *stop)
+static bool finish_connecting(struct pipeline *pipeline, int64_t deadline_us, const atomic_bool *stop)
 {
     for (PostgresPollingStatusType status = PGRES_POLLING_WRITING; status != PGRES_POLLING_OK;
-         status = PQconnectPoll(database->connection))
+         status = PQconnectPoll(pipeline->connection))
     {
         if (status == PGRES_POLLING_FAILED)
-            return fail_connecting(database);
-        if (!wait_socket(database, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
+            return fail_connecting(pipeline);
+        if (!wait_socket(pipeline, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
             return false;
     }
     return true;
@@ -217,18 +217,18 @@ static bool finish_connecting(struct database *database, int64_t deadline_us, co
 
 /* What a session is asked before it is in pipeline mode. Bounded, as all waiting is: a server may stop answering
  * between any two messages. NULL: the session is lost. */
-static PGresult *ask(struct database *database, const char *sql, int64_t deadline_us)
+static PGresult *ask(struct pipeline *pipeline, const char *sql, int64_t deadline_us)
 {
     PGresult *result = NULL, *end = NULL;
 
-    if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 0))
+    if (!PQsendQueryParams(pipeline->connection, sql, 0, NULL, NULL, NULL, NULL, 0))
     {
-        fail_connection(database);
+        fail_connection(pipeline);
         return NULL;
     }
-    if (!database_flush(database, deadline_us) || !database_next(database, deadline_us, &result))
+    if (!pipeline_flush(pipeline, deadline_us) || !pipeline_next(pipeline, deadline_us, &result))
         return NULL;
-    if (!database_next(database, deadline_us, &end))
+    if (!pipeline_next(pipeline, deadline_us, &end))
     {
         PQclear(result);
         return NULL;
@@ -237,157 +237,157 @@ static PGresult *ask(struct database *database, const char *sql, int64_t deadlin
     return result;
 }
 
-/* The session is not fit for use: `complaint`, or what the server says; then it is closed. */
-static bool refuse_session(struct database *database, const PGresult *answer, const char *complaint)
+/* The session is not fit for use: `problem`, or what the server says; then it is closed. */
+static bool refuse_session(struct pipeline *pipeline, const PGresult *answer, const char *problem)
 {
     struct failure kept;
 
-    fail_result(database, answer, -1);
-    if (complaint)
+    fail_result(pipeline, answer, -1);
+    if (problem)
     {
-        database->failure.class = FAILURE_OURS;
-        utf8_copy_line(database->failure.message, sizeof(database->failure.message), complaint);
+        pipeline->failure.class = FAILURE_OURS;
+        utf8_copy_line(pipeline->failure.message, sizeof(pipeline->failure.message), problem);
     }
-    kept = database->failure;
-    database_close(database);
-    database->failure = kept;
+    kept = pipeline->failure;
+    pipeline_close(pipeline);
+    pipeline->failure = kept;
     return false;
 }
 
 /* One of the two statements of worker/postgres/session_terms.h; `expected`: its answer where all is well, NULL: any. */
-static bool ask_terms(struct database *database, const struct buffer *sql, bool written, const char *expected,
+static bool ask_terms(struct pipeline *pipeline, const struct buffer *sql, bool written, const char *expected,
                       int64_t deadline_us)
 {
     if (!written)
-        return fail_session(database, "out of memory");
-    PGresult *answer = ask(database, sql->at, deadline_us);
-    if (database->connection == NULL)
+        return fail_session(pipeline, "out of memory");
+    PGresult *answer = ask(pipeline, sql->at, deadline_us);
+    if (pipeline->connection == NULL)
         return false;
     bool answered = PQresultStatus(answer) == PGRES_TUPLES_OK;
-    const char *complaint = answered && expected ? PQgetvalue(answer, 0, 0) : NULL;
-    bool good = answered && (complaint == NULL || strcmp(complaint, expected) == 0);
+    const char *problem = answered && expected ? PQgetvalue(answer, 0, 0) : NULL;
+    bool good = answered && (problem == NULL || strcmp(problem, expected) == 0);
     if (!good)
-        refuse_session(database, answer, complaint);
+        refuse_session(pipeline, answer, problem);
     PQclear(answer);
     return good;
 }
 
 /* PROTOCOL O6. With protections.session_terms off, which only tests do, they are not set, only looked at. */
-static bool set_up_session(struct database *database, int64_t deadline_us)
+static bool set_up_session(struct pipeline *pipeline, int64_t deadline_us)
 {
-    const struct settings *settings = database->settings;
+    const struct settings *settings = pipeline->settings;
     struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY;
     bool sets = settings->protections.session_terms;
 
     bool good = (!sets ||
-                 ask_terms(database, &set, session_terms_write_set(SESSION_LANE, settings, &set), NULL, deadline_us)) &&
-                ask_terms(database, &look, session_terms_write_look(SESSION_LANE, settings, &look), "", deadline_us);
+                 ask_terms(pipeline, &set, session_terms_write_set(SESSION_LANE, settings, &set), NULL, deadline_us)) &&
+                ask_terms(pipeline, &look, session_terms_write_look(SESSION_LANE, settings, &look), "", deadline_us);
     buffer_done(&set);
     buffer_done(&look);
     return good;
 }
 
-static bool try_to_connect(struct database *database, int64_t deadline_us, const atomic_bool *stop)
+static bool try_to_connect(struct pipeline *pipeline, int64_t deadline_us, const atomic_bool *stop)
 {
     static const char *const names[] = { "application_name", "keepalives_idle",  "keepalives_interval",
                                          "keepalives_count", "tcp_user_timeout", NULL };
-    const char *const values[] = { database->application_name, "15", "5", "3", "20000", NULL };
+    const char *const values[] = { pipeline->application_name, "15", "5", "3", "20000", NULL };
 
-    database->connection = connecting_begin(&database->connecting, database->settings->database.url, names, values);
-    if (database->connection == NULL)
-        return fail_session(database, "out of memory");
-    if (PQstatus(database->connection) == CONNECTION_BAD)
-        return fail_connecting(database);
-    if (!finish_connecting(database, deadline_us, stop))
+    pipeline->connection = connect_begin(&pipeline->connect_attempt, pipeline->settings->database.url, names, values);
+    if (pipeline->connection == NULL)
+        return fail_session(pipeline, "out of memory");
+    if (PQstatus(pipeline->connection) == CONNECTION_BAD)
+        return fail_connecting(pipeline);
+    if (!finish_connecting(pipeline, deadline_us, stop))
         return false;
-    connecting_end(database->connection);
-    snprintf(database->where, sizeof(database->where), "%s:%s", PQhost(database->connection),
-             PQport(database->connection));
-    PQsetNoticeReceiver(database->connection, on_notice, database);
-    if (PQsetnonblocking(database->connection, 1) != 0)
-        return fail_connection(database);
-    if (!set_up_session(database, deadline_us))
+    connect_end(pipeline->connection);
+    snprintf(pipeline->where, sizeof(pipeline->where), "%s:%s", PQhost(pipeline->connection),
+             PQport(pipeline->connection));
+    PQsetNoticeReceiver(pipeline->connection, on_notice, pipeline);
+    if (PQsetnonblocking(pipeline->connection, 1) != 0)
+        return fail_connection(pipeline);
+    if (!set_up_session(pipeline, deadline_us))
         return false;
-    return PQenterPipelineMode(database->connection) == 1 || fail_connection(database);
+    return PQenterPipelineMode(pipeline->connection) == 1 || fail_connection(pipeline);
 }
 
-bool database_connect(struct database *database, const atomic_bool *stop)
+bool pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop)
 {
-    assert(database->connection == NULL);
-    int64_t deadline_us = monotonic_us() + database->settings->database.connect_timeout_us;
+    assert(pipeline->connection == NULL);
+    int64_t deadline_us = monotonic_us() + pipeline->settings->database.connect_timeout_us;
 
-    if (try_to_connect(database, deadline_us, stop))
+    if (try_to_connect(pipeline, deadline_us, stop))
         return true;
     if (monotonic_us() >= deadline_us)
-        connecting_time_out(&database->connecting);
+        connect_timed_out(&pipeline->connect_attempt);
     return false;
 }
 
-/* --- the pipeline ---------------------------------------------------------------------------------------------- */
+/* --- the pipeline ------------------------------------------------------------------------------------------------ */
 
 /* A Sync ends a transaction. With protections.transaction off, which only tests do, each statement has its own. */
-static bool end_send(struct database *database)
+static bool end_send(struct pipeline *pipeline)
 {
-    database->sent_count++;
-    return database->settings->protections.transaction || PQpipelineSync(database->connection) == 1 ||
-           fail_connection(database);
+    pipeline->sent_count++;
+    return pipeline->settings->protections.transaction || PQpipelineSync(pipeline->connection) == 1 ||
+           fail_connection(pipeline);
 }
 
-static bool begin_send(struct database *database)
+static bool begin_send(struct pipeline *pipeline)
 {
-    if (database->connection == NULL)
-        return fail_session(database, "not connected");
-    if (database->synced)
-        forget_results(database);
-    assert(database->sent_count < DATABASE_PIPELINE_MAX);
-    database->sent[database->sent_count].with_prepare = database->sent[database->sent_count].with_deallocate = false;
-    database->sent[database->sent_count].result = NULL;
+    if (pipeline->connection == NULL)
+        return fail_session(pipeline, "not connected");
+    if (pipeline->synced)
+        forget_results(pipeline);
+    assert(pipeline->sent_count < PIPELINE_PIPELINE_MAX);
+    pipeline->sent[pipeline->sent_count].with_prepare = pipeline->sent[pipeline->sent_count].with_deallocate = false;
+    pipeline->sent[pipeline->sent_count].result = NULL;
     return true;
 }
 
-bool database_send_text(struct database *database, const char *sql)
+bool pipeline_send_text(struct pipeline *pipeline, const char *sql)
 {
-    if (!begin_send(database))
+    if (!begin_send(pipeline))
         return false;
-    if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
-        return fail_connection(database);
-    return end_send(database);
+    if (!PQsendQueryParams(pipeline->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
+        return fail_connection(pipeline);
+    return end_send(pipeline);
 }
 
 /* The one that was not used for longest leaves the session and the list. */
-static bool give_up_one(struct database *database)
+static bool give_up_one(struct pipeline *pipeline)
 {
     struct statement **oldest = NULL;
     char sql[32];
 
     for (int i = 0; i < STATEMENT_BUCKETS; i++)
-        for (struct statement **at = &database->statements[i]; *at; at = &(*at)->next)
+        for (struct statement **at = &pipeline->statements[i]; *at; at = &(*at)->next)
             if ((*at)->prepared && (oldest == NULL || (*at)->used < (*oldest)->used))
                 oldest = at;
     struct statement *gone = *oldest;
     snprintf(sql, sizeof(sql), "DEALLOCATE %s", gone->name);
-    if (!PQsendQueryParams(database->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
-        return fail_connection(database);
-    database->sent[database->sent_count].with_deallocate = true;
-    database->prepared_count--;
+    if (!PQsendQueryParams(pipeline->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
+        return fail_connection(pipeline);
+    pipeline->sent[pipeline->sent_count].with_deallocate = true;
+    pipeline->prepared_count--;
     *oldest = gone->next;
     free_statement(gone);
     return true;
 }
 
-static bool prepare(struct database *database, struct statement *statement)
+static bool prepare(struct pipeline *pipeline, struct statement *statement)
 {
-    if (database->prepared_count >= DATABASE_PREPARED_MAX && !give_up_one(database))
+    if (pipeline->prepared_count >= PIPELINE_PREPARED_MAX && !give_up_one(pipeline))
         return false;
-    if (!PQsendPrepare(database->connection, statement->name, statement->sql, 0, NULL))
-        return fail_connection(database);
-    database->sent[database->sent_count].with_prepare = true;
-    database->prepared_count++;
+    if (!PQsendPrepare(pipeline->connection, statement->name, statement->sql, 0, NULL))
+        return fail_connection(pipeline);
+    pipeline->sent[pipeline->sent_count].with_prepare = true;
+    pipeline->prepared_count++;
     statement->prepared = true;
     return true;
 }
 
-bool database_send(struct database *database, struct statement *statement, const struct parameter_value *values,
+bool pipeline_send(struct pipeline *pipeline, struct statement *statement, const struct parameter_value *values,
                    int count)
 {
     const char *texts[STATEMENT_PARAMETERS_MAX];
@@ -395,10 +395,10 @@ bool database_send(struct database *database, struct statement *statement, const
     int formats[STATEMENT_PARAMETERS_MAX];
 
     assert(count == statement->parameter_count && count <= STATEMENT_PARAMETERS_MAX);
-    if (!begin_send(database))
+    if (!begin_send(pipeline))
         return false;
-    statement->used = ++database->sends;
-    if (!statement->prepared && !prepare(database, statement))
+    statement->used = ++pipeline->sends;
+    if (!statement->prepared && !prepare(pipeline, statement))
         return false;
     for (int i = 0; i < count; i++)
     {
@@ -406,37 +406,37 @@ bool database_send(struct database *database, struct statement *statement, const
         lengths[i] = values[i].size;
         formats[i] = 1;
     }
-    if (!PQsendQueryPrepared(database->connection, statement->name, count, texts, lengths, formats, 1))
-        return fail_connection(database);
-    return end_send(database);
+    if (!PQsendQueryPrepared(pipeline->connection, statement->name, count, texts, lengths, formats, 1))
+        return fail_connection(pipeline);
+    return end_send(pipeline);
 }
 
-bool database_flush(struct database *database, int64_t deadline_us)
+bool pipeline_flush(struct pipeline *pipeline, int64_t deadline_us)
 {
     for (;;)
     {
-        int left = PQflush(database->connection);
+        int left = PQflush(pipeline->connection);
         if (left == 0)
             return true;
         if (left < 0)
-            return fail_connection(database);
-        if (!wait_socket(database, POLLIN | POLLOUT, deadline_us, NULL))
+            return fail_connection(pipeline);
+        if (!wait_socket(pipeline, POLLIN | POLLOUT, deadline_us, NULL))
             return false;
-        if (!PQconsumeInput(database->connection))
-            return fail_connection(database);
+        if (!PQconsumeInput(pipeline->connection))
+            return fail_connection(pipeline);
     }
 }
 
-bool database_next(struct database *database, int64_t deadline_us, PGresult **ret)
+bool pipeline_next(struct pipeline *pipeline, int64_t deadline_us, PGresult **ret)
 {
-    while (PQisBusy(database->connection))
+    while (PQisBusy(pipeline->connection))
     {
-        if (!wait_socket(database, POLLIN, deadline_us, NULL))
+        if (!wait_socket(pipeline, POLLIN, deadline_us, NULL))
             return false;
-        if (!PQconsumeInput(database->connection))
-            return fail_connection(database);
+        if (!PQconsumeInput(pipeline->connection))
+            return fail_connection(pipeline);
     }
-    *ret = PQgetResult(database->connection);
+    *ret = PQgetResult(pipeline->connection);
     return true;
 }
 
@@ -447,117 +447,117 @@ static bool is_good(const PGresult *result)
 }
 
 /* One statement's answer: its result, then the NULL that ends it. */
-static bool read_answer(struct database *database, int64_t deadline_us, int index, PGresult **ret)
+static bool read_answer(struct pipeline *pipeline, int64_t deadline_us, int index, PGresult **ret)
 {
     PGresult *result = NULL, *end = NULL;
 
-    if (!database_next(database, deadline_us, &result))
+    if (!pipeline_next(pipeline, deadline_us, &result))
         return false;
     if (result == NULL)
-        return fail_session(database, "the server ended a pipeline early");
-    if (!database_next(database, deadline_us, &end))
+        return fail_session(pipeline, "the server ended a pipeline early");
+    if (!pipeline_next(pipeline, deadline_us, &end))
     {
         PQclear(result);
         return false;
     }
     PQclear(end);
-    if (!is_good(result) && PQresultStatus(result) != PGRES_PIPELINE_ABORTED && database->failure.class == FAILURE_NONE)
-        fail_result(database, result, index);
+    if (!is_good(result) && PQresultStatus(result) != PGRES_PIPELINE_ABORTED && pipeline->failure.class == FAILURE_NONE)
+        fail_result(pipeline, result, index);
     *ret = result;
     return true;
 }
 
-static bool read_end(struct database *database, int64_t deadline_us)
+static bool read_end(struct pipeline *pipeline, int64_t deadline_us)
 {
     PGresult *sync = NULL;
-    if (!database_next(database, deadline_us, &sync))
+    if (!pipeline_next(pipeline, deadline_us, &sync))
         return false;
     bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;
     PQclear(sync);
-    return ended || fail_session(database, "the server did not end the pipeline");
+    return ended || fail_session(pipeline, "the server did not end the pipeline");
 }
 
-static bool read_answers(struct database *database, int64_t deadline_us)
+static bool read_answers(struct pipeline *pipeline, int64_t deadline_us)
 {
-    FAULT_POINT_CUTS(PIPELINE_SENT, database);
-    for (int i = 0; i < database->sent_count; i++)
+    FAULT_POINT_CUTS(PIPELINE_SENT, pipeline);
+    for (int i = 0; i < pipeline->sent_count; i++)
     {
-        for (int extra = database->sent[i].with_prepare + database->sent[i].with_deallocate; extra > 0; extra--)
+        for (int extra = pipeline->sent[i].with_prepare + pipeline->sent[i].with_deallocate; extra > 0; extra--)
         {
             PGresult *result = NULL;
-            if (!read_answer(database, deadline_us, i, &result))
+            if (!read_answer(pipeline, deadline_us, i, &result))
                 return false;
             PQclear(result);
         }
-        if (!read_answer(database, deadline_us, i, &database->sent[i].result))
+        if (!read_answer(pipeline, deadline_us, i, &pipeline->sent[i].result))
             return false;
-        if (!database->settings->protections.transaction && !read_end(database, deadline_us))
+        if (!pipeline->settings->protections.transaction && !read_end(pipeline, deadline_us))
             return false;
     }
-    return read_end(database, deadline_us);
+    return read_end(pipeline, deadline_us);
 }
 
-bool database_sync(struct database *database)
+bool pipeline_sync(struct pipeline *pipeline)
 {
-    if (database->connection == NULL)
-        return fail_session(database, "not connected");
-    memset(&database->failure, 0, sizeof(database->failure));
-    database->failed_at = -1;
-    database->unreplicated = false;
+    if (pipeline->connection == NULL)
+        return fail_session(pipeline, "not connected");
+    memset(&pipeline->failure, 0, sizeof(pipeline->failure));
+    pipeline->failed_at = -1;
+    pipeline->unreplicated = false;
     /* The server ends a statement by its own timeout; this deadline is for a server or network that is gone. */
-    int64_t deadline_us = monotonic_us() + 2 * database->settings->database.statement_timeout_us + 5000000;
-    if (!PQpipelineSync(database->connection))
-        return fail_connection(database);
-    if (!database_flush(database, deadline_us) || !read_answers(database, deadline_us))
+    int64_t deadline_us = monotonic_us() + 2 * pipeline->settings->database.statement_timeout_us + 5000000;
+    if (!PQpipelineSync(pipeline->connection))
+        return fail_connection(pipeline);
+    if (!pipeline_flush(pipeline, deadline_us) || !read_answers(pipeline, deadline_us))
         return false;
-    database->synced = true;
-    if (database->failure.class == FAILURE_NONE)
+    pipeline->synced = true;
+    if (pipeline->failure.class == FAILURE_NONE)
         return true;
     bool any_prepare = false;
-    for (int i = 0; i < database->sent_count; i++)
-        any_prepare = any_prepare || database->sent[i].with_prepare;
-    struct failure kept = database->failure;
-    int failed_at = database->failed_at;
-    if (kept.class == FAILURE_SESSION || PQstatus(database->connection) == CONNECTION_BAD)
-        database_close(database);
+    for (int i = 0; i < pipeline->sent_count; i++)
+        any_prepare = any_prepare || pipeline->sent[i].with_prepare;
+    struct failure kept = pipeline->failure;
+    int failed_at = pipeline->failed_at;
+    if (kept.class == FAILURE_SESSION || PQstatus(pipeline->connection) == CONNECTION_BAD)
+        pipeline_close(pipeline);
     else if (any_prepare)
     {
         /* Which of them the server kept is not known for sure: drop all of them, outside of the failed transaction. */
-        forget_results(database);
-        forget_prepared(database);
-        if (!database_rollback(database) || !database_send_text(database, "DEALLOCATE ALL"))
+        forget_results(pipeline);
+        forget_prepared(pipeline);
+        if (!pipeline_rollback(pipeline) || !pipeline_send_text(pipeline, "DEALLOCATE ALL"))
             return false;
-        (void)PQpipelineSync(database->connection);
-        (void)(database_flush(database, deadline_us) && read_answers(database, deadline_us));
-        if (database->connection)
-            forget_results(database);
+        (void)PQpipelineSync(pipeline->connection);
+        (void)(pipeline_flush(pipeline, deadline_us) && read_answers(pipeline, deadline_us));
+        if (pipeline->connection)
+            forget_results(pipeline);
     }
-    database->failure = kept;
-    database->failed_at = failed_at;
+    pipeline->failure = kept;
+    pipeline->failed_at = failed_at;
     return false;
 }
 
-bool database_rollback(struct database *database)
+bool pipeline_rollback(struct pipeline *pipeline)
 {
-    struct failure kept = database->failure;
-    int failed_at = database->failed_at;
+    struct failure kept = pipeline->failure;
+    int failed_at = pipeline->failed_at;
 
-    if (database->connection == NULL)
+    if (pipeline->connection == NULL)
         return false;
-    if (PQtransactionStatus(database->connection) == PQTRANS_IDLE)
+    if (PQtransactionStatus(pipeline->connection) == PQTRANS_IDLE)
         return true;
-    bool done = database_send_text(database, "ROLLBACK") && database_sync(database);
+    bool done = pipeline_send_text(pipeline, "ROLLBACK") && pipeline_sync(pipeline);
     /* Behind statements that had been sent and failed only now it was skipped with them. */
-    if (!done && database->connection && PQtransactionStatus(database->connection) != PQTRANS_IDLE)
-        done = database_send_text(database, "ROLLBACK") && database_sync(database);
-    if (database->connection)
-        forget_results(database);
-    database->failure = kept;
-    database->failed_at = failed_at;
+    if (!done && pipeline->connection && PQtransactionStatus(pipeline->connection) != PQTRANS_IDLE)
+        done = pipeline_send_text(pipeline, "ROLLBACK") && pipeline_sync(pipeline);
+    if (pipeline->connection)
+        forget_results(pipeline);
+    pipeline->failure = kept;
+    pipeline->failed_at = failed_at;
     return done;
 }
 
-/* --- statements ------------------------------------------------------------------------------------------------ */
+/* --- statements -------------------------------------------------------------------------------------------------- */
 
 static unsigned bucket_of(const uint64_t key[3])
 {
@@ -565,15 +565,15 @@ static unsigned bucket_of(const uint64_t key[3])
     return (unsigned)((mixed ^ mixed >> 29) % STATEMENT_BUCKETS);
 }
 
-struct statement *database_statement(struct database *database, const uint64_t key[3])
+struct statement *pipeline_statement(struct pipeline *pipeline, const uint64_t key[3])
 {
-    for (struct statement *s = database->statements[bucket_of(key)]; s; s = s->next)
+    for (struct statement *s = pipeline->statements[bucket_of(key)]; s; s = s->next)
         if (memcmp(s->key, key, sizeof(s->key)) == 0)
             return s;
     return NULL;
 }
 
-struct statement *database_add_statement(struct database *database, const uint64_t key[3], char *sql, int parameters)
+struct statement *pipeline_add_statement(struct pipeline *pipeline, const uint64_t key[3], char *sql, int parameters)
 {
     struct statement *statement = calloc(1, sizeof(*statement));
     if (statement == NULL || sql == NULL)
@@ -583,10 +583,10 @@ struct statement *database_add_statement(struct database *database, const uint64
         return NULL;
     }
     memcpy(statement->key, key, sizeof(statement->key));
-    snprintf(statement->name, sizeof(statement->name), "s%d", database->statement_count++);
+    snprintf(statement->name, sizeof(statement->name), "s%d", pipeline->statement_count++);
     statement->sql = sql;
     statement->parameter_count = parameters;
-    statement->next = database->statements[bucket_of(key)];
-    database->statements[bucket_of(key)] = statement;
+    statement->next = pipeline->statements[bucket_of(key)];
+    pipeline->statements[bucket_of(key)] = statement;
     return statement;
 }

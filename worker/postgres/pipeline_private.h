@@ -11,13 +11,13 @@ enum
     STATEMENT_BUCKETS = 256,
 };
 
-struct database
+struct pipeline
 {
     const struct settings *settings;
     char application_name[64];
     char where[192];
     PGconn *connection;
-    struct connecting connecting;
+    struct connect_attempt connect_attempt;
     struct statement *statements[STATEMENT_BUCKETS];
     int statement_count, prepared_count;
     uint64_t sends;
@@ -28,7 +28,7 @@ struct database
     {
         bool with_prepare, with_deallocate;
         PGresult *result;
-    } sent[DATABASE_PIPELINE_MAX];
+    } sent[PIPELINE_PIPELINE_MAX];
     int sent_count;
     bool synced; /* the entries are answered: the next send starts anew */
 
@@ -39,9 +39,9 @@ struct database
 
 /* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
  * wait for the other to read. */
-bool database_flush(struct database *database, int64_t deadline_us);
+bool pipeline_flush(struct pipeline *pipeline, int64_t deadline_us);
 
 /* The next result; *ret NULL at the end of a statement's results. */
-bool database_next(struct database *database, int64_t deadline_us, PGresult **ret);
+bool pipeline_next(struct pipeline *pipeline, int64_t deadline_us, PGresult **ret);
 
 #endif

@@ -37,11 +37,11 @@ static bool ask_terms(PGconn *connection, const struct buffer *sql, bool written
         return buffer_add_text(reterr, "out of memory"), false;
     QUERY_RESULT result = PQexec(connection, sql->at);
     bool answered = result && PQresultStatus(result) == PGRES_TUPLES_OK;
-    const char *complaint = answered && looks ? PQgetvalue(result, 0, 0) : "";
+    const char *problem = answered && looks ? PQgetvalue(result, 0, 0) : "";
     if (!answered)
         add_first_line(reterr, PQerrorMessage(connection));
-    buffer_add_text(reterr, complaint);
-    return answered && *complaint == '\0';
+    buffer_add_text(reterr, problem);
+    return answered && *problem == '\0';
 }
 
 /* PROTOCOL O6. With protections.session_terms off, which only tests do, they are not set, only looked at. */
@@ -97,7 +97,7 @@ PGconn *query_connect(const struct settings *settings, enum session_kind kind, c
     buffer_add_text(reterr, " cannot be reached: ");
     char why[512] = "out of memory", sqlstate[6];
     if (connection)
-        connecting_tell(connection, why, sizeof(why), sqlstate);
+        connect_explain(connection, why, sizeof(why), sqlstate);
     buffer_add_text(reterr, why);
     query_closep(&connection);
     return NULL;

@@ -23,7 +23,7 @@ struct session
     const struct settings *settings;
     char application_name[64];
     PGconn *connection;
-    struct connecting connecting;
+    struct connect_attempt connect_attempt;
     bool sent;   /* a statement's result is still out */
     bool unsent; /* part of it has not left yet */
     bool unfit;  /* the last one was refused: it did not meet the terms */
@@ -156,7 +156,7 @@ static bool refuse_connecting(struct session *session)
 {
     char text[sizeof(session->problem)];
 
-    connecting_tell(session->connection, text, sizeof(text), session->sqlstate);
+    connect_explain(session->connection, text, sizeof(text), session->sqlstate);
     return lose(session, text);
 }
 
@@ -166,7 +166,7 @@ static bool try_to_connect(struct session *session, int64_t deadline_us, const s
                                          "keepalives_count", "tcp_user_timeout", NULL };
     const char *const values[] = { session->application_name, "10", "5", "3", "15000", NULL };
 
-    session->connection = connecting_begin(&session->connecting, session->settings->database.url, names, values);
+    session->connection = connect_begin(&session->connect_attempt, session->settings->database.url, names, values);
     if (session->connection == NULL)
         return lose(session, "out of memory");
     if (PQstatus(session->connection) == CONNECTION_BAD)
@@ -183,7 +183,7 @@ static bool try_to_connect(struct session *session, int64_t deadline_us, const s
         if (!wait_ready(session, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
             return false;
     }
-    connecting_end(session->connection);
+    connect_end(session->connection);
     snprintf(session->where, sizeof(session->where), "PostgreSQL at %s:%s", PQhost(session->connection),
              PQport(session->connection));
     return PQsetnonblocking(session->connection, 1) == 0 || lose_connection(session);
@@ -327,7 +327,7 @@ bool session_connect(struct session *session, const struct session_stop *stop)
     if (try_to_connect(session, deadline_us, stop) && set_up(session, deadline_us, stop))
         return true;
     if (monotonic_us() >= deadline_us)
-        connecting_time_out(&session->connecting);
+        connect_timed_out(&session->connect_attempt);
     return false;
 }
 

@@ -30,7 +30,7 @@ struct term
     size_t setting;    /* offset of a time of struct settings, in microseconds */
     const char *also;  /* a stricter value that is kept; NULL: none */
     enum term_way way;
-    const char *remedy; /* what to do, where setting it does not help */
+    const char *hint; /* what to do, where setting it does not help */
 };
 
 #define DATABASE(member) offsetof(struct settings, database.member)
@@ -122,7 +122,7 @@ static void add_value(struct buffer *into, const struct term *term, const struct
     buffer_add_byte(into, '\'');
 }
 
-/* (VALUES ('name', 'value', 'also', 'way', 'remedy'), ...) AS t (...) */
+/* (VALUES ('name', 'value', 'also', 'way', 'hint'), ...) AS t (...) */
 static void add_table(struct buffer *into, enum session_kind kind, const struct settings *settings)
 {
     static const char *const ways[] = { "set", "look", "newer" };
@@ -145,7 +145,7 @@ static void add_table(struct buffer *into, enum session_kind kind, const struct 
         buffer_add_byte(into, ',');
         add_literal(into, ways[term->way]);
         buffer_add_byte(into, ',');
-        add_literal(into, term->remedy ? term->remedy : "");
+        add_literal(into, term->hint ? term->hint : "");
         buffer_add_byte(into, ')');
         between = ",(";
     }

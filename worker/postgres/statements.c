@@ -7,15 +7,15 @@
 
 struct statements
 {
-    struct database *database;
+    struct pipeline *pipeline;
     struct array arrays[ENTITY_COLUMNS_MAX];
 };
 
-struct statements *statements_new(struct database *database)
+struct statements *statements_new(struct pipeline *pipeline)
 {
     struct statements *statements = calloc(1, sizeof(*statements));
     if (statements)
-        statements->database = database;
+        statements->pipeline = pipeline;
     return statements;
 }
 
@@ -32,7 +32,7 @@ static struct statement *find(struct statements *statements, const struct entity
                               uint64_t detail)
 {
     const uint64_t key[3] = { (uint64_t)(uintptr_t)entity, kind, detail };
-    struct statement *statement = database_statement(statements->database, key);
+    struct statement *statement = pipeline_statement(statements->pipeline, key);
     if (statement)
         return statement;
 
@@ -45,10 +45,10 @@ static struct statement *find(struct statements *statements, const struct entity
         return NULL;
     }
     size_t size;
-    return database_add_statement(statements->database, key, buffer_take(&sql, &size), parameters);
+    return pipeline_add_statement(statements->pipeline, key, buffer_take(&sql, &size), parameters);
 }
 
-/* --- sends ----------------------------------------------------------------------------------------------------- */
+/* --- sends ------------------------------------------------------------------------------------------------------- */
 
 static bool send_arrays(struct statements *statements, struct statement *statement, const struct array *const *arrays,
                         int count)
@@ -63,7 +63,7 @@ static bool send_arrays(struct statements *statements, struct statement *stateme
             return false;
         values[i] = (struct parameter_value){ arrays[i]->bytes.at, (int)arrays[i]->bytes.size };
     }
-    return database_send(statements->database, statement, values, count);
+    return pipeline_send(statements->pipeline, statement, values, count);
 }
 
 static bool send_own(struct statements *statements, struct statement *statement, int count)
@@ -148,14 +148,14 @@ bool statements_send_draw(struct statements *statements, const struct entity *en
     int32_t wanted = (int32_t)__builtin_bswap32((uint32_t)count);
     struct parameter_value value = { (const char *)&wanted, sizeof(wanted) };
 
-    return statement && database_send(statements->database, statement, &value, 1);
+    return statement && pipeline_send(statements->pipeline, statement, &value, 1);
 }
 
 static void fill_places(struct array *array, const struct row *const *rows, int count)
 {
     array_begin(array, ARRAY_TID);
     for (int i = 0; i < count; i++)
-        array_add_bytes(array, rows[i]->place, TID_SIZE);
+        array_add_bytes(array, rows[i]->ctid, TID_SIZE);
 }
 
 bool statements_send_update(struct statements *statements, const struct entity *entity, uint64_t columns,
@@ -245,14 +245,14 @@ bool statements_send_at_positions(struct statements *statements, const struct en
 bool statements_send_fixed(struct statements *statements, const char *sql, const struct array *const *arrays, int count)
 {
     const uint64_t key[3] = { (uint64_t)(uintptr_t)sql, STATEMENT_FIXED, 0 };
-    struct statement *statement = database_statement(statements->database, key);
+    struct statement *statement = pipeline_statement(statements->pipeline, key);
 
     if (statement == NULL)
-        statement = database_add_statement(statements->database, key, strdup(sql), count);
+        statement = pipeline_add_statement(statements->pipeline, key, strdup(sql), count);
     return send_arrays(statements, statement, arrays, count);
 }
 
-/* --- reads ----------------------------------------------------------------------------------------------------- */
+/* --- reads ------------------------------------------------------------------------------------------------------- */
 
 static struct field_int read_int(const PGresult *result, int row, int at, enum column_kind kind)
 {
@@ -325,7 +325,7 @@ struct id statements_read_id(const PGresult *result, int row, int column, const 
     return of->kind == COLUMN_UUID ? array_read_id(at) : id_of(array_read_int64(at));
 }
 
-const char *statements_read_place(const PGresult *result, int row)
+const char *statements_read_ctid(const PGresult *result, int row)
 {
     return PQgetvalue(result, row, PQnfields(result) - 1);
 }

@@ -3,7 +3,7 @@
  *
  * Threads    one owner, the lane.
  * Ownership  borrows the database; owns its parameter buffers.
- * Failure    false from a send: the session is lost or memory is out; database_failure() tells.
+ * Failure    false from a send: the session is lost or memory is out; pipeline_failure() tells.
  */
 #ifndef WORKER_POSTGRES_STATEMENTS_H
 #define WORKER_POSTGRES_STATEMENTS_H
@@ -14,7 +14,7 @@
 
 struct statements;
 
-struct statements *statements_new(struct database *database);
+struct statements *statements_new(struct pipeline *pipeline);
 void statements_free(struct statements *statements);
 
 /* Row reads. Each is one statement in the pipeline. */
@@ -36,7 +36,7 @@ enum
 };
 
 /* Where a locked row lies: the last column of statements_send_lock and _children_lock, TID_SIZE bytes. */
-const char *statements_read_place(const PGresult *result, int row);
+const char *statements_read_ctid(const PGresult *result, int row);
 
 /* Row writes. Rows are pointers to row structs of the entity.
  *

@@ -13,14 +13,14 @@ static const char info_server[] = "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 static const char info_memory[] = "*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n";
 static const int64_t LEASE_US = 1000000;
 
-const char *lock_check_library(void)
+const char *redis_check_library(void)
 {
     return VERSION_TEXT(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
 }
 
-static void link_freep(struct lock_link **link)
+static void link_freep(struct redis_connection **link)
 {
-    lock_link_free(*link);
+    redis_connection_free(*link);
 }
 
 static void reply_freep(redisReply **reply)
@@ -29,9 +29,9 @@ static void reply_freep(redisReply **reply)
         freeReplyObject(*reply);
 }
 
-static redisReply *ask(struct lock_link *link, const char *request)
+static redisReply *ask(struct redis_connection *link, const char *request)
 {
-    return lock_link_append(link, request, strlen(request)) ? lock_link_receive(link) : NULL;
+    return redis_connection_append(link, request, strlen(request)) ? redis_connection_receive(link) : NULL;
 }
 
 /* The value of "name:value\r\n" in INFO's text. */
@@ -61,7 +61,7 @@ static void add_shown(struct buffer *into, struct span text)
 /* What its answers mean for whoever set it up; the first word that is found. */
 static const struct
 {
-    const char *sign, *remedy;
+    const char *sign, *hint;
 } remedies[] = {
     { "READONLY", "it is a replica, and locks are written: give redis.url the primary" },
     { "NOPERM",
@@ -82,7 +82,7 @@ static bool refuse(struct buffer *report, const char *reason)
         if (strstr(reason, remedies[i].sign))
         {
             buffer_add_text(report, "; ");
-            buffer_add_text(report, remedies[i].remedy);
+            buffer_add_text(report, remedies[i].hint);
             break;
         }
     return false;
@@ -114,7 +114,7 @@ static bool check_locks(const struct lock_options *options, struct buffer *repor
     return true;
 }
 
-static bool check_policy(struct lock_link *link, struct buffer *report)
+static bool check_policy(struct redis_connection *link, struct buffer *report)
 {
     __attribute__((cleanup(reply_freep))) redisReply *reply = ask(link, info_memory);
     struct span policy = reply && reply->type == REDIS_REPLY_STRING ? find_field(reply, "maxmemory_policy") : SPAN_NULL;
@@ -135,13 +135,13 @@ static bool check_policy(struct lock_link *link, struct buffer *report)
     return false;
 }
 
-bool lock_check(const struct lock_options *options, struct buffer *report)
+bool redis_check(const struct lock_options *options, struct buffer *report)
 {
-    __attribute__((cleanup(link_freep))) struct lock_link *link =
-        lock_link_new(options->url, options->connect_timeout_us, options->command_timeout_us);
-    if (!link || !lock_link_use(link))
+    __attribute__((cleanup(link_freep))) struct redis_connection *link =
+        redis_connection_new(options->url, options->connect_timeout_us, options->command_timeout_us);
+    if (!link || !redis_connection_use(link))
     {
-        buffer_add_text(report, link ? lock_link_reason(link) : "out of memory");
+        buffer_add_text(report, link ? redis_connection_reason(link) : "out of memory");
         buffer_add_text(report, ": start it or correct redis.url; until then workers go on without the outer lock");
         return false;
     }

@@ -1,4 +1,4 @@
-/* Lock check: is this Redis fit for locks? For the verb `check`. It takes two, as a batch does.
+/* Redis check: is this Redis fit for locks? For the verb `check`. It takes two, as a batch does.
  *
  * Threads    any; keeps no state.
  * Failure    false: the report says what is wrong and what to do; true: what was found. One line, no secrets.
@@ -10,9 +10,9 @@
 #include "workflows/base/buffer.h"
 
 /* `owner` of the options is not looked at. */
-bool lock_check(const struct lock_options *options, struct buffer *report);
+bool redis_check(const struct lock_options *options, struct buffer *report);
 
 /* The version of the client library this was built with; 0.14.1 has none to ask at run time. */
-const char *lock_check_library(void);
+const char *redis_check_library(void);
 
 #endif

@@ -37,7 +37,7 @@ enum greeting
 
 static const char *const greeting_names[GREETING__COUNT] = { "AUTH", "SELECT", "PING" };
 
-struct lock_link
+struct redis_connection
 {
     struct redis_url url;
     int64_t connect_timeout_us, command_timeout_us;
@@ -58,9 +58,9 @@ struct lock_link
 /* PROTOCOL P5: a dead Redis costs time only, and little. */
 static const struct retry_policy reconnect_policy = { "redis", 6, 100000, 2.0, 5000000, 0.2 };
 
-struct lock_link *lock_link_new(const char *url, int64_t connect_timeout_us, int64_t command_timeout_us)
+struct redis_connection *redis_connection_new(const char *url, int64_t connect_timeout_us, int64_t command_timeout_us)
 {
-    struct lock_link *link = calloc(1, sizeof(*link));
+    struct redis_connection *link = calloc(1, sizeof(*link));
     const char *problem = "";
 
     if (link == NULL)
@@ -77,7 +77,7 @@ struct lock_link *lock_link_new(const char *url, int64_t connect_timeout_us, int
     return link;
 }
 
-void lock_link_free(struct lock_link *link)
+void redis_connection_free(struct redis_connection *link)
 {
     if (link == NULL)
         return;
@@ -87,7 +87,7 @@ void lock_link_free(struct lock_link *link)
     free(link);
 }
 
-void lock_link_drop(struct lock_link *link, const char *what, size_t what_size)
+void redis_connection_drop(struct redis_connection *link, const char *what, size_t what_size)
 {
     int64_t delay_us = retry_delay_us(&reconnect_policy, ++link->failures, &link->random_state);
     int size = snprintf(link->reason, sizeof(link->reason), "%s: %.*s", link->where,
@@ -107,13 +107,13 @@ void lock_link_drop(struct lock_link *link, const char *what, size_t what_size)
     link->next_attempt_us = monotonic_us() + delay_us;
 }
 
-static bool drop(struct lock_link *link, const char *what)
+static bool drop(struct redis_connection *link, const char *what)
 {
-    lock_link_drop(link, what, strlen(what));
+    redis_connection_drop(link, what, strlen(what));
     return false;
 }
 
-static bool drop_late(struct lock_link *link, const char *what, int64_t limit_us)
+static bool drop_late(struct redis_connection *link, const char *what, int64_t limit_us)
 {
     char text[96];
     snprintf(text, sizeof(text), "%s within %lld ms", what, (long long)limit_us / 1000);
@@ -121,7 +121,7 @@ static bool drop_late(struct lock_link *link, const char *what, int64_t limit_us
 }
 
 /* True when the socket is ready for one of the events before the deadline. */
-static bool await_socket(const struct lock_link *link, short events, int64_t deadline_us)
+static bool await_socket(const struct redis_connection *link, short events, int64_t deadline_us)
 {
     for (;;)
     {
@@ -134,9 +134,9 @@ static bool await_socket(const struct lock_link *link, short events, int64_t dea
     }
 }
 
-/* --- getting there --------------------------------------------------------------------------------------------- */
+/* --- getting there ----------------------------------------------------------------------------------------------- */
 
-static bool open_socket(struct lock_link *link)
+static bool open_socket(struct redis_connection *link)
 {
     const struct redis_url *url = &link->url;
 
@@ -155,7 +155,7 @@ static bool open_socket(struct lock_link *link)
     return true;
 }
 
-static void greet_with(struct lock_link *link, enum greeting greeting, int count, const char *const *words)
+static void greet_with(struct redis_connection *link, enum greeting greeting, int count, const char *const *words)
 {
     const char *argv[3] = { greeting_names[greeting] };
     size_t sizes[3] = { strlen(greeting_names[greeting]) };
@@ -169,7 +169,7 @@ static void greet_with(struct lock_link *link, enum greeting greeting, int count
         link->greetings[link->greeting_count++] = greeting;
 }
 
-static bool connect_finish(struct lock_link *link, int64_t wait_until_us)
+static bool connect_finish(struct redis_connection *link, int64_t wait_until_us)
 {
     const struct redis_url *url = &link->url;
     int error = 0;
@@ -198,7 +198,7 @@ static bool connect_finish(struct lock_link *link, int64_t wait_until_us)
 }
 
 /* Takes the reply of one greeting. */
-static bool take_greeting(struct lock_link *link, const redisReply *reply)
+static bool take_greeting(struct redis_connection *link, const redisReply *reply)
 {
     enum greeting greeting = link->greetings[link->greeted++];
     char text[128];
@@ -214,7 +214,7 @@ static bool take_greeting(struct lock_link *link, const redisReply *reply)
     return drop(link, text);
 }
 
-static bool drop_by_context(struct lock_link *link)
+static bool drop_by_context(struct redis_connection *link)
 {
     char error[sizeof(link->context->errstr)];
 
@@ -224,13 +224,13 @@ static bool drop_by_context(struct lock_link *link)
 }
 
 /* The first reply of what was received. 1: there it is; 0: more has to come; -1: the link is dropped. */
-static int take_reply(struct lock_link *link, redisReply **ret)
+static int take_reply(struct redis_connection *link, redisReply **ret)
 {
     const char *why = "";
     void *reply = NULL;
     size_t size;
 
-    switch (lock_reply_measure((struct span){ link->received, link->received_size }, &size, &why))
+    switch (redis_reply_measure((struct span){ link->received, link->received_size }, &size, &why))
     {
     case LOCK_REPLY_PART:
         return 0;
@@ -249,7 +249,7 @@ static int take_reply(struct lock_link *link, redisReply **ret)
 }
 
 /* One read, of what is there. */
-static bool receive(struct lock_link *link)
+static bool receive(struct redis_connection *link)
 {
     size_t room = sizeof(link->received) - link->received_size;
     ssize_t size =
@@ -265,7 +265,7 @@ static bool receive(struct lock_link *link)
 
 /* Waits for a reply up to `wait_until_us`, which is looked at before every read but the first: a server that always has
  * something to say would never be late. 1: got it; 0: not yet; -1: the link is dropped. */
-static int await_reply(struct lock_link *link, int64_t wait_until_us, redisReply **ret)
+static int await_reply(struct redis_connection *link, int64_t wait_until_us, redisReply **ret)
 {
     int done = 0, got;
 
@@ -284,12 +284,12 @@ static int await_reply(struct lock_link *link, int64_t wait_until_us, redisReply
 }
 
 /* What nobody asked for would be taken for the next answer. */
-static bool is_quiet(struct lock_link *link)
+static bool is_quiet(struct redis_connection *link)
 {
     return link->received_size == 0 || drop(link, "more than it was asked for");
 }
 
-static bool greet_finish(struct lock_link *link, int64_t wait_until_us)
+static bool greet_finish(struct redis_connection *link, int64_t wait_until_us)
 {
     while (link->greeted < link->greeting_count)
     {
@@ -310,7 +310,7 @@ static bool greet_finish(struct lock_link *link, int64_t wait_until_us)
     return true;
 }
 
-bool lock_link_is_open(const struct lock_link *link)
+bool redis_connection_is_open(const struct redis_connection *link)
 {
     return link->state == LINK_OPEN;
 }
@@ -320,7 +320,7 @@ static int64_t earlier(int64_t a_us, int64_t b_us)
     return a_us < b_us ? a_us : b_us;
 }
 
-bool lock_link_use(struct lock_link *link)
+bool redis_connection_use(struct redis_connection *link)
 {
     if (link->state == LINK_OPEN)
         return true;
@@ -331,7 +331,8 @@ bool lock_link_use(struct lock_link *link)
     {
         if (now_us < link->next_attempt_us)
             return false;
-        patience_us = link->tried ? LOCK_LINK_ATTEMPT_WAIT_US : link->connect_timeout_us + link->command_timeout_us;
+        patience_us =
+            link->tried ? REDIS_CONNECTION_ATTEMPT_WAIT_US : link->connect_timeout_us + link->command_timeout_us;
         if (!open_socket(link))
             return false;
     }
@@ -340,22 +341,22 @@ bool lock_link_use(struct lock_link *link)
     return link->state == LINK_GREETING && greet_finish(link, earlier(link->deadline_us, now_us + patience_us));
 }
 
-/* --- using it -------------------------------------------------------------------------------------------------- */
+/* --- using it ---------------------------------------------------------------------------------------------------- */
 
-bool lock_link_append(struct lock_link *link, const char *bytes, size_t size)
+bool redis_connection_append(struct redis_connection *link, const char *bytes, size_t size)
 {
     assert(link->state == LINK_OPEN);
     return redisAppendFormattedCommand(link->context, bytes, size) == REDIS_OK || drop(link, "out of memory");
 }
 
-bool lock_link_flush(struct lock_link *link)
+bool redis_connection_flush(struct redis_connection *link)
 {
     int done;
 
     return redisBufferWrite(link->context, &done) == REDIS_OK || drop_by_context(link);
 }
 
-struct redisReply *lock_link_receive(struct lock_link *link)
+struct redisReply *redis_connection_receive(struct redis_connection *link)
 {
     redisReply *reply = NULL;
 
@@ -371,13 +372,13 @@ struct redisReply *lock_link_receive(struct lock_link *link)
     return reply;
 }
 
-void lock_link_praise(struct lock_link *link)
+void redis_connection_reset_backoff(struct redis_connection *link)
 {
     link->failures = 0;
     link->reason[0] = '\0';
 }
 
-const char *lock_link_reason(const struct lock_link *link)
+const char *redis_connection_reason(const struct redis_connection *link)
 {
     return link->reason;
 }

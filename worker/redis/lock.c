@@ -101,7 +101,7 @@ struct call
 
 struct lock
 {
-    struct lock_link *link;
+    struct redis_connection *link;
     char *prefix, *owner;
     size_t prefix_size, owner_size, slot_size, nonce_size;
     char digests[SCRIPT__COUNT][SHA_TEXT_SIZE + 1];
@@ -143,7 +143,7 @@ struct lock *lock_new(const struct lock_options *options)
     lock->call.body = lock->release.body = BUFFER_EMPTY;
     lock->prefix = strdup(options->prefix ? options->prefix : "");
     lock->owner = strdup(options->owner);
-    lock->link = lock_link_new(options->url, options->connect_timeout_us, options->command_timeout_us);
+    lock->link = redis_connection_new(options->url, options->connect_timeout_us, options->command_timeout_us);
     if (!lock->prefix || !lock->owner || !lock->link || !digest_scripts(lock))
     {
         lock_free(lock);
@@ -158,7 +158,7 @@ struct lock *lock_new(const struct lock_options *options)
     return lock;
 }
 
-/* --- requests -------------------------------------------------------------------------------------------------- */
+/* --- requests ---------------------------------------------------------------------------------------------------- */
 
 static void add_word(struct buffer *body, const char *at, size_t size)
 {
@@ -254,19 +254,20 @@ static bool call_send(struct lock *lock, const struct call *call, bool with_text
 
     if (buffer_failed(&call->body))
     {
-        lock_link_drop(lock->link, "out of memory", 13);
+        redis_connection_drop(lock->link, "out of memory", 13);
         return false;
     }
     int head_size =
         snprintf(head, sizeof(head), "*%d\r\n$%zu\r\n%s\r\n$%zu\r\n", 3 + call->words, strlen(verb), verb, script_size);
     int digits = snprintf(number, sizeof(number), "%d", call->names);
     int number_size = snprintf(number, sizeof(number), "\r\n$%d\r\n%d\r\n", digits, call->names);
-    return lock_link_append(lock->link, head, (size_t)head_size) && lock_link_append(lock->link, script, script_size) &&
-           lock_link_append(lock->link, number, (size_t)number_size) &&
-           lock_link_append(lock->link, call->body.at, call->body.size) && lock_link_flush(lock->link);
+    return redis_connection_append(lock->link, head, (size_t)head_size) &&
+           redis_connection_append(lock->link, script, script_size) &&
+           redis_connection_append(lock->link, number, (size_t)number_size) &&
+           redis_connection_append(lock->link, call->body.at, call->body.size) && redis_connection_flush(lock->link);
 }
 
-/* --- answers --------------------------------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------------------------------- */
 
 static void free_reply(redisReply **reply)
 {
@@ -288,24 +289,24 @@ static bool is_answer(const struct call *call, const redisReply *reply)
  * might be anything, and a Redis that refuses (BUSY, READONLY, OOM, NOAUTH) will refuse the next batch as well. */
 static bool call_receive(struct lock *lock, const struct call *call)
 {
-    __attribute__((cleanup(free_reply))) redisReply *reply = lock_link_receive(lock->link);
+    __attribute__((cleanup(free_reply))) redisReply *reply = redis_connection_receive(lock->link);
 
     if (reply && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0)
     {
         free_reply(&reply);
-        reply = call_send(lock, call, true) ? lock_link_receive(lock->link) : NULL;
+        reply = call_send(lock, call, true) ? redis_connection_receive(lock->link) : NULL;
     }
     if (reply == NULL)
         return false;
     if (!is_answer(call, reply))
     {
         bool says = reply->type == REDIS_REPLY_ERROR;
-        lock_link_drop(lock->link, says ? reply->str : "unexpected answer", says ? (size_t)reply->len : 17);
+        redis_connection_drop(lock->link, says ? reply->str : "unexpected answer", says ? (size_t)reply->len : 17);
         return false;
     }
     if (call->script != SCRIPT_RELEASE)
         memcpy(lock->answer, reply->str, (size_t)call->names);
-    lock_link_praise(lock->link);
+    redis_connection_reset_backoff(lock->link);
     return true;
 }
 
@@ -315,10 +316,10 @@ static bool settle_release(struct lock *lock)
     bool was_out = lock->release_is_out;
 
     lock->release_is_out = false;
-    return lock_link_is_open(lock->link) && (!was_out || call_receive(lock, &lock->release));
+    return redis_connection_is_open(lock->link) && (!was_out || call_receive(lock, &lock->release));
 }
 
-/* --- rest ------------------------------------------------------------------------------------------------------ */
+/* --- rest -------------------------------------------------------------------------------------------------------- */
 
 /* Whoever calls counts himself first and looks then; whoever begins a rest sets it first and looks then: one of the two
  * sees the other. */
@@ -349,12 +350,12 @@ static void end_call(void)
     atomic_fetch_sub(&callers, 1);
 }
 
-/* --- the three calls ------------------------------------------------------------------------------------------- */
+/* --- the three calls --------------------------------------------------------------------------------------------- */
 
 static enum lock_result acquire(struct lock *lock, struct lock_name *names, int count, int64_t *ret_valid_until_us)
 {
     struct call *call = &lock->call;
-    bool good = lock_link_use(lock->link) && settle_release(lock);
+    bool good = redis_connection_use(lock->link) && settle_release(lock);
 
     *ret_valid_until_us = INT64_MAX;
     for (int next = 0; good && next < count && call_begin(lock, call, SCRIPT_ACQUIRE, names, next, count);
@@ -396,7 +397,7 @@ enum lock_result lock_acquire(struct lock *lock, struct lock_name *names, int co
 static enum lock_result extend(struct lock *lock, const struct lock_name *names, int count, int64_t *ret_valid_until_us)
 {
     struct call *call = &lock->call;
-    bool good = lock_link_use(lock->link) && settle_release(lock), all_ours = true;
+    bool good = redis_connection_use(lock->link) && settle_release(lock), all_ours = true;
     int64_t shortest_us = INT64_MAX;
 
     for (int next = 0; good && next < count && call_begin(lock, call, SCRIPT_EXTEND, names, next, count);
@@ -447,7 +448,7 @@ void lock_release_send(struct lock *lock, const struct lock_name *names, int cou
 
 const char *lock_reason(const struct lock *lock)
 {
-    return lock_link_reason(lock->link);
+    return redis_connection_reason(lock->link);
 }
 
 void lock_free(struct lock *lock)
@@ -460,7 +461,7 @@ void lock_free(struct lock *lock)
         settle_release(lock);
         end_call();
     }
-    lock_link_free(lock->link);
+    redis_connection_free(lock->link);
     buffer_done(&lock->call.body);
     buffer_done(&lock->release.body);
     free(lock->prefix);

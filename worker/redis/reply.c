@@ -1,6 +1,6 @@
 #include "worker/redis/reply.h"
 
-static enum lock_reply refuse(const char **reterr, const char *why)
+static enum redis_reply refuse(const char **reterr, const char *why)
 {
     *reterr = why;
     return LOCK_REPLY_REFUSED;
@@ -33,8 +33,8 @@ static bool read_number(const char *line, size_t size, int64_t *ret)
     return true;
 }
 
-static enum lock_reply measure_bulk(struct span received, size_t line, int64_t size, size_t *ret_size,
-                                    const char **reterr)
+static enum redis_reply measure_bulk(struct span received, size_t line, int64_t size, size_t *ret_size,
+                                     const char **reterr)
 {
     if (size == -1)
     {
@@ -51,7 +51,7 @@ static enum lock_reply measure_bulk(struct span received, size_t line, int64_t s
                : refuse(reterr, "a reply that does not end where it said");
 }
 
-enum lock_reply lock_reply_measure(struct span received, size_t *ret_size, const char **reterr)
+enum redis_reply redis_reply_measure(struct span received, size_t *ret_size, const char **reterr)
 {
     int64_t number = 0;
 

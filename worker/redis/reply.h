@@ -1,6 +1,7 @@
-/* Lock reply: where a reply of Redis ends, before anything is made of it. Whatever answers on Redis' port may send what
- * it likes; what is let through to hiredis is whole, no larger than LOCK_REPLY_MAX, and of a kind that our requests are
- * answered with. An array is not: hiredis would take memory for as many elements as its first line promises.
+/* Redis reply: where a reply of Redis ends, before anything is made of it. Whatever answers on Redis' port may send
+ * what it likes; what is let through to hiredis is whole, no larger than LOCK_REPLY_MAX, and of a kind that our
+ * requests are answered with. An array is not: hiredis would take memory for as many elements as its first line
+ * promises.
  *
  * Threads    pure functions.
  * Failure    LOCK_REPLY_REFUSED, and why.
@@ -16,7 +17,7 @@ enum
     LOCK_REPLY_LINE_MAX = 4096,
 };
 
-enum lock_reply
+enum redis_reply
 {
     LOCK_REPLY_WHOLE,
     LOCK_REPLY_PART, /* more bytes have to come: never where there are LOCK_REPLY_MAX */
@@ -24,6 +25,6 @@ enum lock_reply
 };
 
 /* Of what was received so far; *ret_size: of the first reply, where it is whole. */
-enum lock_reply lock_reply_measure(struct span received, size_t *ret_size, const char **reterr);
+enum redis_reply redis_reply_measure(struct span received, size_t *ret_size, const char **reterr);
 
 #endif

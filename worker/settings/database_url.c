@@ -43,7 +43,7 @@ PQconninfoOption *database_url_parse(const char *url, const char **reterr)
     return NULL;
 }
 
-/* --- for people ------------------------------------------------------------------------------------------------- */
+/* --- for people -------------------------------------------------------------------------------------------------- */
 
 static bool is_secret(const PQconninfoOption *option)
 {

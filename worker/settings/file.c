@@ -130,7 +130,7 @@ void settings_warn(struct settings *settings)
     }
 }
 
-/* --- variables that are nobody's ---------------------------------------------------------------------------------- */
+/* --- variables that are nobody's --------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, size_t size, const char *end)
 {

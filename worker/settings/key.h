@@ -30,23 +30,23 @@ enum settings_flag
 
 struct settings_key
 {
-    const char *section;  /* "kafka", "locks.status_change" */
-    const char *name;     /* "batch_max" */
-    const char *standard; /* the default as it stands in the file, without quotes; NULL for pairs */
+    const char *section;      /* "kafka", "locks.status_change" */
+    const char *name;         /* "batch_max" */
+    const char *default_text; /* the default as it stands in the file, without quotes; NULL for pairs */
     enum settings_kind kind;
     size_t offset;
     int64_t minimum, maximum; /* of the value; of texts the length in bytes */
     const char *const *words;
-    bool (*is_right)(const char *text); /* of texts */
-    const char *accepts;                /* of texts: what is_right asks for */
+    bool (*is_valid)(const char *text); /* of texts */
+    const char *accepts;                /* of texts: what is_valid asks for */
     unsigned flags;
-    const char *says; /* for the settings file: a line, or a few */
+    const char *help; /* for the settings file: a line, or a few */
 };
 
 struct settings_section
 {
     const char *name;
-    const char *says;
+    const char *help;
 };
 
 extern const struct settings_key settings_keys[]; /* grouped by section; ends with name NULL */

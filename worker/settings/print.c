@@ -76,14 +76,14 @@ static void add_comment(const char *says, int depth, struct buffer *into)
 
 static void add_example_key(const struct settings_key *key, int depth, struct buffer *into)
 {
-    add_comment(key->says, depth, into);
+    add_comment(key->help, depth, into);
     add_limits(key, into);
     buffer_add_text(into, "\n");
     add_indent(depth, into);
     if (key->kind == SETTINGS_PAIRS)
         settings_add_text(into, "%s = { };\n", key->name);
     else
-        settings_add_text(into, "%s = %s%s%s;\n", key->name, is_quoted(key->kind) ? "\"" : "", key->standard,
+        settings_add_text(into, "%s = %s%s%s;\n", key->name, is_quoted(key->kind) ? "\"" : "", key->default_text,
                           is_quoted(key->kind) ? "\"" : "");
 }
 
@@ -101,8 +101,8 @@ static void add_example_section(const struct settings_section *section, const ch
     if (!shared_part(section->name, before))
     {
         buffer_add_text(into, "\n");
-        if (section->says)
-            settings_add_text(into, "# %s\n", section->says);
+        if (section->help)
+            settings_add_text(into, "# %s\n", section->help);
         settings_add_text(into, "%.*s:\n{\n", (int)outer, section->name);
     }
     if (nested)
@@ -169,11 +169,11 @@ static void add_row(const struct settings_key *key, struct span value, struct sp
     settings_add_text(into, "%s\n{\"key\":\"%s.%s\",\"value\":", first ? "" : ",", key->section, key->name);
     buffer_add_json_string(into, value);
     buffer_add_text(into, ",\"default\":");
-    buffer_add_json_string(into, span_of(key->standard));
+    buffer_add_json_string(into, span_of(key->default_text));
     buffer_add_text(into, ",\"from\":");
     buffer_add_json_string(into, source);
     buffer_add_text(into, ",\"says\":");
-    buffer_add_json_string(into, span_of(key->says));
+    buffer_add_json_string(into, span_of(key->help));
     buffer_add_text(into, "}");
 }
 

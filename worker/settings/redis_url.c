@@ -99,11 +99,11 @@ static bool parse_network(const char *text, struct redis_url *ret, const char **
     if (slash)
         *slash = '\0';
     bool host_good = parse_host(rest, ret);
-    bool database_good = !slash || slash[1] == '\0' || read_number(slash + 1, REDIS_DATABASE_MAX, &ret->database);
+    bool pipeline_good = !slash || slash[1] == '\0' || read_number(slash + 1, REDIS_DATABASE_MAX, &ret->database);
     free(rest);
     if (!host_good)
         return refuse(reterr, "no host:port");
-    return database_good || refuse(reterr, "behind '/' stands the number of a database");
+    return pipeline_good || refuse(reterr, "behind '/' stands the number of a database");
 }
 
 bool redis_url_parse(const char *text, struct redis_url *ret, const char **reterr)

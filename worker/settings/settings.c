@@ -449,7 +449,7 @@ static bool set_defaults(struct settings *settings)
     for (int i = 0; i < RETRY__COUNT; i++)
         settings->retries[i].name = policies[i];
     for (const struct settings_key *key = settings_keys; key->name; key++)
-        if (key->standard && !settings_set(settings, key, SETTINGS_FORM_PLAIN, key->standard))
+        if (key->default_text && !settings_set(settings, key, SETTINGS_FORM_PLAIN, key->default_text))
             return false;
     return true;
 }

@@ -134,9 +134,9 @@ const struct settings_section settings_sections[] = {
 
 #define AT(member) offsetof(struct settings, member)
 
-#define TEXT(section, name, member, standard, minimum, maximum, is_right, accepts, flags, says)                        \
+#define TEXT(section, name, member, standard, minimum, maximum, is_valid, accepts, flags, says)                        \
     {                                                                                                                  \
-        section, name, standard, SETTINGS_TEXT, AT(member), minimum, maximum, NULL, is_right, accepts, flags, says     \
+        section, name, standard, SETTINGS_TEXT, AT(member), minimum, maximum, NULL, is_valid, accepts, flags, says     \
     }
 #define WORD(section, name, kind, member, standard, words, says)                                                       \
     {                                                                                                                  \

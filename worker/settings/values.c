@@ -152,7 +152,7 @@ static bool is_right_text(const struct settings_key *key, const char *text)
     for (size_t i = 0; i < size; i++)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
             return false;
-    return !key->is_right || key->is_right(text);
+    return !key->is_valid || key->is_valid(text);
 }
 
 static bool set_copy(char **ret, const char *text)

@@ -66,7 +66,7 @@ const struct entity entity_attendance = {
 #undef FIELD
 #define FIELD(member) offsetof(struct geofence_assignment_row, member)
 
-static const struct column assignment_columns[] = {
+static const struct column assignee_columns[] = {
     { "person_id", COLUMN_INT64, FIELD(person_id), COLUMN_FIXED, NULL },
     { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
     { "geofence_id", COLUMN_INT64, FIELD(geofence_id), COLUMN_FIXED, NULL },
@@ -82,8 +82,8 @@ const struct entity entity_geofence_assignment = {
     ENTITY_WITHOUT_VERSION,
     .table = "job",
     .row_size = sizeof(struct geofence_assignment_row),
-    .columns = assignment_columns,
-    .column_count = ENTITY_COLUMN_COUNT(assignment_columns),
+    .columns = assignee_columns,
+    .column_count = ENTITY_COLUMN_COUNT(assignee_columns),
     .key_count = 2,
     .place = PLACE_GEOFENCE_ASSIGNMENT,
 };

@@ -6,7 +6,7 @@ static const double earth_radius_m = 6371008.8;                /* IUGG mean radi
 static const double radians_per_degree = 0.017453292519943295; /* pi / 180 */
 static const double edge_degrees = 1e-9; /* nearer to an edge than a tenth of a millimetre: on it */
 
-/* --- circle ---------------------------------------------------------------------------------------------------- */
+/* --- circle ------------------------------------------------------------------------------------------------------ */
 
 /* Haversine, because the law of cosines loses every digit over the tens of metres that a geofence measures. */
 double geofence_distance_m(struct place a, struct place b)
@@ -24,7 +24,7 @@ bool geofence_circle_contains(struct place center, double radius_m, struct place
     return geofence_distance_m(center, place) <= radius_m;
 }
 
-/* --- polygon --------------------------------------------------------------------------------------------------- */
+/* --- polygon ----------------------------------------------------------------------------------------------------- */
 
 /* The way from one longitude to another, the shorter way round: -180 .. 180. */
 static double longitude_step(double from, double to)

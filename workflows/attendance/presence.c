@@ -11,7 +11,7 @@ enum
     NONE = 1, /* a geofence as a person: null and 1 are none */
 };
 
-static struct geofence_assignment_row assignment_key(int64_t person_id)
+static struct geofence_assignment_row assignee_key(int64_t person_id)
 {
     return (struct geofence_assignment_row){ .person_id = int_of(person_id) };
 }
@@ -23,13 +23,13 @@ static bool is_assignment(const struct geofence_assignment_row *row)
 
 void attendance_want_assignments(struct rows *rows, int64_t person_id)
 {
-    const struct geofence_assignment_row key = assignment_key(person_id);
+    const struct geofence_assignment_row key = assignee_key(person_id);
     rows_want_look(rows, &entity_geofence_assignment, 1, &key);
 }
 
 void attendance_want_geofences(struct rows *rows, int64_t person_id)
 {
-    const struct geofence_assignment_row key = assignment_key(person_id);
+    const struct geofence_assignment_row key = assignee_key(person_id);
     for (const struct geofence_assignment_row *row = rows_look(rows, &entity_geofence_assignment, 1, &key); row;
          row = rows_look_next(rows, &entity_geofence_assignment, 1, &key, row))
     {
@@ -105,7 +105,7 @@ static bool contains(const struct rows *rows, struct arena *arena, const struct 
 struct presence attendance_find_presence(const struct rows *rows, struct arena *arena, int64_t person_id, int64_t at_us,
                                          double latitude, double longitude)
 {
-    const struct geofence_assignment_row key = assignment_key(person_id);
+    const struct geofence_assignment_row key = assignee_key(person_id);
     const struct place place = { latitude, longitude };
     struct presence presence = { false, false };
     for (const struct geofence_assignment_row *row = rows_look(rows, &entity_geofence_assignment, 1, &key); row;

@@ -62,7 +62,7 @@ static void needs(const struct command *command, struct rows *rows)
     attendance_want_shifts(rows, punch->site_id);
 }
 
-/* --- the two sides of a record --------------------------------------------------------------------------------- */
+/* --- the two sides of a record ----------------------------------------------------------------------------------- */
 
 struct side
 {
@@ -87,7 +87,7 @@ static void set_side(struct attendance_row *record, const struct punch *punch)
     if (!record->site_id.set)
         record->site_id = punch->site_id;
     if (!record->shift_id.set)
-        record->shift_id = assignment_of_id(punch->shift_id);
+        record->shift_id = assignee_of_id(punch->shift_id);
 }
 
 static bool says_the_same(struct field_int given, struct field_int present)
@@ -101,13 +101,12 @@ static bool is_repeated(const struct punch *punch, const struct attendance_row *
 {
     bool place = !punch->latitude.set || (side->latitude.set && side->latitude.value == punch->latitude.value &&
                                           side->longitude.set && side->longitude.value == punch->longitude.value);
-    bool rest =
-        punch->direction == DIRECTION_OUT || (says_the_same(punch->site_id, record->site_id) &&
-                                              says_the_same(assignment_of_id(punch->shift_id), record->shift_id));
+    bool rest = punch->direction == DIRECTION_OUT || (says_the_same(punch->site_id, record->site_id) &&
+                                                      says_the_same(assignee_of_id(punch->shift_id), record->shift_id));
     return side->at.value == punch->at.value && place && rest;
 }
 
-/* --- deciding -------------------------------------------------------------------------------------------------- */
+/* --- deciding ---------------------------------------------------------------------------------------------------- */
 
 /* The record has a punch of this direction: it stays. */
 static void answer_again(const struct punch *punch, const struct attendance_row *record, const struct side *side,

@@ -68,7 +68,7 @@ static void look(const struct command *command, struct rows *rows)
         attendance_want_shifts(rows, record->site_id);
 }
 
-/* --- extras ---------------------------------------------------------------------------------------------------- */
+/* --- extras ------------------------------------------------------------------------------------------------------ */
 
 struct change
 {
@@ -104,7 +104,7 @@ static bool has_value(const struct json_member *members, size_t count, const cha
     return false;
 }
 
-/* --- deciding -------------------------------------------------------------------------------------------------- */
+/* --- deciding ---------------------------------------------------------------------------------------------------- */
 
 /* The side that takes the result: DIRECTION_NULL for none. */
 static int find_side(const struct attendance_row *record, const struct json_member *extras, size_t count)

@@ -9,7 +9,7 @@ static void add_string(struct buffer *into, const char *text)
     buffer_add_json_string(into, span_of(text));
 }
 
-/* --- JSON Schema ------------------------------------------------------------------------------------------------ */
+/* --- JSON Schema ------------------------------------------------------------------------------------------------- */
 
 static const char dialect[] = "\"$schema\":\"https://json-schema.org/draft/2020-12/schema\"";
 
@@ -55,7 +55,7 @@ bool describe_json_schema(struct span type, struct buffer *into)
     return true;
 }
 
-/* --- AsyncAPI --------------------------------------------------------------------------------------------------- */
+/* --- AsyncAPI ---------------------------------------------------------------------------------------------------- */
 
 /* What a channel is made from; `prefix` and a number make its id. */
 struct channel

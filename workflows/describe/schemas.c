@@ -7,7 +7,7 @@ static void add_string(struct buffer *into, const char *text)
     buffer_add_json_string(into, span_of(text));
 }
 
-/* --- commands --------------------------------------------------------------------------------------------------- */
+/* --- commands ---------------------------------------------------------------------------------------------------- */
 
 struct attribute_row
 {
@@ -19,7 +19,7 @@ struct attribute_row
 
 static const struct attribute_row attribute_rows[] = {
 #define X(symbol, name, longest, form, description) { name, longest, form, description },
-    ATTRIBUTES(X)
+    CLOUDEVENT_ATTRIBUTES(X)
 #undef X
 };
 
@@ -119,7 +119,7 @@ void describe_add_command(const struct workflow *workflow, struct buffer *into)
     buffer_add_byte(into, '}');
 }
 
-/* --- audit events ----------------------------------------------------------------------------------------------- */
+/* --- audit events ------------------------------------------------------------------------------------------------ */
 
 static void add_words(struct buffer *into, const char *(*word_of)(int), int first, int count)
 {
@@ -232,7 +232,7 @@ void describe_add_event(struct buffer *into)
     buffer_add_byte(into, '}');
 }
 
-/* --- dead letters ----------------------------------------------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------------------------------------------------------ */
 
 static const char *const dead_letter_headers[] = {
     "__dlq.errors.topic",        "__dlq.errors.partition", "__dlq.errors.offset",

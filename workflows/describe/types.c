@@ -27,7 +27,7 @@ static bool expects_version(const struct workflow *workflow)
     return (workflow->flags & (WORKFLOW_BULK | WORKFLOW_COUNTERS)) == 0;
 }
 
-/* --- JSON ------------------------------------------------------------------------------------------------------- */
+/* --- JSON -------------------------------------------------------------------------------------------------------- */
 
 static void add_parameters_json(const struct parameter *table, struct buffer *into)
 {
@@ -69,7 +69,7 @@ static void add_type_json(const struct workflow *workflow, struct buffer *into)
     buffer_add_byte(into, '}');
 }
 
-/* --- lines for people --------------------------------------------------------------------------------------------- */
+/* --- lines for people -------------------------------------------------------------------------------------------- */
 
 enum
 {

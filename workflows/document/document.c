@@ -49,7 +49,7 @@ static bool fail(struct parser *parser, enum document_fault fault, const char *a
     return false;
 }
 
-/* --- encoding -------------------------------------------------------------------------------------------------- */
+/* --- encoding ---------------------------------------------------------------------------------------------------- */
 
 /* The length of the UTF-8 sequence (of two bytes or more) at `at`, or 0: overlong forms, surrogates, and what lies
  * beyond U+10FFFF are not UTF-8 (Unicode, table 3-7). */
@@ -114,7 +114,7 @@ static bool fail_unexpected(struct parser *parser, const char *what)
     return fail(parser, DOCUMENT_SYNTAX, parser->at, what);
 }
 
-/* --- strings --------------------------------------------------------------------------------------------------- */
+/* --- strings ----------------------------------------------------------------------------------------------------- */
 
 /* Moves over plain ASCII, eight bytes at a time. The subtractions mark bytes below 0x20, quotes and backslashes in
  * their top bit; a borrow can only mark bytes behind a true mark, and only the first mark is looked at. */
@@ -249,7 +249,7 @@ static bool parse_string(struct parser *parser, struct span *ret)
     return true;
 }
 
-/* --- structure ------------------------------------------------------------------------------------------------- */
+/* --- structure --------------------------------------------------------------------------------------------------- */
 
 static inline void skip_space(struct parser *parser)
 {
@@ -490,7 +490,7 @@ bool document_parse(struct arena *arena, struct span text, struct document *ret,
     return true;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 const struct node *document_first(const struct document *document, const struct node *container)
 {

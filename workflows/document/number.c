@@ -173,7 +173,7 @@ size_t document_number_parse(struct arena *arena, struct span text, struct node 
     return size;
 }
 
-/* --- canonical ------------------------------------------------------------------------------------------------- */
+/* --- canonical --------------------------------------------------------------------------------------------------- */
 
 /* The significant digits, of which `zeros` at the end are left out, with a point before the last `places` of them. */
 static void add_digits(struct span text, int count, int places, struct buffer *into)

@@ -10,7 +10,7 @@ enum
     PLAIN_DIGITS_MAX = 1024, /* a number of more digits than that keeps its exponent, too */
 };
 
-/* --- scanning -------------------------------------------------------------------------------------------------- */
+/* --- scanning ---------------------------------------------------------------------------------------------------- */
 
 struct scan
 {
@@ -117,7 +117,7 @@ static bool unescape(struct arena *arena, struct span raw, struct span *ret)
     return true;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 /* The members or elements behind an opening bracket, so that memory is taken for these and not for what lies deeper. */
 static size_t count_members(struct scan scan)
@@ -176,7 +176,7 @@ bool json_text_read_array(struct arena *arena, struct span text, struct span **r
     return take(&scan, ']') && at_end(&scan);
 }
 
-/* --- changing -------------------------------------------------------------------------------------------------- */
+/* --- changing ---------------------------------------------------------------------------------------------------- */
 
 static struct span give(struct arena *arena, struct buffer *text)
 {
@@ -254,7 +254,7 @@ bool json_text_append(struct arena *arena, struct span array, struct span value,
     return ret->at != NULL;
 }
 
-/* --- the canonical form ---------------------------------------------------------------------------------------- */
+/* --- the canonical form ------------------------------------------------------------------------------------------ */
 
 static bool is_digit(char byte)
 {

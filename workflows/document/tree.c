@@ -46,7 +46,7 @@ struct json_tree *json_tree_new(struct arena *arena, struct span text)
     return tree;
 }
 
-/* --- opening --------------------------------------------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------------------------------------------- */
 
 static bool make_room(struct json_tree *tree, struct value *value, size_t count)
 {
@@ -115,7 +115,7 @@ static const char *open_value(struct json_tree *tree, struct value *value)
     return byte == '{' ? open_object(tree, value) : byte == '[' ? open_array(tree, value) : NULL;
 }
 
-/* --- places ---------------------------------------------------------------------------------------------------- */
+/* --- places ------------------------------------------------------------------------------------------------------ */
 
 static struct value *find_member(const struct value *object, struct span key)
 {
@@ -198,7 +198,7 @@ static const char *reach(struct json_tree *tree, const struct pointer *pointer, 
     return NULL;
 }
 
-/* --- changes --------------------------------------------------------------------------------------------------- */
+/* --- changes ----------------------------------------------------------------------------------------------------- */
 
 static void put(struct value *place, struct span text)
 {
@@ -269,7 +269,7 @@ const char *json_tree_remove(struct json_tree *tree, const struct pointer *point
     return NULL;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 static void print_value(const struct value *value, struct buffer *into)
 {

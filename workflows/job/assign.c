@@ -19,19 +19,19 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     const struct jobneed_row *present = jobneed_read_root(rows, decision, assign->jobneed_id.value, "/jobneed_id");
     if (!present)
         return;
-    struct assignment assignment = assignment_read(assign->assigned_person_id, assign->assigned_group_id);
-    if (!assignment.person_given && !assignment.group_given)
+    struct assignee assignee = assignee_read(assign->assigned_person_id, assign->assigned_group_id);
+    if (!assignee.person_given && !assignee.group_given)
     {
         decision_refuse_parameter(decision, "", "expected at least one of assigned_person_id, assigned_group_id");
         return;
     }
-    if (!assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
+    if (!assignment_changes(&assignee, present->assigned_person_id, present->assigned_group_id))
     {
         decision_leave(decision);
         return;
     }
     struct jobneed_row *jobneed = rows_edit(rows, &entity_jobneed, command->aggregate.id);
-    assignment_set(&assignment, &jobneed->assigned_person_id, &jobneed->assigned_group_id);
+    assignee_set(&assignee, &jobneed->assigned_person_id, &jobneed->assigned_group_id);
     decision_apply(decision);
 }
 

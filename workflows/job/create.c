@@ -181,8 +181,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     jobneed->job_id = create->job_id;
     jobneed->site_id = create->site_id;
     jobneed->client_id = create->client_id;
-    jobneed->assigned_person_id = assignment_of_id(create->assigned_person_id);
-    jobneed->assigned_group_id = assignment_of_id(create->assigned_group_id);
+    jobneed->assigned_person_id = assignee_of_id(create->assigned_person_id);
+    jobneed->assigned_group_id = assignee_of_id(create->assigned_group_id);
     jobneed->expires_at = create->expires_at;
     if (create->grace_minutes.set)
         jobneed->grace_minutes = create->grace_minutes;

@@ -50,7 +50,7 @@ static struct jobneed_row synced(const struct sync *sync, const struct jobneed_r
 {
     struct jobneed_row next = *present;
     next.status = sync->status;
-    next.performed_by = assignment_of_id(sync->performed_by);
+    next.performed_by = assignee_of_id(sync->performed_by);
     next.started_at = sync->started_at;
     next.ended_at = sync->ended_at;
     if (sync->remarks.at)

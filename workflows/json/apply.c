@@ -49,7 +49,7 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-/* --- before any row -------------------------------------------------------------------------------------------- */
+/* --- before any row ---------------------------------------------------------------------------------------------- */
 
 static const bool needs_value[] = {
     [JSON_SET] = true, [JSON_INCREMENT] = false, [JSON_APPEND] = true, [JSON_REMOVE] = false, [JSON_TEST] = true,
@@ -114,7 +114,7 @@ static void needs(const struct command *command, struct rows *rows)
     rows_want(rows, json_field_find(apply->aggregate.kind, apply->field)->entity, apply->aggregate.id);
 }
 
-/* --- on the row ------------------------------------------------------------------------------------------------ */
+/* --- on the row -------------------------------------------------------------------------------------------------- */
 
 static const char *change(struct json_tree *tree, const struct edit *edit, struct arena *arena, bool *ret_held)
 {

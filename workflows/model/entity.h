@@ -145,7 +145,7 @@ extern const struct entity entity_face_user, entity_face_model, entity_face_embe
     entity_face_embedding_counter, entity_face_verification_log;
 extern const struct entity entity_behaviour_profile, entity_behavioural_event;
 
-enum entity_place /* the order of entities[] */
+enum entity_order /* the order of entities[] */
 {
     PLACE_JOB,
     PLACE_JOBNEED,

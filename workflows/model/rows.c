@@ -7,7 +7,7 @@ enum
     BUCKETS_MIN = 64, /* per entity; a power of two, doubled when there are as many rows */
 };
 
-/* --- memory ---------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------ */
 
 struct row *rows_make(struct arena *arena, const struct entity *entity, struct id id, enum row_state state)
 {
@@ -38,7 +38,7 @@ struct rows *rows_new(struct arena *arena)
     return rows->spare && rows->met_busy ? rows : NULL;
 }
 
-/* --- finding --------------------------------------------------------------------------------------------------- */
+/* --- finding ----------------------------------------------------------------------------------------------------- */
 
 static size_t bucket_of(struct id id, size_t bucket_count)
 {
@@ -94,7 +94,7 @@ struct row *rows_find_or_make(struct rows *rows, const struct entity *entity, st
     return row;
 }
 
-/* --- key columns ----------------------------------------------------------------------------------------------- */
+/* --- key columns ------------------------------------------------------------------------------------------------- */
 
 struct id rows_key_id(const struct entity *entity, const void *content)
 {
@@ -113,7 +113,7 @@ static void key_set(const struct entity *entity, void *content, struct id id)
         *(struct field_int *)entity_field(key, content) = int_of((int64_t)id.low);
 }
 
-/* --- children -------------------------------------------------------------------------------------------------- */
+/* --- children ---------------------------------------------------------------------------------------------------- */
 
 static int id_order(struct id a, struct id b)
 {
@@ -182,7 +182,7 @@ const void *rows_next_child(const struct rows *rows, const struct entity *entity
     return row ? child_content(rows, entity, row->sibling) : NULL;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 const void *rows_read(const struct rows *rows, const struct entity *entity, struct id id)
 {
@@ -190,7 +190,7 @@ const void *rows_read(const struct rows *rows, const struct entity *entity, stru
     return exists_now(rows, row) ? row->current : NULL;
 }
 
-/* --- changing -------------------------------------------------------------------------------------------------- */
+/* --- changing ---------------------------------------------------------------------------------------------------- */
 
 /* Notes the row as it is before the step changes it, once a step. */
 static void journal(struct rows *rows, struct row *row)
@@ -333,7 +333,7 @@ int64_t rows_take_id(struct rows *rows, const struct entity *entity)
     return 0;
 }
 
-/* --- the engine's side ----------------------------------------------------------------------------------------- */
+/* --- the engine's side ------------------------------------------------------------------------------------------- */
 
 struct row *rows_first(const struct rows *rows, const struct entity *entity)
 {

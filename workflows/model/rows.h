@@ -36,7 +36,7 @@ struct row
     bool children_wanted;                    /* of a root: load the rows whose parent it is */
     bool reborn;                             /* ROW_LOADED: deleted, then inserted anew: another row of this id */
     uint32_t step;                           /* the last command that edited it */
-    uint8_t place[8];                        /* of a locked row: where its table keeps it; for the engine */
+    uint8_t ctid[8];                         /* of a locked row: where its table keeps it; for the engine */
     void *loaded;                            /* as PostgreSQL has it; NULL for new rows */
     void *current;                           /* as the batch has it now */
     struct row *next;                        /* all rows of its entity, in the order they came */
@@ -49,7 +49,7 @@ struct rows;
 
 struct rows *rows_new(struct arena *arena);
 
-/* --- needs: before loading ------------------------------------------------------------------------------------- */
+/* --- needs: before loading --------------------------------------------------------------------------------------- */
 
 /* A row to lock and load. */
 void rows_want(struct rows *rows, const struct entity *entity, struct id id);
@@ -61,7 +61,7 @@ void rows_want_look(struct rows *rows, const struct entity *entity, int key_coun
 /* `count` ids for new rows, drawn from the entity's sequence. */
 void rows_want_ids(struct rows *rows, const struct entity *entity, int count);
 
-/* --- decide ---------------------------------------------------------------------------------------------------- */
+/* --- decide ------------------------------------------------------------------------------------------------------ */
 
 /* The row's current content for reading, or NULL when there is none (absent or deleted). */
 const void *rows_read(const struct rows *rows, const struct entity *entity, struct id id);
@@ -90,7 +90,7 @@ void *rows_add(struct rows *rows, const struct entity *entity, struct id id);
  * left (see Failure). */
 int64_t rows_take_id(struct rows *rows, const struct entity *entity);
 
-/* --- the engine's side ----------------------------------------------------------------------------------------- */
+/* --- the engine's side ------------------------------------------------------------------------------------------- */
 
 struct row *rows_find(const struct rows *rows, const struct entity *entity, struct id id);
 struct row *rows_first(const struct rows *rows, const struct entity *entity); /* not appended ones */

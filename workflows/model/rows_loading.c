@@ -8,7 +8,7 @@ enum
     IDS_MIN = 16,
 };
 
-/* --- needs ----------------------------------------------------------------------------------------------------- */
+/* --- needs ------------------------------------------------------------------------------------------------------- */
 
 void rows_want(struct rows *rows, const struct entity *entity, struct id id)
 {
@@ -27,7 +27,7 @@ void rows_want_ids(struct rows *rows, const struct entity *entity, int count)
     rows->sets[entity->place].ids_wanted += count;
 }
 
-/* --- looks ------------------------------------------------------------------------------------------------------ */
+/* --- looks ------------------------------------------------------------------------------------------------------- */
 
 /* Equal numbers hash alike: 0 and -0 are equal. */
 static uint64_t number_bits(double value)
@@ -174,7 +174,7 @@ const void *rows_look_next(const struct rows *rows, const struct entity *entity,
     return owner->state == ROW_SEEN ? look_content(owner->sibling) : NULL; /* else the batch's own: see rows_look */
 }
 
-/* --- loaded rows ----------------------------------------------------------------------------------------------- */
+/* --- loaded rows ------------------------------------------------------------------------------------------------- */
 
 static void hang_loaded(struct rows *rows, struct row *row)
 {

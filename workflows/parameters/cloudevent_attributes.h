@@ -1,4 +1,4 @@
-/* Attributes: the CloudEvents attributes of a command, each named once, with its limit: what envelope.c reads
+/* Envelope attributes: the CloudEvents attributes of a command, each named once, with its limit: what envelope.c reads
  * and what describe prints.
  *
  * Threads    const data.
@@ -10,7 +10,7 @@
 
 /* X(symbol, name, longest text in bytes, form, description), in the order in which most producers write them. An empty
  * one is as if absent where it is only copied, and refused where it decides something. */
-#define ATTRIBUTES(X)                                                                                                  \
+#define CLOUDEVENT_ATTRIBUTES(X)                                                                                       \
     X(SPECVERSION, "specversion", 16, FORM_VERSION, "The version of CloudEvents.")                                     \
     X(ID, "id", COMMAND_ID_MAX, FORM_IDENTITY, "With the source the identity of the command: it is applied once.")     \
     X(SOURCE, "source", COMMAND_ID_MAX, FORM_IDENTITY, "Who made the command.")                                        \

@@ -28,7 +28,7 @@ enum
     TABLE_SIZE_MAX = 64, /* parameters seen are a 64-bit mask */
 };
 
-/* --- failure --------------------------------------------------------------------------------------------------- */
+/* --- failure ----------------------------------------------------------------------------------------------------- */
 
 void parameters_add_pointer(struct buffer *into, struct span name)
 {
@@ -131,7 +131,7 @@ static bool fail_name(const struct decoding *decoding, const struct place *place
     return false;
 }
 
-/* --- scalars --------------------------------------------------------------------------------------------------- */
+/* --- scalars ----------------------------------------------------------------------------------------------------- */
 
 bool parameters_is_bounded(const struct parameter *parameter)
 {
@@ -223,7 +223,7 @@ static bool decode_scalar(const struct decoding *decoding, const struct place *p
     }
 }
 
-/* --- containers ------------------------------------------------------------------------------------------------ */
+/* --- containers -------------------------------------------------------------------------------------------------- */
 
 static bool decode_object(const struct decoding *decoding, const struct place *place, const struct parameter *table,
                           const struct node *object, char *into);
@@ -424,7 +424,7 @@ bool parameters_decode(const struct parameter *table, const struct document *doc
     return decode_object(&decoding, NULL, table, object, into);
 }
 
-/* --- texts ----------------------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------------------------- */
 
 bool parameters_parse_uuid(struct span text, struct id *ret)
 {

@@ -60,7 +60,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     }
     struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
     struct ticket_history_row *entry = ticket_append_history(command, rows, decision, ticket, given->action);
-    entry->people_id = assignment_of_id(given->people_id);
+    entry->people_id = assignee_of_id(given->people_id);
     if (given->when.set)
         entry->occurred_at = given->when;
     if (given->who.at)

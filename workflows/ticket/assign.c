@@ -17,7 +17,7 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
 {
     const struct assign *assign = data;
     *ret = ticket_aggregate(assign->ticket_id.value);
-    if (assignment_is_given(assign->assigned_person_id, assign->assigned_group_id))
+    if (assignee_is_given(assign->assigned_person_id, assign->assigned_group_id))
         return true;
     *reterr = parameters_failure(arena, SPAN_LITERAL(""), "expected assigned_person_id or assigned_group_id");
     return false;
@@ -42,15 +42,15 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         ticket_refuse_final(decision, present);
         return;
     }
-    struct assignment assignment = assignment_read(assign->assigned_person_id, assign->assigned_group_id);
-    if (!assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
+    struct assignee assignee = assignee_read(assign->assigned_person_id, assign->assigned_group_id);
+    if (!assignment_changes(&assignee, present->assigned_person_id, present->assigned_group_id))
     {
         decision_leave(decision);
         return;
     }
     struct ticket_row *ticket =
         ticket_change(command, rows, decision, assign->ticket_id.value, "ASSIGNMENT_CHANGE", SPAN_NULL);
-    assignment_set(&assignment, &ticket->assigned_person_id, &ticket->assigned_group_id);
+    assignee_set(&assignee, &ticket->assigned_person_id, &ticket->assigned_group_id);
     decision_apply(decision);
 }
 

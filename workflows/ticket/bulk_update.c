@@ -40,7 +40,7 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
 static enum operation name_operation(const void *data)
 {
     const struct bulk *bulk = data;
-    bool assigns = assignment_is_given(bulk->assigned_person_id, bulk->assigned_group_id);
+    bool assigns = assignee_is_given(bulk->assigned_person_id, bulk->assigned_group_id);
     return bulk->status ? OPERATION_STATUS_CHANGE : assigns ? OPERATION_ASSIGNMENT_CHANGE : OPERATION_FIELD_UPDATE;
 }
 
@@ -54,7 +54,7 @@ static void needs(const struct command *command, struct rows *rows)
 /* Every ticket is asked before one is changed. False: refused, naming the first that may not. */
 static bool check(const struct bulk *bulk, const struct rows *rows, struct decision *decision)
 {
-    bool assigns = assignment_is_given(bulk->assigned_person_id, bulk->assigned_group_id);
+    bool assigns = assignee_is_given(bulk->assigned_person_id, bulk->assigned_group_id);
     for (size_t i = 0; i < bulk->ticket_ids.count; i++)
     {
         int64_t id = bulk->ticket_ids.at[i];
@@ -80,24 +80,23 @@ static bool check(const struct bulk *bulk, const struct rows *rows, struct decis
     return true;
 }
 
-static bool changes(const struct bulk *bulk, const struct assignment *assignment, const struct ticket_row *ticket)
+static bool changes(const struct bulk *bulk, const struct assignee *assignee, const struct ticket_row *ticket)
 {
     return (bulk->status && bulk->status != ticket->status) || (bulk->priority && bulk->priority != ticket->priority) ||
            (bulk->comments.at && !span_equal(bulk->comments, ticket->comments)) ||
-           assignment_changes(assignment, ticket->assigned_person_id, ticket->assigned_group_id);
+           assignment_changes(assignee, ticket->assigned_person_id, ticket->assigned_group_id);
 }
 
 /* What the ticket's history says of it. */
-static const char *action_on(const struct bulk *bulk, const struct assignment *assignment,
-                             const struct ticket_row *ticket)
+static const char *action_on(const struct bulk *bulk, const struct assignee *assignee, const struct ticket_row *ticket)
 {
     if (bulk->status && bulk->status != ticket->status)
         return "STATUS_CHANGE";
-    bool assigns = assignment_changes(assignment, ticket->assigned_person_id, ticket->assigned_group_id);
+    bool assigns = assignment_changes(assignee, ticket->assigned_person_id, ticket->assigned_group_id);
     return assigns ? "ASSIGNMENT_CHANGE" : "FIELD_UPDATE";
 }
 
-static void change(const struct bulk *bulk, const struct assignment *assignment, struct ticket_row *ticket)
+static void change(const struct bulk *bulk, const struct assignee *assignee, struct ticket_row *ticket)
 {
     if (bulk->status)
         ticket->status = bulk->status;
@@ -105,15 +104,15 @@ static void change(const struct bulk *bulk, const struct assignment *assignment,
         ticket->priority = bulk->priority;
     if (bulk->comments.at)
         ticket->comments = bulk->comments;
-    assignment_set(assignment, &ticket->assigned_person_id, &ticket->assigned_group_id);
+    assignee_set(assignee, &ticket->assigned_person_id, &ticket->assigned_group_id);
 }
 
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
 {
     const struct bulk *bulk = command->parameters;
-    struct assignment assignment = assignment_read(bulk->assigned_person_id, bulk->assigned_group_id);
+    struct assignee assignee = assignee_read(bulk->assigned_person_id, bulk->assigned_group_id);
     if (!bulk->status && !bulk->priority && !bulk->comments.at &&
-        !assignment_is_given(bulk->assigned_person_id, bulk->assigned_group_id))
+        !assignee_is_given(bulk->assigned_person_id, bulk->assigned_group_id))
     {
         decision_refuse_parameter(decision, "",
                                   "expected at least one of status, priority, assigned_person_id, "
@@ -128,10 +127,10 @@ static void decide(const struct command *command, struct rows *rows, struct deci
     {
         int64_t id = bulk->ticket_ids.at[i];
         const struct ticket_row *present = rows_read(rows, &entity_ticket, id_of(id));
-        if (!changes(bulk, &assignment, present))
+        if (!changes(bulk, &assignee, present))
             continue;
-        const char *action = action_on(bulk, &assignment, present);
-        change(bulk, &assignment, ticket_change(command, rows, decision, id, action, details));
+        const char *action = action_on(bulk, &assignee, present);
+        change(bulk, &assignee, ticket_change(command, rows, decision, id, action, details));
         count++;
     }
     decision_add_int(decision, "count", count);

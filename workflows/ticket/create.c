@@ -57,8 +57,8 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse_row(decision, REASON_ALREADY_EXISTS, "ticket_id", id);
         return;
     }
-    ticket->assigned_person_id = assignment_of_id(create->assigned_person_id);
-    ticket->assigned_group_id = assignment_of_id(create->assigned_group_id);
+    ticket->assigned_person_id = assignee_of_id(create->assigned_person_id);
+    ticket->assigned_group_id = assignee_of_id(create->assigned_group_id);
     ticket->site_id = create->site_id;
     ticket->client_id = create->client_id;
     ticket->asset_id = create->asset_id;

@@ -32,37 +32,37 @@ static void needs(const struct command *command, struct rows *rows)
     rows_want(rows, &entity_ticket, command->aggregate.id);
 }
 
-static struct assignment read_assignment(const struct command *command)
+static struct assignee read_assignee(const struct command *command)
 {
     const struct escalate *escalate = command->parameters;
-    return assignment_of_someone(escalate->assigned_person_id, escalate->assigned_group_id);
+    return assignee_of_someone(escalate->assigned_person_id, escalate->assigned_group_id);
 }
 
 /* The matrix is asked only where the command itself does not say whom the ticket goes to. */
 static void look(const struct command *command, struct rows *rows)
 {
-    struct assignment given = read_assignment(command);
+    struct assignee given = read_assignee(command);
     const struct ticket_row *ticket = rows_read(rows, &entity_ticket, command->aggregate.id);
-    if (ticket && !assignment_names_someone(&given))
+    if (ticket && !assignee_names_someone(&given))
         ticket_want_matrix(rows, ticket->site_id, ticket->category, ticket->client_id);
 }
 
 /* From the command, else from the matrix, else nothing to set: DOMAIN.md, race 6. */
-static struct assignment choose_assignment(const struct command *command, const struct rows *rows,
-                                           const struct ticket_row *ticket, int64_t level)
+static struct assignee choose_assignee(const struct command *command, const struct rows *rows,
+                                       const struct ticket_row *ticket, int64_t level)
 {
-    struct assignment assignment = read_assignment(command);
-    if (assignment_names_someone(&assignment))
-        return assignment;
+    struct assignee assignee = read_assignee(command);
+    if (assignee_names_someone(&assignee))
+        return assignee;
     const struct escalation_matrix_row *matrix = ticket_find_matrix(rows, ticket, level);
     if (!matrix)
-        return (struct assignment){ .person_given = false };
-    assignment = (struct assignment){
-        .person = assignment_of_id(matrix->assigned_person_id),
-        .group = assignment_of_id(matrix->assigned_group_id),
+        return (struct assignee){ .person_given = false };
+    assignee = (struct assignee){
+        .person = assignee_of_id(matrix->assigned_person_id),
+        .group = assignee_of_id(matrix->assigned_group_id),
     };
-    assignment.person_given = assignment.group_given = assignment_names_someone(&assignment);
-    return assignment;
+    assignee.person_given = assignee.group_given = assignee_names_someone(&assignee);
+    return assignee;
 }
 
 static void decide(const struct command *command, struct rows *rows, struct decision *decision)
@@ -86,9 +86,9 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         decision_refuse_parameter(decision, "/level", "the ticket already has the highest level");
         return;
     }
-    struct assignment assignment = choose_assignment(command, rows, present, level);
+    struct assignee assignee = choose_assignee(command, rows, present, level);
     if (level == old_level && present->escalated &&
-        !assignment_changes(&assignment, present->assigned_person_id, present->assigned_group_id))
+        !assignment_changes(&assignee, present->assigned_person_id, present->assigned_group_id))
     {
         decision_leave(decision);
         return;
@@ -97,7 +97,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         ticket_change(command, rows, decision, escalate->ticket_id.value, "ESCALATION", SPAN_NULL);
     ticket->level = int_of(level);
     ticket->escalated = true;
-    assignment_set(&assignment, &ticket->assigned_person_id, &ticket->assigned_group_id);
+    assignee_set(&assignee, &ticket->assigned_person_id, &ticket->assigned_group_id);
     decision_apply(decision);
 }
 

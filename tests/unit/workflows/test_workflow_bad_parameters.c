@@ -42,7 +42,7 @@ static struct arena arena;
 static FILE *list;
 static size_t tried;
 
-/* --- one command ----------------------------------------------------------------------------------------------- */
+/* --- one command ------------------------------------------------------------------------------------------------- */
 
 static json_t *step_into(json_t *value, const struct place *place)
 {
@@ -147,7 +147,7 @@ static void try_number(const struct trial *trial, const struct place *place, int
     try_value(trial, place, raw, "", expectation);
 }
 
-/* --- what is wrong for a kind ---------------------------------------------------------------------------------- */
+/* --- what is wrong for a kind ------------------------------------------------------------------------------------ */
 
 enum shape
 {
@@ -352,7 +352,7 @@ static void try_vector(const struct trial *trial, const struct place *place, con
     try_value(trial, &last, "3.4028234663852886e38", "", DECODED);
 }
 
-/* --- the walk -------------------------------------------------------------------------------------------------- */
+/* --- the walk ---------------------------------------------------------------------------------------------------- */
 
 /* Which parameters of the tables have been met, by the address of their row. */
 static const struct parameter *met[1024];

@@ -9,17 +9,17 @@ static char audit[] = "audit";
 static void what_an_operator_must_mend_is_said(void **state)
 {
     (void)state;
-    assert_non_null(strstr(remedy_of(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), "max.message.bytes"));
-    assert_non_null(strstr(remedy_of(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), "interlock topics create"));
-    assert_non_null(strstr(remedy_of(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), "grant our user Write"));
-    assert_non_null(strstr(remedy_of(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS), "min.insync.replicas"));
+    assert_non_null(strstr(hint_for_error(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), "max.message.bytes"));
+    assert_non_null(strstr(hint_for_error(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), "interlock topics create"));
+    assert_non_null(strstr(hint_for_error(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), "grant our user Write"));
+    assert_non_null(strstr(hint_for_error(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS), "min.insync.replicas"));
 }
 
 static void what_passes_by_itself_has_no_remedy(void **state)
 {
     (void)state;
-    assert_string_equal(remedy_of(RD_KAFKA_RESP_ERR_NOT_COORDINATOR), "");
-    assert_string_equal(remedy_of(RD_KAFKA_RESP_ERR__TRANSPORT), "");
+    assert_string_equal(hint_for_error(RD_KAFKA_RESP_ERR_NOT_COORDINATOR), "");
+    assert_string_equal(hint_for_error(RD_KAFKA_RESP_ERR__TRANSPORT), "");
 }
 
 static void a_topic_in_good_health_explains_nothing(void **state)
@@ -29,7 +29,7 @@ static void a_topic_in_good_health_explains_nothing(void **state)
     char why[200];
     (void)state;
 
-    remedy_look(&topic, why, sizeof(why));
+    hint_for_topic(&topic, why, sizeof(why));
     assert_string_equal(why, "");
 }
 
@@ -41,7 +41,7 @@ static void a_partition_with_too_few_replicas_is_named(void **state)
     char why[200];
     (void)state;
 
-    remedy_look(&topic, why, sizeof(why));
+    hint_for_topic(&topic, why, sizeof(why));
     assert_non_null(strstr(why, "partition 1 of topic audit has 1 of 3 replicas in sync; start brokers"));
 }
 
@@ -52,7 +52,7 @@ static void a_partition_without_a_leader_is_named(void **state)
     char why[200];
     (void)state;
 
-    remedy_look(&topic, why, sizeof(why));
+    hint_for_topic(&topic, why, sizeof(why));
     assert_non_null(strstr(why, "partition 0 of topic audit has no leader"));
 }
 
@@ -62,7 +62,7 @@ static void a_missing_topic_is_named(void **state)
     char why[200];
     (void)state;
 
-    remedy_look(&topic, why, sizeof(why));
+    hint_for_topic(&topic, why, sizeof(why));
     assert_non_null(strstr(why, "topic audit: Broker: Unknown topic or partition; make the topic"));
 }
 

@@ -1,4 +1,4 @@
-/* What is logged of a complaint.
+/* What is logged of a problem.
  * wrap: log_write */
 #include "tests/fixtures/cmocka.h"
 
@@ -16,25 +16,25 @@ void __wrap_log_write(enum log_level level, const char *format, ...)
 
 static int set_up(void **state)
 {
-    static struct complaint complaint;
+    static struct problem problem;
 
-    complaint_init(&complaint, 0);
-    complaint.warns_us = 0;
-    *state = &complaint;
+    problem_init(&problem, 0);
+    problem.warns_us = 0;
+    *state = &problem;
     lines = 0;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    complaint_done(*state);
+    problem_done(*state);
     return 0;
 }
 
 static void the_same_is_logged_once(void **state)
 {
     for (int i = 0; i < 100; i++)
-        complaint_make(*state, "publisher", i % 2 ? "no answer after 3 ms" : "no answer after 12 ms");
+        problem_set(*state, "publisher", i % 2 ? "no answer after 3 ms" : "no answer after 12 ms");
     assert_int_equal(lines, 1);
 }
 
@@ -43,9 +43,9 @@ static void another_one_is_logged_too(void **state)
 {
     int64_t begun_us = monotonic_us();
 
-    complaint_make(*state, "publisher", "no answer");
+    problem_set(*state, "publisher", "no answer");
     while (lines == 1 && monotonic_us() - begun_us < 10000000)
-        complaint_make(*state, "publisher", "no such topic");
+        problem_set(*state, "publisher", "no such topic");
     assert_int_equal(lines, 2);
     assert_true(monotonic_us() - begun_us > 900000);
 }
@@ -56,30 +56,30 @@ static void two_that_take_turns_are_no_news(void **state)
     int64_t begun_us = monotonic_us();
     while (monotonic_us() - begun_us < 1200000)
     {
-        complaint_make(*state, "publisher", "no answer");
-        complaint_make(*state, "publisher", "no such topic");
+        problem_set(*state, "publisher", "no answer");
+        problem_set(*state, "publisher", "no such topic");
     }
     assert_int_equal(lines, 2);
 }
 
 static void what_has_ended_is_news_when_it_comes_again(void **state)
 {
-    complaint_make(*state, "publisher", "no answer");
-    complaint_end(*state);
-    complaint_make(*state, "publisher", "no answer");
+    problem_set(*state, "publisher", "no answer");
+    problem_clear(*state);
+    problem_set(*state, "publisher", "no answer");
     assert_int_equal(lines, 2);
 }
 
 static void in_the_first_seconds_it_is_no_warning_and_then_it_is_one(void **state)
 {
-    struct complaint *complaint = *state;
+    struct problem *problem = *state;
 
-    complaint->warns_us = monotonic_us() + 1000000000;
-    complaint_make(complaint, "publisher", "no answer");
+    problem->warns_us = monotonic_us() + 1000000000;
+    problem_set(problem, "publisher", "no answer");
     assert_int_equal(lines, 0);
-    complaint->warns_us = 0;
-    complaint_make(complaint, "publisher", "no answer");
-    complaint_make(complaint, "publisher", "no answer");
+    problem->warns_us = 0;
+    problem_set(problem, "publisher", "no answer");
+    problem_set(problem, "publisher", "no answer");
     assert_int_equal(lines, 1);
 }
 

@@ -7,34 +7,34 @@
 
 static struct
 {
-    struct parcels *parcels;
-    struct ownership ownership;
+    struct delivery_pool *delivery_pool;
+    struct partition partition;
     rd_kafka_headers_t *headers; /* of the message */
 } world;
 
 static int set_up(void **state)
 {
     (void)state;
-    world.parcels = parcels_new();
+    world.delivery_pool = delivery_pool_new();
     world.headers = rd_kafka_headers_new(4);
-    world.ownership = (struct ownership){ .topic = span_of("interlock.commands"), .partition = 7 };
-    return world.parcels ? 0 : -1;
+    world.partition = (struct partition){ .topic = span_of("interlock.commands"), .number = 7 };
+    return world.delivery_pool ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     rd_kafka_headers_destroy(world.headers);
-    parcels_free(world.parcels);
+    delivery_pool_free(world.delivery_pool);
     return 0;
 }
 
 static struct delivery *make_dead(struct span key, struct span value)
 {
-    struct delivery *delivery = parcels_copy(world.parcels, key, value, world.headers);
+    struct delivery *delivery = delivery_pool_copy(world.delivery_pool, key, value, world.headers);
 
     assert_non_null(delivery);
-    delivery->ownership = &world.ownership;
+    delivery->partition = &world.partition;
     delivery->offset = 4711;
     delivery->answer = ANSWER_DEAD_LETTER;
     delivery->dead_reason = "not_json";
@@ -84,7 +84,7 @@ static void it_carries_the_raw_bytes_and_what_happened(void **state)
     assert_header(&letter, "interlock.redrive-count", "0");
     assert_int_equal(count_headers(&letter, "interlock.truncated"), 0);
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
 }
 
 static void a_tombstone_and_a_message_without_key_stay_what_they_are(void **state)
@@ -97,7 +97,7 @@ static void a_tombstone_and_a_message_without_key_stay_what_they_are(void **stat
     assert_null(letter.key.at);
     assert_null(letter.value.at);
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
 }
 
 static void headers_of_the_message_are_kept_in_order(void **state)
@@ -122,7 +122,7 @@ static void headers_of_the_message_are_kept_in_order(void **state)
     }
     assert_header(&letter, "b", "2");
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
 }
 
 static void names_of_ours_are_replaced_and_the_redrives_kept(void **state)
@@ -141,7 +141,7 @@ static void names_of_ours_are_replaced_and_the_redrives_kept(void **state)
     assert_header(&letter, "__dlq.errors.offset", "4711");
     assert_header(&letter, "interlock.redrive-count", "3");
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
 }
 
 static void a_redrive_count_that_is_no_number_counts_as_none(void **state)
@@ -154,7 +154,7 @@ static void a_redrive_count_that_is_no_number_counts_as_none(void **state)
     assert_true(dead_letter_make(delivery, "interlock", 1000000, &letter));
     assert_header(&letter, "interlock.redrive-count", "0");
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
 }
 
 static size_t total_size(const struct dead_letter *letter)
@@ -196,7 +196,7 @@ static void over_the_producers_limit_it_is_cut_and_says_so(void **state)
     /* sha256 of 300,000 times the letter x */
     assert_header(&letter, "interlock.sha256", "29927e273accc68286005017f7fa6e4f27bddb4db3083ff8b8d4c3667905b7fa");
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
     free(value);
     free(header);
 }
@@ -213,7 +213,7 @@ static void a_tombstone_with_a_large_key_is_cut_too(void **state)
     assert_null(letter.value.at);
     assert_header(&letter, "interlock.length", "0");
     dead_letter_done(&letter);
-    parcels_give_back(world.parcels, delivery);
+    delivery_pool_give_back(world.delivery_pool, delivery);
     free(key);
 }
 

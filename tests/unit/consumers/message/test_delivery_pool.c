@@ -7,19 +7,19 @@
 
 #include "consumers/message/delivery_pool.h"
 
-static struct parcels *parcels;
+static struct delivery_pool *delivery_pool;
 
 static int set_up(void **state)
 {
     (void)state;
-    parcels = parcels_new();
-    return parcels ? 0 : -1;
+    delivery_pool = delivery_pool_new();
+    return delivery_pool ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    parcels_free(parcels);
+    delivery_pool_free(delivery_pool);
     return 0;
 }
 
@@ -28,27 +28,27 @@ static void the_bytes_are_copies(void **state)
     char key[] = "ticket/1", value[] = "value";
     (void)state;
 
-    struct delivery *delivery = parcels_copy(parcels, span_of(key), span_of(value), NULL);
+    struct delivery *delivery = delivery_pool_copy(delivery_pool, span_of(key), span_of(value), NULL);
     memset(key, 'x', sizeof(key));
     memset(value, 'x', sizeof(value));
     assert_true(span_is(delivery->key, "ticket/1"));
     assert_true(span_is(delivery->value, "value"));
-    assert_int_equal(parcel_size(delivery), 13);
-    parcels_give_back(parcels, delivery);
+    assert_int_equal(delivery_size(delivery), 13);
+    delivery_pool_give_back(delivery_pool, delivery);
 }
 
 static void nothing_and_empty_are_told_apart(void **state)
 {
     (void)state;
 
-    struct delivery *nothing = parcels_copy(parcels, SPAN_NULL, SPAN_NULL, NULL);
-    struct delivery *empty = parcels_copy(parcels, SPAN_LITERAL(""), SPAN_LITERAL(""), NULL);
+    struct delivery *nothing = delivery_pool_copy(delivery_pool, SPAN_NULL, SPAN_NULL, NULL);
+    struct delivery *empty = delivery_pool_copy(delivery_pool, SPAN_LITERAL(""), SPAN_LITERAL(""), NULL);
     assert_null(nothing->key.at);
     assert_null(nothing->value.at);
     assert_non_null(empty->key.at);
     assert_non_null(empty->value.at);
-    parcels_give_back(parcels, nothing);
-    parcels_give_back(parcels, empty);
+    delivery_pool_give_back(delivery_pool, nothing);
+    delivery_pool_give_back(delivery_pool, empty);
 }
 
 static void a_large_message_has_memory_of_its_own(void **state)
@@ -61,10 +61,10 @@ static void a_large_message_has_memory_of_its_own(void **state)
     (void)state;
 
     memset(value, 'v', SIZE);
-    struct delivery *delivery = parcels_copy(parcels, span_of("k"), (struct span){ value, SIZE }, NULL);
+    struct delivery *delivery = delivery_pool_copy(delivery_pool, span_of("k"), (struct span){ value, SIZE }, NULL);
     assert_int_equal(delivery->value.size, SIZE);
     assert_memory_equal(delivery->value.at, value, SIZE);
-    parcels_give_back(parcels, delivery);
+    delivery_pool_give_back(delivery_pool, delivery);
     free(value);
 }
 
@@ -79,19 +79,19 @@ static void headers_come_back_as_they_were(void **state)
     rd_kafka_header_add(headers, "none", -1, NULL, 0);
     rd_kafka_header_add(headers, "empty", -1, "", 0);
     rd_kafka_header_add(headers, "ce_id", -1, "22", 2);
-    struct delivery *delivery = parcels_copy(parcels, span_of("k"), span_of("v"), headers);
+    struct delivery *delivery = delivery_pool_copy(delivery_pool, span_of("k"), span_of("v"), headers);
     rd_kafka_headers_destroy(headers);
-    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(delivery_header(delivery, &cursor, &name, &value));
     assert_true(span_is(name, "ce_id") && span_is(value, "1"));
-    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(delivery_header(delivery, &cursor, &name, &value));
     assert_true(span_is(name, "none") && value.at == NULL);
-    assert_true(parcel_header(delivery, &cursor, &name, &value));
+    assert_true(delivery_header(delivery, &cursor, &name, &value));
     assert_true(span_is(name, "empty") && value.size == 0);
-    assert_true(parcel_header(delivery, &cursor, &name, &value));
-    assert_false(parcel_header(delivery, &cursor, &name, &value));
-    assert_true(span_is(parcel_header_last(delivery, "ce_id"), "22"));
-    assert_null(parcel_header_last(delivery, "ce_type").at);
-    parcels_give_back(parcels, delivery);
+    assert_true(delivery_header(delivery, &cursor, &name, &value));
+    assert_false(delivery_header(delivery, &cursor, &name, &value));
+    assert_true(span_is(delivery_header_last(delivery, "ce_id"), "22"));
+    assert_null(delivery_header_last(delivery, "ce_type").at);
+    delivery_pool_give_back(delivery_pool, delivery);
 }
 
 static int count_headers(const struct delivery *delivery)
@@ -99,7 +99,7 @@ static int count_headers(const struct delivery *delivery)
     struct span name, value;
     int count = 0;
 
-    for (size_t cursor = 0; parcel_header(delivery, &cursor, &name, &value);)
+    for (size_t cursor = 0; delivery_header(delivery, &cursor, &name, &value);)
         count++;
     return count;
 }
@@ -114,19 +114,19 @@ static void of_many_headers_the_one_of_a_return_costs_none_of_the_others(void **
         rd_kafka_headers_t *headers = rd_kafka_headers_new(200);
         char name[16];
         if (returns)
-            rd_kafka_header_add(headers, PARCEL_RETURN_HEADER, -1, "token", -1);
+            rd_kafka_header_add(headers, DELIVERY_RETURN_HEADER, -1, "token", -1);
         for (int i = 0; i < 200; i++)
         {
             snprintf(name, sizeof(name), "h%d", i);
             rd_kafka_header_add(headers, name, -1, "1", 1);
         }
-        struct delivery *delivery = parcels_copy(parcels, span_of("k"), span_of("v"), headers);
+        struct delivery *delivery = delivery_pool_copy(delivery_pool, span_of("k"), span_of("v"), headers);
         rd_kafka_headers_destroy(headers);
         assert_int_equal(count_headers(delivery), 128 + returns);
-        assert_non_null(parcel_header_last(delivery, "h127").at);
-        assert_null(parcel_header_last(delivery, "h128").at);
-        assert_int_equal(parcel_header_last(delivery, PARCEL_RETURN_HEADER).at != NULL, returns);
-        parcels_give_back(parcels, delivery);
+        assert_non_null(delivery_header_last(delivery, "h127").at);
+        assert_null(delivery_header_last(delivery, "h128").at);
+        assert_int_equal(delivery_header_last(delivery, DELIVERY_RETURN_HEADER).at != NULL, returns);
+        delivery_pool_give_back(delivery_pool, delivery);
     }
 }
 
@@ -136,8 +136,8 @@ static void what_was_given_back_is_used_again_and_clean(void **state)
 
     for (int i = 0; i < 10000; i++)
     {
-        struct delivery *first = parcels_copy(parcels, span_of("a"), span_of("b"), NULL);
-        struct delivery *second = parcels_copy(parcels, span_of("c"), span_of("d"), NULL);
+        struct delivery *first = delivery_pool_copy(delivery_pool, span_of("a"), span_of("b"), NULL);
+        struct delivery *second = delivery_pool_copy(delivery_pool, span_of("c"), span_of("d"), NULL);
         assert_null(first->event);
         assert_int_equal(first->attempts, 0);
         assert_int_equal(first->held_since_us, 0);
@@ -149,7 +149,7 @@ static void what_was_given_back_is_used_again_and_clean(void **state)
         strcpy(first->event_key, "key");
         strcpy(first->dead_message, "message");
         first->next = second;
-        parcels_give_back(parcels, first);
+        delivery_pool_give_back(delivery_pool, first);
     }
 }
 
@@ -157,14 +157,14 @@ static void equal_keys_have_one_lane(void **state)
 {
     (void)state;
 
-    struct delivery *first = parcels_copy(parcels, span_of("ticket/1"), span_of("a"), NULL);
-    struct delivery *second = parcels_copy(parcels, span_of("ticket/1"), span_of("b"), NULL);
-    struct delivery *other = parcels_copy(parcels, span_of("ticket/2"), span_of("b"), NULL);
+    struct delivery *first = delivery_pool_copy(delivery_pool, span_of("ticket/1"), span_of("a"), NULL);
+    struct delivery *second = delivery_pool_copy(delivery_pool, span_of("ticket/1"), span_of("b"), NULL);
+    struct delivery *other = delivery_pool_copy(delivery_pool, span_of("ticket/2"), span_of("b"), NULL);
     assert_true(first->lane_hash == second->lane_hash);
     assert_true(first->lane_hash != other->lane_hash);
-    parcels_give_back(parcels, first);
-    parcels_give_back(parcels, second);
-    parcels_give_back(parcels, other);
+    delivery_pool_give_back(delivery_pool, first);
+    delivery_pool_give_back(delivery_pool, second);
+    delivery_pool_give_back(delivery_pool, other);
 }
 
 int main(void)

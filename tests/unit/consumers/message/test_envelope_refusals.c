@@ -284,7 +284,7 @@ static void over_long_attributes_are_refused_and_do_not_get_into_the_event(void 
     }
 }
 
-static void attributes_that_are_no_texts_are_refused(void **state)
+static void envelope_attributes_that_are_no_texts_are_refused(void **state)
 {
     (void)state;
     assert_text_refused(HEAD ",\"actor\":9" DATA, "/actor");
@@ -329,7 +329,7 @@ int main(void)
         cmocka_unit_test(a_subject_that_is_not_the_aggregate_is_refused),
         cmocka_unit_test(a_subject_for_an_aggregate_yet_to_be_made_is_refused),
         cmocka_unit_test(over_long_attributes_are_refused_and_do_not_get_into_the_event),
-        cmocka_unit_test(attributes_that_are_no_texts_are_refused),
+        cmocka_unit_test(envelope_attributes_that_are_no_texts_are_refused),
         cmocka_unit_test(a_name_that_no_attribute_can_have_is_refused),
         cmocka_unit_test(the_first_thing_wrong_is_the_one_told),
     };

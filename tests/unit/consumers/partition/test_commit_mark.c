@@ -9,20 +9,20 @@
 
 #define SCHEMA "e1c4a8d2-0000-4000-8000-000000000001"
 
-static struct tenure *tenure_marked(const char *mark)
+static struct owned_partition *owned_marked(const char *mark)
 {
-    struct tenure *tenure = tenure_new("commands", 3, 1);
+    struct owned_partition *owned = owned_new("commands", 3, 1);
 
-    snprintf(tenure->mark, sizeof(tenure->mark), "%s", mark);
-    return tenure;
+    snprintf(owned->mark, sizeof(owned->mark), "%s", mark);
+    return owned;
 }
 
 static bool is_ours(const char *metadata)
 {
-    struct tenure *tenure = tenure_marked(SCHEMA ":7");
-    bool ours = commit_mark_is_ours(tenure, metadata ? span_of(metadata) : SPAN_NULL);
+    struct owned_partition *owned = owned_marked(SCHEMA ":7");
+    bool ours = commit_mark_is_ours(owned, metadata ? span_of(metadata) : SPAN_NULL);
 
-    tenure_drop(tenure, 1);
+    owned_release(owned, 1);
     return ours;
 }
 
@@ -58,31 +58,31 @@ static void a_commit_of_ours_names_the_fence_of_its_owner(void **state)
 
 static void nothing_is_ours_before_the_schema_is_known(void **state)
 {
-    struct tenure *tenure = tenure_marked("");
+    struct owned_partition *owned = owned_marked("");
     (void)state;
 
-    assert_false(commit_mark_is_ours(tenure, span_of("")));
-    assert_false(commit_mark_is_ours(tenure, span_of(SCHEMA ":7")));
-    tenure_drop(tenure, 1);
+    assert_false(commit_mark_is_ours(owned, span_of("")));
+    assert_false(commit_mark_is_ours(owned, span_of(SCHEMA ":7")));
+    owned_release(owned, 1);
 }
 
 static void an_offset_goes_out_with_the_mark_or_without_it(void **state)
 {
-    struct tenure *tenure = tenure_marked(SCHEMA ":7");
+    struct owned_partition *owned = owned_marked(SCHEMA ":7");
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(2);
     (void)state;
 
-    commit_mark_add(offsets, tenure, 41, true);
+    commit_mark_add(offsets, owned, 41, true);
     assert_int_equal(offsets->elems[0].offset, 41);
     assert_int_equal(offsets->elems[0].partition, 3);
     assert_true(span_is(commit_mark_of(&offsets->elems[0]), SCHEMA ":7"));
     rd_kafka_topic_partition_list_t *copy = rd_kafka_topic_partition_list_copy(offsets);
     assert_true(span_is(commit_mark_of(&copy->elems[0]), SCHEMA ":7")); /* as librdkafka makes one of it */
     rd_kafka_topic_partition_list_destroy(copy);
-    commit_mark_add(offsets, tenure, 42, false);
+    commit_mark_add(offsets, owned, 42, false);
     assert_null(commit_mark_of(&offsets->elems[1]).at);
     rd_kafka_topic_partition_list_destroy(offsets);
-    tenure_drop(tenure, 1);
+    owned_release(owned, 1);
 }
 
 int main(void)

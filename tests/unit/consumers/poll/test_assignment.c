@@ -1,5 +1,5 @@
 /* wrap: rd_kafka_assign rd_kafka_assignment rd_kafka_assignment_lost rd_kafka_pause_partitions
- * rd_kafka_resume_partitions rd_kafka_consumer_group_metadata pool_revoke pool_await_quiet publisher_take_over
+ * rd_kafka_resume_partitions rd_kafka_consumer_group_metadata lanes_revoke lanes_await_quiet publisher_take_over
  * publisher_finish topic_watch_step */
 #include "tests/fixtures/cmocka.h"
 
@@ -25,7 +25,7 @@ static struct
     struct assignment *assignment;
     char log[1024];
     bool lost;
-    struct tenure *asked[16];
+    struct owned_partition *asked[16];
     int asked_count;
     rd_kafka_consumer_group_metadata_t *group;
     const char *topic_id; /* as Kafka tells it; NULL: it was not asked */
@@ -49,9 +49,9 @@ int __wrap_rd_kafka_assignment_lost(rd_kafka_t *consumer);
 rd_kafka_resp_err_t __wrap_rd_kafka_pause_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list);
 rd_kafka_resp_err_t __wrap_rd_kafka_resume_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list);
 rd_kafka_consumer_group_metadata_t *__wrap_rd_kafka_consumer_group_metadata(rd_kafka_t *consumer);
-void __wrap_pool_revoke(struct pool *pool, uint64_t epoch);
-bool __wrap_pool_await_quiet(struct pool *pool, uint64_t epoch, int64_t deadline_us);
-void __wrap_publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
+void __wrap_lanes_revoke(struct lanes *lanes, uint64_t epoch);
+bool __wrap_lanes_await_quiet(struct lanes *lanes, uint64_t epoch, int64_t deadline_us);
+void __wrap_publisher_take_over(struct publisher *publisher, struct owned_partition *const *owned_partitions, int count,
                                 rd_kafka_consumer_group_metadata_t *group);
 bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us);
 void __wrap_topic_watch_step(struct topic_watch *watch, const struct settings *settings, rd_kafka_t *client,
@@ -104,31 +104,31 @@ rd_kafka_consumer_group_metadata_t *__wrap_rd_kafka_consumer_group_metadata(rd_k
 static bool all_revoked(void)
 {
     for (int i = 0; i < world.asked_count; i++)
-        if (!tenure_is_revoked(world.asked[i]))
+        if (!owned_is_revoked(world.asked[i]))
             return false;
     return true;
 }
 
-void __wrap_pool_revoke(struct pool *pool, uint64_t epoch)
+void __wrap_lanes_revoke(struct lanes *lanes, uint64_t epoch)
 {
-    (void)pool;
+    (void)lanes;
     note("%s:%llu ", all_revoked() ? "revoke" : "revoke-too-early", (unsigned long long)epoch);
 }
 
-bool __wrap_pool_await_quiet(struct pool *pool, uint64_t epoch, int64_t deadline_us)
+bool __wrap_lanes_await_quiet(struct lanes *lanes, uint64_t epoch, int64_t deadline_us)
 {
-    (void)pool, (void)epoch, (void)deadline_us;
+    (void)lanes, (void)epoch, (void)deadline_us;
     note("quiet ");
     return true;
 }
 
-void __wrap_publisher_take_over(struct publisher *publisher, struct tenure *const *tenures, int count,
+void __wrap_publisher_take_over(struct publisher *publisher, struct owned_partition *const *owned_partitions, int count,
                                 rd_kafka_consumer_group_metadata_t *group)
 {
     (void)publisher;
     note("ask:%d ", count);
     for (int i = 0; i < count; i++)
-        world.asked[world.asked_count++] = tenure_hold(tenures[i], 1);
+        world.asked[world.asked_count++] = owned_retain(owned_partitions[i], 1);
     if (group)
         rd_kafka_consumer_group_metadata_destroy(group);
 }
@@ -154,7 +154,7 @@ void __wrap_topic_watch_step(struct topic_watch *watch, const struct settings *s
         tell(owner, "commands", world.topic_id);
 }
 
-/* --- the test's side -------------------------------------------------------------------------------------------- */
+/* --- the test's side --------------------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
 {
@@ -174,7 +174,7 @@ static int tear_down(void **state)
     (void)state;
     assignment_free(world.assignment);
     for (int i = 0; i < world.asked_count; i++)
-        tenure_drop(world.asked[i], 1);
+        owned_release(world.asked[i], 1);
     return 0;
 }
 
@@ -189,10 +189,10 @@ static void rebalance(rd_kafka_resp_err_t what)
 }
 
 /* The publisher has taken it over. */
-static void take(struct tenure *tenure, int64_t offset)
+static void take(struct owned_partition *owned, int64_t offset)
 {
-    tenure->start_offset = offset;
-    atomic_store(&tenure->state, TENURE_TAKEN);
+    owned->start_offset = offset;
+    atomic_store(&owned->state, PARTITION_OWNED);
 }
 
 /* Time of the test: each step is a second later, past every gap. */
@@ -300,7 +300,7 @@ static void a_lost_assignment_waits_for_nothing(void **state)
     world.lost = true;
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
     assert_string_equal(world.log, "revoke:1 forget assign:none ");
-    assert_true(tenure_is_given_up(world.asked[0], monotonic_us()));
+    assert_true(owned_is_given_up(world.asked[0], monotonic_us()));
 }
 
 static void each_assignment_has_an_epoch_of_its_own(void **state)
@@ -310,21 +310,21 @@ static void each_assignment_has_an_epoch_of_its_own(void **state)
     begin();
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_int_equal(world.asked[0]->ownership.epoch, 1);
-    assert_int_equal(world.asked[PARTITIONS]->ownership.epoch, 2);
+    assert_int_equal(world.asked[0]->partition.epoch, 1);
+    assert_int_equal(world.asked[PARTITIONS]->partition.epoch, 2);
 }
 
-/* --- PROTOCOL O4, O5 -------------------------------------------------------------------------------------------- */
+/* --- PROTOCOL O4, O5 --------------------------------------------------------------------------------------------- */
 
-static void an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_are(void **state)
+static void an_ended_partition_is_taken_over_again_and_the_others_go_on_where_they_are(void **state)
 {
     (void)state;
 
     begin();
     world.asked[0]->last_offset = 41;
-    assignment_end_tenure(world.assignment, NULL, world.asked[1], true, "test");
-    assert_true(tenure_is_revoked(world.asked[1]));
-    assert_false(tenure_is_revoked(world.asked[0]));
+    assignment_end_partition(world.assignment, NULL, world.asked[1], true, "test");
+    assert_true(owned_is_revoked(world.asked[1]));
+    assert_false(owned_is_revoked(world.asked[0]));
     step();
     assert_string_equal(world.log, "ask:1 assign:0@42,2@200 ");
     assert_true(world.asked[PARTITIONS]->forget_committed);
@@ -339,24 +339,24 @@ static void a_committed_offset_is_forgotten_until_there_is_another(void **state)
     (void)state;
 
     begin();
-    assignment_end_tenure(world.assignment, NULL, world.asked[1], true, "test");
+    assignment_end_partition(world.assignment, NULL, world.asked[1], true, "test");
     step();
     assert_true(world.asked[PARTITIONS]->forget_committed);
-    assignment_end_tenure(world.assignment, NULL, world.asked[PARTITIONS], false, "test");
+    assignment_end_partition(world.assignment, NULL, world.asked[PARTITIONS], false, "test");
     step();
     assert_true(world.asked[PARTITIONS + 1]->forget_committed);
     atomic_store(&world.asked[PARTITIONS + 1]->committed, 7);
-    assignment_end_tenure(world.assignment, NULL, world.asked[PARTITIONS + 1], false, "test");
+    assignment_end_partition(world.assignment, NULL, world.asked[PARTITIONS + 1], false, "test");
     step();
     assert_false(world.asked[PARTITIONS + 2]->forget_committed);
 }
 
-static void a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committed_offset(void **state)
+static void a_partition_that_the_fence_refused_is_asked_for_again_with_its_committed_offset(void **state)
 {
     (void)state;
 
     begin();
-    atomic_store(&world.asked[2]->state, TENURE_LOST);
+    atomic_store(&world.asked[2]->state, PARTITION_LOST);
     step();
     assert_string_equal(world.log, "assign:0@0,1@100 ");
     step();
@@ -364,10 +364,10 @@ static void a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committe
     assert_false(world.asked[PARTITIONS]->forget_committed);
 }
 
-static void know_topic(struct tenure *tenure, const char *id, int64_t told_us)
+static void know_topic(struct owned_partition *owned, const char *id, int64_t told_us)
 {
-    snprintf(tenure->topic_id, sizeof(tenure->topic_id), "%s", id);
-    tenure->topic_told_us = told_us;
+    snprintf(owned->topic_id, sizeof(owned->topic_id), "%s", id);
+    owned->topic_told_us = told_us;
 }
 
 static void a_topic_with_another_id_is_taken_over_again_and_read_from_its_beginning(void **state)
@@ -386,7 +386,7 @@ static void a_topic_with_another_id_is_taken_over_again_and_read_from_its_beginn
     assert_int_equal(world.asked_count, 2 * PARTITIONS);
     for (int i = 0; i < PARTITIONS; i++)
     {
-        assert_true(tenure_is_revoked(world.asked[i]));
+        assert_true(owned_is_revoked(world.asked[i]));
         assert_true(world.asked[PARTITIONS + i]->forget_committed);
     }
 }
@@ -421,12 +421,12 @@ static void a_takeover_that_was_told_no_id_goes_on_with_the_first_one_after_it(v
     assert_int_equal(world.asked_count, 2 * PARTITIONS);
 }
 
-/* --- PROTOCOL L3 ------------------------------------------------------------------------------------------------ */
+/* --- PROTOCOL L3 ------------------------------------------------------------------------------------------------- */
 
-static void fill(struct tenure *tenure, int64_t commands, int64_t moved_us)
+static void fill(struct owned_partition *owned, int64_t commands, int64_t moved_us)
 {
-    atomic_store(&tenure->in_flight, commands);
-    atomic_store(&tenure->moved_us, moved_us);
+    atomic_store(&owned->in_flight, commands);
+    atomic_store(&owned->moved_us, moved_us);
 }
 
 static void a_partition_at_its_share_that_does_not_move_is_paused_alone(void **state)
@@ -539,12 +539,12 @@ int main(void)
         TEST(an_assignment_that_comes_while_the_consumer_closes_is_left_alone),
         TEST(a_lost_assignment_waits_for_nothing),
         TEST(each_assignment_has_an_epoch_of_its_own),
-        TEST(an_ended_tenure_is_taken_over_again_and_the_others_go_on_where_they_are),
+        TEST(an_ended_partition_is_taken_over_again_and_the_others_go_on_where_they_are),
         TEST(a_committed_offset_is_forgotten_until_there_is_another),
         TEST(a_topic_with_another_id_is_taken_over_again_and_read_from_its_beginning),
         TEST(an_id_that_was_asked_for_before_the_takeover_was_told_one_says_nothing),
         TEST(a_takeover_that_was_told_no_id_goes_on_with_the_first_one_after_it),
-        TEST(a_tenure_that_the_fence_refused_is_asked_for_again_with_its_committed_offset),
+        TEST(a_partition_that_the_fence_refused_is_asked_for_again_with_its_committed_offset),
         TEST(a_partition_at_its_share_that_does_not_move_is_paused_alone),
         TEST(a_partition_at_its_share_that_moves_is_only_busy),
         TEST(bytes_count_as_commands_do),

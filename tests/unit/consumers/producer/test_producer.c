@@ -30,9 +30,9 @@ static struct
     rd_kafka_mock_cluster_t *cluster;
     struct settings settings;
     struct producer *producer;
-    struct parcels *parcels;
+    struct delivery_pool *delivery_pool;
     struct delivery *delivery;
-    struct ownership ownership;
+    struct partition partition;
     rd_kafka_topic_partition_list_t *offsets;
     rd_kafka_consumer_group_metadata_t *group;
 } world;
@@ -63,10 +63,10 @@ static int set_up(void **state)
     world.settings.consumers.transaction_timeout_us = 10000000;
     world.settings.protections.producer_guard = true;
     world.producer = producer_new(&world.settings);
-    world.parcels = parcels_new();
-    world.delivery = parcels_copy(world.parcels, span_of("ticket/1"), span_of("raw"), NULL);
-    world.ownership = (struct ownership){ .topic = span_of("commands"), .partition = 0 };
-    world.delivery->ownership = &world.ownership;
+    world.delivery_pool = delivery_pool_new();
+    world.delivery = delivery_pool_copy(world.delivery_pool, span_of("ticket/1"), span_of("raw"), NULL);
+    world.partition = (struct partition){ .topic = span_of("commands"), .number = 0 };
+    world.delivery->partition = &world.partition;
     world.delivery->answer = ANSWER_EVENT;
     world.delivery->event = strdup(event);
     world.delivery->event_size = strlen(event);
@@ -82,8 +82,8 @@ static int tear_down(void **state)
     (void)state;
     rd_kafka_consumer_group_metadata_destroy(world.group);
     rd_kafka_topic_partition_list_destroy(world.offsets);
-    parcels_give_back(world.parcels, world.delivery);
-    parcels_free(world.parcels);
+    delivery_pool_give_back(world.delivery_pool, world.delivery);
+    delivery_pool_free(world.delivery_pool);
     producer_free(world.producer);
     free(world.settings.kafka.bootstrap);
     free(world.settings.kafka.audit_topic);

@@ -4,91 +4,91 @@
 
 static void a_command_that_came_through_at_once_is_published_at_once(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 1000000, 1000000 + GATHERING_YOUNG_US);
-    gathering.answered = 1;
-    assert_int_equal(gathering_due_us(&gathering, 0), 1000000 + GATHERING_YOUNG_US);
+    pacing_note(&pacing, 1000000, 1000000 + PACING_YOUNG_US);
+    pacing.answered = 1;
+    assert_int_equal(pacing_due_us(&pacing, 0), 1000000 + PACING_YOUNG_US);
 }
 
 static void a_backlog_waits_a_quarter_of_its_age(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 0, GATHERING_YOUNG_US + 80000);
-    gathering.answered = 100;
-    assert_int_equal(gathering_due_us(&gathering, 0), GATHERING_YOUNG_US + 80000 + 20000);
+    pacing_note(&pacing, 0, PACING_YOUNG_US + 80000);
+    pacing.answered = 100;
+    assert_int_equal(pacing_due_us(&pacing, 0), PACING_YOUNG_US + 80000 + 20000);
 }
 
 static void it_never_waits_longer_than_its_limit(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 0, 60000000);
-    gathering.answered = 100;
-    assert_int_equal(gathering_due_us(&gathering, 0), 60000000 + GATHERING_MAX_US);
+    pacing_note(&pacing, 0, 60000000);
+    pacing.answered = 100;
+    assert_int_equal(pacing_due_us(&pacing, 0), 60000000 + PACING_MAX_US);
 }
 
 static void the_settings_may_ask_for_more(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 0, 5000);
-    gathering.answered = 1;
-    assert_int_equal(gathering_due_us(&gathering, 500000), 505000);
+    pacing_note(&pacing, 0, 5000);
+    pacing.answered = 1;
+    assert_int_equal(pacing_due_us(&pacing, 500000), 505000);
 }
 
 static void enough_answers_are_published_at_once(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 0, 60000000);
-    gathering.answered = GATHERING_ENOUGH;
-    assert_int_equal(gathering_due_us(&gathering, 500000), 60000000);
+    pacing_note(&pacing, 0, 60000000);
+    pacing.answered = PACING_ENOUGH;
+    assert_int_equal(pacing_due_us(&pacing, 500000), 60000000);
 }
 
 static void the_wait_counts_from_the_first_answer_by_the_oldest(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 1000000, 1001000);
-    gathering.answered = 1;
-    gathering_note(&gathering, 1002000 - GATHERING_YOUNG_US - 40000, 1002000);
-    gathering.answered = 2;
-    assert_int_equal(gathering_due_us(&gathering, 0), 1001000 + 10000);
+    pacing_note(&pacing, 1000000, 1001000);
+    pacing.answered = 1;
+    pacing_note(&pacing, 1002000 - PACING_YOUNG_US - 40000, 1002000);
+    pacing.answered = 2;
+    assert_int_equal(pacing_due_us(&pacing, 0), 1001000 + 10000);
 }
 
 static void the_next_publication_begins_anew(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_note(&gathering, 0, 60000000);
-    gathering.answered = 0;
-    gathering_note(&gathering, 70000000, 70000100);
-    gathering.answered = 1;
-    assert_int_equal(gathering_due_us(&gathering, 0), 70000100);
+    pacing_note(&pacing, 0, 60000000);
+    pacing.answered = 0;
+    pacing_note(&pacing, 70000000, 70000100);
+    pacing.answered = 1;
+    assert_int_equal(pacing_due_us(&pacing, 0), 70000100);
 }
 
 static void behind_a_transaction_the_broker_gets_its_rest(void **state)
 {
-    struct gathering gathering = { 0 };
+    struct pacing pacing = { 0 };
     (void)state;
 
-    gathering_rest(&gathering, 1000000);
-    gathering_note(&gathering, 1000000, 1000500);
-    gathering.answered = 1;
-    assert_int_equal(gathering_due_us(&gathering, 0), 1000000 + GATHERING_REST_US);
-    gathering.answered = 0;
-    gathering_note(&gathering, 2000000, 2000500);
-    gathering.answered = 1;
-    assert_int_equal(gathering_due_us(&gathering, 0), 2000500);
+    pacing_rest(&pacing, 1000000);
+    pacing_note(&pacing, 1000000, 1000500);
+    pacing.answered = 1;
+    assert_int_equal(pacing_due_us(&pacing, 0), 1000000 + PACING_REST_US);
+    pacing.answered = 0;
+    pacing_note(&pacing, 2000000, 2000500);
+    pacing.answered = 1;
+    assert_int_equal(pacing_due_us(&pacing, 0), 2000500);
 }
 
 int main(void)

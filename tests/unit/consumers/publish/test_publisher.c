@@ -34,9 +34,9 @@ static struct
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     struct settings settings;
-    struct parcels *parcels;
+    struct delivery_pool *delivery_pool;
     struct publisher *publisher;
-    struct tenure *tenures[PARTITIONS];
+    struct owned_partition *owned_partitions[PARTITIONS];
     struct delivery *deliveries[PARTITIONS][MESSAGES];
 
     /* Under the mutex. */
@@ -66,7 +66,7 @@ static void note(const char *format, ...)
     pthread_cond_broadcast(&world.cond);
 }
 
-/* --- the script ------------------------------------------------------------------------------------------------- */
+/* --- the script -------------------------------------------------------------------------------------------------- */
 
 enum producer_result __wrap_producer_open(struct producer *producer, const char *transactional_id, int64_t wait_us);
 void __wrap_producer_close(struct producer *producer);
@@ -81,11 +81,11 @@ enum producer_result __wrap_producer_commit(struct producer *producer, int64_t d
 void __wrap_producer_idle(struct producer *producer);
 const char *__wrap_producer_problem(const struct producer *producer);
 int64_t __wrap_producer_muted_us(const struct producer *producer);
-int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means, struct tenure **tenures,
-                          int count);
+int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means,
+                          struct owned_partition **owned_partitions, int count);
 bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets);
 void __wrap_takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
-                                     struct tenure *const *tenures, int count, int64_t wait_us);
+                                     struct owned_partition *const *owned_partitions, int count, int64_t wait_us);
 const char *__wrap_takeover_problem(const struct takeover *takeover);
 
 enum producer_result __wrap_producer_open(struct producer *producer, const char *transactional_id, int64_t wait_us)
@@ -152,7 +152,7 @@ enum producer_result __wrap_producer_send(struct producer *producer, const struc
 {
     (void)producer;
     pthread_mutex_lock(&world.mutex);
-    note("%d/%lld%s ", delivery->ownership->partition, (long long)delivery->offset,
+    note("%d/%lld%s ", delivery->partition->number, (long long)delivery->offset,
          delivery->answer == ANSWER_DEAD_LETTER ? "!" : "");
     pthread_mutex_unlock(&world.mutex);
     return PRODUCER_DONE;
@@ -193,12 +193,12 @@ const char *__wrap_producer_problem(const struct producer *producer)
     return "scripted";
 }
 
-int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means, struct tenure **tenures,
-                          int count)
+int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means,
+                          struct owned_partition **owned_partitions, int count)
 {
     (void)takeover, (void)means;
     for (int i = 0; i < count; i++)
-        snprintf(tenures[i]->mark, sizeof(tenures[i]->mark), MARK);
+        snprintf(owned_partitions[i]->mark, sizeof(owned_partitions[i]->mark), MARK);
     return 0; /* all are ours */
 }
 
@@ -221,9 +221,9 @@ bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_pa
 }
 
 void __wrap_takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
-                                     struct tenure *const *tenures, int count, int64_t wait_us)
+                                     struct owned_partition *const *owned_partitions, int count, int64_t wait_us)
 {
-    (void)takeover, (void)means, (void)tenures, (void)count, (void)wait_us;
+    (void)takeover, (void)means, (void)owned_partitions, (void)count, (void)wait_us;
 }
 
 const char *__wrap_takeover_problem(const struct takeover *takeover)
@@ -241,7 +241,7 @@ static void on_wake(void *owner, bool news)
     pthread_mutex_unlock(&world.mutex);
 }
 
-/* --- the test's side -------------------------------------------------------------------------------------------- */
+/* --- the test's side --------------------------------------------------------------------------------------------- */
 
 static bool wait_changed(int64_t until_us)
 {
@@ -266,25 +266,25 @@ static void await_in_flight(int partition, int64_t expected)
 
     /* Woken by the publisher's wake, which comes behind every release. */
     pthread_mutex_lock(&world.mutex);
-    while (atomic_load(&world.tenures[partition]->in_flight) != expected && wait_changed(until_us))
+    while (atomic_load(&world.owned_partitions[partition]->in_flight) != expected && wait_changed(until_us))
         continue;
-    assert_int_equal(atomic_load(&world.tenures[partition]->in_flight), expected);
+    assert_int_equal(atomic_load(&world.owned_partitions[partition]->in_flight), expected);
     pthread_mutex_unlock(&world.mutex);
 }
 
 /* A message as the poll thread hands it to the lanes. */
 static struct delivery *receive(int partition, int64_t offset)
 {
-    struct tenure *tenure = world.tenures[partition];
-    struct delivery *delivery = parcels_copy(world.parcels, span_of("key"), span_of("value"), NULL);
+    struct owned_partition *owned = world.owned_partitions[partition];
+    struct delivery *delivery = delivery_pool_copy(world.delivery_pool, span_of("key"), span_of("value"), NULL);
 
-    delivery->ownership = &tenure->ownership;
+    delivery->partition = &owned->partition;
     delivery->offset = offset;
     delivery->received_us = monotonic_us();
-    delivery->sequence = tenure->next_sequence++;
-    atomic_fetch_add(&tenure->in_flight, 1);
-    atomic_fetch_add(&tenure->in_flight_bytes, (int64_t)parcel_size(delivery));
-    tenure_hold(tenure, 1);
+    delivery->sequence = owned->next_sequence++;
+    atomic_fetch_add(&owned->in_flight, 1);
+    atomic_fetch_add(&owned->in_flight_bytes, (int64_t)delivery_size(delivery));
+    owned_retain(owned, 1);
     return delivery;
 }
 
@@ -301,17 +301,18 @@ static void answer(struct delivery *delivery, enum answer with)
     publisher_complete(world.publisher, delivery);
 }
 
-static void begin_tenures(void)
+static void begin_partitions(void)
 {
     for (int p = 0; p < PARTITIONS; p++)
-        world.tenures[p] = tenure_new("commands", p, 1);
-    publisher_take_over(world.publisher, world.tenures, PARTITIONS, rd_kafka_consumer_group_metadata_new("group"));
+        world.owned_partitions[p] = owned_new("commands", p, 1);
+    publisher_take_over(world.publisher, world.owned_partitions, PARTITIONS,
+                        rd_kafka_consumer_group_metadata_new("group"));
     for (int64_t until_us = monotonic_us() + BOUND_US; monotonic_us() < until_us;)
     {
         int taken = 0;
         pthread_mutex_lock(&world.mutex);
         for (int p = 0; p < PARTITIONS; p++)
-            taken += atomic_load(&world.tenures[p]->state) == TENURE_TAKEN;
+            taken += atomic_load(&world.owned_partitions[p]->state) == PARTITION_OWNED;
         if (taken < PARTITIONS)
             wait_changed(until_us);
         pthread_mutex_unlock(&world.mutex);
@@ -337,12 +338,14 @@ static int set_up(void **state)
     world.settings.kafka.group = text;
     world.settings.kafka.exactly_once = true;
     world.settings.consumers.transaction_timeout_us = 10000000;
-    world.parcels = parcels_new();
-    struct publisher_options options = { .settings = &world.settings, .parcels = world.parcels, .wake = on_wake };
+    world.delivery_pool = delivery_pool_new();
+    struct publisher_options options = { .settings = &world.settings,
+                                         .delivery_pool = world.delivery_pool,
+                                         .wake = on_wake };
     world.publisher = publisher_new(&options, &why);
     if (world.publisher == NULL)
         return -1;
-    begin_tenures();
+    begin_partitions();
     return 0;
 }
 
@@ -351,14 +354,14 @@ static int tear_down(void **state)
     (void)state;
     publisher_free(world.publisher);
     for (int p = 0; p < PARTITIONS; p++)
-        tenure_drop(world.tenures[p], 1);
-    parcels_free(world.parcels);
+        owned_release(world.owned_partitions[p], 1);
+    delivery_pool_free(world.delivery_pool);
     pthread_cond_destroy(&world.cond);
     pthread_mutex_destroy(&world.mutex);
     return 0;
 }
 
-/* --- what is published ------------------------------------------------------------------------------------------ */
+/* --- what is published ------------------------------------------------------------------------------------------- */
 
 static void an_answer_is_published_with_the_offset_behind_it(void **state)
 {
@@ -367,8 +370,8 @@ static void an_answer_is_published_with_the_offset_behind_it(void **state)
     answer(receive(0, 41), ANSWER_EVENT);
     await_log("begin 0=42 0/41 done ");
     await_in_flight(0, 0);
-    assert_int_equal(atomic_load(&world.tenures[0]->committed), 42);
-    assert_int_equal(atomic_load(&world.tenures[0]->in_flight_bytes), 0);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->committed), 42);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->in_flight_bytes), 0);
 }
 
 /* PROTOCOL K2: the prefix and its offsets, nothing else. */
@@ -419,7 +422,7 @@ static void what_is_answered_during_a_transaction_goes_out_with_the_next(void **
     await_log("begin 0=2 0/1 done begin 0=5 0/2 0/4 done ");
 }
 
-/* --- PROTOCOL K3 ------------------------------------------------------------------------------------------------ */
+/* --- PROTOCOL K3 ------------------------------------------------------------------------------------------------- */
 
 static void a_broken_commit_that_did_not_reach_kafka_is_published_again(void **state)
 {
@@ -492,14 +495,14 @@ static void what_is_left_of_a_publication_that_failed_is_given_back_at_the_end(v
     for (int i = 3; i >= 0; i--)
         answer(received[i], ANSWER_EVENT);
     await_log("begin 0=4 0/0 0/1 0/2 0/3 ");
-    atomic_store(&world.tenures[0]->give_up_us, 0);
+    atomic_store(&world.owned_partitions[0]->give_up_us, 0);
     pthread_mutex_lock(&world.mutex);
     world.hold_commit = false;
     pthread_cond_broadcast(&world.cond);
     pthread_mutex_unlock(&world.mutex);
     await_log("begin 0=4 0/0 0/1 0/2 0/3 broken ");
     assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
-    assert_int_equal(atomic_load(&world.tenures[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->in_flight), 0);
 }
 
 /* A quota: the broker reads nothing meanwhile, and a transaction would be open all the time. */
@@ -529,14 +532,14 @@ static void a_suspect_producer_is_replaced_before_the_next_begin(void **state)
     assert_int_equal(world.opened, 2);
 }
 
-/* --- ends of tenures -------------------------------------------------------------------------------------------- */
+/* --- ends of owned partitions ------------------------------------------------------------------------------------ */
 
 static void revoke(int64_t give_up_us)
 {
     for (int p = 0; p < PARTITIONS; p++)
     {
-        atomic_store(&world.tenures[p]->give_up_us, give_up_us);
-        atomic_store(&world.tenures[p]->revoked, true);
+        atomic_store(&world.owned_partitions[p]->give_up_us, give_up_us);
+        atomic_store(&world.owned_partitions[p]->revoked, true);
     }
 }
 
@@ -551,7 +554,7 @@ static void the_end_publishes_the_prefix_and_gives_the_rest_back(void **state)
     answer(second, ANSWER_DROPPED);
     assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
     assert_string_equal(world.log, "begin 0=2 0/1 done ");
-    assert_int_equal(atomic_load(&world.tenures[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->in_flight), 0);
 }
 
 static void an_answer_that_comes_after_the_end_is_given_back(void **state)
@@ -564,7 +567,7 @@ static void an_answer_that_comes_after_the_end_is_given_back(void **state)
     answer(late, ANSWER_EVENT);
     assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
     assert_string_equal(world.log, "");
-    assert_int_equal(atomic_load(&world.tenures[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->in_flight), 0);
 }
 
 static void a_lost_assignment_publishes_nothing(void **state)
@@ -576,7 +579,7 @@ static void a_lost_assignment_publishes_nothing(void **state)
     answer(answered, ANSWER_EVENT);
     assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
     assert_string_equal(world.log, "");
-    assert_int_equal(atomic_load(&world.tenures[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->in_flight), 0);
 }
 
 static void a_revoke_that_waits_no_longer_leaves_the_publisher_behind(void **state)
@@ -607,27 +610,27 @@ static void a_partition_that_another_owns_is_lost_and_the_other_goes_on(void **s
     answer(second, ANSWER_EVENT);
     answer(first, ANSWER_NOT_OWNER);
     pthread_mutex_lock(&world.mutex);
-    while (atomic_load(&world.tenures[0]->state) != TENURE_LOST && wait_changed(until_us))
+    while (atomic_load(&world.owned_partitions[0]->state) != PARTITION_LOST && wait_changed(until_us))
         continue;
     pthread_mutex_unlock(&world.mutex);
-    assert_int_equal(atomic_load(&world.tenures[0]->state), TENURE_LOST);
+    assert_int_equal(atomic_load(&world.owned_partitions[0]->state), PARTITION_LOST);
     answer(receive(1, 1), ANSWER_EVENT);
     await_log("begin 1=2 1/1 done ");
     await_in_flight(0, 0);
 }
 
-static void a_tenure_that_was_revoked_before_it_was_taken_over_is_let_go(void **state)
+static void a_partition_that_was_revoked_before_it_was_taken_over_is_let_go(void **state)
 {
-    struct tenure *tenure = tenure_new("commands", 1, 2);
+    struct owned_partition *owned = owned_new("commands", 1, 2);
     (void)state;
 
-    atomic_store(&tenure->revoked, true);
-    publisher_take_over(world.publisher, &tenure, 1, NULL);
+    atomic_store(&owned->revoked, true);
+    publisher_take_over(world.publisher, &owned, 1, NULL);
     assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
     assert_true(publisher_finish(world.publisher, monotonic_us() + BOUND_US));
-    assert_int_equal(atomic_load(&tenure->references), 1);
-    assert_int_equal(atomic_load(&tenure->state), TENURE_ASKED);
-    tenure_drop(tenure, 1);
+    assert_int_equal(atomic_load(&owned->references), 1);
+    assert_int_equal(atomic_load(&owned->state), PARTITION_REQUESTED);
+    owned_release(owned, 1);
 }
 
 int main(void)
@@ -652,7 +655,7 @@ int main(void)
         TEST(a_lost_assignment_publishes_nothing),
         TEST(a_revoke_that_waits_no_longer_leaves_the_publisher_behind),
         TEST(a_partition_that_another_owns_is_lost_and_the_other_goes_on),
-        TEST(a_tenure_that_was_revoked_before_it_was_taken_over_is_let_go),
+        TEST(a_partition_that_was_revoked_before_it_was_taken_over_is_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

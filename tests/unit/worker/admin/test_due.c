@@ -1,4 +1,4 @@
-/* Sweep: the command that a due row becomes is one that the worker reads as meant. The statements are tried against
+/* Due: the command that a due row becomes is one that the worker reads as meant. The statements are tried against
  * PostgreSQL in tests/system/test_sweep.py. */
 #include "tests/fixtures/cmocka.h"
 
@@ -9,12 +9,12 @@
 
 static const int64_t now_us = 1795000000123456;
 
-static struct sweep_command command_of(const char *sweep, int64_t id, int64_t version)
+static struct due_command command_of(const char *due_rule, int64_t id, int64_t version)
 {
-    const struct sweep *found = sweep_find(sweep);
+    const struct due_rule *found = due_find(due_rule);
     assert_non_null(found);
-    return (struct sweep_command){
-        .sweep = found,
+    return (struct due_command){
+        .due_rule = found,
         .version = version,
         .due_at = "2026-11-24T09:00:00.000000Z",
         .aggregate = { found->kind, id_of(id) },
@@ -30,12 +30,12 @@ static void assert_buffer(struct buffer *buffer, const char *text)
 }
 
 /* The event as the worker's envelope reads it. */
-static void decode(struct arena *arena, const struct sweep_command *command, const char *notify, struct buffer *text,
+static void decode(struct arena *arena, const struct due_command *command, const char *notify, struct buffer *text,
                    struct command *ret)
 {
     const char *dead = NULL;
     char message[160];
-    sweep_add_event(command, notify, now_us, text);
+    due_add_event(command, notify, now_us, text);
     assert_false(buffer_failed(text));
     struct envelope_source source = { .key = SPAN_NULL, .value = buffer_span(text) };
     assert_int_equal(envelope_decode(&source, arena, ret, &dead, message, sizeof(message)), DECODE_COMMAND);
@@ -47,12 +47,12 @@ static void an_id_names_type_aggregate_and_version(void **state)
 {
     (void)state;
     struct buffer text = BUFFER_EMPTY;
-    struct sweep_command command = command_of("jobs", 7, 3);
-    sweep_add_id(&command, &text);
+    struct due_command command = command_of("jobs", 7, 3);
+    due_add_id(&command, &text);
     assert_buffer(&text, "sweep:job.autoclose:jobneed/7:v3");
     text = BUFFER_EMPTY;
     command = command_of("tickets", INT64_MAX, INT64_MAX);
-    sweep_add_id(&command, &text);
+    due_add_id(&command, &text);
     assert_true(text.size <= COMMAND_ID_MAX);
     assert_buffer(&text, "sweep:ticket.escalate:ticket/9223372036854775807:v9223372036854775807");
 }
@@ -62,7 +62,7 @@ static void the_worker_reads_the_event_as_meant(void **state)
     (void)state;
     static const struct
     {
-        const char *sweep, *type;
+        const char *due_rule, *type;
         enum aggregate_kind kind;
     } cases[] = { { "jobs", "job.autoclose", AGGREGATE_JOBNEED }, { "tickets", "ticket.escalate", AGGREGATE_TICKET } };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -70,11 +70,11 @@ static void the_worker_reads_the_event_as_meant(void **state)
         struct arena arena;
         struct buffer text = BUFFER_EMPTY;
         struct command read;
-        struct sweep_command command = command_of(cases[i].sweep, 42, 5);
+        struct due_command command = command_of(cases[i].due_rule, 42, 5);
         arena_init(&arena);
         decode(&arena, &command, NULL, &text, &read);
         assert_true(span_is(read.type, cases[i].type));
-        assert_true(span_is(read.source, sweep_source));
+        assert_true(span_is(read.source, due_source));
         assert_true(span_is(read.actor, "sweep"));
         assert_int_equal(read.expected_version, 5);
         assert_int_equal(read.aggregate.kind, cases[i].kind);
@@ -90,10 +90,10 @@ static void the_same_command_is_the_same_body_at_any_time(void **state)
     struct arena arena;
     struct buffer first = BUFFER_EMPTY, second = BUFFER_EMPTY;
     struct command a, b;
-    struct sweep_command command = command_of("jobs", 7, 3);
+    struct due_command command = command_of("jobs", 7, 3);
     arena_init(&arena);
     decode(&arena, &command, "RAISETICKETNOTIFY", &first, &a);
-    sweep_add_event(&command, "RAISETICKETNOTIFY", now_us + 60000000, &second);
+    due_add_event(&command, "RAISETICKETNOTIFY", now_us + 60000000, &second);
     struct envelope_source source = { .key = SPAN_NULL, .value = buffer_span(&second) };
     const char *dead = NULL;
     char message[160];
@@ -109,8 +109,8 @@ static void an_escalation_names_no_level(void **state)
 {
     (void)state;
     struct buffer text = BUFFER_EMPTY;
-    struct sweep_command command = command_of("tickets", 9, 1);
-    sweep_add_event(&command, "AUTOCLOSENOTIFY", now_us, &text); /* which tickets do not have */
+    struct due_command command = command_of("tickets", 9, 1);
+    due_add_event(&command, "AUTOCLOSENOTIFY", now_us, &text); /* which tickets do not have */
     buffer_add_byte(&text, '\0');
     assert_null(strstr(text.at, "level"));
     assert_null(strstr(text.at, "notify"));
@@ -121,10 +121,10 @@ static void an_escalation_names_no_level(void **state)
 static void there_are_two_sweeps(void **state)
 {
     (void)state;
-    assert_null(sweep_find("job"));
-    assert_null(sweep_find(""));
-    assert_ptr_equal(sweep_find("jobs"), &sweeps[0]);
-    assert_ptr_equal(sweep_find("tickets"), &sweeps[1]);
+    assert_null(due_find("job"));
+    assert_null(due_find(""));
+    assert_ptr_equal(due_find("jobs"), &due_rules[0]);
+    assert_ptr_equal(due_find("tickets"), &due_rules[1]);
 }
 
 int main(void)

@@ -7,23 +7,23 @@
 
 /* What a batch writes and answers for each outcome, on a real PostgreSQL. */
 
-static struct delivery *escalate_with(int ticket, const char *id, const char *more)
+static struct delivery *escalate_with(int arrival, const char *id, const char *more)
 {
     char key[32], data[64];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    snprintf(key, sizeof(key), "ticket/%d", arrival);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", arrival);
     return engine_command(key, id, "ticket.escalate", more, data);
 }
 
-static struct delivery *transition(int ticket, const char *id, const char *status)
+static struct delivery *transition(int arrival, const char *id, const char *status)
 {
     char key[32], data[96];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"status\":\"%s\"}", ticket, status);
+    snprintf(key, sizeof(key), "ticket/%d", arrival);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"status\":\"%s\"}", arrival, status);
     return engine_command(key, id, "ticket.transition", "", data);
 }
 
-/* --- outcomes -------------------------------------------------------------------------------------------------- */
+/* --- outcomes ---------------------------------------------------------------------------------------------------- */
 
 static void an_applied_command_leaves_its_rows_and_its_event(void **state)
 {
@@ -166,7 +166,7 @@ static void wrong_data_and_unknown_types_are_recorded_without_a_row(void **state
     assert_sql("3", "SELECT count(*) FROM interlock.inbox");
 }
 
-/* --- ids that are drawn ---------------------------------------------------------------------------------------- */
+/* --- ids that are drawn ------------------------------------------------------------------------------------------ */
 
 static void a_created_ticket_without_an_id_gets_the_next_one_that_is_free(void **state)
 {
@@ -213,7 +213,7 @@ static void a_drawn_id_is_never_one_that_the_batch_names_itself(void **state)
     assert_sql("32 32", "SELECT count(*) || ' ' || count(DISTINCT aggregate) FROM interlock.audit_event");
 }
 
-/* --- children and further aggregates --------------------------------------------------------------------------- */
+/* --- children and further aggregates ----------------------------------------------------------------------------- */
 
 static const char tour[] = "{\"jobneed_id\":10,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
                            "\"starts_at\":\"2026-11-24T08:00:00Z\",\"checkpoints\":["
@@ -334,7 +334,7 @@ static void counters_are_summed_over_the_batch_and_raise_no_version(void **state
                     "WHERE m.id = 5 AND a.aggregate = 'face-model/5' GROUP BY m.last_used");
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------ */
+/* --- time -------------------------------------------------------------------------------------------------------- */
 
 /* PROTOCOL R4. */
 static void changed_at_never_stands_still_or_goes_back(void **state)
@@ -443,10 +443,10 @@ static void the_statements_of_a_session_are_bounded(void **state)
         engine_run_one(delivery);
         assert_outcome(delivery, "applied");
     }
-    assert_true(database_send_text(engine.database, "SELECT count(*) FROM pg_prepared_statements"));
-    assert_true(database_sync(engine.database));
-    int64_t count = array_read_int64(PQgetvalue(database_result(engine.database, 0), 0, 0));
-    assert_in_range(count, 1, DATABASE_PREPARED_MAX);
+    assert_true(pipeline_send_text(engine.pipeline, "SELECT count(*) FROM pg_prepared_statements"));
+    assert_true(pipeline_sync(engine.pipeline));
+    int64_t count = array_read_int64(PQgetvalue(pipeline_result(engine.pipeline, 0), 0, 0));
+    assert_in_range(count, 1, PIPELINE_PREPARED_MAX);
     assert_sql("300", "SELECT count(*) FROM interlock.ticket");
 }
 

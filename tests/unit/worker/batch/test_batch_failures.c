@@ -15,7 +15,7 @@
 
 static const struct batch_mode plain;
 
-/* --- workflows with a defect ----------------------------------------------------------------------------------- */
+/* --- workflows with a defect ------------------------------------------------------------------------------------- */
 
 static void want_ticket(const struct command *command, struct rows *rows)
 {
@@ -25,8 +25,8 @@ static void want_ticket(const struct command *command, struct rows *rows)
 /* Does not mirror the CHECK of its column. */
 static void decide_nobody(const struct command *command, struct rows *rows, struct decision *decision)
 {
-    struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
-    ticket->assigned_person_id = int_of(1);
+    struct ticket_row *arrival = rows_edit(rows, &entity_ticket, command->aggregate.id);
+    arrival->assigned_person_id = int_of(1);
     decision_apply(decision);
 }
 
@@ -37,10 +37,10 @@ static const struct workflow nobody = {
 /* Says more than an event may hold. */
 static void decide_talkative(const struct command *command, struct rows *rows, struct decision *decision)
 {
-    struct ticket_row *ticket = rows_edit(rows, &entity_ticket, command->aggregate.id);
+    struct ticket_row *arrival = rows_edit(rows, &entity_ticket, command->aggregate.id);
     static char words[AUDIT_EVENT_SIZE_MAX];
     memset(words, 'w', sizeof(words));
-    ticket->level = int_of(99);
+    arrival->level = int_of(99);
     decision_add_text(decision, "words", (struct span){ words, sizeof(words) });
     decision_apply(decision);
 }
@@ -49,21 +49,21 @@ static const struct workflow talkative = {
     .type = "test.talkative", .operation = OPERATION_ESCALATION, .needs = want_ticket, .decide = decide_talkative
 };
 
-static struct aggregate ticket(int id)
+static struct aggregate arrival(int id)
 {
     return ticket_aggregate(id);
 }
 
-/* --- one command's fault --------------------------------------------------------------------------------------- */
+/* --- one command's fault ----------------------------------------------------------------------------------------- */
 
 static void a_refused_row_makes_the_batch_split_and_leaves_nothing_behind(void **state)
 {
     (void)state;
     engine_run_one(engine_create(1));
-    struct delivery *given[] = { engine_escalate(1, "a-1"), engine_command_of("ticket/1", "x-1", &nobody, ticket(1)) };
+    struct delivery *given[] = { engine_escalate(1, "a-1"), engine_command_of("ticket/1", "x-1", &nobody, arrival(1)) };
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_SPLIT);
-    assert_int_equal(database_failure(engine.database)->class, FAILURE_COMMAND);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "23514");
+    assert_int_equal(pipeline_failure(engine.pipeline)->class, FAILURE_COMMAND);
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "23514");
     assert_sql("0 1", "SELECT level || ' ' || version FROM interlock.ticket WHERE id = 1");
     assert_sql("1", "SELECT count(*) FROM interlock.inbox");
 }
@@ -80,7 +80,7 @@ static void only_the_culprit_is_rejected_and_its_key_stays_in_order(void **state
     for (int i = 0; i < 20; i++)
     {
         snprintf(id, sizeof(id), "e-%d", i);
-        given[i] = i == 9 ? engine_command_of("ticket/2", "x-1", &nobody, ticket(2)) : engine_escalate(1 + i % 4, id);
+        given[i] = i == 9 ? engine_command_of("ticket/2", "x-1", &nobody, arrival(2)) : engine_escalate(1 + i % 4, id);
     }
     engine_run_in_pool(given, 20);
     for (int i = 0; i < 20; i++)
@@ -121,7 +121,7 @@ static void an_event_that_is_too_large_is_a_rejection(void **state)
 {
     (void)state;
     engine_run_one(engine_create(1));
-    struct delivery *given[] = { engine_command_of("ticket/1", "x-1", &talkative, ticket(1)),
+    struct delivery *given[] = { engine_command_of("ticket/1", "x-1", &talkative, arrival(1)),
                                  engine_escalate(1, "a-1") };
     engine_run(given, 2);
     assert_outcome(given[0], "rejected:too_large");
@@ -132,7 +132,7 @@ static void an_event_that_is_too_large_is_a_rejection(void **state)
     assert_sql("1", "SELECT level FROM interlock.ticket WHERE id = 1");
 }
 
-/* --- two who create the same ----------------------------------------------------------------------------------- */
+/* --- two who create the same ------------------------------------------------------------------------------------- */
 
 static void create_elsewhere(void)
 {
@@ -185,7 +185,7 @@ static void what_a_row_points_to_and_is_gone_meanwhile_is_decided_again(void **s
     assert_outcome(delivery, "rejected:not_found");
 }
 
-/* --- sessions that die ----------------------------------------------------------------------------------------- */
+/* --- sessions that die ------------------------------------------------------------------------------------------- */
 
 static void kill_the_session(void)
 {
@@ -200,9 +200,9 @@ static void a_session_killed_between_the_pipelines_costs_a_second_run(void **sta
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_create(2) };
     engine_interrupt("a-1", kill_the_session);
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_SESSION);
-    assert_false(database_is_connected(engine.database));
+    assert_false(pipeline_is_connected(engine.pipeline));
     assert_sql("1", "SELECT count(*) FROM interlock.inbox");
-    assert_true(database_connect(engine.database, NULL));
+    assert_true(pipeline_connect(engine.pipeline, NULL));
     engine_run(given, 2);
     assert_outcome(given[0], "applied");
     assert_outcome(given[1], "applied");
@@ -251,18 +251,18 @@ static void a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers(void *
     (void)state;
     engine_run_one(engine_create(1));
     engine.settings.database.lock_timeout_us = 200000;
-    database_close(engine.database);
-    assert_true(database_connect(engine.database, NULL));
+    pipeline_close(engine.pipeline);
+    assert_true(pipeline_connect(engine.pipeline, NULL));
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_create(2) };
     PGconn *ghost = ghost_of(given[0]);
     /* Its inbox row is in the way: nobody's fault, so the batch is not split. */
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_AGAIN);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     assert_sql("1", "SELECT count(*) FROM interlock.ticket");
     engine_ask_on(ghost, "COMMIT");
     PQfinish(ghost);
     engine_run(given, 2);
-    assert_int_equal(engine.batch.items[0].state, ITEM_SEEN);
+    assert_int_equal(engine.batch.items[0].state, ITEM_KNOWN);
     assert_outcome(given[1], "applied");
     assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 1"); /* applied by the ghost, if at all */
 }
@@ -282,14 +282,14 @@ static void a_ghost_that_ends_meanwhile_makes_the_whole_batch_run_again(void **s
     late_ghost = ghost_of(given[0]);
     engine_interrupt("a-1", commit_the_ghost);
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_AGAIN);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "23505");
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "23505");
     PQfinish(late_ghost);
     engine_run(given, 2);
     assert_outcome(given[1], "applied");
     assert_sql("1", "SELECT count(*) FROM interlock.inbox WHERE kafka_offset = 1");
 }
 
-/* --- all of it at once ----------------------------------------------------------------------------------------- */
+/* --- all of it at once ------------------------------------------------------------------------------------------- */
 
 static atomic_bool stormy;
 
@@ -352,7 +352,7 @@ static void every_command_counts_once_whatever_becomes_of_the_sessions(void **st
                "ORDER BY version_to) AS before FROM interlock.audit_event) v WHERE version_from <> before");
 }
 
-/* --- faults of ours -------------------------------------------------------------------------------------------- */
+/* --- faults of ours ---------------------------------------------------------------------------------------------- */
 
 static void a_missing_table_rejects_nobody(void **state)
 {
@@ -361,7 +361,7 @@ static void a_missing_table_rejects_nobody(void **state)
     engine_ask("ALTER TABLE interlock.ticket_history RENAME TO away");
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(1, "a-2") };
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_STUCK);
-    assert_int_equal(database_failure(engine.database)->class, FAILURE_OURS);
+    assert_int_equal(pipeline_failure(engine.pipeline)->class, FAILURE_OURS);
     engine_ask("ALTER TABLE interlock.away RENAME TO ticket_history");
     engine_run(given, 2);
     assert_outcome(given[0], "applied");
@@ -376,15 +376,15 @@ static void a_table_that_somebody_alters_is_waited_for(void **state)
     (void)state;
     engine_run_one(engine_create(1));
     engine.settings.database.lock_timeout_us = 200000;
-    database_close(engine.database);
-    assert_true(database_connect(engine.database, NULL));
+    pipeline_close(engine.pipeline);
+    assert_true(pipeline_connect(engine.pipeline, NULL));
     PGconn *other = engine_session();
     engine_ask_on(other, "BEGIN");
     engine_ask_on(other, "LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE");
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(1, "a-2") };
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_SPLIT);
     assert_int_equal(engine_run_as(given, 1, plain), BATCH_SPLIT);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     engine_ask_on(other, "COMMIT");
     PQfinish(other);
     engine_run(given, 2);
@@ -396,15 +396,15 @@ static void a_fence_that_somebody_holds_is_nobodys_fault(void **state)
     (void)state;
     engine_run_one(engine_create(1));
     engine.settings.database.lock_timeout_us = 200000;
-    database_close(engine.database);
-    assert_true(database_connect(engine.database, NULL));
+    pipeline_close(engine.pipeline);
+    assert_true(pipeline_connect(engine.pipeline, NULL));
     PGconn *other = engine_session();
     engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT pg_advisory_xact_lock(%d, %d)", OWNERSHIP_LOCK_CLASS,
+    engine_ask_on(other, "SELECT pg_advisory_xact_lock(%d, %d)", PARTITION_OWNER_LOCK_CLASS,
                   engine.partitions[0].partition_id);
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(1, "a-2") };
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_AGAIN);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     PQfinish(other);
     engine_run(given, 2);
     assert_outcome(given[1], "applied");

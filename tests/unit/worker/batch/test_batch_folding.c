@@ -16,7 +16,7 @@ enum
     TABLES = 9,
 };
 
-/* --- the stream ------------------------------------------------------------------------------------------------ */
+/* --- the stream -------------------------------------------------------------------------------------------------- */
 
 /* Ids are named, never drawn: which drawn ids go unused depends on what was drawn together. */
 struct said
@@ -30,35 +30,35 @@ static void say_ticket(unsigned *seed, int n, struct said *said)
 {
     static const char *const statuses[] = { "NEW", "OPEN", "ONHOLD", "RESOLVED", "CLOSED", "CANCELLED", "NOWHERE" };
     static const char *const priorities[] = { "LOW", "HIGH", "CRITICAL" };
-    int ticket = 1000 + rand_r(seed) % TICKETS, other = 1000 + rand_r(seed) % TICKETS;
+    int arrival = 1000 + rand_r(seed) % TICKETS, other = 1000 + rand_r(seed) % TICKETS;
 
-    say(said->key, "ticket/%d", ticket);
+    say(said->key, "ticket/%d", arrival);
     switch (rand_r(seed) % 8)
     {
     case 0:
         say(said->type, "ticket.create");
-        say(said->data, "{\"ticket_id\":%d,\"priority\":\"%s\"%s}", ticket, priorities[n % 3],
+        say(said->data, "{\"ticket_id\":%d,\"priority\":\"%s\"%s}", arrival, priorities[n % 3],
             n % 2 ? ",\"category\":\"c\",\"site_id\":1,\"client_id\":2" : "");
         break;
     case 1:
         say(said->type, "ticket.transition");
-        say(said->data, "{\"ticket_id\":%d,\"status\":\"%s\"}", ticket, statuses[rand_r(seed) % 7]);
+        say(said->data, "{\"ticket_id\":%d,\"status\":\"%s\"}", arrival, statuses[rand_r(seed) % 7]);
         break;
     case 2:
         say(said->type, "ticket.assign");
-        say(said->data, "{\"ticket_id\":%d,\"assigned_person_id\":%d}", ticket, rand_r(seed) % 4);
+        say(said->data, "{\"ticket_id\":%d,\"assigned_person_id\":%d}", arrival, rand_r(seed) % 4);
         break;
     case 3:
         say(said->type, "ticket.append_history");
-        say(said->data, "{\"ticket_id\":%d,\"entry\":{\"action\":\"note\",\"details\":{\"n\":%d}}}", ticket, n);
+        say(said->data, "{\"ticket_id\":%d,\"entry\":{\"action\":\"note\",\"details\":{\"n\":%d}}}", arrival, n);
         break;
     case 4:
         say(said->type, "ticket.bulk_update");
-        say(said->data, "{\"ticket_ids\":[%d,%d],\"priority\":\"%s\"}", ticket, other, priorities[rand_r(seed) % 3]);
+        say(said->data, "{\"ticket_ids\":[%d,%d],\"priority\":\"%s\"}", arrival, other, priorities[rand_r(seed) % 3]);
         break;
     default:
         say(said->type, "ticket.escalate");
-        say(said->data, "{\"ticket_id\":%d%s}", ticket, n % 5 ? "" : ",\"level\":2");
+        say(said->data, "{\"ticket_id\":%d%s}", arrival, n % 5 ? "" : ",\"level\":2");
         if (n % 7 == 0)
             say(said->more, "\"expectedversion\":%d,", rand_r(seed) % 6);
         if (n % 11 == 0)
@@ -142,7 +142,7 @@ static void make_stream(struct delivery **stream)
     }
 }
 
-/* --- what is compared ------------------------------------------------------------------------------------------ */
+/* --- what is compared -------------------------------------------------------------------------------------------- */
 
 static const char *const tables[TABLES] = {
     "SELECT to_jsonb(t) - '{created_at,modified_at}'::text[] AS r FROM interlock.ticket t",
@@ -257,7 +257,7 @@ static void versions_have_no_gaps(void **state)
                     "interlock.audit_also) v WHERE aggregate = 'ticket/' || t.id)");
 }
 
-/* --- rows that come and go in one batch ------------------------------------------------------------------------ */
+/* --- rows that come and go in one batch -------------------------------------------------------------------------- */
 
 static void want_tour(const struct command *command, struct rows *rows)
 {

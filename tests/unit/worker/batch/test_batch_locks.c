@@ -38,7 +38,7 @@ static void assert_hold(int item, enum hold_reason reason)
     assert_int_equal(engine.batch.items[item].hold, reason);
 }
 
-/* --- busy rows ------------------------------------------------------------------------------------------------- */
+/* --- busy rows --------------------------------------------------------------------------------------------------- */
 
 static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void **state)
 {
@@ -172,7 +172,7 @@ static void what_is_being_created_elsewhere_is_not_there_yet(void **state)
     let_go(other);
 }
 
-/* --- a turn of its own ----------------------------------------------------------------------------------------- */
+/* --- a turn of its own ------------------------------------------------------------------------------------------- */
 
 /* Ends the other session's transaction once somebody waits for it. */
 static void *commit_when_waited_for(void *other)
@@ -229,8 +229,8 @@ static void a_turn_in_vain_is_transient_and_leaves_nothing(void **state)
     PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_SPLIT);
-    assert_int_equal(database_failure(engine.database)->class, FAILURE_TRANSIENT);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
+    assert_int_equal(pipeline_failure(engine.pipeline)->class, FAILURE_TRANSIENT);
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     assert_sql("1", "SELECT count(*) FROM interlock.inbox");
     let_go(other);
     /* The short timeout was that transaction's alone. */
@@ -278,7 +278,7 @@ static void counters_that_two_add_to_at_once_count_both(void **state)
     assert_sql("11 1", "SELECT verification_count || ' ' || successful_verifications FROM interlock.face_model");
 }
 
-/* --- the Redis lock -------------------------------------------------------------------------------------------- */
+/* --- the Redis lock ---------------------------------------------------------------------------------------------- */
 
 static struct lock *lock_of(const char *owner)
 {
@@ -379,7 +379,7 @@ static void without_redis_the_batch_goes_on(void **state)
     lock_free(engine.batch.tools.lock);
 }
 
-/* --- with the protection off ----------------------------------------------------------------------------------- */
+/* --- with the protection off ------------------------------------------------------------------------------------- */
 
 static bool escalated_elsewhere;
 

@@ -12,11 +12,11 @@
 #define LONG_AGO "\"notbefore\":\"1999-01-01T00:00:00Z\","
 #define BEHIND "\"afterparked\":true,"
 
-static struct delivery *escalation(int ticket, const char *id, const char *more)
+static struct delivery *escalation(int arrival, const char *id, const char *more)
 {
     char key[32], data[64];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", ticket);
+    snprintf(key, sizeof(key), "ticket/%d", arrival);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d}", arrival);
     return engine_command(key, id, "ticket.escalate", more, data);
 }
 
@@ -31,17 +31,17 @@ static struct delivery *returned(const struct delivery *first, const char *id)
 }
 
 /* As the time would: the command's own time cannot be changed, so its message is another with the same identity. */
-static struct delivery *returned_when_due(int ticket, const char *id, const char *more)
+static struct delivery *returned_when_due(int arrival, const char *id, const char *more)
 {
-    struct delivery *again = escalation(ticket, id, more);
+    struct delivery *again = escalation(arrival, id, more);
     const char *token = engine_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
     again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
     return again;
 }
 
-static void assert_level(const char *level, int ticket)
+static void assert_level(const char *level, int arrival)
 {
-    assert_sql(level, "SELECT level FROM interlock.ticket WHERE id = %d", ticket);
+    assert_sql(level, "SELECT level FROM interlock.ticket WHERE id = %d", arrival);
 }
 
 static void an_early_command_is_parked_without_an_event(void **state)
@@ -285,12 +285,12 @@ static void one_that_is_parked_again_keeps_its_place(void **state)
     assert_sql("t", "SELECT due_at > now() FROM interlock.parked_command WHERE command_id = 'e-1'");
 }
 
-static PGconn *hold_ticket(int ticket)
+static PGconn *hold_ticket(int arrival)
 {
     PGconn *other = engine_session();
 
     engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", ticket);
+    engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", arrival);
     return other;
 }
 

@@ -8,11 +8,11 @@
 /* What a message that is not new gets (PROTOCOL R1 to R3), and who may answer at all (O4). */
 
 /* The identity of an escalation, with other data. */
-static struct delivery *reused(int ticket, const char *id)
+static struct delivery *reused(int arrival, const char *id)
 {
     char key[32], data[64];
-    snprintf(key, sizeof(key), "ticket/%d", ticket);
-    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"level\":9}", ticket);
+    snprintf(key, sizeof(key), "ticket/%d", arrival);
+    snprintf(data, sizeof(data), "{\"ticket_id\":%d,\"level\":9}", arrival);
     return engine_command(key, id, "ticket.escalate", "", data);
 }
 
@@ -25,7 +25,7 @@ static void assert_same_event(const struct delivery *one, const struct delivery 
     assert_string_equal(one->event_key, other->event_key);
 }
 
-/* --- the same message again ------------------------------------------------------------------------------------ */
+/* --- the same message again -------------------------------------------------------------------------------------- */
 
 static void the_same_message_again_answers_with_the_same_bytes(void **state)
 {
@@ -119,7 +119,7 @@ static void a_rejected_command_seen_again_is_not_decided_again(void **state)
     assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 7");
 }
 
-/* --- another body under a used id ------------------------------------------------------------------------------ */
+/* --- another body under a used id -------------------------------------------------------------------------------- */
 
 static void another_body_under_a_used_id_is_refused_and_leaves_the_inbox_alone(void **state)
 {
@@ -186,7 +186,7 @@ static void the_same_words_in_another_order_are_the_same_body(void **state)
     assert_outcome(same, "nothing");
 }
 
-/* --- equal numbers ---------------------------------------------------------------------------------------------- */
+/* --- equal numbers ----------------------------------------------------------------------------------------------- */
 
 static struct delivery *levelled(const char *id, const char *level)
 {
@@ -253,7 +253,7 @@ static void a_recorded_answer_stays_the_answer_when_bodies_are_compared_otherwis
     assert_sql("3", "SELECT count(*) FROM interlock.audit_event");
 }
 
-/* --- rewinds --------------------------------------------------------------------------------------------------- */
+/* --- rewinds ----------------------------------------------------------------------------------------------------- */
 
 /* PROTOCOL R2: published if and only if row.fence < rewind.fence and offset < rewind.below, for some rewind. */
 static void a_rewind_says_what_was_published(void **state)
@@ -327,7 +327,7 @@ static void two_commands_that_had_one_position_are_told_apart(void **state)
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
 }
 
-/* --- dead letters ---------------------------------------------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------------------------------------------------------ */
 
 static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
 {
@@ -375,7 +375,7 @@ static void dead_letters_do_not_touch_their_neighbours(void **state)
     assert_sql("2", "SELECT level FROM interlock.ticket WHERE id = 7");
 }
 
-/* --- the fence ------------------------------------------------------------------------------------------------- */
+/* --- the fence --------------------------------------------------------------------------------------------------- */
 
 static void a_lost_partition_has_no_effect_and_the_others_go_on(void **state)
 {
@@ -447,14 +447,14 @@ static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
 {
     (void)state;
     engine.settings.database.lock_timeout_us = 100000;
-    database_close(engine.database);
-    assert_true(database_connect(engine.database, NULL));
+    pipeline_close(engine.pipeline);
+    assert_true(pipeline_connect(engine.pipeline, NULL));
     PGconn *other = engine_session();
     engine_ask_on(other, "BEGIN");
     engine_ask_on(other, "SELECT pg_advisory_xact_lock(4812404, %d)", (int)engine.partitions[0].partition_id);
     struct delivery *delivery = engine_create(7);
     assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
-    assert_string_equal(database_failure(engine.database)->sqlstate, "55P03");
+    assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     engine_ask_on(other, "UPDATE interlock.partition_owner SET fence = fence + 1 WHERE partition = 0");
     engine_ask_on(other, "COMMIT");
     PQfinish(other);

@@ -1,4 +1,4 @@
-/* wrap: database_is_unreplicated */
+/* wrap: pipeline_is_unreplicated */
 #include "tests/fixtures/cmocka.h"
 
 #include <stdio.h>
@@ -12,10 +12,10 @@
 static int warnings_left, asked;
 static void (*on_warning)(void);
 
-bool __wrap_database_is_unreplicated(const struct database *database);
-bool __wrap_database_is_unreplicated(const struct database *database)
+bool __wrap_pipeline_is_unreplicated(const struct pipeline *pipeline);
+bool __wrap_pipeline_is_unreplicated(const struct pipeline *pipeline)
 {
-    (void)database;
+    (void)pipeline;
     asked++;
     if (warnings_left == 0)
         return false;
@@ -61,10 +61,10 @@ static void a_session_that_dies_meanwhile_answers_from_its_records_later(void **
     begin(1, kill_the_session);
     struct delivery *delivery = engine_create(1);
     assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_SESSION);
-    assert_true(database_connect(engine.database, NULL));
+    assert_true(pipeline_connect(engine.pipeline, NULL));
     begin(0, NULL);
     engine_run_one(delivery);
-    assert_int_equal(engine.batch.items[0].state, ITEM_SEEN);
+    assert_int_equal(engine.batch.items[0].state, ITEM_KNOWN);
     assert_outcome(delivery, "applied");
     assert_sql("1", "SELECT count(*) FROM interlock.audit_event");
 }

@@ -17,7 +17,7 @@ static void assert_run(const struct fake_run *run, int count, int first_number, 
     assert_false(run->waiting);
 }
 
-/* --- order and batches ----------------------------------------------------------------------------------------- */
+/* --- order and batches ------------------------------------------------------------------------------------------- */
 
 static void deliveries_come_back_answered_in_the_order_they_were_given(void **state)
 {
@@ -56,7 +56,7 @@ static void a_batch_takes_all_that_waits_up_to_the_limit(void **state)
     assert_int_equal(runs[3].count, 2);
 }
 
-/* --- holding --------------------------------------------------------------------------------------------------- */
+/* --- holding ----------------------------------------------------------------------------------------------------- */
 
 /* PROTOCOL B2: one busy row does not stop the others. */
 static void a_held_key_holds_back_its_own_deliveries_and_no_other(void **state)
@@ -194,11 +194,11 @@ static atomic_int_fast64_t blocked_us;
 /* Answers wait behind what is held in the partition of the deliveries, since then. */
 static void block_since(struct delivery *const *deliveries, int64_t since_us)
 {
-    struct ownership *ownership = (struct ownership *)(uintptr_t)deliveries[0]->ownership;
+    struct partition *partition = (struct partition *)(uintptr_t)deliveries[0]->partition;
 
     atomic_store(&blocked_us, since_us);
-    if (ownership->blocked_us != &blocked_us) /* the lane reads it by now */
-        ownership->blocked_us = &blocked_us;
+    if (partition->blocked_us != &blocked_us) /* the lane reads it by now */
+        partition->blocked_us = &blocked_us;
 }
 
 /* PROTOCOL L3: long before its next try, and before park_after. */
@@ -530,7 +530,7 @@ static void a_verdict_that_cannot_be_recorded_is_held_and_never_dropped(void **s
     fake_assert_order();
 }
 
-/* --- failures that are nobody's -------------------------------------------------------------------------------- */
+/* --- failures that are nobody's ---------------------------------------------------------------------------------- */
 
 static void nobodys_fault_runs_the_same_batch_again(void **state)
 {
@@ -634,7 +634,7 @@ static void a_fault_of_ours_drops_nothing_and_says_what_it_is(void **state)
     fake_assert_order();
 }
 
-/* --- everything at once ---------------------------------------------------------------------------------------- */
+/* --- everything at once ------------------------------------------------------------------------------------------ */
 
 static void order_survives_any_mixture_of_trouble(void **state)
 {

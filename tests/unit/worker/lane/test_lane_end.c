@@ -8,7 +8,7 @@
 
 /* Revocations, and the end of a lane. */
 
-/* --- revoking -------------------------------------------------------------------------------------------------- */
+/* --- revoking ---------------------------------------------------------------------------------------------------- */
 
 static int count_dropped(int completed)
 {
@@ -160,7 +160,7 @@ static void quiet_needs_no_revocation_to_be_told(void **state)
     assert_true(lane_await_quiet(lane, 0, monotonic_us()));
 }
 
-/* --- the end --------------------------------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------------------------------------- */
 
 static void the_end_drops_what_waits_and_lets_the_batch_finish(void **state)
 {

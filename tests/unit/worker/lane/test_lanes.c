@@ -12,14 +12,14 @@ enum
     MINUTE_US = 60 * 1000000,
 };
 
-static struct pool *pool;
+static struct lanes *lanes;
 
 static void begin_pool(void)
 {
-    struct pool_options options = fake_options();
+    struct lanes_options options = fake_options();
     const char *why = "";
-    pool = pool_new(&options, &why);
-    assert_non_null(pool);
+    lanes = lanes_new(&options, &why);
+    assert_non_null(lanes);
 }
 
 static int set_up(void **state)
@@ -33,15 +33,15 @@ static int tear_down(void **state)
 {
     (void)state;
     fake_open_gate();
-    pool_free(pool, 0);
-    pool = NULL;
+    lanes_free(lanes, 0);
+    lanes = NULL;
     fake_end();
     return 0;
 }
 
 static void submit(struct delivery *const *deliveries, int count)
 {
-    pool_submit(pool, fake_chain(deliveries, count));
+    lanes_submit(lanes, fake_chain(deliveries, count));
 }
 
 static void a_chain_is_dealt_out_to_the_lanes_and_every_key_stays_in_order(void **state)
@@ -96,7 +96,7 @@ static void the_pool_is_ready_when_every_lane_is(void **state)
     fake_refuse_connects(FAKE_FOR_EVER);
     begin_pool();
     fake_await_connects(LANES);
-    assert_false(pool_is_ready(pool, why, sizeof(why)));
+    assert_false(lanes_is_ready(lanes, why, sizeof(why)));
     assert_non_null(strstr(why, "lane-0."));
     fake_refuse_connects(0);
     for (uint64_t key = 0; key < LANES; key++)
@@ -105,7 +105,7 @@ static void the_pool_is_ready_when_every_lane_is(void **state)
         submit(&delivery, 1);
     }
     fake_await_completed(LANES);
-    assert_true(pool_is_ready(pool, why, sizeof(why)));
+    assert_true(lanes_is_ready(lanes, why, sizeof(why)));
 }
 
 static void a_revocation_is_quiet_when_every_lane_is(void **state)
@@ -124,10 +124,10 @@ static void a_revocation_is_quiet_when_every_lane_is(void **state)
     submit(given, COUNT);
     fake_await_at_gate(1);
     uint64_t epoch = fake_revoke_epoch();
-    pool_revoke(pool, epoch);
-    assert_false(pool_await_quiet(pool, epoch, monotonic_us() + 1000));
+    lanes_revoke(lanes, epoch);
+    assert_false(lanes_await_quiet(lanes, epoch, monotonic_us() + 1000));
     fake_open_gate();
-    assert_true(pool_await_quiet(pool, epoch, monotonic_us() + MINUTE_US / 2));
+    assert_true(lanes_await_quiet(lanes, epoch, monotonic_us() + MINUTE_US / 2));
     /* Quiet means that nothing of it is to come any more: all are back. */
     assert_int_equal(fake_completed(back, COUNT), COUNT);
     fake_assert_order();
@@ -149,8 +149,8 @@ static void freeing_the_pool_gives_everything_back(void **state)
     submit(given, COUNT);
     fake_await_at_gate(LANES);
     fake_open_gate();
-    pool_free(pool, monotonic_us() + MINUTE_US);
-    pool = NULL;
+    lanes_free(lanes, monotonic_us() + MINUTE_US);
+    lanes = NULL;
     assert_int_equal(fake_completed(back, COUNT), COUNT);
     fake_assert_order();
 }
@@ -159,9 +159,9 @@ static void a_pool_that_was_never_used_ends_at_once(void **state)
 {
     (void)state;
     begin_pool();
-    pool_free(pool, monotonic_us() + MINUTE_US);
-    pool = NULL;
-    pool_free(NULL, 0);
+    lanes_free(lanes, monotonic_us() + MINUTE_US);
+    lanes = NULL;
+    lanes_free(NULL, 0);
 }
 
 static void script_trouble(struct delivery *delivery, unsigned *seed)
@@ -214,8 +214,8 @@ static void order_and_completeness_survive_trouble_and_rebalances(void **state)
         fake_script(ends, 3, "57P01");
         fake_await_completed(submitted - rand_r(&seed) % COUNT);
         uint64_t revoked = fake_revoke_epoch();
-        pool_revoke(pool, revoked);
-        assert_true(pool_await_quiet(pool, revoked, monotonic_us() + MINUTE_US / 2));
+        lanes_revoke(lanes, revoked);
+        assert_true(lanes_await_quiet(lanes, revoked, monotonic_us() + MINUTE_US / 2));
         fake_await_completed(submitted);
     }
     fake_assert_order();

@@ -7,18 +7,18 @@
 #include "worker/base/clock.h"
 #include "worker/base/metrics.h"
 
-/* --- what others see ------------------------------------------------------------------------------------------- */
+/* --- what others see --------------------------------------------------------------------------------------------- */
 
 /* Polls, for there is nothing to wait on. */
-static struct held await_held(int64_t keys)
+static struct held_keys await_held(int64_t keys)
 {
-    static struct held held;
+    static struct held_keys held;
     int64_t deadline_us = monotonic_us() + MINUTE_US / 2;
     do
     {
         assert_true(monotonic_us() < deadline_us);
         sched_yield();
-        held_clear(&held);
+        held_keys_clear(&held);
         lane_held(lane, &held);
     } while (held.keys != keys);
     return held;
@@ -35,7 +35,7 @@ static void held_keys_are_shown_and_gone_afterwards(void **state)
     fake_fate(given[0])->busy = 60;
     fake_fate(given[1])->busy = 60;
     submit(given, 9);
-    struct held held = await_held(2);
+    struct held_keys held = await_held(2);
     assert_true(held.oldest_us > 0 && held.oldest_us <= monotonic_us());
     assert_int_equal(held.longest[0].commands, 3);
     assert_true(held.longest[0].attempts > 0);
@@ -76,7 +76,7 @@ static void the_keys_of_a_batch_that_is_stuck_are_shown_too(void **state)
     fake_script(ends, 2, "53100");
     make_deliveries(given, 6, 3);
     submit(given, 6);
-    struct held held = await_held(3);
+    struct held_keys held = await_held(3);
     assert_int_equal(held.longest[0].commands, 2);
     assert_int_equal(held.longest[0].attempts, 1);
     assert_non_null(strstr(held.longest[0].reason, "resources, SQLSTATE 53100"));

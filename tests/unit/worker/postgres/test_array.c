@@ -118,7 +118,7 @@ static void ids_keep_the_order_of_their_bytes(void **state)
     assert_true(id_equal(read, id));
 }
 
-/* --- fields of rows -------------------------------------------------------------------------------------------- */
+/* --- fields of rows ---------------------------------------------------------------------------------------------- */
 
 static const char *const words[] = { NULL, "RED", "GREEN" };
 static const struct names colours = { words, 3, NULL };

@@ -5,7 +5,7 @@
 
 #include "workflows/base/utf8.h"
 
-/* --- the pipeline ---------------------------------------------------------------------------------------------- */
+/* --- the pipeline ------------------------------------------------------------------------------------------------ */
 
 static void a_pipeline_is_sent_whole_and_then_read_in_order(void **state)
 {
@@ -17,13 +17,13 @@ static void a_pipeline_is_sent_whole_and_then_read_in_order(void **state)
     connect_well();
     pq_play(rows);
     assert_true(send_statement("SELECT 1"));
-    assert_true(database_send_text(database, "COMMIT"));
-    assert_true(database_sync(database));
-    assert_string_equal(PQgetvalue(database_result(database, 0), 0, 0), "1");
-    assert_true(database_is_tagged(database, 1, "COMMIT"));
+    assert_true(pipeline_send_text(pipeline, "COMMIT"));
+    assert_true(pipeline_sync(pipeline));
+    assert_string_equal(PQgetvalue(pipeline_result(pipeline, 0), 0, 0), "1");
+    assert_true(pipeline_is_tagged(pipeline, 1, "COMMIT"));
     assert_true(send_statement("SELECT 1"));
-    assert_true(database_sync(database));
-    assert_string_equal(PQgetvalue(database_result(database, 0), 0, 0), "2");
+    assert_true(pipeline_sync(pipeline));
+    assert_string_equal(PQgetvalue(pipeline_result(pipeline, 0), 0, 0), "2");
     assert_failure(FAILURE_NONE, "");
 }
 
@@ -46,18 +46,18 @@ static void an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
-    assert_true(database_send_text(database, "INSERT"));
-    assert_true(database_send_text(database, "COMMIT"));
-    assert_false(database_sync(database));
-    assert_int_equal(database_failed_at(database), 1);
-    assert_true(database_rollback(database));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
+    assert_true(pipeline_send_text(pipeline, "INSERT"));
+    assert_true(pipeline_send_text(pipeline, "COMMIT"));
+    assert_false(pipeline_sync(pipeline));
+    assert_int_equal(pipeline_failed_at(pipeline), 1);
+    assert_true(pipeline_rollback(pipeline));
     /* The rollback went well, and what failed before it is still known. */
     assert_failure(FAILURE_COMMAND, "23505");
-    assert_string_equal(database_failure(database)->constraint, "t_pkey");
-    assert_string_equal(database_failure(database)->column, "id");
-    assert_int_equal(database_failed_at(database), 1);
-    assert_true(database_is_connected(database));
+    assert_string_equal(pipeline_failure(pipeline)->constraint, "t_pkey");
+    assert_string_equal(pipeline_failure(pipeline)->column, "id");
+    assert_int_equal(pipeline_failed_at(pipeline), 1);
+    assert_true(pipeline_is_connected(pipeline));
 }
 
 static void a_commit_answered_with_rollback_has_not_committed(void **state)
@@ -68,9 +68,9 @@ static void a_commit_answered_with_rollback_has_not_committed(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "COMMIT"));
-    assert_true(database_sync(database)); /* PostgreSQL reports success */
-    assert_false(database_is_tagged(database, 0, "COMMIT"));
+    assert_true(pipeline_send_text(pipeline, "COMMIT"));
+    assert_true(pipeline_sync(pipeline)); /* PostgreSQL reports success */
+    assert_false(pipeline_is_tagged(pipeline, 0, "COMMIT"));
 }
 
 static void a_session_lost_in_the_pipeline_has_no_code_and_is_closed(void **state)
@@ -90,15 +90,15 @@ static void a_session_lost_in_the_pipeline_has_no_code_and_is_closed(void **stat
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
-    assert_true(database_send_text(database, "COMMIT"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
+    assert_true(pipeline_send_text(pipeline, "COMMIT"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
-    assert_false(database_is_connected(database));
-    assert_false(database_rollback(database));
-    assert_false(database_send_text(database, "BEGIN"));
+    assert_false(pipeline_is_connected(pipeline));
+    assert_false(pipeline_rollback(pipeline));
+    assert_false(pipeline_send_text(pipeline, "BEGIN"));
     assert_failure(FAILURE_SESSION, "");
-    assert_false(database_sync(database));
+    assert_false(pipeline_sync(pipeline));
     connect_well();
 }
 
@@ -111,10 +111,10 @@ static void a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_the
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "57P01");
-    assert_false(database_is_connected(database));
+    assert_false(pipeline_is_connected(pipeline));
 }
 
 static void a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session(void **state)
@@ -125,8 +125,8 @@ static void a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session(v
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
 }
 
@@ -151,13 +151,13 @@ static void a_send_that_fails_closes_the_session_and_forgets_what_was_prepared(v
     connect_well();
     pq_play(rows);
     assert_true(send_statement("SELECT 1"));
-    assert_true(database_sync(database));
+    assert_true(pipeline_sync(pipeline));
     assert_false(send_statement("SELECT 1"));
     assert_failure(FAILURE_SESSION, "");
     connect_well();
     pq_play(again);
     assert_true(send_statement("SELECT 1"));
-    assert_true(database_sync(database));
+    assert_true(pipeline_sync(pipeline));
 }
 
 static void without_a_transaction_each_statement_ends_by_itself(void **state)
@@ -192,11 +192,11 @@ static void without_a_transaction_each_statement_ends_by_itself(void **state)
     connect_well();
     pq_play(rows);
     assert_true(send_statement("SELECT 1"));
-    assert_true(database_send_text(database, "UPDATE a"));
-    assert_true(database_send_text(database, "UPDATE b"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "UPDATE a"));
+    assert_true(pipeline_send_text(pipeline, "UPDATE b"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_COMMAND, "23505");
-    assert_int_equal(database_failed_at(database), 1);
+    assert_int_equal(pipeline_failed_at(pipeline), 1);
 }
 
 static void a_prepare_that_fails_is_sent_again_the_next_time(void **state)
@@ -235,18 +235,18 @@ static void a_prepare_that_fails_is_sent_again_the_next_time(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_true(send_statement("SELECT good"));
     assert_true(send_statement("SELECT bad"));
-    assert_false(database_sync(database));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_OURS, "42P01");
-    assert_int_equal(database_failed_at(database), 2);
-    assert_true(database_rollback(database)); /* nothing is open any more, so nothing is said */
+    assert_int_equal(pipeline_failed_at(pipeline), 2);
+    assert_true(pipeline_rollback(pipeline)); /* nothing is open any more, so nothing is said */
     assert_failure(FAILURE_OURS, "42P01");
     assert_true(send_statement("SELECT good"));
     assert_true(send_statement("SELECT bad"));
-    assert_true(database_sync(database));
-    assert_string_equal(PQgetvalue(database_result(database, 1), 0, 0), "2");
+    assert_true(pipeline_sync(pipeline));
+    assert_string_equal(PQgetvalue(pipeline_result(pipeline, 1), 0, 0), "2");
 }
 
 static void a_session_lost_while_statements_are_forgotten_is_closed(void **state)
@@ -270,8 +270,8 @@ static void a_session_lost_while_statements_are_forgotten_is_closed(void **state
     connect_well();
     pq_play(rows);
     assert_true(send_statement("SELECT bad"));
-    assert_false(database_sync(database));
-    assert_false(database_is_connected(database));
+    assert_false(pipeline_sync(pipeline));
+    assert_false(pipeline_is_connected(pipeline));
     assert_failure(FAILURE_COMMAND, "22012"); /* what was asked for had been answered before that */
 }
 
@@ -287,10 +287,10 @@ static void a_server_that_falls_silent_is_left_at_the_deadline(void **state)
     connect_well();
     pq_play(rows);
     int64_t begun_us = pq_now_us();
-    assert_true(database_send_text(database, "SELECT pg_sleep(1000)"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "SELECT pg_sleep(1000)"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
-    assert_false(database_is_connected(database));
+    assert_false(pipeline_is_connected(pipeline));
     /* Later than the server's own limit for a statement, but not for ever. */
     assert_true(pq_now_us() - begun_us > settings.database.statement_timeout_us);
     assert_true(pq_now_us() - begun_us < 5 * settings.database.statement_timeout_us);
@@ -309,8 +309,8 @@ static void a_slow_answer_is_waited_for(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "SELECT 1"));
-    assert_true(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "SELECT 1"));
+    assert_true(pipeline_sync(pipeline));
 }
 
 static void a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in(void **state)
@@ -333,10 +333,10 @@ static void a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in(void **s
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "SELECT 1"));
-    assert_true(database_sync(database));
-    assert_true(database_send_text(database, "SELECT 2"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "SELECT 1"));
+    assert_true(pipeline_sync(pipeline));
+    assert_true(pipeline_send_text(pipeline, "SELECT 2"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
 }
 
@@ -348,18 +348,18 @@ static void a_pipeline_without_its_end_is_a_lost_session(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "SELECT 1"));
-    assert_false(database_sync(database));
+    assert_true(pipeline_send_text(pipeline, "SELECT 1"));
+    assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
 }
 
-/* --- rolling back ---------------------------------------------------------------------------------------------- */
+/* --- rolling back ------------------------------------------------------------------------------------------------ */
 
 static void nothing_is_rolled_back_where_nothing_is_open(void **state)
 {
     (void)state;
     connect_well();
-    assert_true(database_rollback(database));
+    assert_true(pipeline_rollback(pipeline));
 }
 
 /* Memory ran out between two sends: what was sent is unsynced, and a statement of it fails only now. */
@@ -380,9 +380,9 @@ static void a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again(voi
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
-    assert_true(database_send_text(database, "SELECT bad"));
-    assert_true(database_rollback(database));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
+    assert_true(pipeline_send_text(pipeline, "SELECT bad"));
+    assert_true(pipeline_rollback(pipeline));
     assert_failure(FAILURE_NONE, "");
 }
 
@@ -400,13 +400,13 @@ static void a_rollback_on_a_dying_session_says_that_it_is_lost(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "BEGIN"));
-    assert_true(database_sync(database));
-    assert_false(database_rollback(database));
-    assert_false(database_is_connected(database));
+    assert_true(pipeline_send_text(pipeline, "BEGIN"));
+    assert_true(pipeline_sync(pipeline));
+    assert_false(pipeline_rollback(pipeline));
+    assert_false(pipeline_is_connected(pipeline));
 }
 
-/* --- what the server says unasked ------------------------------------------------------------------------------ */
+/* --- what the server says unasked -------------------------------------------------------------------------------- */
 
 static const char not_replicated[] =
     "The transaction has already committed locally, but might not have been replicated "
@@ -438,9 +438,9 @@ static void a_commit_that_may_not_be_replicated_is_known_until_the_next_one(void
     pq_play(rows);
     for (int i = 0; i < 3; i++)
     {
-        assert_true(database_send_text(database, "COMMIT"));
-        assert_true(database_sync(database));
-        assert_int_equal(database_is_unreplicated(database), expected[i]);
+        assert_true(pipeline_send_text(pipeline, "COMMIT"));
+        assert_true(pipeline_sync(pipeline));
+        assert_int_equal(pipeline_is_unreplicated(pipeline), expected[i]);
     }
 }
 
@@ -459,9 +459,9 @@ static void other_notices_are_of_no_account(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "COMMIT"));
-    assert_true(database_sync(database));
-    assert_false(database_is_unreplicated(database));
+    assert_true(pipeline_send_text(pipeline, "COMMIT"));
+    assert_true(pipeline_sync(pipeline));
+    assert_false(pipeline_is_unreplicated(pipeline));
 }
 
 /* It becomes part of an event: a cut in the middle of a letter would make a rejection that cannot be recorded. */
@@ -485,9 +485,9 @@ static void a_long_message_is_cut_between_letters(void **state)
         }
         message[at] = '\0';
         pq_play(rows);
-        assert_true(database_send_text(database, "SELECT 1"));
-        assert_false(database_sync(database));
-        const char *kept = database_failure(database)->message;
+        assert_true(pipeline_send_text(pipeline, "SELECT 1"));
+        assert_false(pipeline_sync(pipeline));
+        const char *kept = pipeline_failure(pipeline)->message;
         assert_true(utf8_is_valid(kept, strlen(kept)));
         assert_true(strlen(kept) > 150);
     }
@@ -501,35 +501,35 @@ static void what_is_no_utf8_in_a_message_is_replaced(void **state)
     (void)state;
     connect_well();
     pq_play(rows);
-    assert_true(database_send_text(database, "SELECT 1"));
-    assert_false(database_sync(database));
-    assert_string_equal(database_failure(database)->message, "a? b?");
+    assert_true(pipeline_send_text(pipeline, "SELECT 1"));
+    assert_false(pipeline_sync(pipeline));
+    assert_string_equal(pipeline_failure(pipeline)->message, "a? b?");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(a_pipeline_is_sent_whole_and_then_read_in_order),
-        DATABASE_TEST(an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for_it),
-        DATABASE_TEST(a_commit_answered_with_rollback_has_not_committed),
-        DATABASE_TEST(a_session_lost_in_the_pipeline_has_no_code_and_is_closed),
-        DATABASE_TEST(a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there),
-        DATABASE_TEST(a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session),
-        DATABASE_TEST(a_send_that_fails_closes_the_session_and_forgets_what_was_prepared),
-        DATABASE_TEST(without_a_transaction_each_statement_ends_by_itself),
-        DATABASE_TEST(a_prepare_that_fails_is_sent_again_the_next_time),
-        DATABASE_TEST(a_session_lost_while_statements_are_forgotten_is_closed),
-        DATABASE_TEST(a_server_that_falls_silent_is_left_at_the_deadline),
-        DATABASE_TEST(a_slow_answer_is_waited_for),
-        DATABASE_TEST(a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in),
-        DATABASE_TEST(a_pipeline_without_its_end_is_a_lost_session),
-        DATABASE_TEST(nothing_is_rolled_back_where_nothing_is_open),
-        DATABASE_TEST(a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again),
-        DATABASE_TEST(a_rollback_on_a_dying_session_says_that_it_is_lost),
-        DATABASE_TEST(a_commit_that_may_not_be_replicated_is_known_until_the_next_one),
-        DATABASE_TEST(other_notices_are_of_no_account),
-        DATABASE_TEST(a_long_message_is_cut_between_letters),
-        DATABASE_TEST(what_is_no_utf8_in_a_message_is_replaced),
+        PIPELINE_TEST(a_pipeline_is_sent_whole_and_then_read_in_order),
+        PIPELINE_TEST(an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for_it),
+        PIPELINE_TEST(a_commit_answered_with_rollback_has_not_committed),
+        PIPELINE_TEST(a_session_lost_in_the_pipeline_has_no_code_and_is_closed),
+        PIPELINE_TEST(a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_there),
+        PIPELINE_TEST(a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session),
+        PIPELINE_TEST(a_send_that_fails_closes_the_session_and_forgets_what_was_prepared),
+        PIPELINE_TEST(without_a_transaction_each_statement_ends_by_itself),
+        PIPELINE_TEST(a_prepare_that_fails_is_sent_again_the_next_time),
+        PIPELINE_TEST(a_session_lost_while_statements_are_forgotten_is_closed),
+        PIPELINE_TEST(a_server_that_falls_silent_is_left_at_the_deadline),
+        PIPELINE_TEST(a_slow_answer_is_waited_for),
+        PIPELINE_TEST(a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in),
+        PIPELINE_TEST(a_pipeline_without_its_end_is_a_lost_session),
+        PIPELINE_TEST(nothing_is_rolled_back_where_nothing_is_open),
+        PIPELINE_TEST(a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again),
+        PIPELINE_TEST(a_rollback_on_a_dying_session_says_that_it_is_lost),
+        PIPELINE_TEST(a_commit_that_may_not_be_replicated_is_known_until_the_next_one),
+        PIPELINE_TEST(other_notices_are_of_no_account),
+        PIPELINE_TEST(a_long_message_is_cut_between_letters),
+        PIPELINE_TEST(what_is_no_utf8_in_a_message_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

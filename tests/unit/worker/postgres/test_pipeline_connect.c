@@ -17,10 +17,10 @@ static void a_connection_that_is_refused_is_a_lost_session(void **state)
     };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
-    assert_string_equal(database_failure(database)->message, "connection to server was lost");
-    assert_false(database_is_connected(database));
+    assert_string_equal(pipeline_failure(pipeline)->message, "connection to server was lost");
+    assert_false(pipeline_is_connected(pipeline));
     connect_well(); /* and the next one may go well */
 }
 
@@ -39,9 +39,9 @@ static void why_a_server_refused_is_told_with_its_sqlstate_and_without_what_stan
     };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "53300");
-    assert_string_equal(database_failure(database)->message,
+    assert_string_equal(pipeline_failure(pipeline)->message,
                         "connection to server at \"a\", port 1 failed: Connection refused; "
                         "connection to server at \"b\", port 2 failed: FATAL:  53300: sorry");
 }
@@ -55,7 +55,7 @@ static void fall_silent(void)
         PQ_END,
     };
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
 }
 
 static void a_silent_host_of_several_is_the_last_of_the_next_attempt(void **state)
@@ -74,7 +74,7 @@ static void a_silent_host_of_several_is_the_last_of_the_next_attempt(void **stat
     fall_silent();
     assert_string_equal(pq_hosts(), "host=b,c,a port=2,3,1");
     pq_play(refused); /* libpq itself went through all of them */
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_string_equal(pq_hosts(), "host=c,a,b port=3,1,2");
     fall_silent();
     assert_string_equal(pq_hosts(), "host=c,a,b port=3,1,2");
@@ -103,10 +103,10 @@ static void a_url_that_cannot_be_read_is_a_lost_session(void **state)
     static const struct pq_row no_memory[] = { { .function = "PQconnectStartParams", .fails = true }, PQ_END };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
     pq_play(no_memory);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
 }
 
@@ -122,7 +122,7 @@ static void a_server_that_accepts_and_says_nothing_is_left_at_the_deadline(void 
     (void)state;
     pq_play(rows);
     int64_t begun_us = pq_now_us();
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
     assert_true(pq_now_us() - begun_us >= 5 * SECOND_US);
     assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
@@ -134,9 +134,9 @@ static void connecting_ends_when_it_is_to_stop(void **state)
     atomic_bool stop = true;
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, &stop));
+    assert_false(pipeline_connect(pipeline, &stop));
     assert_failure(FAILURE_SESSION, "");
-    assert_string_equal(database_failure(database)->message, "stopped");
+    assert_string_equal(pipeline_failure(pipeline)->message, "stopped");
 }
 
 static void an_interrupted_wait_goes_on(void **state)
@@ -148,7 +148,7 @@ static void an_interrupted_wait_goes_on(void **state)
                                           PQ_END };
     (void)state;
     pq_play(rows);
-    assert_true(database_connect(database, NULL));
+    assert_true(pipeline_connect(pipeline, NULL));
 }
 
 static void a_wait_that_fails_is_a_lost_session(void **state)
@@ -158,7 +158,7 @@ static void a_wait_that_fails_is_a_lost_session(void **state)
     };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
 }
 
@@ -173,7 +173,7 @@ static void a_server_that_falls_silent_while_the_session_is_set_up_is_left(void 
     (void)state;
     pq_play(rows);
     int64_t begun_us = pq_now_us();
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
     assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
 }
@@ -186,9 +186,9 @@ static void a_session_that_dies_while_it_is_set_up_is_left(void **state)
     };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_SESSION, "");
-    assert_false(database_is_connected(database));
+    assert_false(pipeline_is_connected(pipeline));
 }
 
 static void a_session_that_does_not_keep_what_was_set_is_refused_by_name(void **state)
@@ -199,10 +199,10 @@ static void a_session_that_does_not_keep_what_was_set_is_refused_by_name(void **
     };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
+    assert_false(pipeline_connect(pipeline, NULL));
     assert_failure(FAILURE_OURS, "");
-    assert_string_equal(database_failure(database)->message, "synchronous_commit is off");
-    assert_false(database_is_connected(database));
+    assert_string_equal(pipeline_failure(pipeline)->message, "synchronous_commit is off");
+    assert_false(pipeline_is_connected(pipeline));
 }
 
 static void a_setting_that_the_server_refuses_says_why(void **state)
@@ -213,9 +213,9 @@ static void a_setting_that_the_server_refuses_says_why(void **state)
     };
     (void)state;
     pq_play(rows);
-    assert_false(database_connect(database, NULL));
-    assert_string_equal(database_failure(database)->sqlstate, "22023");
-    assert_false(database_is_connected(database));
+    assert_false(pipeline_connect(pipeline, NULL));
+    assert_string_equal(pipeline_failure(pipeline)->sqlstate, "22023");
+    assert_false(pipeline_is_connected(pipeline));
 }
 
 /* PROTOCOL O6. */
@@ -232,8 +232,8 @@ static void the_session_s_terms_are_set_and_then_looked_at(void **state)
         PQ_END,
     };
     pq_play(rows);
-    assert_true(database_connect(database, NULL));
-    assert_string_equal(database_where(database), "db.example:5432");
+    assert_true(pipeline_connect(pipeline, NULL));
+    assert_string_equal(pipeline_where(pipeline), "db.example:5432");
     pq_end();
     buffer_done(&set);
     buffer_done(&look);
@@ -247,27 +247,27 @@ static void without_the_protection_they_are_only_looked_at(void **state)
     (void)state;
     settings.protections.session_terms = false;
     pq_play(rows);
-    assert_true(database_connect(database, NULL));
+    assert_true(pipeline_connect(pipeline, NULL));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(a_connection_that_is_refused_is_a_lost_session),
-        DATABASE_TEST(why_a_server_refused_is_told_with_its_sqlstate_and_without_what_stands_beside),
-        DATABASE_TEST(a_silent_host_of_several_is_the_last_of_the_next_attempt),
-        DATABASE_TEST(one_port_is_every_host_s_and_one_host_stays_the_first),
-        DATABASE_TEST(a_url_that_cannot_be_read_is_a_lost_session),
-        DATABASE_TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
-        DATABASE_TEST(connecting_ends_when_it_is_to_stop),
-        DATABASE_TEST(an_interrupted_wait_goes_on),
-        DATABASE_TEST(a_wait_that_fails_is_a_lost_session),
-        DATABASE_TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),
-        DATABASE_TEST(a_session_that_dies_while_it_is_set_up_is_left),
-        DATABASE_TEST(a_session_that_does_not_keep_what_was_set_is_refused_by_name),
-        DATABASE_TEST(a_setting_that_the_server_refuses_says_why),
-        DATABASE_TEST(the_session_s_terms_are_set_and_then_looked_at),
-        DATABASE_TEST(without_the_protection_they_are_only_looked_at),
+        PIPELINE_TEST(a_connection_that_is_refused_is_a_lost_session),
+        PIPELINE_TEST(why_a_server_refused_is_told_with_its_sqlstate_and_without_what_stands_beside),
+        PIPELINE_TEST(a_silent_host_of_several_is_the_last_of_the_next_attempt),
+        PIPELINE_TEST(one_port_is_every_host_s_and_one_host_stays_the_first),
+        PIPELINE_TEST(a_url_that_cannot_be_read_is_a_lost_session),
+        PIPELINE_TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
+        PIPELINE_TEST(connecting_ends_when_it_is_to_stop),
+        PIPELINE_TEST(an_interrupted_wait_goes_on),
+        PIPELINE_TEST(a_wait_that_fails_is_a_lost_session),
+        PIPELINE_TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),
+        PIPELINE_TEST(a_session_that_dies_while_it_is_set_up_is_left),
+        PIPELINE_TEST(a_session_that_does_not_keep_what_was_set_is_refused_by_name),
+        PIPELINE_TEST(a_setting_that_the_server_refuses_says_why),
+        PIPELINE_TEST(the_session_s_terms_are_set_and_then_looked_at),
+        PIPELINE_TEST(without_the_protection_they_are_only_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include "worker/postgres/statements.h"
 #include "worker/settings/settings.h"
 
-/* --- two small entities ---------------------------------------------------------------------------------------- */
+/* --- two small entities ------------------------------------------------------------------------------------------ */
 
 static const char *const words[] = { NULL, "RED", "GREEN" };
 static const struct names colours = { words, 3, NULL };
@@ -102,10 +102,10 @@ static const struct entity part = {
 #define ALL_COLUMNS                                                                                                    \
     "t.id, t.parent_id, t.seq, t.at, t.flag, t.colour, t.mood::text, t.name, t.info::text, t.extra::text"
 
-/* --- the world ------------------------------------------------------------------------------------------------- */
+/* --- the world --------------------------------------------------------------------------------------------------- */
 
 static struct settings settings;
-static struct database *database;
+static struct pipeline *pipeline;
 static struct statements *statements;
 static const struct id ids[] = { { 0, 3 }, { 0, 7 } };
 
@@ -117,10 +117,10 @@ static int set_up(void **state)
     settings.database.url = url;
     settings.database.connect_timeout_us = settings.database.statement_timeout_us = 1000000;
     settings.protections.transaction = settings.protections.session_terms = true;
-    database = database_new(&settings, "test");
-    statements = database ? statements_new(database) : NULL;
+    pipeline = pipeline_new(&settings, "test");
+    statements = pipeline ? statements_new(pipeline) : NULL;
     pq_play(rows);
-    return statements && database_connect(database, NULL) ? 0 : -1;
+    return statements && pipeline_connect(pipeline, NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -129,7 +129,7 @@ static int tear_down(void **state)
     (void)state;
     pq_play(rows);
     statements_free(statements);
-    database_free(database);
+    pipeline_free(pipeline);
     pq_end();
     return 0;
 }
@@ -166,7 +166,7 @@ static int32_t length(int parameter)
     return array_read_int32(pq_parameter(parameter).at + 12);
 }
 
-/* --- reads ----------------------------------------------------------------------------------------------------- */
+/* --- reads ------------------------------------------------------------------------------------------------------- */
 
 static void rows_are_taken_as_the_lock_says(void **state)
 {
@@ -250,13 +250,13 @@ static void ids_are_drawn_by_their_function(void **state)
     assert_int_equal(array_read_int32(pq_parameter(0).at), 258);
 }
 
-/* --- writes ---------------------------------------------------------------------------------------------------- */
+/* --- writes ------------------------------------------------------------------------------------------------------ */
 
 /* A row as the batch holds it. */
 static struct row row_of(struct thing *content, const uint8_t place[TID_SIZE])
 {
     struct row row = { .entity = &thing, .state = ROW_LOADED, .current = content };
-    memcpy(row.place, place, TID_SIZE);
+    memcpy(row.ctid, place, TID_SIZE);
     return row;
 }
 
@@ -369,7 +369,7 @@ static void counters_are_added_to_in_the_order_of_their_ids(void **state)
     assert_true(statements_send_add(statements, &upserted_counter, rows, 1));
 }
 
-/* --- keeping --------------------------------------------------------------------------------------------------- */
+/* --- keeping ----------------------------------------------------------------------------------------------------- */
 
 static void a_text_is_made_and_prepared_once(void **state)
 {

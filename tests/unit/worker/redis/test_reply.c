@@ -17,10 +17,10 @@ static void replies_that_were_asked_for_are_measured(void **state)
         size_t size = strlen(texts[i]), measured;
         const char *why;
         snprintf(text, sizeof text, "%s+MORE\r\n", texts[i]);
-        assert_int_equal(lock_reply_measure(span_of(text), &measured, &why), LOCK_REPLY_WHOLE);
+        assert_int_equal(redis_reply_measure(span_of(text), &measured, &why), LOCK_REPLY_WHOLE);
         assert_int_equal(measured, size);
         for (size_t part = 0; part < size; part++)
-            assert_int_equal(lock_reply_measure((struct span){ text, part }, &measured, &why), LOCK_REPLY_PART);
+            assert_int_equal(redis_reply_measure((struct span){ text, part }, &measured, &why), LOCK_REPLY_PART);
     }
 }
 
@@ -50,7 +50,7 @@ static void what_nobody_asked_for_is_refused_at_its_first_bytes(void **state)
     {
         size_t measured;
         const char *why = NULL;
-        if (lock_reply_measure(span_of(texts[i]), &measured, &why) != LOCK_REPLY_REFUSED || !why)
+        if (redis_reply_measure(span_of(texts[i]), &measured, &why) != LOCK_REPLY_REFUSED || !why)
             fail_msg("%s", texts[i]);
     }
 }
@@ -67,7 +67,7 @@ static void there_is_room_as_long_as_more_has_to_come(void **state)
         const char *why;
         memset(text, 'x', LOCK_REPLY_MAX);
         memcpy(text, heads[i], strlen(heads[i]));
-        assert_int_equal(lock_reply_measure((struct span){ text, LOCK_REPLY_MAX }, &measured, &why),
+        assert_int_equal(redis_reply_measure((struct span){ text, LOCK_REPLY_MAX }, &measured, &why),
                          LOCK_REPLY_REFUSED);
     }
     free(text);

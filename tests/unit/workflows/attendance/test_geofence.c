@@ -15,7 +15,7 @@ enum
 static const double mean_radius_m = 6371008.8;
 static const double degree_m = 111195.0802335329; /* a 360th of the circumference of that sphere */
 
-/* --- circle ---------------------------------------------------------------------------------------------------- */
+/* --- circle ------------------------------------------------------------------------------------------------------ */
 
 static void assert_distance(double latitude_a, double longitude_a, double latitude_b, double longitude_b,
                             double expected, double tolerance)
@@ -82,7 +82,7 @@ static void a_circle_ends_at_its_radius(void **state)
     assert_true(geofence_circle_contains(center, 20037508, (struct place){ -12.9716, -102.4054 }));
 }
 
-/* --- polygon --------------------------------------------------------------------------------------------------- */
+/* --- polygon ----------------------------------------------------------------------------------------------------- */
 
 #define CONTAINS(ring, latitude, longitude)                                                                            \
     geofence_polygon_contains(ring, sizeof(ring) / sizeof((ring)[0]), (struct place){ latitude, longitude })
@@ -214,7 +214,7 @@ static void what_is_nearer_than_a_tenth_of_a_millimetre_is_on_the_edge(void **st
     assert_false(CONTAINS(triangle, third + 1e-8, 1));
 }
 
-/* --- random stars ---------------------------------------------------------------------------------------------- */
+/* --- random stars ------------------------------------------------------------------------------------------------ */
 
 static uint64_t seed = 20261124;
 

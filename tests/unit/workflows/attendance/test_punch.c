@@ -186,7 +186,7 @@ static void what_is_out_of_range_is_refused_by_its_pointer(void **state)
     assert_int_equal(core->tables[PLACE_ATTENDANCE].count, 0);
 }
 
-/* --- batches ---------------------------------------------------------------------------------------------------- */
+/* --- batches ----------------------------------------------------------------------------------------------------- */
 
 static void a_record_in_another_s_hands_is_busy(void **state)
 {

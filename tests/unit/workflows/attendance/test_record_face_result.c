@@ -410,7 +410,7 @@ static void a_shift_that_is_known_or_cannot_be_told_is_left(void **state)
     assert_int_equal(record(core)->shift_id.value, 5); /* 4 is nearer, and disabled */
 }
 
-/* --- batches ------------------------------------------------------------------------------------------------------ */
+/* --- batches ----------------------------------------------------------------------------------------------------- */
 
 /* PROTOCOL B3: all in one batch as one after another. */
 static void a_visit_in_one_batch_is_the_visit_in_six(void **state)

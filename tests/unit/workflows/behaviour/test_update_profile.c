@@ -67,7 +67,7 @@ static void be_at(struct core *core, const char *latitude, const char *longitude
         assert_true(fabs(field_.value - (expected)) < 1e-12);                                                          \
     } while (0)
 
-/* --- the profile ----------------------------------------------------------------------------------------------- */
+/* --- the profile ------------------------------------------------------------------------------------------------- */
 
 static void the_first_observation_makes_the_profile(void **state)
 {
@@ -119,7 +119,7 @@ static void the_same_observation_twice_is_two_observations(void **state)
     assert_int_equal(profile(core, 7)->event_count.value, 2);
 }
 
-/* --- risk ------------------------------------------------------------------------------------------------------ */
+/* --- risk -------------------------------------------------------------------------------------------------------- */
 
 static void the_risk_moves_by_three_tenths_of_what_is_new(void **state)
 {
@@ -150,7 +150,7 @@ static void the_risk_never_passes_1(void **state)
     assert_number(profile(core, 7)->fraud_risk_score, 1);
 }
 
-/* --- arrivals -------------------------------------------------------------------------------------------------- */
+/* --- arrivals ---------------------------------------------------------------------------------------------------- */
 
 static void regularity_is_told_from_three_arrivals_on(void **state)
 {
@@ -278,7 +278,7 @@ static void the_average_arrival_moves_by_a_tenth(void **state)
     assert_number(profile(core, 7)->arrival_average, 487.8);
 }
 
-/* --- locations ------------------------------------------------------------------------------------------------- */
+/* --- locations --------------------------------------------------------------------------------------------------- */
 
 static void locations_are_counted_by_six_decimals(void **state)
 {
@@ -330,7 +330,7 @@ static void the_ten_most_frequent_locations_are_kept_and_of_equals_the_newest_th
     }
 }
 
-/* --- anomalies ------------------------------------------------------------------------------------------------- */
+/* --- anomalies --------------------------------------------------------------------------------------------------- */
 
 static void the_newest_fifty_anomalies_are_kept_in_order(void **state)
 {
@@ -366,7 +366,7 @@ static void an_anomaly_may_be_any_json_but_null_and_as_long_as_fifty_of_them_fit
     assert_applied(observe(core, 1, "0", "\"anomaly\":[1,{\"a\":false}]"));
 }
 
-/* --- what others put into the fields --------------------------------------------------------------------------- */
+/* --- what others put into the fields ----------------------------------------------------------------------------- */
 
 static void what_json_commands_put_there_is_followed_as_far_as_it_has_the_form(void **state)
 {
@@ -417,7 +417,7 @@ static void a_field_that_others_have_filled_takes_no_more(void **state)
     assert_applied(observe(core, 1, "0.5", ""));
 }
 
-/* --- folding, refusals ----------------------------------------------------------------------------------------- */
+/* --- folding, refusals ------------------------------------------------------------------------------------------- */
 
 static void a_batch_comes_to_the_same_profile_as_one_after_another(void **state)
 {

@@ -53,7 +53,7 @@ static struct document parse(const char *text)
     return document;
 }
 
-/* --- what is taken --------------------------------------------------------------------------------------------- */
+/* --- what is taken ----------------------------------------------------------------------------------------------- */
 
 static void a_command_becomes_its_nodes_in_order(void **state)
 {
@@ -224,7 +224,7 @@ static void a_number_as_long_as_the_document_is_read_exactly(void **state)
     assert_true(document.nodes[0].number == 10.0 / 3.0);
 }
 
-/* --- what is refused ------------------------------------------------------------------------------------------- */
+/* --- what is refused --------------------------------------------------------------------------------------------- */
 
 struct bad
 {
@@ -398,7 +398,7 @@ static void a_refused_document_leaves_nothing_in_the_arena(void **state)
     assert_int_equal(before.used, behind.used);
 }
 
-/* --- large objects and bombs ----------------------------------------------------------------------------------- */
+/* --- large objects and bombs ------------------------------------------------------------------------------------- */
 
 /* An object with `count` distinct names, the one at `again` repeated at the end when it is not negative. */
 static char *object_of(int count, int again, const char *prefix, size_t *ret_size)
@@ -480,7 +480,7 @@ static void a_long_string_of_commas_costs_one_node(void **state)
     free(text);
 }
 
-/* --- canonical form -------------------------------------------------------------------------------------------- */
+/* --- canonical form ---------------------------------------------------------------------------------------------- */
 
 static void assert_canonical(const char *text, const char *expected)
 {

@@ -10,7 +10,7 @@ enum
     DATA_SIZE = 16384,
 };
 
-/* --- what is said ---------------------------------------------------------------------------------------------- */
+/* --- what is said ------------------------------------------------------------------------------------------------ */
 
 /* "[0.5,1.5,...]": `count` numbers, the first at `first`; `odd` in the place of element `at`. */
 static void print_vector(struct buffer *into, int count, double first, int at, const char *odd)
@@ -66,7 +66,7 @@ static struct answer take(struct core *core, int user, int model, int id)
 #define VALIDATED ",\"validated\":true"
 #define PRIMARY ",\"is_primary\":true"
 
-/* --- what is there --------------------------------------------------------------------------------------------- */
+/* --- what is there ----------------------------------------------------------------------------------------------- */
 
 static int setup(void **state)
 {
@@ -105,7 +105,7 @@ static int64_t primary(const struct core *core, int64_t user, int64_t model)
     return found;
 }
 
-/* --- additions ------------------------------------------------------------------------------------------------- */
+/* --- additions --------------------------------------------------------------------------------------------------- */
 
 static void the_first_of_a_user_and_model_becomes_primary_and_makes_the_user(void **state)
 {
@@ -207,7 +207,7 @@ static void a_user_has_a_limit_of_embeddings(void **state)
     assert_applied(add(core, 3, 1, 6000, ""));
 }
 
-/* --- removals -------------------------------------------------------------------------------------------------- */
+/* --- removals ---------------------------------------------------------------------------------------------------- */
 
 static void removing_the_primary_promotes_the_oldest_validated_of_its_model(void **state)
 {
@@ -297,7 +297,7 @@ static void an_embedding_from_elsewhere_is_counted_and_can_be_removed(void **sta
     assert_int_equal(primary(core, 3, 1), 12); /* none was primary */
 }
 
-/* --- in one batch ---------------------------------------------------------------------------------------------- */
+/* --- in one batch ------------------------------------------------------------------------------------------------ */
 
 static void a_batch_leaves_the_same_rows_as_its_commands_one_by_one(void **state)
 {
@@ -379,7 +379,7 @@ static void an_embedding_in_another_s_hands_holds_the_user_back(void **state)
     assert_int_equal(core->tables[PLACE_FACE_EMBEDDING].count, 1);
 }
 
-/* --- bad data -------------------------------------------------------------------------------------------------- */
+/* --- bad data ---------------------------------------------------------------------------------------------------- */
 
 static void vectors_are_refused_by_the_pointer_of_what_is_wrong(void **state)
 {

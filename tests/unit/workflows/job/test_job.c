@@ -123,7 +123,7 @@ static void what_is_not_there_is_not_found(void **state)
         assert_refused(core_run(core, "job.update_checkpoint", others[i]), REASON_NOT_FOUND);
 }
 
-/* --- create ---------------------------------------------------------------------------------------------------- */
+/* --- create ------------------------------------------------------------------------------------------------------ */
 
 static void a_jobneed_is_created_assigned_with_its_checkpoints(void **state)
 {
@@ -218,7 +218,7 @@ static void data_that_does_not_fit_is_refused(void **state)
     assert_int_equal(core->tables[PLACE_JOBNEED].count, 1);
 }
 
-/* --- autoclose ------------------------------------------------------------------------------------------------- */
+/* --- autoclose --------------------------------------------------------------------------------------------------- */
 
 static void put_tour(struct core *core, int status, const int *children, int count)
 {
@@ -400,7 +400,7 @@ static void other_info_that_is_no_object_refuses_and_leaves_no_trace(void **stat
     assert_int_equal(core_jobneed(core, 10)->status, JOBNEED_ASSIGNED);
 }
 
-/* --- checkpoints ----------------------------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------------------------------------- */
 
 static void a_checkpoint_changes_with_its_parents_version_time_and_author(void **state)
 {

@@ -56,7 +56,7 @@ static struct answer assign(struct core *core, const char *data)
     return answer;
 }
 
-/* --- checkpoints ----------------------------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------------------------------------- */
 
 static void a_checkpoint_is_created_with_its_roots_identifier_and_raises_its_version(void **state)
 {
@@ -226,7 +226,7 @@ static void a_root_takes_no_more_children_than_a_command_can_load(void **state)
         core_run(core, "job.save_checkpoint", "{\"parent_id\":1,\"action\":\"edit\",\"job_id\":100,\"seq\":3}"));
 }
 
-/* --- geofence assignments -------------------------------------------------------------------------------------- */
+/* --- geofence assignments ---------------------------------------------------------------------------------------- */
 
 #define ASSIGNMENT(id, more)                                                                                           \
     "{\"parent_id\":1,\"action\":\"create\",\"job_id\":" #id ",\"name\":\"north\",\"person_id\":5,"                    \
@@ -363,7 +363,7 @@ static void a_checkpoint_that_cannot_be_is_refused(void **state)
     assert_int_equal(core->tables[PLACE_JOB].count, 1);
 }
 
-/* --- many at once ---------------------------------------------------------------------------------------------- */
+/* --- many at once ------------------------------------------------------------------------------------------------ */
 
 enum
 {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- job.sync_adhoc -------------------------------------------------------------------------------------------- */
+/* --- job.sync_adhoc ---------------------------------------------------------------------------------------------- */
 
 static void put_adhoc(struct core *core, int64_t id, int status, int type)
 {
@@ -95,7 +95,7 @@ static void only_an_adhoc_root_is_synced(void **state)
     assert_int_equal(core_jobneed(core, 1)->status, JOBNEED_INPROGRESS);
 }
 
-/* --- job.set_expiry -------------------------------------------------------------------------------------------- */
+/* --- job.set_expiry ---------------------------------------------------------------------------------------------- */
 
 static void an_expiry_is_set_and_the_same_one_again_is_unchanged(void **state)
 {
@@ -139,7 +139,7 @@ static void what_is_finished_takes_no_expiry(void **state)
     }
 }
 
-/* --- job.mark_mail_sent ---------------------------------------------------------------------------------------- */
+/* --- job.mark_mail_sent ------------------------------------------------------------------------------------------ */
 
 static void of_ten_marks_one_applies(void **state)
 {
@@ -158,7 +158,7 @@ static void of_ten_marks_one_applies(void **state)
     assert_int_equal(core_jobneed(core, 1)->version.value, 2);
 }
 
-/* --- job.assign ------------------------------------------------------------------------------------------------ */
+/* --- job.assign -------------------------------------------------------------------------------------------------- */
 
 static void an_assignment_names_at_least_one_of_the_two(void **state)
 {
@@ -180,7 +180,7 @@ static void an_assignment_names_at_least_one_of_the_two(void **state)
     assert_false(core_jobneed(core, 1)->assigned_group_id.set);
 }
 
-/* --- job.bulk_update_checkpoints ------------------------------------------------------------------------------- */
+/* --- job.bulk_update_checkpoints --------------------------------------------------------------------------------- */
 
 static void put_tour(struct core *core, int64_t root, int children)
 {
@@ -282,7 +282,7 @@ static void five_hundred_checkpoints_are_taken_and_no_more(void **state)
     buffer_done(&data);
 }
 
-/* --- all of them ----------------------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------------------------- */
 
 static void a_checkpoint_or_nothing_is_no_root_of_theirs(void **state)
 {

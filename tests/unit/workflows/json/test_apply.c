@@ -7,7 +7,7 @@
 #include "workflows/document/text.h"
 #include "workflows/model/limits.h"
 
-/* --- decimals -------------------------------------------------------------------------------------------------- */
+/* --- decimals ---------------------------------------------------------------------------------------------------- */
 
 /* a + b as text; NULL: it cannot be had exactly. */
 static const char *sum(const char *a, const char *b)
@@ -81,7 +81,7 @@ static void what_64_bits_do_not_hold_is_refused(void **state)
             fail_msg("%s + %s is taken", sums[i][0], sums[i][1]);
 }
 
-/* --- json.apply ------------------------------------------------------------------------------------------------ */
+/* --- json.apply -------------------------------------------------------------------------------------------------- */
 
 static void put_info(struct core *core, int64_t id, const char *other_info)
 {
@@ -408,7 +408,7 @@ static void a_hundred_counts_of_one_field_lose_nothing(void **state)
     assert_true(json_text_equal(&core->lasting, elements[99], SPAN_LITERAL("99")));
 }
 
-/* --- json.replace ---------------------------------------------------------------------------------------------- */
+/* --- json.replace ------------------------------------------------------------------------------------------------ */
 
 #define REPLACE(value) "{\"aggregate\":\"jobneed/7\",\"field\":\"other_info\",\"value\":" value "}"
 

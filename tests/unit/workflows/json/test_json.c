@@ -23,7 +23,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- text ------------------------------------------------------------------------------------------------------ */
+/* --- text -------------------------------------------------------------------------------------------------------- */
 
 static struct span merged(const char *object, const char *key, const char *value)
 {
@@ -167,7 +167,7 @@ static void any_cut_of_a_text_is_read_within_its_bounds(void **state)
     }
 }
 
-/* --- json.merge ------------------------------------------------------------------------------------------------ */
+/* --- json.merge -------------------------------------------------------------------------------------------------- */
 
 static void put_info(struct core *core, int64_t id, const char *other_info)
 {
@@ -268,7 +268,7 @@ static void fifty_writers_of_one_field_in_one_batch_lose_nothing(void **state)
     assert_text(members[0].value, "49");
 }
 
-/* --- json.append ----------------------------------------------------------------------------------------------- */
+/* --- json.append ------------------------------------------------------------------------------------------------- */
 
 static void appends_keep_their_order_and_at_most_max_length(void **state)
 {

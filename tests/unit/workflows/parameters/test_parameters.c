@@ -293,7 +293,7 @@ static void no_memory_is_not_an_answer_about_the_command(void **state)
     arena_reset(&arena, 1 << 20);
 }
 
-/* --- times ----------------------------------------------------------------------------------------------------- */
+/* --- times ------------------------------------------------------------------------------------------------------- */
 
 static void rfc_3339_times_are_read(void **state)
 {
@@ -390,7 +390,7 @@ static void printed_times_are_read_back(void **state)
     buffer_done(&buffer);
 }
 
-/* --- schema ---------------------------------------------------------------------------------------------------- */
+/* --- schema ------------------------------------------------------------------------------------------------------ */
 
 static void the_schema_says_what_the_decoder_does(void **state)
 {
@@ -420,7 +420,7 @@ static void the_schema_says_what_the_decoder_does(void **state)
     buffer_done(&buffer);
 }
 
-/* --- vectors ---------------------------------------------------------------------------------------------------- */
+/* --- vectors ----------------------------------------------------------------------------------------------------- */
 
 static const struct parameter vector_table[] = {
     { "vector", PARAMETER_VECTOR, 0, PARAMETER_REQUIRED, 3, 3, NULL, NULL, 0, NULL },

@@ -109,7 +109,7 @@ static void a_ticket_that_is_not_there_is_not_found_by_any_command(void **state)
     assert_int_equal(core->tables[PLACE_TICKET].count, 0);
 }
 
-/* --- create ---------------------------------------------------------------------------------------------------- */
+/* --- create ------------------------------------------------------------------------------------------------------ */
 
 static void a_created_ticket_is_new_at_level_0_under_the_named_id(void **state)
 {
@@ -204,7 +204,7 @@ static void data_that_does_not_fit_is_refused_before_any_row(void **state)
     assert_int_equal(core_ticket(core, 1)->version.value, 1);
 }
 
-/* --- assign ---------------------------------------------------------------------------------------------------- */
+/* --- assign ------------------------------------------------------------------------------------------------------ */
 
 static void assigning_sets_what_is_given_and_keeps_what_is_absent(void **state)
 {
@@ -240,7 +240,7 @@ static void null_and_1_both_take_the_assignment_away(void **state)
     }
 }
 
-/* --- escalate -------------------------------------------------------------------------------------------------- */
+/* --- escalate ---------------------------------------------------------------------------------------------------- */
 
 static void put_matrix(struct core *core, int64_t level, int64_t person, int64_t group)
 {
@@ -372,7 +372,7 @@ static void a_hundred_escalations_in_any_batches_all_count(void **state)
     assert_int_equal(core->tables[PLACE_TICKET_HISTORY].count, 100);
 }
 
-/* --- history --------------------------------------------------------------------------------------------------- */
+/* --- history ----------------------------------------------------------------------------------------------------- */
 
 static void history_is_appended_in_order_as_given(void **state)
 {
@@ -403,7 +403,7 @@ static void history_is_appended_in_order_as_given(void **state)
     assert_false(entry->people_id.set);
 }
 
-/* --- bulk ------------------------------------------------------------------------------------------------------ */
+/* --- bulk -------------------------------------------------------------------------------------------------------- */
 
 static void a_bulk_update_changes_those_that_differ_and_counts_them(void **state)
 {
