@@ -16,7 +16,7 @@ DRAIN = 2       # seconds, where a test waits for the deadline
 GENEROUS = 60   # after which nobody waits any more
 # What is promised, in seconds, and twice that for a sanitized binary. What was measured is in the report.
 HEALTHY = 5                # with all servers there
-PAST_DEADLINE = DRAIN + 5  # with any of them gone: the slack that run.c gives the threads (STOP_SLACK_US)
+PAST_DEADLINE = DRAIN + 5  # with any of them gone: the slack that process.c gives the threads (STOP_SLACK_US)
 AT_ONCE = 2                # told a second time
 GONE = {        # what a server does that is no use any more
     "silent": lambda wire: wire.silence(),

@@ -1,0 +1,52 @@
+/* Process, private: what process.c (the order of start and end) and consumers/process_view.c (what others may ask)
+ * share. Nobody else includes it. */
+#ifndef CONSUMERS_PROCESS_PRIVATE_H
+#define CONSUMERS_PROCESS_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "consumers/process.h"
+
+enum
+{
+    CELLS_MAX = 64,
+};
+
+struct process
+{
+    const struct settings *settings;
+    struct slot *slot;
+    struct cell *cells[CELLS_MAX];
+    atomic_int cell_count; /* writer: main, when all cells are there; readers: main and HTTP */
+    struct returner *returner;
+    struct rights_watch *rights; /* main starts it before http, and stops it after */
+    struct http *http;
+    int signals; /* signalfd */
+    bool quiet;
+    int64_t stop_deadline_us; /* monotonic; 0: nobody asked for the end */
+    int64_t next_warning_us, next_held_us;
+    int code;
+
+    pthread_mutex_t mutex; /* guards what follows */
+    char slot_why[256];    /* why there is no slot, for HTTP */
+    pthread_cond_t over;
+    bool ended; /* every thread has ended: the thread that bounds the end has nothing to do */
+};
+
+/* The cells that are there, each of them whole. */
+static inline int process_cells(const struct process *process)
+{
+    return atomic_load_explicit(&process->cell_count, memory_order_acquire);
+}
+
+/* consumers/process_view.c. The HTTP endpoint, where the settings name one; without it the process runs all the same.
+ */
+void process_start_http(struct process *process);
+
+/* The metric of the oldest held key, and a line in the log once a minute while one is held for long. */
+void process_watch_held(struct process *process);
+
+#endif
