@@ -9,32 +9,35 @@
 
 #if RD_KAFKA_VERSION >= FIRST_VERSION
 
-static const int64_t WATCH_US = TOPIC_WATCH_S * INT64_C(1000000);
-
 bool topic_ids_are_told(void)
 {
     return rd_kafka_version() >= FIRST_VERSION;
 }
 
-/* The answer comes to the queue, whatever it is. */
-static rd_kafka_queue_t *ask(const struct settings *settings, rd_kafka_t *client, int64_t wait_us)
+static void ask(const char **names, size_t count, rd_kafka_t *client, int64_t wait_us, rd_kafka_queue_t *answer)
 {
+    rd_kafka_TopicCollection_t *topics = rd_kafka_TopicCollection_of_topic_names(names, count);
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+    char problem[128];
+
+    rd_kafka_AdminOptions_set_request_timeout(options, (int)(wait_us / 1000), problem, sizeof(problem));
+    rd_kafka_DescribeTopics(client, topics, options, answer);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_TopicCollection_destroy(topics);
+}
+
+rd_kafka_queue_t *topic_ids_ask(const struct settings *settings, rd_kafka_t *client, int64_t wait_us)
+{
+    if (!topic_ids_are_told())
+        return NULL;
     rd_kafka_topic_partition_list_t *topics = consumer_topics(settings);
     const char **names = calloc((size_t)topics->cnt + 1, sizeof(*names));
     rd_kafka_queue_t *answer = names ? rd_kafka_queue_new(client) : NULL;
-    char problem[128];
 
+    for (int i = 0; names && i < topics->cnt; i++)
+        names[i] = topics->elems[i].topic;
     if (answer)
-    {
-        for (int i = 0; i < topics->cnt; i++)
-            names[i] = topics->elems[i].topic;
-        rd_kafka_TopicCollection_t *asked = rd_kafka_TopicCollection_of_topic_names(names, (size_t)topics->cnt);
-        rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
-        rd_kafka_AdminOptions_set_request_timeout(options, (int)(wait_us / 1000), problem, sizeof(problem));
-        rd_kafka_DescribeTopics(client, asked, options, answer);
-        rd_kafka_AdminOptions_destroy(options);
-        rd_kafka_TopicCollection_destroy(asked);
-    }
+        ask(names, (size_t)topics->cnt, client, wait_us, answer);
     free(names);
     rd_kafka_topic_partition_list_destroy(topics);
     return answer;
@@ -54,46 +57,20 @@ static void tell_topic(const rd_kafka_TopicDescription_t *topic, topic_id_fn *te
         tell(owner, rd_kafka_TopicDescription_name(topic), text);
 }
 
-/* Takes the event. */
-static bool tell_all(rd_kafka_event_t *event, topic_id_fn *tell, void *owner)
+bool topic_ids_take(rd_kafka_queue_t *answer, int64_t wait_us, topic_id_fn *tell, void *owner)
 {
-    bool answered = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    const rd_kafka_DescribeTopics_result_t *result = answered ? rd_kafka_event_DescribeTopics_result(event) : NULL;
+    rd_kafka_event_t *event = rd_kafka_queue_poll(answer, (int)(wait_us / 1000));
+
+    if (event == NULL)
+        return false;
+    bool good = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    const rd_kafka_DescribeTopics_result_t *result = good ? rd_kafka_event_DescribeTopics_result(event) : NULL;
     size_t count = 0;
     const rd_kafka_TopicDescription_t **topics = result ? rd_kafka_DescribeTopics_result_topics(result, &count) : NULL;
-
     for (size_t i = 0; i < count; i++)
         tell_topic(topics[i], tell, owner);
     rd_kafka_event_destroy(event);
-    return answered;
-}
-
-bool topic_ids_read(const struct settings *settings, rd_kafka_t *client, int64_t wait_us, topic_id_fn *tell,
-                    void *owner)
-{
-    rd_kafka_queue_t *answer = topic_ids_are_told() ? ask(settings, client, wait_us) : NULL;
-    rd_kafka_event_t *event = answer ? rd_kafka_queue_poll(answer, (int)(wait_us / 1000)) : NULL;
-
-    if (answer)
-        rd_kafka_queue_destroy(answer);
-    return event && tell_all(event, tell, owner);
-}
-
-void topic_watch_step(struct topic_watch *watch, const struct settings *settings, rd_kafka_t *client, int64_t now_us,
-                      topic_id_fn *tell, void *owner)
-{
-    rd_kafka_event_t *event = watch->answer ? rd_kafka_queue_poll(watch->answer, 0) : NULL;
-
-    if (event)
-    {
-        topic_watch_end(watch);
-        tell_all(event, tell, owner);
-    }
-    if (watch->answer || now_us - watch->asked_us < WATCH_US || !settings->protections.topic_ids ||
-        !topic_ids_are_told())
-        return;
-    watch->asked_us = now_us;
-    watch->answer = ask(settings, client, WATCH_US);
+    return true;
 }
 
 #else
@@ -103,24 +80,27 @@ bool topic_ids_are_told(void)
     return false;
 }
 
-bool topic_ids_read(const struct settings *settings, rd_kafka_t *client, int64_t wait_us, topic_id_fn *tell,
-                    void *owner)
+rd_kafka_queue_t *topic_ids_ask(const struct settings *settings, rd_kafka_t *client, int64_t wait_us)
 {
-    (void)settings, (void)client, (void)wait_us, (void)tell, (void)owner;
-    return false;
+    (void)settings, (void)client, (void)wait_us;
+    return NULL;
 }
 
-void topic_watch_step(struct topic_watch *watch, const struct settings *settings, rd_kafka_t *client, int64_t now_us,
-                      topic_id_fn *tell, void *owner)
+bool topic_ids_take(rd_kafka_queue_t *answer, int64_t wait_us, topic_id_fn *tell, void *owner)
 {
-    (void)watch, (void)settings, (void)client, (void)now_us, (void)tell, (void)owner;
+    (void)answer, (void)wait_us, (void)tell, (void)owner;
+    return true;
 }
 
 #endif
 
-void topic_watch_end(struct topic_watch *watch)
+void topic_ids_read(const struct settings *settings, rd_kafka_t *client, int64_t wait_us, topic_id_fn *tell,
+                    void *owner)
 {
-    if (watch->answer)
-        rd_kafka_queue_destroy(watch->answer);
-    watch->answer = NULL;
+    rd_kafka_queue_t *answer = topic_ids_ask(settings, client, wait_us);
+
+    if (answer == NULL)
+        return;
+    topic_ids_take(answer, wait_us, tell, owner);
+    rd_kafka_queue_destroy(answer);
 }

@@ -35,11 +35,6 @@ struct owned_partition
     char topic[250];
     int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
 
-    /* Which topic it is (topic_ids.h), "": not known yet. Written by the takeover; where Kafka did not tell it then, by
-     * the poll thread. */
-    char topic_id[TOPIC_ID_SIZE];
-    int64_t topic_told_us; /* monotonic; when the takeover was told; 0: it was not */
-
     bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
     atomic_int references;
     atomic_int state;    /* enum partition_state; writer: publisher; reader: poll thread */
@@ -56,6 +51,11 @@ struct owned_partition
     /* Monotonic, 0: nothing. Since when answers wait behind one that is not there, which lanes look at (PROTOCOL L3);
      * and since when the first answer waits to be published, whatever for. Writer: publisher */
     atomic_int_fast64_t blocked_us, unpublished_us;
+
+    /* Kafka has another topic of this name now. Writer: publisher; reader: poll thread, which reads both ids then. */
+    atomic_bool recreated;
+    char topic_id[TOPIC_ID_SIZE]; /* of its topic; "": not told yet */
+    char present_id[TOPIC_ID_SIZE];
 
     /* Poll thread. */
     uint64_t next_sequence;
@@ -106,6 +106,11 @@ static inline void owned_land_unpublished(struct owned_partition *owned, int64_t
 static inline bool owned_is_given_up(const struct owned_partition *owned, int64_t now_us)
 {
     return atomic_load_explicit(&owned->give_up_us, memory_order_acquire) <= now_us;
+}
+
+static inline bool owned_is_recreated(const struct owned_partition *owned)
+{
+    return atomic_load_explicit(&owned->recreated, memory_order_acquire);
 }
 
 static inline bool owned_is_revoked(const struct owned_partition *owned)

@@ -57,7 +57,6 @@ void assignment_free(struct assignment *assignment)
 {
     if (assignment == NULL)
         return;
-    topic_watch_end(&assignment->watch);
     clear_places(assignment);
     pthread_mutex_destroy(&assignment->mutex);
     free(assignment);
@@ -220,7 +219,6 @@ bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64
                       int64_t *ret_left)
 {
     *ret_left = 0;
-    topic_watch_end(&assignment->watch);
     bool finished = leave(assignment, consumer, deadline_us, lost, ret_left);
     assign(assignment, consumer, NULL);
     assignment->left = true;
@@ -353,41 +351,15 @@ void assignment_end_partition(struct assignment *assignment, rd_kafka_t *consume
     end_assigned(assignment, consumer, assigned, forget);
 }
 
-/* --- topics that are created again (PROTOCOL O5) ----------------------------------------------------------------- */
-
-struct watcher
+/* PROTOCOL O5: Kafka has another topic of the name, so the position means nothing. */
+static void end_former(struct assignment *assignment, rd_kafka_t *consumer, struct owned_partition *owned)
 {
-    struct assignment *assignment;
-    rd_kafka_t *consumer;
-};
-
-/* A broker that lags may tell a former id: then the topic is read once more than it has to be. */
-static void note_topic_id(void *owner, const char *topic, const char *id)
-{
-    const struct watcher *watcher = owner;
-    struct assignment *assignment = watcher->assignment;
     char why[160];
 
-    for (int i = 0; i < assignment->count; i++)
-    {
-        struct owned_partition *owned = assignment->assigned_partitions[i].owned;
-        if (owned == NULL || strcmp(assignment->assigned_partitions[i].topic, topic) != 0 ||
-            atomic_load_explicit(&owned->state, memory_order_acquire) != PARTITION_OWNED ||
-            owned->topic_told_us > assignment->watch.asked_us || strcmp(owned->topic_id, id) == 0)
-            continue;
-        if (owned->topic_id[0])
-        {
-            snprintf(why, sizeof(why),
-                     "the topic was created again, its id was %s and is %s: it is read from its beginning",
-                     owned->topic_id, id);
-            assignment_end_partition(assignment, watcher->consumer, owned, true, why);
-        }
-        else
-            snprintf(owned->topic_id, sizeof(owned->topic_id), "%s", id);
-    }
+    snprintf(why, sizeof(why), "the topic was created again, its id was %s and is %s: it is read from its beginning",
+             owned->topic_id, owned->present_id);
+    assignment_end_partition(assignment, consumer, owned, true, why);
 }
-
-/* --- steps ------------------------------------------------------------------------------------------------------- */
 
 /* What changed of one place since the last step. */
 enum step
@@ -418,6 +390,11 @@ static enum step step_assigned(struct assignment *assignment, rd_kafka_t *consum
     }
     if (state == PARTITION_REQUESTED)
         return STEP_WAIT;
+    if (owned_is_recreated(assigned->owned))
+    {
+        end_former(assignment, consumer, assigned->owned);
+        return STEP_WAIT;
+    }
     return assigned->fetching ? STEP_NONE : STEP_FETCH;
 }
 
@@ -435,9 +412,7 @@ static void log_taken(const struct assignment *assignment)
 void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us)
 {
     bool wait = false, fetch = false;
-    struct watcher watcher = { assignment, consumer };
 
-    topic_watch_step(&assignment->watch, assignment->settings, consumer, now_us, note_topic_id, &watcher);
     for (int i = 0; i < assignment->count; i++)
     {
         enum step step = step_assigned(assignment, consumer, &assignment->assigned_partitions[i], now_us);

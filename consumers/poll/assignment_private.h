@@ -35,7 +35,6 @@ struct assignment
     bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
     int64_t assign_us; /* when librdkafka was last told what to fetch */
     uint64_t random_state;
-    struct topic_watch watch;
 
     pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */
     struct assigned *assigned_partitions;

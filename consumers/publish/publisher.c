@@ -505,6 +505,7 @@ static void housekeep(struct publisher *publisher)
         offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->owned_partitions,
                             publisher->count, 0);
     raise_published(publisher, 0);
+    takeover_watch_topics(publisher->takeover, publisher->owned_partitions, publisher->count);
     producer_idle(publisher->producer);
 }
 

@@ -90,9 +90,3 @@ bool committed_read_first(struct committed *committed, const char *topic, int32_
              rd_kafka_err2str(error));
     return false;
 }
-
-void committed_read_topic_ids(struct committed *committed, int64_t wait_us, topic_id_fn *tell, void *owner)
-{
-    if (topic_ids_are_told() && (committed->client || make_client(committed)))
-        topic_ids_read(committed->settings, committed->client, wait_us, tell, owner);
-}

@@ -11,8 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "consumers/kafka/topic_ids.h"
-
+struct settings;
 struct committed;
 struct rd_kafka_topic_partition_list_s;
 
@@ -26,9 +25,6 @@ bool committed_read(struct committed *committed, struct rd_kafka_topic_partition
 /* Where the messages of a partition begin now. */
 bool committed_read_first(struct committed *committed, const char *topic, int32_t partition, int64_t wait_us,
                           int64_t *ret_offset);
-
-/* The ids of the command topics, where Kafka tells them. */
-void committed_read_topic_ids(struct committed *committed, int64_t wait_us, topic_id_fn *tell, void *owner);
 
 const char *committed_problem(const struct committed *committed);
 

@@ -8,6 +8,7 @@
 #include "consumers/takeover/published.h"
 #include "consumers/takeover/restoring.h"
 #include "consumers/takeover/search.h"
+#include "consumers/takeover/topic_watch.h"
 #include "worker/base/clock.h"
 #include "worker/base/fault_point.h"
 #include "worker/settings/settings.h"
@@ -22,6 +23,7 @@ struct takeover
     const struct settings *settings;
     struct committed *committed;
     struct partition_owner *owners;
+    struct topic_watch watch;
     struct search *search; /* NULL: none is on */
     bool busy;             /* the next round goes on with something */
     unsigned rounds;
@@ -34,7 +36,7 @@ struct takeover *takeover_new(const struct settings *settings)
 
     if (takeover == NULL)
         return NULL;
-    takeover->settings = settings;
+    takeover->settings = takeover->watch.settings = settings;
     takeover->committed = committed_new(settings);
     takeover->owners = partition_owner_new(settings);
     if (takeover->committed && takeover->owners)
@@ -48,6 +50,7 @@ void takeover_free(struct takeover *takeover)
     if (takeover == NULL)
         return;
     search_free(takeover->search);
+    topic_watch_done(&takeover->watch);
     committed_free(takeover->committed);
     partition_owner_free(takeover->owners);
     free(takeover);
@@ -149,34 +152,6 @@ static void take_part(struct takeover *takeover, struct owned_partition *const *
             take_part(takeover, owned_partitions + half, count - half, PART_US, until_us);
 }
 
-struct learners
-{
-    struct owned_partition *const *owned_partitions;
-    int count;
-};
-
-static void learn_topic_id(void *owner, const char *topic, const char *id)
-{
-    const struct learners *learners = owner;
-
-    for (int i = 0; i < learners->count; i++)
-        if (strcmp(learners->owned_partitions[i]->topic, topic) == 0)
-        {
-            snprintf(learners->owned_partitions[i]->topic_id, TOPIC_ID_SIZE, "%s", id);
-            learners->owned_partitions[i]->topic_told_us = monotonic_us();
-        }
-}
-
-/* Before the committed offsets are read: a topic that is created again in between is noticed later, by its id. Without
- * an answer the partitions are taken all the same. */
-static void learn_topic_ids(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
-{
-    struct learners learners = { owned_partitions, count };
-
-    if (count > 0 && takeover->settings->protections.topic_ids)
-        committed_read_topic_ids(takeover->committed, ANSWER_US, learn_topic_id, &learners);
-}
-
 /* Those that are not taken in PostgreSQL yet. */
 static void take_new(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
 {
@@ -187,7 +162,7 @@ static void take_new(struct takeover *takeover, struct owned_partition *const *o
         if (owned_partitions[i]->arrears == NULL && !owned_partitions[i]->taken)
             new[left++] = owned_partitions[i];
     if (new)
-        learn_topic_ids(takeover, new, left);
+        topic_watch_learn(&takeover->watch, new, left, ANSWER_US);
     if (new)
         take_part(takeover, new, left, ANSWER_US, monotonic_us() + PARTS_US);
     free(new);
@@ -355,4 +330,9 @@ void takeover_raise_published(struct takeover *takeover, const struct takeover_m
     /* At-least-once, the events are ahead of the offsets: a look-up must not begin behind them. */
     published_raise(takeover->owners, owned_partitions, count, exact ? producer_positions(means->producer) : &unknown,
                     wait_us);
+}
+
+void takeover_watch_topics(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
+{
+    topic_watch_step(&takeover->watch, owned_partitions, count, monotonic_us());
 }

@@ -46,6 +46,9 @@ void takeover_give_back(struct takeover *takeover, struct owned_partition *const
 void takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
                               struct owned_partition *const *owned_partitions, int count, int64_t wait_us);
 
+/* See topic_watch_step. */
+void takeover_watch_topics(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count);
+
 const char *takeover_problem(const struct takeover *takeover);
 
 #endif

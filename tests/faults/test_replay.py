@@ -168,27 +168,35 @@ def tells_ids(trial):
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("protected", [True, False])
 def test_a_topic_created_again_and_longer_than_the_old_position_is_read_from_its_beginning(trial, tells_ids, protected):
-    """No offset tells it from the former one: its id does."""
+    """No offset tells it from the former one: its id does. What was recorded of the former one, and waited behind a held
+    command to be published, is published from its rows."""
     world = trial.world
-    worker = world.worker(consumers_session_timeout="30s", protections_topic_ids=str(protected).lower())
+    worker = world.worker(consumers_session_timeout="30s", worker_park_when_blocking="0ms", worker_park_after="10min",
+                          protections_topic_ids=str(protected).lower())
     world.ask(*[create_ticket(number) for number in range(1, 61)])
     world.drain()
-    position = world.kafka.ends(world.topic)
-    worker.stop()  # it sees nothing of what happens in between
-    world.kafka.recreate(world.topic, world.partitions)
-    new = [create_ticket(number) for number in range(101, 401)]
-    world.publish(*new)
-    assert all(end > position[number] for number, end in world.kafka.ends(world.topic).items() if position[number])
-    worker.cont()
+    with world.database.holding("SELECT FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
+        world.publish(*[escalate(number) for number in range(1, 61)])
+        until("all others are recorded", lambda: levels(world) == 59, 30)
+        position = world.kafka.ends(world.topic)
+        worker.stop()  # it sees nothing of what happens in between
+        world.kafka.recreate(world.topic, world.partitions)
+        new = [create_ticket(number) for number in range(101, 501)]
+        world.publish(*new)
+        assert all(end > position[number] for number, end in world.kafka.ends(world.topic).items() if position[number])
+        worker.cont()
+        if protected:
+            told = world.await_events(new, 60)
     if not protected:
         world.drain()
-        skipped = 360 - world.database.count("ticket")
+        skipped = 460 - world.database.count("ticket")
         assert skipped == sum(position.values()), "what lies below the old position"
         trial.record()
         return
-    assert {each.outcome for each in world.await_events(new, 60)} == {"applied"}
+    assert {each.outcome for each in told} == {"applied"}
     world.drain()
-    assert len(world.audit.all()) == 360
+    assert (levels(world), len(world.audit.all())) == (59, 519), "the held command was lost with its topic"
+    assert worker.metric("interlock_restored_total") > 0
     said = re.findall(r"the topic was created again, its id was (\S+) and is (\S+): it is read", worker.text())
     assert len(set(said)) == 1 and said[0][0] != said[0][1]
     assert world.database.rows("SELECT DISTINCT topic_id FROM interlock.partition_owner") == [(said[0][1],)]

@@ -1,6 +1,6 @@
 /* wrap: rd_kafka_assign rd_kafka_assignment rd_kafka_assignment_lost rd_kafka_pause_partitions
  * rd_kafka_resume_partitions rd_kafka_consumer_group_metadata lanes_revoke lanes_await_quiet publisher_take_over
- * publisher_finish topic_watch_step */
+ * publisher_finish */
 #include "tests/fixtures/cmocka.h"
 
 #include <stdio.h>
@@ -28,7 +28,6 @@ static struct
     struct owned_partition *asked[16];
     int asked_count;
     rd_kafka_consumer_group_metadata_t *group;
-    const char *topic_id; /* as Kafka tells it; NULL: it was not asked */
 } world;
 
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -54,8 +53,6 @@ bool __wrap_lanes_await_quiet(struct lanes *lanes, uint64_t epoch, int64_t deadl
 void __wrap_publisher_take_over(struct publisher *publisher, struct owned_partition *const *owned_partitions, int count,
                                 rd_kafka_consumer_group_metadata_t *group);
 bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us);
-void __wrap_topic_watch_step(struct topic_watch *watch, const struct settings *settings, rd_kafka_t *client,
-                             int64_t now_us, topic_id_fn *tell, void *owner);
 
 rd_kafka_resp_err_t __wrap_rd_kafka_assign(rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *partitions)
 {
@@ -138,20 +135,6 @@ bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us)
     (void)publisher;
     note(deadline_us > 0 ? "finish " : "forget ");
     return true;
-}
-
-enum
-{
-    ASKED_US = 1000, /* when the ids were asked for */
-};
-
-void __wrap_topic_watch_step(struct topic_watch *watch, const struct settings *settings, rd_kafka_t *client,
-                             int64_t now_us, topic_id_fn *tell, void *owner)
-{
-    (void)settings, (void)client, (void)now_us;
-    watch->asked_us = ASKED_US;
-    if (world.topic_id)
-        tell(owner, "commands", world.topic_id);
 }
 
 /* --- the test's side --------------------------------------------------------------------------------------------- */
@@ -364,61 +347,18 @@ static void a_partition_that_the_fence_refused_is_asked_for_again_with_its_commi
     assert_false(world.asked[PARTITIONS]->forget_committed);
 }
 
-static void know_topic(struct owned_partition *owned, const char *id, int64_t told_us)
-{
-    snprintf(owned->topic_id, sizeof(owned->topic_id), "%s", id);
-    owned->topic_told_us = told_us;
-}
-
-static void a_topic_with_another_id_is_taken_over_again_and_read_from_its_beginning(void **state)
+static void a_topic_that_was_created_again_is_taken_over_again_and_read_from_its_beginning(void **state)
 {
     (void)state;
 
     begin();
-    for (int i = 0; i < PARTITIONS; i++)
-        know_topic(world.asked[i], "former", ASKED_US - 1);
-    world.topic_id = "former";
+    atomic_store(&world.asked[1]->recreated, true);
     step();
-    assert_string_equal(world.log, "");
-    world.topic_id = "present";
+    assert_true(owned_is_revoked(world.asked[1]));
+    assert_false(owned_is_revoked(world.asked[0]));
     step();
-    step();
-    assert_int_equal(world.asked_count, 2 * PARTITIONS);
-    for (int i = 0; i < PARTITIONS; i++)
-    {
-        assert_true(owned_is_revoked(world.asked[i]));
-        assert_true(world.asked[PARTITIONS + i]->forget_committed);
-    }
-}
-
-/* It may be of before that. */
-static void an_id_that_was_asked_for_before_the_takeover_was_told_one_says_nothing(void **state)
-{
-    (void)state;
-
-    begin();
-    for (int i = 0; i < PARTITIONS; i++)
-        know_topic(world.asked[i], "present", ASKED_US + 1);
-    world.topic_id = "former";
-    step();
-    step();
-    assert_int_equal(world.asked_count, PARTITIONS);
-}
-
-static void a_takeover_that_was_told_no_id_goes_on_with_the_first_one_after_it(void **state)
-{
-    (void)state;
-
-    begin();
-    world.topic_id = "first";
-    step();
-    step();
-    assert_int_equal(world.asked_count, PARTITIONS);
-    assert_string_equal(world.asked[0]->topic_id, "first");
-    world.topic_id = "second";
-    step();
-    step();
-    assert_int_equal(world.asked_count, 2 * PARTITIONS);
+    assert_int_equal(world.asked_count, PARTITIONS + 1);
+    assert_true(world.asked[PARTITIONS]->forget_committed);
 }
 
 /* --- PROTOCOL L3 ------------------------------------------------------------------------------------------------- */
@@ -541,9 +481,7 @@ int main(void)
         TEST(each_assignment_has_an_epoch_of_its_own),
         TEST(an_ended_partition_is_taken_over_again_and_the_others_go_on_where_they_are),
         TEST(a_committed_offset_is_forgotten_until_there_is_another),
-        TEST(a_topic_with_another_id_is_taken_over_again_and_read_from_its_beginning),
-        TEST(an_id_that_was_asked_for_before_the_takeover_was_told_one_says_nothing),
-        TEST(a_takeover_that_was_told_no_id_goes_on_with_the_first_one_after_it),
+        TEST(a_topic_that_was_created_again_is_taken_over_again_and_read_from_its_beginning),
         TEST(a_partition_that_the_fence_refused_is_asked_for_again_with_its_committed_offset),
         TEST(a_partition_at_its_share_that_does_not_move_is_paused_alone),
         TEST(a_partition_at_its_share_that_moves_is_only_busy),

@@ -1,0 +1,203 @@
+/* wrap: topic_ids_are_told topic_ids_ask topic_ids_take clients_conf clients_new clients_destroy
+ * rd_kafka_queue_destroy */
+#include "tests/fixtures/cmocka.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "consumers/kafka/clients.h"
+#include "consumers/takeover/topic_watch.h"
+#include "worker/base/clock.h"
+#include "worker/settings/settings.h"
+
+/* PROTOCOL O5: Kafka as a table of one topic's id, and a library that tells it or does not. */
+
+static struct
+{
+    struct settings settings;
+    struct topic_watch watch;
+    struct owned_partition *owned[2]; /* of "commands" */
+    bool tells;                       /* the library */
+    const char *id;                   /* Kafka's answer; NULL: there is none yet */
+    int asked;
+    int64_t now_us;
+} world;
+
+static int client, answer; /* their addresses stand for handles */
+
+bool __wrap_topic_ids_are_told(void);
+rd_kafka_queue_t *__wrap_topic_ids_ask(const struct settings *settings, rd_kafka_t *by, int64_t wait_us);
+bool __wrap_topic_ids_take(rd_kafka_queue_t *queue, int64_t wait_us, topic_id_fn *tell, void *owner);
+rd_kafka_conf_t *__wrap_clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr);
+rd_kafka_t *__wrap_clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr);
+bool __wrap_clients_destroy(rd_kafka_t *destroyed, int64_t wait_us);
+void __wrap_rd_kafka_queue_destroy(rd_kafka_queue_t *queue);
+
+bool __wrap_topic_ids_are_told(void)
+{
+    return world.tells;
+}
+
+rd_kafka_queue_t *__wrap_topic_ids_ask(const struct settings *settings, rd_kafka_t *by, int64_t wait_us)
+{
+    (void)settings, (void)wait_us;
+    assert_ptr_equal(by, &client);
+    world.asked++;
+    return (rd_kafka_queue_t *)(void *)&answer;
+}
+
+bool __wrap_topic_ids_take(rd_kafka_queue_t *queue, int64_t wait_us, topic_id_fn *tell, void *owner)
+{
+    (void)wait_us;
+    assert_ptr_equal(queue, &answer);
+    if (world.id)
+    {
+        tell(owner, "commands", world.id);
+        tell(owner, "others", "of no concern");
+    }
+    return world.id != NULL;
+}
+
+rd_kafka_conf_t *__wrap_clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
+{
+    (void)settings, (void)kind, (void)reterr;
+    return (rd_kafka_conf_t *)(void *)&client;
+}
+
+rd_kafka_t *__wrap_clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr)
+{
+    (void)kind, (void)conf, (void)reterr;
+    return (rd_kafka_t *)(void *)&client;
+}
+
+bool __wrap_clients_destroy(rd_kafka_t *destroyed, int64_t wait_us)
+{
+    (void)destroyed, (void)wait_us;
+    return true;
+}
+
+void __wrap_rd_kafka_queue_destroy(rd_kafka_queue_t *queue)
+{
+    assert_ptr_equal(queue, &answer);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    world.settings.protections.topic_ids = true;
+    world.watch.settings = &world.settings;
+    world.tells = true;
+    world.now_us = monotonic_us();
+    for (int i = 0; i < 2; i++)
+        world.owned[i] = owned_new("commands", i, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    topic_watch_done(&world.watch);
+    for (int i = 0; i < 2; i++)
+        owned_release(world.owned[i], 1);
+    return 0;
+}
+
+/* So many seconds later. */
+static void step(int seconds)
+{
+    world.now_us += seconds * INT64_C(1000000);
+    topic_watch_step(&world.watch, world.owned, 2, world.now_us);
+}
+
+static void learn(const char *id)
+{
+    world.id = id;
+    topic_watch_learn(&world.watch, world.owned, 2, 1000);
+}
+
+static void a_topic_with_another_id_is_noticed_with_both(void **state)
+{
+    (void)state;
+    learn("former");
+    step(TOPIC_WATCH_S + 1);
+    step(0);
+    assert_false(owned_is_recreated(world.owned[0]));
+    world.id = "present";
+    step(TOPIC_WATCH_S + 1);
+    step(0);
+    for (int i = 0; i < 2; i++)
+    {
+        assert_true(owned_is_recreated(world.owned[i]));
+        assert_string_equal(world.owned[i]->topic_id, "former");
+        assert_string_equal(world.owned[i]->present_id, "present");
+    }
+}
+
+static void a_takeover_that_was_told_no_id_takes_the_first_one_after_it(void **state)
+{
+    (void)state;
+    learn(NULL);
+    assert_string_equal(world.owned[0]->topic_id, "");
+    world.id = "first";
+    step(TOPIC_WATCH_S + 1);
+    step(0);
+    assert_string_equal(world.owned[0]->topic_id, "first");
+    assert_false(owned_is_recreated(world.owned[0]));
+    world.id = "second";
+    step(TOPIC_WATCH_S + 1);
+    step(0);
+    assert_true(owned_is_recreated(world.owned[0]));
+}
+
+/* The answer may be of before that. */
+static void a_question_of_before_a_takeover_is_forgotten(void **state)
+{
+    (void)state;
+    learn("former");
+    world.id = NULL;
+    step(TOPIC_WATCH_S + 1);
+    assert_non_null(world.watch.answer);
+    learn("present");
+    assert_null(world.watch.answer);
+}
+
+static void one_question_is_out_at_a_time_and_none_too_soon(void **state)
+{
+    (void)state;
+    learn("former");
+    assert_int_equal(world.asked, 1);
+    step(TOPIC_WATCH_S - 1);
+    assert_int_equal(world.asked, 1);
+    world.id = NULL;
+    step(TOPIC_WATCH_S);
+    step(2 * TOPIC_WATCH_S);
+    assert_int_equal(world.asked, 2);
+}
+
+static void nobody_is_asked_where_ids_are_not_told(void **state)
+{
+    (void)state;
+    world.tells = false;
+    learn("former");
+    step(TOPIC_WATCH_S + 1);
+    assert_int_equal(world.asked, 0);
+    assert_null(world.watch.client);
+    world.tells = true;
+    world.settings.protections.topic_ids = false;
+    step(TOPIC_WATCH_S + 1);
+    assert_int_equal(world.asked, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_topic_with_another_id_is_noticed_with_both),
+        TEST(a_takeover_that_was_told_no_id_takes_the_first_one_after_it),
+        TEST(a_question_of_before_a_takeover_is_forgotten),
+        TEST(one_question_is_out_at_a_time_and_none_too_soon),
+        TEST(nobody_is_asked_where_ids_are_not_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
