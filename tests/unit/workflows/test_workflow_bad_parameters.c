@@ -5,7 +5,7 @@
  *
  * With BAD_PARAMETERS_LIST=FILE in the environment every command that was tried is written there, one a line, so that
  * tests/system/test_describe.py can ask a stock validator about the same ones. */
-#include "tests/fixtures/refusal.h"
+#include "tests/fixtures/spoiled.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,139 +13,9 @@
 
 #include <jansson.h>
 
+#include "tests/fixtures/refusal.h"
+
 static const char examples_file[] = "tests/examples/commands.json";
-
-/* Stands in a command for the text of a value, which jansson could not hold: 9223372036854775808, 1.0. */
-#define HOLE "@@here@@"
-
-enum expectation
-{
-    REFUSED,       /* by the decoder, and by the JSON Schema */
-    REFUSED_BY_US, /* only by the decoder: JSON Schema cannot say it */
-    DECODED,       /* the parameters are good in themselves; rules across them may still refuse */
-};
-
-struct place
-{
-    struct place *outer;
-    const char *name; /* NULL: an element */
-    size_t index;
-};
-
-struct trial
-{
-    const struct workflow *workflow;
-    json_t *example;
-};
-
-static struct arena arena;
-static FILE *list;
-static size_t tried;
-
-/* --- one command ------------------------------------------------------------------------------------------------- */
-
-static json_t *step_into(json_t *value, const struct place *place)
-{
-    if (!place)
-        return value;
-    value = step_into(value, place->outer);
-    return place->name ? json_object_get(value, place->name) : json_array_get(value, place->index);
-}
-
-static void print_place(const struct place *place, struct buffer *into)
-{
-    if (!place)
-        return;
-    print_place(place->outer, into);
-    if (place->name)
-    {
-        parameters_add_pointer(into, span_of(place->name));
-        return;
-    }
-    buffer_add_byte(into, '/');
-    buffer_add_int64(into, (int64_t)place->index);
-}
-
-/* The example with `raw` at the place; NULL: with nothing there. */
-static struct span spoil(json_t *example, const struct place *place, const char *raw)
-{
-    json_t *copy = json_deep_copy(example);
-    json_t *around = step_into(copy, place->outer);
-    if (!raw)
-        json_object_del(around, place->name);
-    else if (place->name)
-        json_object_set_new(around, place->name, json_string(HOLE));
-    else
-        json_array_set_new(around, place->index, json_string(HOLE));
-    char *text = json_dumps(copy, JSON_COMPACT);
-    json_decref(copy);
-    struct buffer filled = BUFFER_EMPTY;
-    char *hole = raw ? strstr(text, "\"" HOLE "\"") : NULL;
-    assert_true(!raw == !hole);
-    buffer_add(&filled, text, hole ? (size_t)(hole - text) : strlen(text));
-    if (hole)
-    {
-        buffer_add_text(&filled, raw);
-        buffer_add_text(&filled, hole + strlen("\"" HOLE "\""));
-    }
-    free(text);
-    struct span ret = arena_copy(&arena, buffer_span(&filled));
-    buffer_done(&filled);
-    return ret;
-}
-
-static void write_line(const struct workflow *workflow, struct span data, enum expectation expectation,
-                       struct span pointer)
-{
-    static const char *const words[] = { "refused", "refused_by_us", "good" };
-    struct buffer line = BUFFER_EMPTY;
-    if (!list)
-        return;
-    buffer_add_text(&line, "{\"type\":");
-    buffer_add_json_string(&line, span_of(workflow->type));
-    buffer_add_text(&line, ",\"expected\":");
-    buffer_add_json_string(&line, span_of(words[expectation]));
-    buffer_add_text(&line, ",\"pointer\":");
-    buffer_add_json_string(&line, pointer);
-    buffer_add_text(&line, ",\"data\":");
-    buffer_add_span(&line, data);
-    buffer_add_text(&line, "}\n");
-    assert_int_equal(fwrite(line.at, 1, line.size, list), line.size);
-    buffer_done(&line);
-}
-
-/* `inner`: the wrong place within the value, where it is not the value itself. */
-static void try_value(const struct trial *trial, const struct place *place, const char *raw, const char *inner,
-                      enum expectation expectation)
-{
-    struct arena_mark mark = arena_mark(&arena);
-    struct span data = spoil(trial->example, place, raw);
-    struct buffer pointer = BUFFER_EMPTY;
-    print_place(place, &pointer);
-    buffer_add_text(&pointer, inner);
-    if (expectation == DECODED)
-    {
-        struct span refusal = refusal_of(&arena, trial->workflow, data, false);
-        if (refusal.at)
-            fail_msg("%s: %s for %.300s", trial->workflow->type, refusal.at, data.at);
-    }
-    else
-    {
-        assert_refused_at(&arena, trial->workflow, data, buffer_span(&pointer));
-    }
-    write_line(trial->workflow, data, expectation, buffer_span(&pointer));
-    buffer_done(&pointer);
-    arena_rewind(&arena, mark);
-    tried++;
-}
-
-static void try_number(const struct trial *trial, const struct place *place, int64_t value,
-                       enum expectation expectation)
-{
-    char raw[32];
-    snprintf(raw, sizeof raw, "%lld", (long long)value);
-    try_value(trial, place, raw, "", expectation);
-}
 
 /* --- what is wrong for a kind ------------------------------------------------------------------------------------ */
 
@@ -216,7 +86,7 @@ static const char *const *const wrong_texts[] = {
     [PARAMETER_VECTOR] = NULL,
 };
 
-static void try_shapes(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_shapes(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
     if (parameter->kind == PARAMETER_JSON)
         return; /* any shape; what the command makes of it is its own rule */
@@ -224,38 +94,38 @@ static void try_shapes(const struct trial *trial, const struct place *place, con
     {
         bool nullable = shapes[i].shape == SHAPE_NULL && (parameter->flags & PARAMETER_NULLABLE);
         if (nullable)
-            try_value(trial, place, "null", "", DECODED);
+            spoiled_try(spoiled, place, "null", "", DECODED);
         else if (shapes[i].shape != right_shapes[parameter->kind])
-            try_value(trial, place, shapes[i].raw, "", REFUSED);
+            spoiled_try(spoiled, place, shapes[i].raw, "", REFUSED);
     }
     const char *const *wrong = wrong_texts[parameter->kind];
     for (; wrong && *wrong; wrong++)
-        try_value(trial, place, *wrong, "", REFUSED);
+        spoiled_try(spoiled, place, *wrong, "", REFUSED);
 }
 
-static void try_range(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_range(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
     if (!parameters_is_bounded(parameter))
         return;
-    try_number(trial, place, parameter->minimum - 1, REFUSED);
-    try_number(trial, place, parameter->maximum + 1, REFUSED);
-    try_number(trial, place, parameter->minimum, DECODED);
-    try_number(trial, place, parameter->maximum, DECODED);
+    spoiled_try_number(spoiled, place, parameter->minimum - 1, REFUSED);
+    spoiled_try_number(spoiled, place, parameter->maximum + 1, REFUSED);
+    spoiled_try_number(spoiled, place, parameter->minimum, DECODED);
+    spoiled_try_number(spoiled, place, parameter->maximum, DECODED);
 }
 
 /* The smallest value with a fraction of nothing. */
-static void try_fraction(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_fraction(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
     char raw[32];
     snprintf(raw, sizeof raw, "%lld.0", (long long)parameter->minimum);
-    try_value(trial, place, raw, "", DECODED);
+    spoiled_try(spoiled, place, raw, "", DECODED);
 }
 
 /* A text of `count` times the character, in quotes. */
 static const char *repeated(const char *character, int64_t count)
 {
     size_t size = strlen(character);
-    char *raw = arena_take(&arena, size * (size_t)count + 3);
+    char *raw = arena_take(&spoiled_arena, size * (size_t)count + 3);
     char *at = raw;
     *at++ = '"';
     for (int64_t i = 0; i < count; i++, at += size)
@@ -265,31 +135,31 @@ static const char *repeated(const char *character, int64_t count)
 }
 
 /* The limit is of bytes; the schema's of characters, and lets longer ones pass (x-maxBytes says the truth). */
-static void try_lengths(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_lengths(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
-    struct arena_mark mark = arena_mark(&arena);
+    struct arena_mark mark = arena_mark(&spoiled_arena);
     if (parameter->minimum > 0)
-        try_value(trial, place, repeated("x", parameter->minimum - 1), "", REFUSED);
-    try_value(trial, place, repeated("x", parameter->maximum + 1), "", REFUSED);
-    try_value(trial, place, repeated("\xc3\xa9", parameter->maximum / 2 + 1), "", REFUSED_BY_US);
-    try_value(trial, place, repeated("x", parameter->maximum), "", DECODED);
-    try_value(trial, place, repeated("\xe2\x82\xac", parameter->maximum / 3), "", DECODED);
-    arena_rewind(&arena, mark);
+        spoiled_try(spoiled, place, repeated("x", parameter->minimum - 1), "", REFUSED);
+    spoiled_try(spoiled, place, repeated("x", parameter->maximum + 1), "", REFUSED);
+    spoiled_try(spoiled, place, repeated("\xc3\xa9", parameter->maximum / 2 + 1), "", REFUSED_BY_US);
+    spoiled_try(spoiled, place, repeated("x", parameter->maximum), "", DECODED);
+    spoiled_try(spoiled, place, repeated("\xe2\x82\xac", parameter->maximum / 3), "", DECODED);
+    arena_rewind(&spoiled_arena, mark);
 }
 
-static void try_words(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_words(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
     for (int i = 1; i < parameter->names->count; i++)
     {
         char raw[64];
         const char *word = parameter->names->names[i];
         snprintf(raw, sizeof raw, "\"%s\"", word);
-        try_value(trial, place, raw, "", DECODED);
+        spoiled_try(spoiled, place, raw, "", DECODED);
         snprintf(raw, sizeof raw, "\"%sX\"", word);
-        try_value(trial, place, raw, "", REFUSED);
+        spoiled_try(spoiled, place, raw, "", REFUSED);
         snprintf(raw, sizeof raw, "\"%s\"", word);
         raw[1] ^= 0x20; /* the other case */
-        try_value(trial, place, raw, "", REFUSED);
+        spoiled_try(spoiled, place, raw, "", REFUSED);
     }
 }
 
@@ -308,48 +178,48 @@ static const char *array_of(const char *element, int64_t count)
             buffer_add_int64(&raw, i);
     }
     buffer_add_byte(&raw, ']');
-    struct span copy = arena_copy(&arena, buffer_span(&raw));
+    struct span copy = arena_copy(&spoiled_arena, buffer_span(&raw));
     buffer_done(&raw);
     return copy.at;
 }
 
-static void try_counts(const struct trial *trial, const struct place *place, const struct parameter *parameter,
+static void try_counts(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter,
                        const char *element)
 {
-    struct arena_mark mark = arena_mark(&arena);
+    struct arena_mark mark = arena_mark(&spoiled_arena);
     if (parameter->minimum > 0)
-        try_value(trial, place, array_of(element, parameter->minimum - 1), "", REFUSED);
-    try_value(trial, place, array_of(element, parameter->maximum + 1), "", REFUSED);
-    try_value(trial, place, array_of(element, parameter->maximum), "", DECODED);
-    arena_rewind(&arena, mark);
+        spoiled_try(spoiled, place, array_of(element, parameter->minimum - 1), "", REFUSED);
+    spoiled_try(spoiled, place, array_of(element, parameter->maximum + 1), "", REFUSED);
+    spoiled_try(spoiled, place, array_of(element, parameter->maximum), "", DECODED);
+    arena_rewind(&spoiled_arena, mark);
 }
 
-static void try_ids(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_ids(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
-    try_counts(trial, place, parameter, NULL);
-    try_value(trial, place, "[3,1,3]", "", REFUSED);
+    try_counts(spoiled, place, parameter, NULL);
+    spoiled_try(spoiled, place, "[3,1,3]", "", REFUSED);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
     {
         char raw[64];
         snprintf(raw, sizeof raw, "[1,%s]", shapes[i].raw);
         if (shapes[i].shape != SHAPE_NUMBER)
-            try_value(trial, place, raw, "/1", REFUSED);
+            spoiled_try(spoiled, place, raw, "/1", REFUSED);
     }
-    try_value(trial, place, "[1,2,0]", "/2", REFUSED);
-    try_value(trial, place, "[1.5]", "/0", REFUSED);
-    try_value(trial, place, "[9223372036854775808]", "/0", REFUSED);
+    spoiled_try(spoiled, place, "[1,2,0]", "/2", REFUSED);
+    spoiled_try(spoiled, place, "[1.5]", "/0", REFUSED);
+    spoiled_try(spoiled, place, "[9223372036854775808]", "/0", REFUSED);
 }
 
-static void try_vector(const struct trial *trial, const struct place *place, const struct parameter *parameter)
+static void try_vector(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
     static const char *const wrong[] = { "null", "true", "\"0.5\"", "[]", "{}", "1e39", "-3.5e38" };
-    try_counts(trial, place, parameter, "0.25");
+    try_counts(spoiled, place, parameter, "0.25");
     struct place last = { NULL, NULL, (size_t)parameter->maximum - 1 };
     struct place in = *place;
     last.outer = &in;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        try_value(trial, &last, wrong[i], "", REFUSED);
-    try_value(trial, &last, "3.4028234663852886e38", "", DECODED);
+        spoiled_try(spoiled, &last, wrong[i], "", REFUSED);
+    spoiled_try(spoiled, &last, "3.4028234663852886e38", "", DECODED);
 }
 
 /* --- the walk ---------------------------------------------------------------------------------------------------- */
@@ -366,7 +236,8 @@ static bool is_met(const struct parameter *parameter)
     return false;
 }
 
-static void walk_object(const struct trial *trial, struct place *place, const struct parameter *table, json_t *object);
+static void walk_object(const struct spoiled *spoiled, struct place *place, const struct parameter *table,
+                        json_t *object);
 
 /* The smallest object of the table: its required members as the example has them. */
 static const char *smallest(const struct parameter *table, json_t *element)
@@ -376,76 +247,77 @@ static const char *smallest(const struct parameter *table, json_t *element)
         if (table->flags & PARAMETER_REQUIRED)
             json_object_set(copy, table->name, json_object_get(element, table->name));
     char *text = json_dumps(copy, JSON_COMPACT | JSON_ENCODE_ANY);
-    struct span kept = arena_copy(&arena, span_of(text));
+    struct span kept = arena_copy(&spoiled_arena, span_of(text));
     free(text);
     json_decref(copy);
     return kept.at;
 }
 
-static void walk_objects(const struct trial *trial, struct place *place, const struct parameter *parameter,
+static void walk_objects(const struct spoiled *spoiled, struct place *place, const struct parameter *parameter,
                          json_t *array)
 {
     json_t *element;
     size_t index;
     assert_true(json_array_size(array) > 0);
-    try_counts(trial, place, parameter, smallest(parameter->members, json_array_get(array, 0)));
+    try_counts(spoiled, place, parameter, smallest(parameter->members, json_array_get(array, 0)));
     json_array_foreach(array, index, element)
     {
         struct place inner = { place, NULL, index };
         for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
             if (shapes[i].shape != SHAPE_OBJECT)
-                try_value(trial, &inner, shapes[i].raw, "", REFUSED);
-        walk_object(trial, &inner, parameter->members, element);
+                spoiled_try(spoiled, &inner, shapes[i].raw, "", REFUSED);
+        walk_object(spoiled, &inner, parameter->members, element);
     }
 }
 
-static void walk_value(const struct trial *trial, struct place *place, const struct parameter *parameter, json_t *value)
+static void walk_value(const struct spoiled *spoiled, struct place *place, const struct parameter *parameter,
+                       json_t *value)
 {
-    try_shapes(trial, place, parameter);
+    try_shapes(spoiled, place, parameter);
     switch (parameter->kind)
     {
     case PARAMETER_ID:
-        try_value(trial, place, "70e-1", "", DECODED); /* JSON Schema calls it an integer, too */
-        try_value(trial, place, "5.0", "", DECODED);
-        try_number(trial, place, 1, DECODED);
-        try_number(trial, place, INT64_MAX, DECODED);
+        spoiled_try(spoiled, place, "70e-1", "", DECODED); /* JSON Schema calls it an integer, too */
+        spoiled_try(spoiled, place, "5.0", "", DECODED);
+        spoiled_try_number(spoiled, place, 1, DECODED);
+        spoiled_try_number(spoiled, place, INT64_MAX, DECODED);
         break;
     case PARAMETER_INTEGER:
-        try_fraction(trial, place, parameter);
-        try_range(trial, place, parameter);
+        try_fraction(spoiled, place, parameter);
+        try_range(spoiled, place, parameter);
         break;
     case PARAMETER_NUMBER:
-        try_value(trial, place, "1e400", "", parameters_is_bounded(parameter) ? REFUSED : REFUSED_BY_US);
-        try_range(trial, place, parameter);
+        spoiled_try(spoiled, place, "1e400", "", parameters_is_bounded(parameter) ? REFUSED : REFUSED_BY_US);
+        try_range(spoiled, place, parameter);
         break;
     case PARAMETER_TEXT:
-        try_lengths(trial, place, parameter);
+        try_lengths(spoiled, place, parameter);
         break;
     case PARAMETER_NAME:
-        try_words(trial, place, parameter);
+        try_words(spoiled, place, parameter);
         break;
     case PARAMETER_TIME:
-        try_value(trial, place, "\"2026-02-29T09:00:00Z\"", "", REFUSED_BY_US); /* a pattern knows no leap years */
-        try_value(trial, place, "\"2024-02-29t09:00:00.123456789-12:30\"", "", DECODED);
+        spoiled_try(spoiled, place, "\"2026-02-29T09:00:00Z\"", "", REFUSED_BY_US); /* a pattern knows no leap years */
+        spoiled_try(spoiled, place, "\"2024-02-29t09:00:00.123456789-12:30\"", "", DECODED);
         break;
     case PARAMETER_IDS:
-        try_ids(trial, place, parameter);
+        try_ids(spoiled, place, parameter);
         break;
     case PARAMETER_VECTOR:
-        try_vector(trial, place, parameter);
+        try_vector(spoiled, place, parameter);
         break;
     case PARAMETER_OBJECT:
-        walk_object(trial, place, parameter->members, value);
+        walk_object(spoiled, place, parameter->members, value);
         break;
     case PARAMETER_OBJECTS:
-        walk_objects(trial, place, parameter, value);
+        walk_objects(spoiled, place, parameter, value);
         break;
     case PARAMETER_DECIMAL:
     case PARAMETER_JSON:
-        try_value(trial, place, "1e400", "", REFUSED_BY_US); /* JSON Schema knows no infinity */
+        spoiled_try(spoiled, place, "1e400", "", REFUSED_BY_US); /* JSON Schema knows no infinity */
         break;
     case PARAMETER_UUID:
-        try_value(trial, place, "\"0C5C7FD0-1234-4E6F-9F00-00112233445A\"", "", DECODED);
+        spoiled_try(spoiled, place, "\"0C5C7FD0-1234-4E6F-9F00-00112233445A\"", "", DECODED);
         break;
     case PARAMETER_BOOLEAN:
     case PARAMETER_AGGREGATE:
@@ -453,13 +325,14 @@ static void walk_value(const struct trial *trial, struct place *place, const str
     }
 }
 
-static void walk_object(const struct trial *trial, struct place *place, const struct parameter *table, json_t *object)
+static void walk_object(const struct spoiled *spoiled, struct place *place, const struct parameter *table,
+                        json_t *object)
 {
     static const char *const strangers[] = { "unknown", "", "a/b~c", "\xc3\xa9" };
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++)
     {
         struct place inner = { place, strangers[i], 0 };
-        try_value(trial, &inner, "1", "", REFUSED);
+        spoiled_try(spoiled, &inner, "1", "", REFUSED);
     }
     for (const struct parameter *parameter = table; parameter->name; parameter++)
     {
@@ -473,8 +346,8 @@ static void walk_object(const struct trial *trial, struct place *place, const st
             met[met_count++] = parameter;
         }
         if (parameter->flags & PARAMETER_REQUIRED)
-            try_value(trial, &inner, NULL, "", REFUSED);
-        walk_value(trial, &inner, parameter, value);
+            spoiled_try(spoiled, &inner, NULL, "", REFUSED);
+        walk_value(spoiled, &inner, parameter, value);
     }
 }
 
@@ -511,13 +384,13 @@ static void every_parameter_refuses_its_wrong_kinds_by_its_own_name(void **state
             fail_msg("%s has no example in %s", workflows[i]->type, examples_file);
         json_array_foreach(list_of_type, index, example)
         {
-            struct trial trial = { workflows[i], example };
-            walk_object(&trial, NULL, workflows[i]->parameters, example);
+            struct spoiled spoiled = { workflows[i], example };
+            walk_object(&spoiled, NULL, workflows[i]->parameters, example);
         }
         assert_all_met(workflows[i], workflows[i]->parameters);
     }
     json_decref(examples);
-    print_message("%zu commands tried over %zu parameters\n", tried, met_count);
+    print_message("%zu commands tried over %zu parameters\n", spoiled_tried, met_count);
 }
 
 static void the_examples_are_good_and_of_known_types(void **state)
@@ -534,10 +407,10 @@ static void the_examples_are_good_and_of_known_types(void **state)
         json_array_foreach(list_of_type, index, example)
         {
             char *text = json_dumps(example, JSON_COMPACT);
-            struct span refusal = refusal_of(&arena, workflow, span_of(text), true);
+            struct span refusal = refusal_of(&spoiled_arena, workflow, span_of(text), true);
             if (refusal.at)
                 fail_msg("%s: %s", type, refusal.at);
-            write_line(workflow, span_of(text), DECODED, SPAN_LITERAL(""));
+            spoiled_list(workflow, span_of(text), DECODED, SPAN_LITERAL(""));
             free(text);
         }
     }
@@ -562,11 +435,11 @@ static void the_named_aggregate_is_the_identified_one(void **state)
             struct document_failure failure;
             struct span reterr = SPAN_NULL;
             struct aggregate identified = { AGGREGATE_NONE, id_of(0) };
-            assert_true(document_parse(&arena, span_of(text), &document, &failure));
-            void *parameters = arena_take_zeroed(&arena, workflow->parameters_size);
-            assert_true(
-                parameters_decode(workflow->parameters, &document, document.nodes, &arena, parameters, &reterr));
-            assert_true(workflow->identify(parameters, &arena, &identified, &reterr));
+            assert_true(document_parse(&spoiled_arena, span_of(text), &document, &failure));
+            void *parameters = arena_take_zeroed(&spoiled_arena, workflow->parameters_size);
+            assert_true(parameters_decode(workflow->parameters, &document, document.nodes, &spoiled_arena, parameters,
+                                          &reterr));
+            assert_true(workflow->identify(parameters, &spoiled_arena, &identified, &reterr));
             struct aggregate named = workflow_named_aggregate(workflow, &document, document.nodes);
             if (named.kind != identified.kind || !id_equal(named.id, identified.id))
                 fail_msg("%s: %s", type, text);
@@ -583,25 +456,9 @@ static void data_that_is_no_object_is_refused_as_a_whole(void **state)
         for (size_t n = 0; n < sizeof shapes / sizeof shapes[0]; n++)
             if (shapes[n].shape != SHAPE_OBJECT)
             {
-                assert_refused_at(&arena, workflows[i], span_of(shapes[n].raw), SPAN_LITERAL(""));
-                write_line(workflows[i], span_of(shapes[n].raw), REFUSED, SPAN_LITERAL(""));
+                assert_refused_at(&spoiled_arena, workflows[i], span_of(shapes[n].raw), SPAN_LITERAL(""));
+                spoiled_list(workflows[i], span_of(shapes[n].raw), REFUSED, SPAN_LITERAL(""));
             }
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    const char *path = getenv("BAD_PARAMETERS_LIST");
-    arena_init(&arena);
-    list = path ? fopen(path, "w") : NULL;
-    return path && !list ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return list && fclose(list) ? -1 : 0;
 }
 
 int main(void)
@@ -612,5 +469,5 @@ int main(void)
         cmocka_unit_test(data_that_is_no_object_is_refused_as_a_whole),
         cmocka_unit_test(the_named_aggregate_is_the_identified_one),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, spoiled_set_up, spoiled_tear_down);
 }

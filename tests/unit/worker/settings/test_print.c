@@ -11,12 +11,6 @@
 #include "tests/fixtures/environment.h"
 #include "worker/settings/settings.h"
 
-static int clear_environment(void **state)
-{
-    (void)state;
-    return environment_clear();
-}
-
 static struct settings load(const char *file)
 {
     struct settings settings;
@@ -149,7 +143,7 @@ static void a_password_is_hidden_wherever_a_url_may_carry_it(void **state)
     }
 }
 
-#define TEST(function) cmocka_unit_test_setup(function, clear_environment)
+#define TEST(function) cmocka_unit_test_setup(function, environment_set_up)
 
 int main(void)
 {

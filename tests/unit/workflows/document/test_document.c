@@ -1,35 +1,8 @@
-#include "tests/fixtures/cmocka.h"
+#include "tests/fixtures/document.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "workflows/document/document.h"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return 0;
-}
-
-/* Parsed from a copy without a byte to spare, so that AddressSanitizer sees any look beyond the end. */
-static char *exact_copy(struct span text)
-{
-    char *copy = malloc(text.size ? text.size : 1);
-    assert_non_null(copy);
-    memcpy(copy, text.at, text.size);
-    return copy;
-}
 
 static enum document_fault fault_of(struct span text, size_t *ret_position)
 {
@@ -43,14 +16,6 @@ static enum document_fault fault_of(struct span text, size_t *ret_position)
     free(copy);
     arena_reset(&arena, 1 << 22);
     return failure.fault;
-}
-
-static struct document parse(const char *text)
-{
-    struct document document;
-    struct document_failure failure;
-    assert_true(document_parse(&arena, span_of(text), &document, &failure));
-    return document;
 }
 
 /* --- what is taken ----------------------------------------------------------------------------------------------- */
@@ -119,109 +84,6 @@ static void escapes_are_undone_in_texts_and_names(void **state)
     const struct node *member = document_member(&document, &document.nodes[0], "a/b");
     assert_non_null(member);
     assert_true(span_is(member->text, "\"\\/\b\f\n\r\t \xc3\xbc\xe2\x82\xac\xf0\x9f\x99\x82."));
-}
-
-static void integers_are_kept_whole_to_the_ends_of_int64(void **state)
-{
-    (void)state;
-    assert_true(parse("9223372036854775807").nodes[0].integer == INT64_MAX);
-    assert_true(parse("-9223372036854775808").nodes[0].integer == INT64_MIN);
-    assert_int_equal(parse("-0").nodes[0].kind, NODE_INTEGER);
-    assert_int_equal(parse("-0").nodes[0].integer, 0);
-    assert_int_equal(parse("999999999999999999").nodes[0].integer, 999999999999999999);
-}
-
-static void whole_numbers_beyond_int64_are_not_integers(void **state)
-{
-    (void)state;
-    const char *const texts[] = { "9223372036854775808",         "-9223372036854775809",  "18446744073709551616",
-                                  "100000000000000000000",       "9223372036854775808.0", "1e19",
-                                  "5.00000000000000000000000001" };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-    {
-        struct document document = parse(texts[i]);
-        assert_int_equal(document.nodes[0].kind, NODE_NUMBER);
-        assert_true(document.nodes[0].number == strtod(texts[i], NULL));
-    }
-}
-
-static void a_number_is_an_integer_by_its_value_however_it_is_written(void **state)
-{
-    (void)state;
-    static const struct
-    {
-        const char *text;
-        int64_t value;
-    } cases[] = {
-        { "5.0", 5 },
-        { "-5.000", -5 },
-        { "50e-1", 5 },
-        { "1e2", 100 },
-        { "0.5e1", 5 },
-        { "1E18", INT64_C(1000000000000000000) },
-        { "0.0", 0 },
-        { "-0.0", 0 },
-        { "0e99999999999999999999", 0 },
-        { "9007199254740993.0", INT64_C(9007199254740993) },
-        { "9223372036854775807.0", INT64_MAX },
-        { "-922337203685477580.80e1", INT64_MIN },
-        { "5.0000000000000000000000000000000000000000", 5 },
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-    {
-        struct document document = parse(cases[i].text);
-        if (document.nodes[0].kind != NODE_INTEGER || document.nodes[0].integer != cases[i].value)
-            fail_msg("%s: %d, %lld", cases[i].text, document.nodes[0].kind, (long long)document.nodes[0].integer);
-    }
-    static const char *const others[] = { "5.5", "1e-1", "9223372036854775808.0", "1e19", "50e-2" };
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        assert_int_equal(parse(others[i]).nodes[0].kind, NODE_NUMBER);
-}
-
-/* PROTOCOL R2: whoever decides what to do with 1e400 has its identity. */
-static void a_number_beyond_a_double_is_infinite(void **state)
-{
-    (void)state;
-    assert_true(parse("1e400").nodes[0].number == INFINITY);
-    assert_true(parse("-1e400").nodes[0].number == -INFINITY);
-    assert_true(parse("1e99999999999999999999").nodes[0].number == INFINITY);
-}
-
-static void numbers_are_the_nearest_doubles(void **state)
-{
-    (void)state;
-    const char *const texts[] = { "0.1",
-                                  "37.421998333333335",
-                                  "-122.08400000000002",
-                                  "1e22",
-                                  "1e23",
-                                  "123456789012345678901234567890.5",
-                                  "2.2250738585072011e-308",
-                                  "4.9e-324",
-                                  "1e-400",
-                                  "1.7976931348623157e308",
-                                  "0.000000000000000000000000000000000000001",
-                                  "1e-22",
-                                  "1e-99999999999999999999" };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-    {
-        struct document document = parse(texts[i]);
-        assert_int_equal(document.nodes[0].kind, NODE_NUMBER);
-        double expected = strtod(texts[i], NULL);
-        assert_memory_equal(&document.nodes[0].number, &expected, sizeof expected);
-    }
-}
-
-static void a_number_as_long_as_the_document_is_read_exactly(void **state)
-{
-    (void)state;
-    char text[5000];
-    memset(text, '3', sizeof text);
-    text[1] = '.';
-    struct document document;
-    struct document_failure failure;
-    assert_true(document_parse(&arena, (struct span){ text, sizeof text }, &document, &failure));
-    assert_true(document.nodes[0].number == 10.0 / 3.0);
 }
 
 /* --- what is refused --------------------------------------------------------------------------------------------- */
@@ -400,22 +262,6 @@ static void a_refused_document_leaves_nothing_in_the_arena(void **state)
 
 /* --- large objects and bombs ------------------------------------------------------------------------------------- */
 
-/* An object with `count` distinct names, the one at `again` repeated at the end when it is not negative. */
-static char *object_of(int count, int again, const char *prefix, size_t *ret_size)
-{
-    char *text = malloc((size_t)(count + 1) * (strlen(prefix) + 16) + 2);
-    assert_non_null(text);
-    size_t size = 0;
-    text[size++] = '{';
-    for (int i = 0; i < count; i++)
-        size += (size_t)sprintf(text + size, "\"%s%x\":0,", prefix, (unsigned)i * 2654435761u >> 12);
-    if (again >= 0)
-        size += (size_t)sprintf(text + size, "\"%s%x\":0,", prefix, (unsigned)again * 2654435761u >> 12);
-    text[size - 1] = '}';
-    *ret_size = size;
-    return text;
-}
-
 static void a_duplicate_is_found_whatever_the_size_of_the_object(void **state)
 {
     (void)state;
@@ -480,135 +326,6 @@ static void a_long_string_of_commas_costs_one_node(void **state)
     free(text);
 }
 
-/* --- canonical form ---------------------------------------------------------------------------------------------- */
-
-static void assert_canonical(const char *text, const char *expected)
-{
-    struct buffer buffer = BUFFER_EMPTY;
-    struct document document = parse(text);
-    document_canonical(&document, &document.nodes[0], &buffer);
-    buffer_add_byte(&buffer, '\0');
-    assert_false(buffer_failed(&buffer));
-    assert_string_equal(buffer.at, expected);
-    buffer_done(&buffer);
-}
-
-static void the_canonical_form_sorts_names_by_bytes_and_drops_white_space(void **state)
-{
-    (void)state;
-    assert_canonical("{ \"b\" : 1 , \"a\" : [ 1 , { \"d\" : null, \"c\" : true } ] }",
-                     "{\"a\":[1,{\"c\":true,\"d\":null}],\"b\":1}");
-    assert_canonical("{\"B\":1,\"a\":2,\"\":3,\"ab\":4,\"\xc3\xbc\":5,\"aa\":6,\"A\":7}",
-                     "{\"\":3,\"A\":7,\"B\":1,\"a\":2,\"aa\":6,\"ab\":4,\"\xc3\xbc\":5}");
-    assert_canonical("{\"abcdefghij\":1,\"abcdefgh\":2,\"abcdefghi\":3,\"abcdefg\":4}",
-                     "{\"abcdefg\":4,\"abcdefgh\":2,\"abcdefghi\":3,\"abcdefghij\":1}");
-    assert_canonical(" [ ] ", "[]");
-    assert_canonical(" { } ", "{}");
-}
-
-static void the_canonical_form_spells_strings_and_numbers_one_way(void **state)
-{
-    (void)state;
-    assert_canonical("[\"\\u0061\\/\\u00fc\\u000a\",1.0,1,10e1,-0]", "[\"a/\xc3\xbc\\n\",1,1,100,0]");
-    assert_canonical("{\"\\u0061\":\"\\u001f\"}", "{\"a\":\"\\u001f\"}");
-}
-
-/* Each line is one value, and no two lines are. */
-static void equal_numbers_have_one_canonical_form_and_others_do_not(void **state)
-{
-    (void)state;
-    static const char *const lines[][5] = {
-        { "0", "-0", "0.0", "-0.00e7", "0e99999999999999999999" },
-        { "1", "1.0", "1e0", "10e-1", "0.1e1" },
-        { "100", "100.00", "1e2", "10e1", "0.001e5" },
-        { "-12.5", "-12.50", "-125e-1", "-1.25e1", "-0.125E+2" },
-        { "9007199254740992", "9007199254740992.0", "9007199254740992e0", "90071992547409920e-1" },
-        { "9007199254740993", "9007199254740993.0", "9007199254740.993e3" },
-        { "1e400", "10e399", "0.1e401", "1E+400" },
-        { "1e19", "10000000000000000000", "100e17" },
-        { "1e-30", "0.000000000000000000000000000001", "10e-31" },
-        { "37.421998333333335", "37421998333333335e-15" },
-        { "37.421998333333334" },
-        { "1e-400", "0.1e-399" },
-        { "1e9999999999999999999" },
-        { "1e9999999999999999998" },
-    };
-    enum
-    {
-        LINES = sizeof lines / sizeof lines[0],
-    };
-    struct buffer forms[LINES] = { BUFFER_EMPTY };
-    for (size_t line = 0; line < LINES; line++)
-    {
-        for (size_t i = 0; i < 5 && lines[line][i]; i++)
-        {
-            struct buffer form = BUFFER_EMPTY;
-            struct document document = parse(lines[line][i]);
-            document_canonical(&document, &document.nodes[0], &form);
-            if (i == 0)
-                buffer_add_span(&forms[line], buffer_span(&form));
-            if (!span_equal(buffer_span(&forms[line]), buffer_span(&form)))
-                fail_msg("%s: %.*s", lines[line][i], (int)form.size, form.at);
-            buffer_done(&form);
-        }
-        for (size_t before = 0; before < line; before++)
-            assert_false(span_equal(buffer_span(&forms[line]), buffer_span(&forms[before])));
-    }
-    for (size_t line = 0; line < LINES; line++)
-        buffer_done(&forms[line]);
-}
-
-static void the_form_as_written_keeps_numbers(void **state)
-{
-    (void)state;
-    static const struct
-    {
-        const char *text, *written;
-        bool changed;
-    } cases[] = { { "{\"b\":1.0, \"a\":1e2}", "{\"a\":1e2,\"b\":1.0}", true },
-                  { "{\"b\":1, \"a\":0.5}", "{\"a\":0.5,\"b\":1}", false } };
-    for (int i = 0; i < 2; i++)
-    {
-        struct buffer form = BUFFER_EMPTY;
-        struct document document = parse(cases[i].text);
-        document_canonical_as_written(&document, &document.nodes[0], &form);
-        assert_true(span_is(buffer_span(&form), cases[i].written));
-        buffer_clear(&form);
-        assert_int_equal(document_canonical(&document, &document.nodes[0], &form), cases[i].changed);
-        assert_int_equal(span_is(buffer_span(&form), cases[i].written), !cases[i].changed);
-        buffer_done(&form);
-    }
-}
-
-static void large_objects_are_sorted_too(void **state)
-{
-    (void)state;
-    for (int count = 1; count < 300; count += 7)
-    {
-        size_t size;
-        char *text = object_of(count, -1, "", &size);
-        struct document document;
-        struct document_failure failure;
-        struct buffer buffer = BUFFER_EMPTY;
-        assert_true(document_parse(&arena, (struct span){ text, size }, &document, &failure));
-        document_canonical(&document, &document.nodes[0], &buffer);
-        assert_int_equal(buffer.size, size);
-        struct document sorted;
-        assert_true(document_parse(&arena, buffer_span(&buffer), &sorted, &failure));
-        struct span last = SPAN_LITERAL("");
-        for (const struct node *child = document_first(&sorted, &sorted.nodes[0]); child;
-             child = document_next(&sorted, &sorted.nodes[0], child))
-        {
-            size_t common = last.size < child->key.size ? last.size : child->key.size;
-            int order = memcmp(last.at, child->key.at, common);
-            assert_true(order < 0 || (order == 0 && last.size < child->key.size));
-            last = child->key;
-        }
-        buffer_done(&buffer);
-        free(text);
-    }
-}
-
 static void every_fault_has_the_name_of_its_dead_letter(void **state)
 {
     (void)state;
@@ -626,12 +343,6 @@ int main(void)
         cmocka_unit_test(empty_containers_have_no_children),
         cmocka_unit_test(any_value_may_be_the_root),
         cmocka_unit_test(escapes_are_undone_in_texts_and_names),
-        cmocka_unit_test(integers_are_kept_whole_to_the_ends_of_int64),
-        cmocka_unit_test(whole_numbers_beyond_int64_are_not_integers),
-        cmocka_unit_test(a_number_is_an_integer_by_its_value_however_it_is_written),
-        cmocka_unit_test(a_number_beyond_a_double_is_infinite),
-        cmocka_unit_test(numbers_are_the_nearest_doubles),
-        cmocka_unit_test(a_number_as_long_as_the_document_is_read_exactly),
         cmocka_unit_test(texts_that_are_not_strict_json_are_refused_for_the_right_reason),
         cmocka_unit_test(the_failure_names_the_byte),
         cmocka_unit_test(equal_names_in_different_objects_are_no_duplicates),
@@ -641,12 +352,7 @@ int main(void)
         cmocka_unit_test(a_duplicate_is_found_whatever_the_size_of_the_object),
         cmocka_unit_test(bombs_cost_memory_in_proportion_to_their_bytes),
         cmocka_unit_test(a_long_string_of_commas_costs_one_node),
-        cmocka_unit_test(the_canonical_form_sorts_names_by_bytes_and_drops_white_space),
-        cmocka_unit_test(the_canonical_form_spells_strings_and_numbers_one_way),
-        cmocka_unit_test(equal_numbers_have_one_canonical_form_and_others_do_not),
-        cmocka_unit_test(the_form_as_written_keeps_numbers),
-        cmocka_unit_test(large_objects_are_sorted_too),
         cmocka_unit_test(every_fault_has_the_name_of_its_dead_letter),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_arena, tear_down_arena);
 }

@@ -1,6 +1,6 @@
 /* The parser against jansson, which reads JSON by another program's rules: what one takes the other takes, with the
  * same values. */
-#include "tests/fixtures/cmocka.h"
+#include "tests/fixtures/document.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,37 +8,10 @@
 
 #include <jansson.h>
 
-#include "workflows/document/document.h"
-
 enum
 {
     CANONICAL_GROWTH = 6,
 };
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return 0;
-}
-
-/* Parsed from a copy without a byte to spare, so that AddressSanitizer sees any look beyond the end. */
-static char *exact_copy(struct span text)
-{
-    char *copy = malloc(text.size ? text.size : 1);
-    assert_non_null(copy);
-    memcpy(copy, text.at, text.size);
-    return copy;
-}
 
 static void assert_same_value(const struct document *document, const struct node *node, json_t *value)
 {
@@ -252,5 +225,5 @@ int main(void)
         cmocka_unit_test(jansson_agrees_on_the_samples),
         cmocka_unit_test(jansson_agrees_on_random_mutations),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_arena, tear_down_arena);
 }
