@@ -12,7 +12,7 @@ enum
 {
     KEYS_MAX = 4096,
     EPOCHS_MAX = 64,
-    BATCH_MAX = 64,             /* a thread keeps that many items */
+    BATCH_MAX = 64,             /* a thread keeps the results of that many deliveries */
     PATIENCE_US = 30 * 1000000, /* far more than anything here takes, whatever else the machine does */
 };
 
@@ -45,7 +45,7 @@ static struct
 /* A lane is a thread; these stand for its database. */
 static _Thread_local bool connected;
 static _Thread_local struct failure failure;
-static _Thread_local struct item items[BATCH_MAX];
+static _Thread_local struct batch_result results[BATCH_MAX];
 
 /* --- the test's side --------------------------------------------------------------------------------------------- */
 
@@ -336,7 +336,7 @@ static struct fate *find_culprit(struct delivery *const *deliveries, int count, 
     for (int i = 0; i < count; i++)
     {
         struct fate *fate = fake_fate(deliveries[i]);
-        int *left = mode->verdict                              ? &fate->record_refusals
+        int *left = mode->refused                              ? &fate->record_refusals
                     : mode->waiting && fate->waits_in_vain > 0 ? &fate->waits_in_vain
                                                                : &fate->refusals;
         if (*left > 0)
@@ -348,38 +348,40 @@ static struct fate *find_culprit(struct delivery *const *deliveries, int count, 
     return NULL;
 }
 
-static bool is_held_here(int before, uint64_t key)
+static bool is_held_here(struct delivery *const *deliveries, int before, uint64_t key)
 {
     for (int i = 0; i < before; i++)
-        if (items[i].hold != HOLD_NOT && items[i].delivery->lane_hash == key)
+        if (results[i].hold != HOLD_NOT && deliveries[i]->lane_hash == key)
             return true;
     return false;
 }
 
-static struct lock_name refused_lock = { .name = { "ticket/1", 8 }, .refused = true };
-
-static void commit(struct batch *batch, struct delivery *const *deliveries, int count, const struct batch_mode *mode)
+static void hold(struct batch_result *result, enum hold_reason reason, enum retry_kind retry, const char *why)
 {
-    batch->items = items;
-    batch->count = count;
+    result->hold = reason;
+    result->retry = retry;
+    snprintf(result->why, sizeof(result->why), "%s", why);
+}
+
+static void commit(struct delivery *const *deliveries, int count, const struct batch_mode *mode)
+{
+    enum retry_kind own = workflow_retry(workflows[0]);
+
     for (int i = 0; i < count; i++)
     {
         struct fate *fate = fake_fate(deliveries[i]);
-        memset(&items[i], 0, sizeof(items[i]));
-        items[i].delivery = deliveries[i];
-        items[i].command.workflow = workflows[0];
-        if (is_held_here(i, deliveries[i]->lane_hash))
-            items[i].hold = HOLD_BEHIND;
-        else if (fate->busy > 0 && !mode->waiting && !mode->park && !mode->verdict)
+        results[i] = (struct batch_result){ .hold = HOLD_NOT };
+        if (is_held_here(deliveries, i, deliveries[i]->lane_hash))
+            hold(&results[i], HOLD_BEHIND, own, "behind a command that is held");
+        else if (fate->busy > 0 && !mode->waiting && !mode->park && !mode->refused)
         {
-            items[i].hold = HOLD_BUSY;
-            items[i].command.aggregate = (struct aggregate){ AGGREGATE_TICKET, id_of(1) };
-            batch->lock_count = fate->lock_refused;
-            batch->locks = &refused_lock;
+            hold(&results[i], HOLD_BUSY, fate->lock_refused ? RETRY_LOCK_ACQUISITION : own,
+                 "busy: ticket/1, or a row of it, is locked by another session");
+            results[i].wait_us = world.settings.locks[workflows[0]->lock_class].wait_us;
             fate->busy -= fate->busy < FAKE_FOR_EVER;
         }
-        fate->held += items[i].hold != HOLD_NOT;
-        if (items[i].hold != HOLD_NOT)
+        fate->held += results[i].hold != HOLD_NOT;
+        if (results[i].hold != HOLD_NOT)
             continue;
         assert(!fate->committed);
         fate->committed = true;
@@ -388,15 +390,20 @@ static void commit(struct batch *batch, struct delivery *const *deliveries, int 
     }
 }
 
-static enum batch_end run(struct batch *batch, struct delivery *const *deliveries, int count,
-                          const struct batch_mode *mode)
+void __wrap_batch_result(const struct batch *batch, int index, struct batch_result *ret)
+{
+    (void)batch;
+    *ret = results[index];
+}
+
+static enum batch_end run(struct delivery *const *deliveries, int count, const struct batch_mode *mode)
 {
     if (world.script_left > 0)
         return end_by_script();
     const struct fate *culprit = find_culprit(deliveries, count, mode);
     if (culprit == NULL)
     {
-        commit(batch, deliveries, count, mode);
+        commit(deliveries, count, mode);
         return BATCH_DONE;
     }
     if (mode->waiting && culprit->sqlstate == NULL)
@@ -411,6 +418,7 @@ static enum batch_end run(struct batch *batch, struct delivery *const *deliverie
 enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *deliveries, int count,
                                 struct batch_mode mode)
 {
+    (void)batch;
     pthread_mutex_lock(&world.mutex);
     assert(count > 0 && count <= world.settings.worker.batch_max);
     assert(connected);
@@ -422,14 +430,14 @@ enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *del
         fate->alone += count == 1;
         fate->waited += mode.waiting;
         fate->parked += mode.park;
-        fate->verdicts += mode.verdict != NULL;
+        fate->recorded_refusals += mode.refused != NULL;
     }
-    enum batch_end end = run(batch, deliveries, count, &mode);
+    enum batch_end end = run(deliveries, count, &mode);
     const struct fate *first = fake_fate(deliveries[0]);
     assert(world.run_count < FAKE_RUNS_MAX);
     world.runs[world.run_count++] = (struct fake_run){ .count = count,
                                                        .waiting = mode.waiting,
-                                                       .verdict = mode.verdict != NULL,
+                                                       .refused = mode.refused != NULL,
                                                        .park = mode.park,
                                                        .wait_us = mode.wait_us,
                                                        .end = end,

@@ -3,7 +3,7 @@
  * Each delivery's `message` is a struct fate: what becomes of it. What the lanes did with them is written down: every
  * run, every delivery in the order of its commit, and every one that came back.
  *
- * wrap: batch_run pipeline_connect pipeline_is_connected pipeline_failure
+ * wrap: batch_run batch_result pipeline_connect pipeline_is_connected pipeline_failure
  *
  * Threads    fake_* are called by the test's thread; everything shared is under one mutex.
  * Ownership  deliveries and fates are the fake's; fake_begin forgets all of them.
@@ -32,16 +32,16 @@ struct fate
     bool lock_refused;    /* it is busy because Redis refuses its lock */
     const char *sqlstate; /* PostgreSQL refuses it with this */
     int refusals;         /* when it runs alone, so many times */
-    int record_refusals;  /* its verdict cannot be recorded so many times */
+    int record_refusals;  /* its refusal cannot be recorded so many times */
     /* What happened. */
-    int runs, alone, waited, parked, verdicts, held;
+    int runs, alone, waited, parked, recorded_refusals, held;
     bool committed;
 };
 
 struct fake_run
 {
     int count;
-    bool waiting, verdict, park;
+    bool waiting, refused, park;
     int64_t wait_us;
     enum batch_end end;
     uint64_t first_key;
@@ -81,11 +81,12 @@ void fake_await_runs(int count);
 int fake_connects(void);
 void fake_await_connects(int count);
 
-/* Every delivery that was committed was committed behind all earlier ones of its key, once; and came back once. */
+/* Every delivery that was committed was committed after all earlier ones of its key, once; and came back once. */
 void fake_assert_order(void);
 
 enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *deliveries, int count,
                                 struct batch_mode mode);
+void __wrap_batch_result(const struct batch *batch, int index, struct batch_result *ret);
 bool __wrap_pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop);
 bool __wrap_pipeline_is_connected(const struct pipeline *pipeline);
 const struct failure *__wrap_pipeline_failure(const struct pipeline *pipeline);

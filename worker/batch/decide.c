@@ -47,30 +47,30 @@ void batch_reject(struct batch *batch, struct item *item, const char *reason, st
 }
 
 /* PostgreSQL refused the command for good (PROTOCOL B4): what it says becomes the reason. */
-static void reject_by_verdict(struct batch *batch, struct item *item)
+static void reject_as_refused(struct batch *batch, struct item *item)
 {
-    const struct failure *verdict = batch->mode.verdict;
+    const struct failure *refused = batch->mode.refused;
     struct buffer *text = &batch->text;
 
     buffer_clear(text);
     buffer_add_text(text, "{\"sqlstate\":");
-    buffer_add_json_string(text, span_of(verdict->sqlstate));
+    buffer_add_json_string(text, span_of(refused->sqlstate));
     buffer_add_text(text, ",\"message\":");
-    buffer_add_json_string(text, span_of(verdict->message));
+    buffer_add_json_string(text, span_of(refused->message));
     buffer_add_byte(text, '}');
     struct span metadata = record_text(batch, text);
 
     buffer_clear(text);
     buffer_add_text(text, reason_name(REASON_INVALID_DATA));
-    if (verdict->constraint[0] || strcmp(verdict->sqlstate, "23502") == 0)
+    if (refused->constraint[0] || strcmp(refused->sqlstate, "23502") == 0)
     {
         buffer_clear(text);
         buffer_add_text(text, "constraint:");
-        buffer_add_text(text, verdict->constraint[0] ? verdict->constraint : verdict->column);
+        buffer_add_text(text, refused->constraint[0] ? refused->constraint : refused->column);
     }
     struct span reason = record_text(batch, text);
     /* `decide` mirrors every CHECK; one that is met here is a defect of ours (PROTOCOL B3). */
-    if (strcmp(verdict->sqlstate, "23514") == 0)
+    if (strcmp(refused->sqlstate, "23514") == 0)
         metrics_add(METRIC_DEFECT_CHECKS, 1);
     batch_reject(batch, item, reason.at, metadata);
 }
@@ -221,7 +221,7 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
     /* A twin is a duplicate once the first one is recorded; nobody records a lost one here. */
     if (item->state == ITEM_REPEATED && (item->twin->hold != HOLD_NOT || item->twin->state == ITEM_FENCED))
         return HOLD_BEHIND;
-    if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE || batch->mode.verdict)
+    if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE || batch->mode.refused)
         return HOLD_NOT;
     const struct entity *entity = batch_root_entity(item->command.aggregate.kind);
     const struct row *root = entity ? rows_find(batch->rows, entity, item->command.aggregate.id) : NULL;
@@ -242,13 +242,13 @@ static void decide_item(struct batch *batch, struct item *item)
         break;
     case ITEM_KNOWN:
     case ITEM_REPEATED:
-        batch_answer_seen(batch, item);
+        batch_answer_known(batch, item);
         break;
     case ITEM_NEW:
         if (item->command.refusal != REASON_NONE)
             batch_reject(batch, item, reason_name(item->command.refusal), item->command.refusal_metadata);
-        else if (batch->mode.verdict)
-            reject_by_verdict(batch, item);
+        else if (batch->mode.refused)
+            reject_as_refused(batch, item);
         else
             decide_command(batch, item);
         break;

@@ -4,7 +4,7 @@
 
 #include "worker/base/clock.h"
 #include "worker/base/metrics.h"
-#include "worker/batch/batch.h"
+#include "worker/batch/item.h"
 #include "worker/batch/quarantine.h"
 #include "worker/postgres/advisory_locks.h"
 #include "worker/postgres/session_terms.h"
@@ -142,16 +142,9 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         }
 }
 
-/* Read again, what was put to the dead letters as a command that ends the worker can be read well enough, and the inbox
- * does not know it, or not that. */
-bool batch_may_be_quarantined(const struct delivery *delivery)
-{
-    return delivery->partition->quarantined || delivery->has_return_token;
-}
-
 static bool may_be_dead(const struct item *item)
 {
-    return item->state == ITEM_UNREADABLE || (item->state != ITEM_FENCED && batch_may_be_quarantined(item->delivery));
+    return item->state == ITEM_UNREADABLE || (item->state != ITEM_FENCED && item_may_be_quarantined(item));
 }
 
 static bool send_dead(struct batch *batch, struct answers *answers)
@@ -443,7 +436,7 @@ static bool look_further(struct batch *batch)
         /* A parked one may have come back: that is known after the rows (worker/batch/park.c). */
         bool may_be_decided = item->state == ITEM_NEW || (item->state == ITEM_KNOWN && item->parked.known);
         if (may_be_decided && item->command.refusal == REASON_NONE && item->command.workflow->look &&
-            batch->mode.verdict == NULL)
+            batch->mode.refused == NULL)
             item->command.workflow->look(&item->command, batch->rows);
     }
     if (!send_looks(batch, &answers, &groups))

@@ -12,7 +12,7 @@
  *   behind  one of these                    as the one it is behind
  */
 #include "worker/base/metrics.h"
-#include "worker/batch/batch.h"
+#include "worker/batch/item.h"
 #include "worker/settings/settings.h"
 
 static const char heads_sql[] =
@@ -259,7 +259,7 @@ static bool answer_return(struct batch *batch, struct item *item)
 
 bool batch_park(struct batch *batch, struct item *item)
 {
-    if (item->state != ITEM_NEW || batch->mode.verdict)
+    if (item->state != ITEM_NEW || batch->mode.refused)
         return false;
     if (item->parked.returns)
         return answer_return(batch, item);

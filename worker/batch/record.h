@@ -8,7 +8,7 @@
 #ifndef WORKER_BATCH_RECORD_H
 #define WORKER_BATCH_RECORD_H
 
-#include "worker/batch/batch.h"
+#include "worker/batch/item.h"
 
 /* All of the record that does not depend on the outcome. */
 void record_begin(struct batch *batch, struct item *item);

@@ -6,7 +6,7 @@
  *   unreadable, recorded                                  the dead letter again, unless published
  */
 #include "worker/base/metrics.h"
-#include "worker/batch/batch.h"
+#include "worker/batch/item.h"
 
 static const char rewinds_sql[] =
     "SELECT partition_id, fence, below FROM interlock.partition_rewind WHERE partition_id = ANY ($1::int4[])";
@@ -129,19 +129,16 @@ bool batch_look_recorded(struct batch *batch)
     return true;
 }
 
-/* A twin is judged by the first one's body; a seen one by its inbox row. True: answered. */
-bool batch_answer_seen(struct batch *batch, struct item *item)
+/* A repeated item is compared with the first one's body, a known one with its inbox row. */
+void batch_answer_known(struct batch *batch, struct item *item)
 {
     bool same = item->state == ITEM_REPEATED
                     ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
                     : same_body(item);
+
     item->delivery->answer = ANSWER_NOTHING;
     if (item->recorded)
-    {
         item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_EVENT;
-        return true;
-    }
-    if (!same)
+    else if (!same)
         batch_reject(batch, item, reason_name(REASON_ID_REUSED), SPAN_NULL);
-    return true;
 }

@@ -4,7 +4,7 @@
 
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
-#include "worker/batch/batch.h"
+#include "worker/batch/item.h"
 #include "worker/batch/quarantine.h"
 #include "worker/postgres/session_terms.h"
 #include "worker/settings/settings.h"

@@ -321,7 +321,7 @@ static void *lane_main(void *owner)
 
 static void free_parts(struct lane *lane)
 {
-    batch_done(&lane->batch);
+    batch_free(lane->batch);
     statements_free(lane->statements);
     pipeline_free(lane->pipeline);
     lock_free(lane->lock);
@@ -366,9 +366,10 @@ static bool make_parts(struct lane *lane, const struct lanes_options *options)
                                                       .owner = lane->lock_owner,
                                                       .connect_timeout_us = settings->redis.connect_timeout_us,
                                                       .command_timeout_us = settings->redis.command_timeout_us });
-    struct batch_tools tools = { settings, lane->pipeline, lane->statements, lane->lock, options->decode };
+    lane->batch =
+        batch_new(&(struct batch_tools){ settings, lane->pipeline, lane->statements, lane->lock, options->decode });
     return lane->pipeline && lane->statements && lane->retry_queue && lane->shown && lane->copied && lane->run &&
-           lane->parks && (lane->lock || !locks) && batch_init(&lane->batch, &tools);
+           lane->parks && (lane->lock || !locks) && lane->batch;
 }
 
 struct lane *lane_new(const struct lanes_options *options, int number)

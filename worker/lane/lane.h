@@ -4,9 +4,10 @@
  * Order: deliveries with equal lane_hash are run in the order they were given, whatever fails; a key that waits for a
  * retry holds back its own deliveries only (PROTOCOL B2, B4, B5).
  *
- * Threads    lane_submit, lane_revoke, lane_await_quiet, lane_is_ready, lane_held: any thread. The rest is the lane's
- * own thread. Locks      one mutex, never held while a batch runs or `complete` is called. Ownership  takes deliveries,
- * gives them back answered through `complete`.
+ * Threads    lane_submit, lane_revoke, lane_await_quiet, lane_is_ready, lane_held, lane_ask_stop: any thread. The rest:
+ *            the owner's.
+ * Locks      one mutex, never held while a batch runs or `complete` is called.
+ * Ownership  takes deliveries, gives them back answered through `complete`.
  */
 #ifndef WORKER_LANE_LANE_H
 #define WORKER_LANE_LANE_H

@@ -1,5 +1,6 @@
-/* Lane, private: what lane.c (the thread, what it waits for and collects) and worker/lane/settle.c (how a run is
- * brought to its end) share. Nobody else includes it.
+/* Lane, private: shared by the sources of worker/lane/. lane.c has the thread, its waits and what it collects; settle.c
+ * brings a run to its end; readiness.c connects and says whether the lane is ready; notes.c runs crash suspects;
+ * fence.c notes waits for partitions; view.c shows held keys. Nobody else includes it.
  *
  * Threads    all functions: the lane's own thread.
  */
@@ -58,7 +59,7 @@ struct lane
     struct pipeline *pipeline;
     struct statements *statements;
     struct lock *lock;
-    struct batch batch;
+    struct batch *batch;
     struct retry_queue *retry_queue;
     struct delivery **run; /* the deliveries of the present run, batch_max of them */
     int run_count;
@@ -90,34 +91,41 @@ struct lane
     struct log_rate stuck_rate, connect_rate, again_rate, parked_rate, redis_rate, fence_rate;
 };
 
+/* --- readiness.c ------------------------------------------------------------------------------------------------- */
+
 /* On the lane's condition, under its mutex; INT64_MAX: without an end. */
 void lane_wait_until(struct lane *lane, int64_t until_us);
 /* A delay that a revocation or the end's deadline cuts short. */
 void lane_pause(struct lane *lane, int64_t delay_us);
 
-/* worker/lane/view.c: what others may see of the lane's held keys, its hold and a stuck batch, which is tried again at
- * next_us and waits because of `why`; and the metric. Copied at most once a second, and only while something is held.
- */
-void lane_show(struct lane *lane, int64_t next_us, const char *why);
-/* When the copy is to be made again; INT64_MAX: it is the latest. */
-int64_t lane_show_due(const struct lane *lane);
-
-/* Takes back the notes that are owed (worker/batch/quarantine.h); false: some are left. */
-bool lane_retract_notes(struct lane *lane);
-
 /* For readiness; `why` is copied. */
 void lane_set_ready(struct lane *lane, bool ready, const char *why);
-
-/* worker/lane/fence.c: after each run of a batch; and, where that went on for long, who is in its way: in the log, and
- * for readiness. The second one asks PostgreSQL: pipeline_failure is another one behind it. */
-void lane_note_fence(struct lane *lane, enum batch_end end);
-void lane_tell_fence(struct lane *lane);
-
-/* Gives a chain back unanswered. */
-void lane_drop(struct lane *lane, struct delivery *chain);
-
 /* One attempt at a session, and a delay when it failed; neither goes on when `stop` is set. */
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop);
+void lane_forget_refusal(struct lane *lane);
+
+/* For people: a failure as text; a batch that runs again, or that PostgreSQL refuses; Redis that is away or back. */
+void lane_say_failure(const struct failure *failure, char *into, size_t into_size);
+void lane_tell_trouble(struct lane *lane, enum batch_end end, int count, int64_t delay_us);
+void lane_tell_redis(struct lane *lane);
+
+/* --- view.c ------------------------------------------------------------------------------------------------------ */
+
+/* Copies for others what the lane holds: its retry queue and a stuck batch, which is tried again at next_us and waits
+ * because of `why`; and the metric. At most once a second, and only while something is held. */
+void lane_show(struct lane *lane, int64_t next_us, const char *why);
+/* When the next copy is due; INT64_MAX: the last one is still right. */
+int64_t lane_show_due(const struct lane *lane);
+
+/* --- fence.c ----------------------------------------------------------------------------------------------------- */
+
+/* After each run of a batch. */
+void lane_note_fence(struct lane *lane, enum batch_end end);
+/* Where batches wait for long, the log and readiness say who is in their way. Asks PostgreSQL: pipeline_failure is
+ * another one after it. */
+void lane_tell_fence(struct lane *lane);
+
+/* --- settle.c ---------------------------------------------------------------------------------------------------- */
 
 enum lane_turn
 {
@@ -126,7 +134,20 @@ enum lane_turn
     TURN_PARK,   /* held too long, or in the way: each is the first of its key and is parked (PROTOCOL L3, L4) */
 };
 
-/* Runs deliveries until each is answered, held or dropped (PROTOCOL B4): whole, in halves in order, alone. */
+/* Runs deliveries until each is answered, held or dropped: crash suspects alone, the others as lane_run_whole. */
 void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn);
+/* Whole, in halves in order, alone. */
+void lane_run_whole(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn);
+
+/* Gives a chain back unanswered. */
+void lane_drop(struct lane *lane, struct delivery *chain);
+/* Drops the revoked ones of the run, all of them once the lane is past its end; returns how many are left, in order. */
+int lane_drop_revoked(struct lane *lane, struct delivery **deliveries, int count);
+
+/* --- notes.c ----------------------------------------------------------------------------------------------------- */
+
+void lane_run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane_turn turn);
+/* Takes back the notes that have to be retracted (worker/batch/quarantine.h); false: some are left. */
+bool lane_retract_notes(struct lane *lane);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/fixtures/engine.h"
+#include "worker/batch/audit.h"
 
 /* What an event says that its command was, and what it changed: DOMAIN.md, "Operations" and "Metadata" (PROTOCOL B7,
  * R5). */

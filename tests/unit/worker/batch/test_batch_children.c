@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/fixtures/engine.h"
+#include "worker/batch/item.h"
 
 /* Children with a table of their own, and what goes with them: a column that is written and never read, a flag that one
  * row of several may have. The embeddings of a face user are such children. */
@@ -89,15 +90,15 @@ static void a_busy_child_makes_the_root_in_the_other_table_busy(void **state)
     PGconn *other = hold("SELECT 1 FROM interlock.face_embedding WHERE id = 11 FOR UPDATE");
     struct delivery *given[] = { add(3, 12, ""), take(3, 10), add(4, 21, "") };
     engine_run(given, 3);
-    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
-    assert_int_equal(engine.batch.items[1].hold, HOLD_BEHIND);
+    assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
+    assert_int_equal(engine.batch->items[1].hold, HOLD_BEHIND);
     assert_outcome(given[2], "applied");
     assert_sql("4", "SELECT count(*) FROM interlock.face_embedding");
     let_go(other);
     other = hold("SELECT 1 FROM interlock.face_user WHERE id = 3 FOR UPDATE");
     struct delivery *later[] = { given[0], given[1] };
     engine_run(later, 2);
-    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
+    assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
     let_go(other);
     engine_run(later, 2);
     assert_outcome(given[0], "applied");
@@ -114,7 +115,7 @@ static void a_child_named_by_its_id_is_waited_for_too(void **state)
     PGconn *other = hold("DELETE FROM interlock.face_embedding WHERE id = 10");
     struct delivery *delivery = add(4, 10, "");
     engine_run_one(delivery);
-    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
+    assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
     let_go(other);
     engine_run_one(delivery);
     assert_outcome(delivery, "applied");

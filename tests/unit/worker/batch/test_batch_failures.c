@@ -7,6 +7,7 @@
 
 #include "tests/fixtures/engine.h"
 #include "worker/base/metrics.h"
+#include "worker/batch/item.h"
 #include "worker/postgres/advisory_locks.h"
 #include "workflows/ticket/ticket.h"
 
@@ -233,7 +234,7 @@ static PGconn *ghost_of(struct delivery *delivery)
     struct arena arena;
     struct command command;
     arena_init(&arena);
-    assert_int_equal(engine.batch.tools.decode(delivery, &arena, &command), DECODE_COMMAND);
+    assert_int_equal(engine.batch->tools.decode(delivery, &arena, &command), DECODE_COMMAND);
     memcpy(identity, command.identity, sizeof(identity));
     for (int i = 0; i < 16; i++)
         snprintf(text + 2 * i, 3, "%02x", identity[i]);
@@ -262,7 +263,7 @@ static void a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers(void *
     engine_ask_on(ghost, "COMMIT");
     PQfinish(ghost);
     engine_run(given, 2);
-    assert_int_equal(engine.batch.items[0].state, ITEM_KNOWN);
+    assert_int_equal(engine.batch->items[0].state, ITEM_KNOWN);
     assert_outcome(given[1], "applied");
     assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 1"); /* applied by the ghost, if at all */
 }

@@ -7,6 +7,7 @@
 
 #include "tests/fixtures/engine.h"
 #include "worker/base/metrics.h"
+#include "worker/batch/item.h"
 
 /* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
 
@@ -35,7 +36,7 @@ static void let_go(PGconn *other)
 
 static void assert_hold(int item, enum hold_reason reason)
 {
-    assert_int_equal(engine.batch.items[item].hold, reason);
+    assert_int_equal(engine.batch->items[item].hold, reason);
 }
 
 /* --- busy rows --------------------------------------------------------------------------------------------------- */
@@ -302,7 +303,7 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     int64_t valid_until_us;
     assert_int_equal(lock_acquire(other, names, 1, &valid_until_us), LOCK_TAKEN);
     assert_true(names[0].taken);
-    engine.batch.tools.lock = lock_of("test/0/y/0/0");
+    engine.batch->tools.lock = lock_of("test/0/y/0/0");
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(2, "b-1"), engine_escalate(1, "a-2") };
     engine_run(given, 3);
     assert_hold(0, HOLD_BUSY);
@@ -322,7 +323,7 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     assert_true(both[0].taken && both[1].taken);
     lock_release_send(other, both, 2);
     lock_free(other);
-    lock_free(engine.batch.tools.lock);
+    lock_free(engine.batch->tools.lock);
 }
 
 /* Tries for the lock of ticket 1 once the batch waits for the other session, which then gives up. */
@@ -352,7 +353,7 @@ static void the_lock_is_held_until_the_commit(void **state)
         skip();
     create_tickets(1);
     PGconn *other = hold("LOCK TABLE interlock.audit_event IN SHARE MODE");
-    engine.batch.tools.lock = lock_of("test/0/y/0/0");
+    engine.batch->tools.lock = lock_of("test/0/y/0/0");
     struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(pthread_create(&thread, NULL, try_the_lock_meanwhile, other), 0);
     engine_run_one(delivery);
@@ -360,23 +361,23 @@ static void the_lock_is_held_until_the_commit(void **state)
     PQfinish(other);
     assert_outcome(delivery, "applied");
     assert_true(((struct lock_name *)names)->refused);
-    lock_free(engine.batch.tools.lock);
+    lock_free(engine.batch->tools.lock);
 }
 
 static void without_redis_the_batch_goes_on(void **state)
 {
     (void)state;
     create_tickets(1);
-    engine.batch.tools.lock = lock_new(&(struct lock_options){ .url = "redis://127.0.0.1:1",
-                                                               .prefix = "interlock-test:",
-                                                               .owner = "test/0/y/0/0",
-                                                               .connect_timeout_us = 100000,
-                                                               .command_timeout_us = 100000 });
-    assert_non_null(engine.batch.tools.lock);
+    engine.batch->tools.lock = lock_new(&(struct lock_options){ .url = "redis://127.0.0.1:1",
+                                                                .prefix = "interlock-test:",
+                                                                .owner = "test/0/y/0/0",
+                                                                .connect_timeout_us = 100000,
+                                                                .command_timeout_us = 100000 });
+    assert_non_null(engine.batch->tools.lock);
     struct delivery *delivery = engine_escalate(1, "a-1");
     engine_run_one(delivery);
     assert_outcome(delivery, "applied");
-    lock_free(engine.batch.tools.lock);
+    lock_free(engine.batch->tools.lock);
 }
 
 /* --- with the protection off ------------------------------------------------------------------------------------- */
@@ -435,7 +436,7 @@ static void without_a_transaction_a_batch_of_held_commands_writes_nothing(void *
     engine.settings.protections.transaction = false;
     held = engine_escalate(1, "a-1");
     engine_run_one(held);
-    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY);
+    assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
     PQfinish(other);
     assert_sql("0", "SELECT level FROM interlock.ticket WHERE id = 1");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/fixtures/engine.h"
+#include "worker/batch/item.h"
 
 /* PROTOCOL L4, batch by batch: what is parked, what may come back, and what that leaves behind. */
 
@@ -228,6 +229,7 @@ static void a_held_command_is_parked_and_passed_by_nobody(void **state)
     engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = 7 FOR UPDATE");
     assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
     assert_int_equal(held->answer, ANSWER_NOTHING);
+    engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
     PQfinish(other);
     struct delivery *behind = escalation(7, "e-2", ""), *elsewhere = escalation(8, "e-3", "");
     struct delivery *later[] = { behind, elsewhere };
@@ -332,10 +334,10 @@ static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
     engine_ask_on(other, "SELECT identity FROM interlock.parked_command FOR UPDATE");
     struct delivery *back = returned(held, "e-1");
     engine_run_one(back);
-    assert_int_equal(engine.batch.items[0].hold, HOLD_BUSY); /* it may be for a moment */
+    assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY); /* it may be for a moment */
     back->attempts = 1;
     engine_run_one(back);
-    assert_int_equal(engine.batch.items[0].hold, HOLD_NOT);
+    assert_int_equal(engine.batch->items[0].hold, HOLD_NOT);
     assert_int_equal(back->answer, ANSWER_NOTHING);
     engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
     PQfinish(other);

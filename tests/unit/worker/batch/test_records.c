@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/fixtures/engine.h"
+#include "worker/batch/item.h"
 
 /* What a message that is not new gets (PROTOCOL R1 to R3), and who may answer at all (O4). */
 
@@ -436,7 +437,7 @@ static void a_duplicate_of_a_lost_command_is_not_taken_for_done(void **state)
     struct delivery *given[] = { lost, second };
     engine_run(given, 2);
     assert_outcome(lost, "not_owner");
-    assert_int_equal(engine.batch.items[1].hold, HOLD_BEHIND);
+    assert_int_equal(engine.batch->items[1].hold, HOLD_BEHIND);
     engine_run_one(second);
     assert_outcome(second, "applied");
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/fixtures/engine.h"
+#include "worker/batch/item.h"
 
 /* PROTOCOL R6: a COMMIT that may not have reached the standby is not committed for Kafka's purposes. The standby is the
  * test's word; all else is real. */
@@ -64,7 +65,7 @@ static void a_session_that_dies_meanwhile_answers_from_its_records_later(void **
     assert_true(pipeline_connect(engine.pipeline, NULL));
     begin(0, NULL);
     engine_run_one(delivery);
-    assert_int_equal(engine.batch.items[0].state, ITEM_KNOWN);
+    assert_int_equal(engine.batch->items[0].state, ITEM_KNOWN);
     assert_outcome(delivery, "applied");
     assert_sql("1", "SELECT count(*) FROM interlock.audit_event");
 }

@@ -154,7 +154,7 @@ static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
     fake_await_completed(3);
     assert_int_equal(fake_fate(given[0])->waited, 3);
     assert_true(monotonic_us() - begun_us >= 3 * fake_settings()->locks[0].wait_us);
-    assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    assert_int_equal(fake_fate(given[0])->recorded_refusals, 0);
     fake_assert_order();
 }
 
@@ -354,7 +354,7 @@ static void many_turns_leave_room_for_what_is_new(void **state)
     assert_true(turns <= 2);
 }
 
-static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **state)
+static void a_waiting_turn_that_postgresql_refuses_is_recorded_as_refused(void **state)
 {
     struct delivery *given[3];
     (void)state;
@@ -365,7 +365,7 @@ static void a_waiting_turn_that_postgresql_refuses_becomes_a_verdict(void **stat
     fake_fate(given[0])->sqlstate = "23514";
     submit(given, 3);
     fake_await_completed(3);
-    assert_int_equal(fake_fate(given[0])->verdicts, 1);
+    assert_int_equal(fake_fate(given[0])->recorded_refusals, 1);
     fake_assert_order();
 }
 
@@ -434,7 +434,7 @@ int main(void)
         LANE_TEST(all_that_is_in_the_way_is_parked_as_one_batch),
         LANE_TEST(a_busy_row_and_a_refused_lock_have_delays_of_their_own),
         LANE_TEST(a_command_held_too_long_is_parked_alone),
-        LANE_TEST(a_waiting_turn_that_postgresql_refuses_becomes_a_verdict),
+        LANE_TEST(a_waiting_turn_that_postgresql_refuses_is_recorded_as_refused),
         LANE_TEST(order_survives_any_mixture_of_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

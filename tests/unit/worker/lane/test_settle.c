@@ -32,7 +32,7 @@ static void a_failed_batch_runs_again_in_halves_in_order_then_alone(void **state
     assert_run(&runs[4], 2, 4, BATCH_SPLIT);
     assert_run(&runs[5], 1, 4, BATCH_DONE);
     assert_run(&runs[6], 1, 5, BATCH_SPLIT);
-    assert_true(runs[7].verdict);
+    assert_true(runs[7].refused);
     assert_int_equal(runs[7].first_number, 5);
     assert_run(&runs[8], 2, 6, BATCH_DONE);
     fake_assert_order();
@@ -51,7 +51,7 @@ static void two_culprits_of_one_batch_are_both_found(void **state)
     fake_open_gate();
     fake_await_completed(17);
     for (int i = 0; i < 16; i++)
-        assert_int_equal(fake_fate(given[i])->verdicts, i == 3 || i == 12);
+        assert_int_equal(fake_fate(given[i])->recorded_refusals, i == 3 || i == 12);
     fake_assert_order();
 }
 
@@ -68,7 +68,7 @@ static void a_conflict_is_decided_again_three_times_before_it_is_recorded(void *
         submit(&delivery, 1);
         fake_await_completed(1 + i);
         assert_int_equal(fake_fate(delivery)->runs, 1 + 3 + 1);
-        assert_int_equal(fake_fate(delivery)->verdicts, 1);
+        assert_int_equal(fake_fate(delivery)->recorded_refusals, 1);
     }
 }
 
@@ -81,7 +81,7 @@ static void a_conflict_that_passes_is_never_recorded(void **state)
     fake_fate(delivery)->refusals = 3;
     submit(&delivery, 1);
     fake_await_completed(1);
-    assert_int_equal(fake_fate(delivery)->verdicts, 0);
+    assert_int_equal(fake_fate(delivery)->recorded_refusals, 0);
     assert_int_equal(fake_fate(delivery)->runs, 4);
 }
 
@@ -97,7 +97,7 @@ static void a_transient_failure_alone_is_held_and_tried_again(void **state)
     submit(given, 4);
     fake_open_gate();
     fake_await_completed(5);
-    assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    assert_int_equal(fake_fate(given[0])->recorded_refusals, 0);
     assert_int_equal(fake_fate(given[0])->alone, 6);
     fake_assert_order();
 }
@@ -124,7 +124,7 @@ static void the_later_ones_of_a_culprits_key_wait_for_its_record(void **state)
 }
 
 /* PROTOCOL B5: nothing is ever dropped. */
-static void a_verdict_that_cannot_be_recorded_is_held_and_never_dropped(void **state)
+static void a_refusal_that_cannot_be_recorded_is_held_and_never_dropped(void **state)
 {
     struct delivery *given[2];
     (void)state;
@@ -135,7 +135,7 @@ static void a_verdict_that_cannot_be_recorded_is_held_and_never_dropped(void **s
     fake_fate(given[0])->record_refusals = 3;
     submit(given, 2);
     fake_await_completed(2);
-    assert_int_equal(fake_fate(given[0])->verdicts, 4);
+    assert_int_equal(fake_fate(given[0])->recorded_refusals, 4);
     fake_assert_order();
 }
 
@@ -258,7 +258,7 @@ static void a_fault_of_ours_drops_nothing_and_says_what_it_is(void **state)
     assert_non_null(strstr(why, "ours"));
     fake_await_completed(3);
     assert_true(lane_is_ready(lane, why, sizeof(why)));
-    assert_int_equal(fake_fate(given[0])->verdicts, 0);
+    assert_int_equal(fake_fate(given[0])->recorded_refusals, 0);
     fake_assert_order();
 }
 
@@ -271,7 +271,7 @@ int main(void)
         LANE_TEST(a_conflict_that_passes_is_never_recorded),
         LANE_TEST(a_transient_failure_alone_is_held_and_tried_again),
         LANE_TEST(the_later_ones_of_a_culprits_key_wait_for_its_record),
-        LANE_TEST(a_verdict_that_cannot_be_recorded_is_held_and_never_dropped),
+        LANE_TEST(a_refusal_that_cannot_be_recorded_is_held_and_never_dropped),
         LANE_TEST(two_deadlines_of_our_own_in_a_row_make_halves),
         LANE_TEST(nobodys_fault_runs_the_same_batch_again),
         LANE_TEST(a_lost_session_is_opened_again_and_the_batch_runs_again),

@@ -1,0 +1,152 @@
+/* Item: a delivery within its batch; and the batch, as its steps share it. Only worker/batch/ and its tests include
+ * this.
+ *
+ * Threads    the lane's.
+ * Ownership  everything lives in the batch's arena until the next batch_run; the deliveries are the lane's.
+ * Failure    false: the batch is given up. batch_end_of or the arena tells why.
+ */
+#ifndef WORKER_BATCH_ITEM_H
+#define WORKER_BATCH_ITEM_H
+
+#include "worker/batch/audit.h"
+#include "worker/batch/batch.h"
+#include "workflows/workflow.h"
+
+enum item_state
+{
+    ITEM_NEW,        /* to be decided */
+    ITEM_UNREADABLE, /* not readable as a command */
+    ITEM_KNOWN,      /* the inbox knows the identity */
+    ITEM_REPEATED,   /* an earlier item of this batch has the identity */
+    ITEM_FENCED,     /* its partition is not ours any more (PROTOCOL O4) */
+};
+
+/* Why a command waits in PostgreSQL (PROTOCOL L4). */
+enum park_reason
+{
+    PARK_NOT,
+    PARK_EARLY,  /* its notbefore has not come */
+    PARK_HELD,   /* held too long */
+    PARK_BEHIND, /* behind a parked command of its aggregate */
+};
+
+/* The answers of PostgreSQL about an item that may have to be parked, or was (PROTOCOL L4). */
+struct parked
+{
+    struct span aggregate; /* as printed; null: it has none before it is decided, so nothing stands before it */
+    bool known;            /* its inbox row says parked: it has no outcome yet */
+    bool others_parked;    /* a command of the aggregate is parked: afterparked ones go behind it */
+    bool others_block;     /* one of those is a command that every later one goes behind */
+    bool rows_loaded;      /* its rows were asked for: it can be decided in this batch */
+    bool returns;          /* it came back with its token: to be decided now, unless `ahead` are left */
+    bool waits, blocks;    /* of its parked row */
+    int32_t part;          /* where it stands: its partition, or 0: its whole aggregate, for which it waits */
+    int64_t rank, ahead;
+};
+
+struct item
+{
+    struct delivery *delivery;
+    struct command command;
+    enum item_state state;
+    enum hold_reason hold;
+    struct item *twin;         /* ITEM_REPEATED: the first one */
+    struct inbox_record inbox; /* ITEM_KNOWN: the row; else the row to write */
+    bool writes_inbox, writes_record;
+    enum park_reason park;
+    struct parked parked; /* what is known of what is parked of its aggregate, and of itself */
+    bool recorded;        /* ITEM_KNOWN, ITEM_UNREADABLE or id_reused again: `record` was loaded, to be printed again */
+    bool recorded_dead;
+    bool published; /* the recorded answer is on the topic already */
+    struct audit_record record;
+    struct audit_also *also; /* further aggregates, `also_count` of them */
+    int also_count;
+    uint8_t dead_digest[32];
+};
+
+/* A partition among the batch's commands. */
+struct batch_partition
+{
+    const struct partition *partition;
+    bool ours;
+};
+
+enum
+{
+    BATCH_PARTITIONS_MAX = 4096,
+    BATCH_ARRAYS = 4,
+};
+
+struct batch
+{
+    struct batch_tools tools;
+    struct batch_mode mode;
+    struct arena arena;
+    struct rows *rows;
+    struct item *items;
+    int count;
+    struct item **by_identity; /* hash table of items, `identity_slots` long */
+    uint32_t identity_slots;
+    struct batch_partition *partitions;
+    int partition_count;
+    int fence_at; /* the place in pipeline 1 of the statement that waits for the partitions' locks; -1: none was sent */
+    bool any_busy;
+    bool any_returned; /* a parked command came back (PROTOCOL L4): it has waited for its lock long enough */
+    bool any_parked;   /* PostgreSQL keeps parked commands, of any worker */
+    bool drew_short;   /* the try before found no id that its own commands had not named: draw more */
+    bool fence_failed; /* the statements of pipeline 1 that failed were those of the fence (PROTOCOL B4) */
+
+    struct lock_name *locks;
+    int lock_count;
+    int64_t lock_wait_us, lock_valid_until_us;
+    bool lock_degraded;
+
+    int64_t begun_us;   /* monotonic: BEGIN was sent */
+    int64_t clock_us;   /* PROTOCOL R4: Unix microseconds, of the last statement of pipeline 1 */
+    int64_t changed_us; /* the last changed_at given out */
+
+    struct array *arrays;   /* BATCH_ARRAYS parameter buffers */
+    struct buffer metadata; /* of the decision being made */
+    struct buffer text;     /* events and metadata are printed here first */
+};
+
+/* Past this a batch of several is given up and run in halves: its rows, or the texts made of them, may be a thousand
+ * times as long as its commands. */
+bool batch_is_heavy(const struct batch *batch);
+
+/* The root entity of a kind of aggregate, or NULL. */
+const struct entity *batch_root_entity(enum aggregate_kind kind);
+
+/* Read again, a command that was put to the dead letters because it ended the worker is readable, and the inbox does
+ * not know it, or not as that: the dead letters are asked for it, by its value's digest. */
+bool item_may_be_quarantined(const struct item *item);
+
+/* --- the steps, in their order ----------------------------------------------------------------------------------- */
+
+/* decode.c: the deliveries become items, which say which rows they need. */
+enum batch_end batch_decode(struct batch *batch, struct delivery *const *deliveries, int count);
+/* redis_locks.c (PROTOCOL L2): taken before pipeline 1, watched before pipeline 2, released after it. */
+void batch_lock(struct batch *batch);
+void batch_watch_lease(struct batch *batch);
+void batch_unlock(struct batch *batch);
+/* Whether Redis refused a lock of this name. */
+bool batch_is_lock_refused(const struct batch *batch, struct span name);
+/* load.c: pipeline 1. */
+bool batch_load(struct batch *batch);
+/* records.c (PROTOCOL R2): loads recorded answers; answers an item that is known or repeated. */
+bool batch_look_recorded(struct batch *batch);
+void batch_answer_known(struct batch *batch, struct item *item);
+/* park.c (PROTOCOL L4): looks for parked commands of the batch's aggregates; parks an item, which then is answered, or
+ * says false; counts an item that came back down for those behind it; sends the statements of pipeline 2, counted in
+ * *next. */
+bool batch_look_parked(struct batch *batch);
+bool batch_park(struct batch *batch, struct item *item);
+void batch_advance_parked(struct batch *batch, const struct item *item);
+bool batch_send_parked(struct batch *batch, int *next);
+/* decide.c: all items, one after another; and a refusal of one. */
+void batch_decide(struct batch *batch);
+void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata);
+/* write.c: pipeline 2. */
+enum batch_end batch_write(struct batch *batch);
+
+#endif

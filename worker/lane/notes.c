@@ -1,0 +1,109 @@
+/* Notes: commands that may have ended the worker run alone, and each is noted in PostgreSQL before it runs
+ * (worker/batch/quarantine.h). */
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+#include "worker/batch/quarantine.h"
+#include "worker/lane/lane_private.h"
+#include "worker/settings/settings.h"
+
+enum
+{
+    CARE_PAUSE_US = 2000,
+};
+
+/* One command with care at a time in the process: whose crash it was must be beyond doubt. Held while servers are
+ * talked to; whoever waits for it looks after revocations meanwhile. */
+static pthread_mutex_t care = PTHREAD_MUTEX_INITIALIZER;
+
+/* A note that stays without a crash is one of three that put a command to the dead letters. Where PostgreSQL is away at
+ * the end of its run it is owed. */
+static void owe_note(struct lane *lane, int32_t partition_id, int64_t offset)
+{
+    if (lane->notes_to_retract_count == LANE_OWED_MAX)
+        memmove(lane->notes_to_retract, lane->notes_to_retract + 1,
+                (size_t)--lane->notes_to_retract_count * sizeof(lane->notes_to_retract[0]));
+    lane->notes_to_retract[lane->notes_to_retract_count++] =
+        (struct lane_notes_to_retract){ .partition_id = partition_id, .offset = offset };
+}
+
+bool lane_retract_notes(struct lane *lane)
+{
+    for (; lane->notes_to_retract_count > 0; lane->notes_to_retract_count--)
+    {
+        const struct lane_notes_to_retract *last = &lane->notes_to_retract[lane->notes_to_retract_count - 1];
+        if (!pipeline_is_connected(lane->pipeline) ||
+            !quarantine_take_back(lane->pipeline, lane->statements, last->partition_id, last->offset))
+            return false;
+    }
+    return true;
+}
+
+/* The note could not be written. Where the session broke it may have been, else surely not. */
+static void await_note(struct lane *lane, const struct delivery *delivery)
+{
+    const struct failure *failure = pipeline_failure(lane->pipeline);
+
+    if (failure->class == FAILURE_SESSION)
+        owe_note(lane, delivery->partition->partition_id, delivery->offset);
+    lane_tell_trouble(lane, batch_end_of(failure), 1, LANE_PROBE_US);
+    lane_pause(lane, LANE_PROBE_US);
+    if (failure->class == FAILURE_OURS)
+        pipeline_close(lane->pipeline); /* as in run_until_settled */
+}
+
+/* False: dropped meanwhile. */
+static bool note(struct lane *lane, struct delivery **one)
+{
+    int crashes = 0;
+
+    for (int attempt = 0;; attempt++)
+    {
+        if (lane_drop_revoked(lane, one, 1) == 0)
+            return false;
+        if (!pipeline_is_connected(lane->pipeline))
+            lane_connect(lane, attempt, &lane->interrupted);
+        else if (!lane_retract_notes(lane))
+            lane_pause(lane, LANE_PROBE_US);
+        else if (quarantine_note(lane->pipeline, lane->statements, one[0], &crashes))
+            break;
+        else
+            await_note(lane, one[0]);
+    }
+    one[0]->suspect = true;
+    if (crashes < QUARANTINE_CRASHES)
+        return true;
+    one[0]->quarantined = true;
+    metrics_add(METRIC_QUARANTINED, 1);
+    log_error("%s: %s/%d at offset %lld ended the worker %d times in a row: it goes to the dead letters (%s)",
+              lane->name, one[0]->partition->topic.at, one[0]->partition->number, (long long)one[0]->offset, crashes,
+              QUARANTINE_REASON);
+    return true;
+}
+
+void lane_run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
+{
+    struct delivery *one[1] = { delivery };
+    int32_t partition_id = delivery->partition->partition_id;
+    int64_t offset = delivery->offset;
+
+    while (pthread_mutex_trylock(&care) != 0)
+    {
+        if (lane_drop_revoked(lane, one, 1) == 0)
+            return;
+        lane_pause(lane, CARE_PAUSE_US);
+    }
+    /* Nor may it be Redis that ended the worker. A call takes no longer than its timeout. */
+    while (!lock_rest_until(delivery->partition->solo_until_us))
+        lane_pause(lane, CARE_PAUSE_US);
+    bool noted = note(lane, one);
+    lane->unanswered_in_run = false;
+    if (noted)
+        lane_run_whole(lane, one, 1, turn);
+    /* The delivery is another's by now, or held, or dropped. Before the next one is tried, whose crash this were. */
+    if (noted && lane->unanswered_in_run)
+    {
+        owe_note(lane, partition_id, offset);
+        (void)lane_retract_notes(lane);
+    }
+    pthread_mutex_unlock(&care);
+}

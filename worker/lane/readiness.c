@@ -1,0 +1,141 @@
+/* Readiness: the session of a lane, its pauses, and whether the lane is ready or why it is not. */
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/base/clock.h"
+#include "worker/base/metrics.h"
+#include "worker/lane/lane_private.h"
+
+enum
+{
+    LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
+    LOG_NEW_EVERY_US = 5 * 1000000,
+    RECONNECT_DELAY_MAX_US = 2000000,
+};
+
+/* --- waiting ----------------------------------------------------------------------------------------------------- */
+
+void lane_wait_until(struct lane *lane, int64_t until_us)
+{
+    struct timespec until = monotonic_timespec(until_us);
+
+    if (until_us == INT64_MAX)
+        pthread_cond_wait(&lane->work, &lane->mutex);
+    else
+        pthread_cond_timedwait(&lane->work, &lane->mutex, &until);
+}
+
+void lane_pause(struct lane *lane, int64_t delay_us)
+{
+    int64_t until_us = monotonic_us() + delay_us;
+
+    pthread_mutex_lock(&lane->mutex);
+    while (monotonic_us() < until_us && lane->revocations_asked == lane->revocations_seen)
+    {
+        if (atomic_load(&lane->stopping) && lane->stop_deadline_us < until_us)
+            until_us = lane->stop_deadline_us;
+        lane_wait_until(lane, until_us);
+    }
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+/* --- readiness --------------------------------------------------------------------------------------------------- */
+
+void lane_set_ready(struct lane *lane, bool ready, const char *why)
+{
+    pthread_mutex_lock(&lane->mutex);
+    lane->ready = ready;
+    snprintf(lane->why, sizeof(lane->why), "%s", why);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+/* The commands that PostgreSQL refused were taken away: the next command finds out whether it still refuses. */
+void lane_forget_refusal(struct lane *lane)
+{
+    lane->stuck.refused = false;
+    if (pipeline_is_connected(lane->pipeline))
+        lane_set_ready(lane, true, "");
+}
+
+bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
+{
+    if (pipeline_connect(lane->pipeline, stop))
+    {
+        if (attempt > 0)
+        {
+            metrics_add(METRIC_RECONNECTS, 1);
+            log_info("%s: connected to PostgreSQL at %s", lane->name, pipeline_where(lane->pipeline));
+        }
+        if (!lane->stuck.refused)
+            lane_set_ready(lane, true, "");
+        return true;
+    }
+    if (stop && atomic_load(stop))
+        return false; /* that says nothing about PostgreSQL */
+    const struct failure *failure = pipeline_failure(lane->pipeline);
+    char why[256];
+    snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate,
+             failure->sqlstate[0] ? ": " : "", failure->message);
+    lane_set_ready(lane, false, why);
+    if (log_allowed(&lane->connect_rate, LOG_EVERY_US))
+        log_warning("%s: waiting for PostgreSQL, database.url: %s", lane->name, why);
+    int64_t delay_us = 50000 << (attempt < 6 ? attempt : 6);
+    delay_us = delay_us < RECONNECT_DELAY_MAX_US ? delay_us : RECONNECT_DELAY_MAX_US;
+    lane_show(lane, monotonic_us() + delay_us, why);
+    lane_pause(lane, delay_us);
+    return false;
+}
+
+/* --- for people -------------------------------------------------------------------------------------------------- */
+
+void lane_say_failure(const struct failure *failure, char *into, size_t into_size)
+{
+    snprintf(into, into_size, "%s, SQLSTATE %s: %s", failure_class_name(failure->class),
+             failure->sqlstate[0] ? failure->sqlstate : "none", failure->message);
+}
+
+void lane_tell_trouble(struct lane *lane, enum batch_end end, int count, int64_t delay_us)
+{
+    char why[256];
+
+    lane_say_failure(pipeline_failure(lane->pipeline), why, sizeof(why));
+    lane_show(lane, monotonic_us() + delay_us, why);
+    if (end == BATCH_STUCK)
+    {
+        char where_and_why[sizeof(lane->why)];
+        snprintf(where_and_why, sizeof(where_and_why), "PostgreSQL at %.60s refuses to work (%.160s)",
+                 pipeline_where(lane->pipeline), why);
+        lane_set_ready(lane, false, where_and_why);
+        if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
+            log_error(
+                "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
+                "it is mended",
+                lane->name, count, pipeline_where(lane->pipeline), why);
+    }
+    else if (log_allowed(&lane->again_rate, LOG_EVERY_US))
+        log_info("%s: batch of %d runs again (%s)", lane->name, count, why);
+}
+
+/* Nothing stops without Redis (PROTOCOL P5), so nothing else would tell why everything got slower. */
+void lane_tell_redis(struct lane *lane)
+{
+    enum batch_locking locking = batch_locking(lane->batch);
+
+    if (locking == BATCH_LOCKS_NONE)
+        return;
+    const char *why = lock_reason(lane->lock);
+    /* The first reason is often only that a connection broke; the reason why there is no other one comes after it. */
+    bool is_new = strncmp(why, lane->redis_why, sizeof(lane->redis_why) - 1) != 0;
+    if (locking == BATCH_LOCKS_DEGRADED && *why &&
+        log_allowed(&lane->redis_rate, is_new ? LOG_NEW_EVERY_US : LOG_EVERY_US))
+    {
+        lane->without_redis = true;
+        snprintf(lane->redis_why, sizeof(lane->redis_why), "%s", why);
+        log_warning("%s: going on without Redis, redis.url: %s", lane->name, why);
+    }
+    else if (locking == BATCH_LOCKS_TAKEN && lane->without_redis)
+    {
+        lane->without_redis = false;
+        log_info("%s: Redis locks again", lane->name);
+    }
+}
