@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/base/random.h"
+
 enum
 {
     ID_SIZE = 36,   /* of a UUID's text */
@@ -12,29 +14,16 @@ enum
     PERSONS = 500,
 };
 
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-static double draw_share(uint64_t *state)
-{
-    return (double)(draw(state) >> 11) * 0x1p-53;
-}
-
 static uint64_t state_of(const struct commands_mix *mix, uint64_t number, uint64_t salt)
 {
     uint64_t state = mix->seed * UINT64_C(0x2545F4914F6CDD1D) + number;
-    return draw(&state) ^ salt;
+    return random_draw(&state) ^ salt;
 }
 
 /* A UUID, version 4 by its form: random but for the number. */
 static void print_id(const struct commands_mix *mix, uint64_t number, char *into)
 {
-    uint64_t state = state_of(mix, number, 1), high = draw(&state);
+    uint64_t state = state_of(mix, number, 1), high = random_draw(&state);
 
     snprintf(into, ID_SIZE + 1, "%08" PRIx32 "-%04x-4%03x-8%03x-%012" PRIx64, (uint32_t)(high >> 32),
              (unsigned)(high & 0xFFFF), (unsigned)(high >> 16 & 0xFFF), (unsigned)(mix->seed & 0xFFF),
@@ -56,15 +45,15 @@ uint64_t commands_number_of(const struct commands_mix *mix, const char *id, size
 
 static int print_data(uint64_t *state, double refused, int64_t ticket, const char **ret_type, char *into, size_t size)
 {
-    unsigned person = 2 + (unsigned)(draw(state) % PERSONS);
+    unsigned person = 2 + (unsigned)(random_draw(state) % PERSONS);
 
-    if (draw_share(state) < refused)
+    if (random_fraction(state) < refused)
     {
         /* The tickets are OPEN: this transition is not allowed. */
         *ret_type = "ticket.transition";
         return snprintf(into, size, "{\"ticket_id\":%" PRId64 ",\"status\":\"CLOSED\"}", ticket);
     }
-    if (draw(state) & 1)
+    if (random_draw(state) & 1)
     {
         *ret_type = "ticket.escalate";
         return snprintf(into, size, "{\"ticket_id\":%" PRId64 "}", ticket);
@@ -80,12 +69,12 @@ static void print_command(const struct commands_mix *mix, uint64_t number, struc
 {
     uint64_t state = state_of(mix, number, 0);
     int64_t keys = mix->hot_keys > 0 ? mix->hot_keys : mix->tickets;
-    int64_t ticket = 1 + (int64_t)(draw(&state) % (uint64_t)keys);
+    int64_t ticket = 1 + (int64_t)(random_draw(&state) % (uint64_t)keys);
     char id[ID_SIZE + 1], data[COMMAND_TEXT_MAX / 2];
     const char *type;
 
     ret->key_size = (size_t)snprintf(ret->key, sizeof(ret->key), "ticket/%" PRId64, ticket);
-    if (draw_share(&state) < mix->undecodable)
+    if (random_fraction(&state) < mix->undecodable)
     {
         ret->value_size =
             (size_t)snprintf(ret->value, sizeof(ret->value), "{\"specversion\":\"1.0\",\"id\":\"%" PRIu64, number);
@@ -98,7 +87,7 @@ static void print_command(const struct commands_mix *mix, uint64_t number, struc
         "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/bench\",\"type\":\"%s\",\"subject\":\"%s\","
         "\"time\":\"2026-11-24T09:00:00.000Z\",\"datacontenttype\":\"application/json\",\"partitionkey\":\"%s\","
         "\"correlationid\":\"c-%" PRIu64 "\",\"actor\":\"user/%u\",\"data\":%s}",
-        id, type, ret->key, ret->key, number, 2 + (unsigned)(draw(&state) % PERSONS), data);
+        id, type, ret->key, ret->key, number, 2 + (unsigned)(random_draw(&state) % PERSONS), data);
 }
 
 /* A duplicate may repeat what is itself one: it is the command at the end of that chain. */
@@ -107,9 +96,9 @@ static uint64_t number_at(const struct commands_mix *mix, uint64_t place)
     while (place > 0)
     {
         uint64_t state = state_of(mix, place, 2);
-        if (draw_share(&state) >= mix->duplicates)
+        if (random_fraction(&state) >= mix->duplicates)
             break;
-        place -= 1 + draw(&state) % (place < DUPLICATE_REACH ? place : DUPLICATE_REACH);
+        place -= 1 + random_draw(&state) % (place < DUPLICATE_REACH ? place : DUPLICATE_REACH);
     }
     return place;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "worker/base/clock.h"
+#include "worker/base/hash.h"
 #include "worker/postgres/session.h"
 #include "worker/settings/settings.h"
 
@@ -29,15 +30,6 @@ struct slot
     atomic_int number;
 };
 
-/* FNV-1a: any spread-out hash does, it only has to be the same in every process of the group. */
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 struct slot *slot_new(const struct settings *settings)
 {
     struct slot *slot = calloc(1, sizeof(*slot));
@@ -53,7 +45,7 @@ struct slot *slot_new(const struct settings *settings)
     char name[512];
     snprintf(name, sizeof(name), "interlock/slot/%s", settings->kafka.group);
     /* The low bits are the slot's number. */
-    slot->key_base = hash_text(name) & ~(uint64_t)(SLOTS_MAX - 1);
+    slot->key_base = hash_add(HASH_START, span_of(name)) & ~(uint64_t)(SLOTS_MAX - 1);
     slot->stop = (struct session_stop){ .flag = NULL, .fd = -1 };
     atomic_init(&slot->number, -1);
     return slot;

@@ -391,16 +391,12 @@ static void *end_client(void *opaque)
 static struct ending *begin_ending(rd_kafka_t *client)
 {
     struct ending *ending = calloc(1, sizeof(*ending));
-    pthread_condattr_t attributes;
 
     if (ending == NULL)
         return NULL;
     ending->client = client;
     pthread_mutex_init(&ending->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&ending->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&ending->cond);
     return ending;
 }
 

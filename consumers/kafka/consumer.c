@@ -5,6 +5,7 @@
 #include "consumers/kafka/clients.h"
 #include "consumers/kafka/contact.h"
 #include "worker/base/clock.h"
+#include "worker/base/topic_name.h"
 #include "worker/settings/settings.h"
 
 static const int64_t CLOSE_US = 5000000; /* of leaving the group */
@@ -21,7 +22,7 @@ rd_kafka_topic_partition_list_t *consumer_topics(const struct settings *settings
 {
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(4);
     const char *at = settings->kafka.topics;
-    char name[250];
+    char name[TOPIC_NAME_MAX + 1];
 
     while (*at)
     {

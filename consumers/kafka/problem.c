@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "worker/base/clock.h"
+#include "worker/base/hash.h"
 
 static const int64_t LOG_EVERY_US = 30000000;
 static const int64_t CHANGE_EVERY_US = 1000000; /* so that no loop of many texts fills the log */
@@ -26,12 +27,12 @@ void problem_done(struct problem *problem)
  * once. */
 static void note_text(struct problem *problem, const char *text)
 {
-    uint64_t digest = 14695981039346656037u; /* FNV-1a */
+    uint64_t digest = HASH_START;
     int64_t now_us = monotonic_us();
 
     for (const char *at = text; *at; at++)
         if (*at < '0' || *at > '9') /* "after 3 ms" */
-            digest = (digest ^ (unsigned char)*at) * 1099511628211u;
+            digest = hash_add_byte(digest, *at);
     for (int i = 0; i < PROBLEM_TEXTS; i++)
         if (problem->logged[i] == digest)
             return;

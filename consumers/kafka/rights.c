@@ -9,6 +9,7 @@
 #include "consumers/kafka/contact.h"
 #include "consumers/kafka/hint.h"
 #include "worker/base/clock.h"
+#include "worker/base/topic_name.h"
 #include "worker/settings/settings.h"
 
 static const int64_t PART_US = 10000000; /* of trying one kind of right */
@@ -31,7 +32,7 @@ enum finding
 
 struct tried_topic
 {
-    char name[250];
+    char name[TOPIC_NAME_MAX + 1];
     enum acl_resource resource;
     int32_t partition; /* one with a leader; -1: none */
     bool there;        /* false: it is not there, or may not be looked at */

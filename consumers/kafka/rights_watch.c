@@ -162,16 +162,12 @@ static void free_watch(struct rights_watch *watch)
 struct rights_watch *rights_watch_start(const struct settings *settings)
 {
     struct rights_watch *watch = calloc(1, sizeof(*watch));
-    pthread_condattr_t attributes;
 
     if (watch == NULL)
         return NULL;
     watch->settings = settings;
     pthread_mutex_init(&watch->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&watch->wake);
     if (pthread_create(&watch->thread, NULL, watch_main, watch) == 0)
     {
         pthread_setname_np(watch->thread, "rights");

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "consumers/kafka/topic_ids.h"
+#include "worker/base/topic_name.h"
 #include "workflows/base/buffer.h"
 
 enum
@@ -19,7 +20,7 @@ enum
 
 struct topic_state
 {
-    char name[250];
+    char name[TOPIC_NAME_MAX + 1];
     const char *role; /* "commands", "audit", "dead letters" */
     bool exists;
     bool forbidden;        /* it may be there: it may not be looked at */

@@ -1,19 +1,17 @@
 #include "consumers/message/dead_letter.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "consumers/message/delivery_pool.h"
+#include "worker/base/digest.h"
+#include "workflows/base/hex.h"
+#include "workflows/describe/dead_letter_headers.h"
 
 /* What librdkafka and the broker add around a message, and room for our own headers. */
 static const size_t OVERHEAD = 2048;
 static const size_t PER_HEADER = 12;
 
-static const char *const own_names[] = {
-    "__dlq.errors.topic",      "__dlq.errors.partition", "__dlq.errors.offset",       "__dlq.errors.group",
-    "__dlq.errors.message",    "interlock.reason",       "interlock.first-failed-at", "interlock.attempts",
-    "interlock.redrive-count", "interlock.truncated",    "interlock.length",          "interlock.sha256",
-};
+static const char *const own_names[] = { DEAD_LETTER_HEADERS, DEAD_LETTER_CUT_HEADERS };
 
 static bool is_own(struct span name)
 {
@@ -54,7 +52,7 @@ static bool add_time(rd_kafka_headers_t *headers, const char *name, int64_t unix
 /* How often it was redriven is counted by who redrives it; a number that is not one counts as none. */
 static int64_t redrive_count(const struct delivery *delivery)
 {
-    struct span text = delivery_header_last(delivery, "interlock.redrive-count");
+    struct span text = delivery_header_last(delivery, DEAD_LETTER_REDRIVE_COUNT);
     int64_t count = 0;
 
     for (size_t i = 0; text.at && i < text.size && i < 9; i++)
@@ -70,30 +68,27 @@ static bool add_own(rd_kafka_headers_t *headers, const struct delivery *delivery
 {
     const struct partition *partition = delivery->partition;
 
-    return add(headers, SPAN_LITERAL("__dlq.errors.topic"), partition->topic) &&
-           add_number(headers, "__dlq.errors.partition", partition->number) &&
-           add_number(headers, "__dlq.errors.offset", delivery->offset) &&
-           add_text(headers, "__dlq.errors.group", group) &&
-           add_text(headers, "__dlq.errors.message", delivery->dead_message) &&
-           add_text(headers, "interlock.reason", delivery->dead_reason ? delivery->dead_reason : "unreadable") &&
-           add_time(headers, "interlock.first-failed-at", delivery->first_failed_us) &&
-           add_number(headers, "interlock.attempts", delivery->attempts + 1) &&
-           add_number(headers, "interlock.redrive-count", redrive_count(delivery));
+    return add(headers, SPAN_LITERAL(DEAD_LETTER_TOPIC), partition->topic) &&
+           add_number(headers, DEAD_LETTER_PARTITION, partition->number) &&
+           add_number(headers, DEAD_LETTER_OFFSET, delivery->offset) && add_text(headers, DEAD_LETTER_GROUP, group) &&
+           add_text(headers, DEAD_LETTER_MESSAGE, delivery->dead_message) &&
+           add_text(headers, DEAD_LETTER_REASON, delivery->dead_reason ? delivery->dead_reason : "unreadable") &&
+           add_time(headers, DEAD_LETTER_FIRST_FAILED_AT, delivery->first_failed_us) &&
+           add_number(headers, DEAD_LETTER_ATTEMPTS, delivery->attempts + 1) &&
+           add_number(headers, DEAD_LETTER_REDRIVE_COUNT, redrive_count(delivery));
 }
 
 static bool add_cut(rd_kafka_headers_t *headers, struct span value)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    char hex[2 * EVP_MAX_MD_SIZE + 1];
+    uint8_t digest[DIGEST_SHA256_SIZE];
+    char hex[2 * DIGEST_SHA256_SIZE];
 
-    if (!EVP_Digest(value.at ? value.at : "", value.size, digest, &size, EVP_sha256(), NULL))
+    if (!digest_sha256(&value, 1, digest))
         return false;
-    for (unsigned i = 0; i < size; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    return add_text(headers, "interlock.truncated", "true") &&
-           add_number(headers, "interlock.length", value.at ? (int64_t)value.size : 0) &&
-           add_text(headers, "interlock.sha256", hex);
+    hex_print(digest, sizeof(digest), hex);
+    return add_text(headers, DEAD_LETTER_TRUNCATED, "true") &&
+           add_number(headers, DEAD_LETTER_LENGTH, value.at ? (int64_t)value.size : 0) &&
+           add(headers, span_of(DEAD_LETTER_SHA256), (struct span){ hex, sizeof(hex) });
 }
 
 /* The message's own headers, whole ones, as far as `budget` bytes reach; *ret_left_out when some did not fit. */

@@ -318,7 +318,7 @@ enum decode_result delivery_decode(struct delivery *delivery, struct arena *aren
     struct envelope_source source = source_of(delivery);
     struct span token = delivery_header_last(delivery, DELIVERY_RETURN_HEADER);
 
-    delivery->has_return_token = token.at && parameters_parse_uuid(token, &delivery->return_token);
+    delivery->has_return_token = token.at && id_parse_uuid(token, &delivery->return_token);
     if (delivery->quarantined)
         return DECODE_DEAD;
     return envelope_decode(&source, arena, ret, &delivery->dead_reason, delivery->dead_message,

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/postgres/advisory_locks.h"
 #include "workflows/base/buffer.h"
 
-/* 4812405: the class of the lock, next to PARTITION_OWNER_LOCK_CLASS; one group has a schema (PROTOCOL O2), so the
- * schema is the key. One returner works at a time.
+/* One returner of the group works at a time.
  *
  * `looked` is what has its turn, up to the limit and before anything is joined. `judged` says of each why it may not go
  * yet, and when to look again:
@@ -22,41 +22,55 @@
     "THEN now() + interval '0.5 s' WHEN e.returned_at IS NULL AND e.turn_at > l.turn_at THEN e.turn_at END) "          \
     "FROM (SELECT p.turn_at, p.returned_at, p.reason "
 
-static const char take_sql[] =
-    "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(4812405, 'interlock'::regnamespace::oid::int) AS "
-    "ours), "
-    "looked AS MATERIALIZED (SELECT c.identity, c.place, c.turn_at, c.aggregate, c.partition_id, c.waits, c.returns, "
-    "c.returned_at, c.returned_offset, c.returned_fence, coalesce(c.returned_partition_id, c.partition_id) AS copy_in, "
-    "octet_length(c.value) + coalesce(octet_length(c.headers), 0) + coalesce(octet_length(c.kafka_key), 0) AS size "
-    "FROM interlock.parked_command c WHERE (SELECT ours FROM turn) AND c.turn_at <= now() "
-    "AND (c.turn_at, c.place) > ($1::timestamptz, $2::bigint) ORDER BY c.turn_at, c.place "
-    "LIMIT $4::int FOR UPDATE OF c SKIP LOCKED), "
-    "judged AS MATERIALIZED (SELECT l.*, o.topic, o.partition, o.fence, "
-    "l.returned_at < now() - interval '35 s' AND l.returned_offset IS NULL AS unknown, CASE "
-    "WHEN o.owner_token IS NULL AND o.id <> ALL ($3::int[]) THEN now() + interval '5 s' "
-    "WHEN l.returned_at IS NOT NULL AND NOT coalesce(l.returned_offset < i.published OR EXISTS ("
-    "SELECT FROM interlock.partition_rewind r WHERE r.partition_id = l.copy_in AND r.fence > l.returned_fence), false) "
-    "THEN now() + interval '5 s' "
-    "WHEN l.waits THEN (" LATER_OF EARLIER "ORDER BY p.place LIMIT 5) e) "
-    "ELSE (" LATER_OF EARLIER "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 5) e) "
-    "END AS later "
-    "FROM looked l JOIN interlock.partition_owner o ON o.id = l.partition_id "
-    "LEFT JOIN interlock.partition_published i ON i.partition_id = l.copy_in), "
-    "sized AS (SELECT identity, topic, partition, fence, sum(size) OVER (ORDER BY turn_at, place) - size AS before "
-    "FROM judged WHERE later IS NULL), "
-    "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = p.returns + 1, "
-    "returned_offset = NULL, returned_partition_id = NULL, returned_fence = s.fence, "
-    "next_at = clock_timestamp() + interval '5 s' FROM sized s WHERE p.identity = s.identity AND s.before < $5::int "
-    "RETURNING p.identity, p.returns, s.topic, s.partition, p.token, p.kafka_key, p.headers, p.value, p.place), "
-    "pushed AS (UPDATE interlock.parked_command p SET next_at = least(j.later, now() + interval '60 s') "
-    "FROM judged j WHERE p.identity = j.identity AND j.later IS NOT NULL) "
-    "SELECT '" CLAIM_COPY "', identity, returns, topic, partition, token, kafka_key, headers, value, place, "
-    "NULL::timestamptz FROM claimed "
-    "UNION ALL SELECT '" CLAIM_UNKNOWN "', identity, returns, topic, partition, NULL, NULL, NULL, NULL, place, NULL "
-    "FROM judged WHERE unknown AND later IS NOT NULL "
-    "UNION ALL (SELECT 'last', NULL, (SELECT count(*)::int FROM looked), NULL, (SELECT count(*)::int FROM sized), "
-    "NULL, NULL, NULL, NULL, place, turn_at FROM judged ORDER BY turn_at DESC, place DESC LIMIT 1) "
-    "ORDER BY 10";
+static const char take_sql[] = "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(" SQL_NUMBER(
+    RETURNER_LOCK_CLASS) ", 'interlock'::regnamespace::oid::int) AS "
+                         "ours), "
+                         "looked AS MATERIALIZED (SELECT c.identity, c.place, c.turn_at, c.aggregate, c.partition_id, "
+                         "c.waits, c.returns, "
+                         "c.returned_at, c.returned_offset, c.returned_fence, coalesce(c.returned_partition_id, "
+                         "c.partition_id) AS copy_in, "
+                         "octet_length(c.value) + coalesce(octet_length(c.headers), 0) + "
+                         "coalesce(octet_length(c.kafka_key), 0) AS size "
+                         "FROM interlock.parked_command c WHERE (SELECT ours FROM turn) AND c.turn_at <= now() "
+                         "AND (c.turn_at, c.place) > ($1::timestamptz, $2::bigint) ORDER BY c.turn_at, c.place "
+                         "LIMIT $4::int FOR UPDATE OF c SKIP LOCKED), "
+                         "judged AS MATERIALIZED (SELECT l.*, o.topic, o.partition, o.fence, "
+                         "l.returned_at < now() - interval '35 s' AND l.returned_offset IS NULL AS unknown, CASE "
+                         "WHEN o.owner_token IS NULL AND o.id <> ALL ($3::int[]) THEN now() + interval '5 s' "
+                         "WHEN l.returned_at IS NOT NULL AND NOT coalesce(l.returned_offset < i.published OR EXISTS ("
+                         "SELECT FROM interlock.partition_rewind r WHERE r.partition_id = l.copy_in AND r.fence > "
+                         "l.returned_fence), false) "
+                         "THEN now() + interval '5 s' "
+                         "WHEN l.waits THEN (" LATER_OF EARLIER "ORDER BY p.place LIMIT 5) e) "
+                         "ELSE (" LATER_OF EARLIER
+                         "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 5) e) "
+                         "END AS later "
+                         "FROM looked l JOIN interlock.partition_owner o ON o.id = l.partition_id "
+                         "LEFT JOIN interlock.partition_published i ON i.partition_id = l.copy_in), "
+                         "sized AS (SELECT identity, topic, partition, fence, sum(size) OVER (ORDER BY turn_at, place) "
+                         "- size AS before "
+                         "FROM judged WHERE later IS NULL), "
+                         "claimed AS (UPDATE interlock.parked_command p SET returned_at = clock_timestamp(), returns = "
+                         "p.returns + 1, "
+                         "returned_offset = NULL, returned_partition_id = NULL, returned_fence = s.fence, "
+                         "next_at = clock_timestamp() + interval '5 s' FROM sized s WHERE p.identity = s.identity AND "
+                         "s.before < $5::int "
+                         "RETURNING p.identity, p.returns, s.topic, s.partition, p.token, p.kafka_key, p.headers, "
+                         "p.value, p.place), "
+                         "pushed AS (UPDATE interlock.parked_command p SET next_at = least(j.later, now() + interval "
+                         "'60 s') "
+                         "FROM judged j WHERE p.identity = j.identity AND j.later IS NOT NULL) "
+                         "SELECT '" CLAIM_COPY
+                         "', identity, returns, topic, partition, token, kafka_key, headers, value, place, "
+                         "NULL::timestamptz FROM claimed "
+                         "UNION ALL SELECT '" CLAIM_UNKNOWN
+                         "', identity, returns, topic, partition, NULL, NULL, NULL, NULL, place, NULL "
+                         "FROM judged WHERE unknown AND later IS NOT NULL "
+                         "UNION ALL (SELECT 'last', NULL, (SELECT count(*)::int FROM looked), NULL, (SELECT "
+                         "count(*)::int FROM sized), "
+                         "NULL, NULL, NULL, NULL, place, turn_at FROM judged ORDER BY turn_at DESC, place DESC LIMIT "
+                         "1) "
+                         "ORDER BY 10";
 
 /* What a batch decides at this moment is not waited for. */
 static const char report_sql[] =

@@ -403,17 +403,13 @@ static void free_parts(struct returner *returner)
 struct returner *returner_start(const struct settings *settings, const char **reterr)
 {
     struct returner *returner = calloc(1, sizeof(*returner));
-    pthread_condattr_t attributes;
 
     *reterr = "out of memory";
     if (returner == NULL)
         return NULL;
     returner->settings = settings;
     pthread_mutex_init(&returner->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&returner->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&returner->wake);
     returner->session = session_new(settings, "interlock returner");
     returner->claims = claims_new(ask, returner);
     bool made = returner->session && returner->claims;

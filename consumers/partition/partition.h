@@ -11,6 +11,7 @@
 
 #include "consumers/kafka/topic_ids.h"
 #include "consumers/partition/watermark.h"
+#include "worker/base/topic_name.h"
 #include "worker/delivery.h"
 
 enum partition_state
@@ -32,7 +33,7 @@ struct owned_partition
 {
     /* What lanes see. Filled by the takeover, constant from PARTITION_OWNED on. */
     struct partition partition;
-    char topic[250];
+    char topic[TOPIC_NAME_MAX + 1];
     int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
 
     bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */

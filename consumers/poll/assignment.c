@@ -10,6 +10,7 @@
 #include "worker/base/log.h"
 #include "worker/base/memory.h"
 #include "worker/base/metrics.h"
+#include "worker/base/random.h"
 #include "worker/lane/lanes.h"
 #include "worker/settings/settings.h"
 
@@ -32,7 +33,7 @@ struct assignment *assignment_new(const struct settings *settings, int cell, str
     assignment->cell = cell;
     assignment->lanes = lanes;
     assignment->publisher = publisher;
-    assignment->random_state = (uint64_t)monotonic_us() * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)cell;
+    assignment->random_state = (uint64_t)monotonic_us() * RANDOM_STEP + (uint64_t)cell;
     pthread_mutex_init(&assignment->mutex, NULL);
     return assignment;
 }
@@ -300,11 +301,9 @@ static void set_paused(struct assignment *assignment, rd_kafka_t *consumer, stru
 
 static int64_t retake_time(struct assignment *assignment)
 {
-    /* splitmix64: owners that fight over a partition must not do it in step */
-    uint64_t mixed = assignment->random_state += UINT64_C(0x9E3779B97F4A7C15);
-    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94D049BB133111EB);
-    return monotonic_us() + RETAKE_MIN_US + (int64_t)((mixed ^ mixed >> 31) % (uint64_t)RETAKE_SPAN_US);
+    /* Owners that fight over a partition must not do it in step. */
+    return monotonic_us() + RETAKE_MIN_US +
+           (int64_t)(random_draw(&assignment->random_state) % (uint64_t)RETAKE_SPAN_US);
 }
 
 static void end_assigned(struct assignment *assignment, rd_kafka_t *consumer, struct assigned *assigned, bool forget)

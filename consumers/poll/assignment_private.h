@@ -7,11 +7,12 @@
 
 #include "consumers/poll/assignment.h"
 #include "consumers/poll/topic_index.h"
+#include "worker/base/topic_name.h"
 
 /* One assigned partition. Its owned partition may end and begin again. */
 struct assigned
 {
-    char topic[250];
+    char topic[TOPIC_NAME_MAX + 1];
     int32_t partition;
     struct owned_partition *owned; /* NULL while it waits for `retake_us` */
     int64_t retake_us;

@@ -520,7 +520,6 @@ static bool make_parts(struct cell *cell, const char **reterr)
 struct cell *cell_new(const struct settings *settings, int number, struct slot *slot, const char **reterr)
 {
     struct cell *cell = calloc(1, sizeof(*cell));
-    pthread_condattr_t attributes;
 
     *reterr = "out of memory";
     if (cell == NULL)
@@ -531,10 +530,7 @@ struct cell *cell_new(const struct settings *settings, int number, struct slot *
     problem_init(&cell->problem, number);
     watchdog_init(&cell->watchdog, settings, number);
     pthread_mutex_init(&cell->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&cell->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&cell->cond);
     atomic_store(&cell->seen_us, monotonic_us());
     name_lock_owner(cell);
     if (make_parts(cell, reterr))

@@ -7,6 +7,7 @@
 #include "consumers/kafka/group_owners.h"
 #include "worker/base/log.h"
 #include "worker/base/metrics.h"
+#include "worker/base/random.h"
 #include "worker/settings/settings.h"
 
 static const int64_t FIRST_US = 500000;    /* from a partial assignment to the first question */
@@ -61,11 +62,8 @@ bool watchdog_is_content(struct watchdog *watchdog, char *why, size_t why_size)
 
 static int64_t draw_jitter(struct watchdog *watchdog, int64_t now_us)
 {
-    uint64_t mixed = watchdog->random_state += UINT64_C(0x9E3779B97F4A7C15) ^ (uint64_t)now_us; /* splitmix64 */
-
-    mixed = (mixed ^ mixed >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    mixed = (mixed ^ mixed >> 27) * UINT64_C(0x94D049BB133111EB);
-    return (int64_t)((mixed ^ mixed >> 31) % (uint64_t)(allowed_us(watchdog) / JITTER_PART + 1));
+    watchdog->random_state += RANDOM_STEP ^ (uint64_t)now_us;
+    return (int64_t)(random_mix(watchdog->random_state) % (uint64_t)(allowed_us(watchdog) / JITTER_PART + 1));
 }
 
 static void watch(struct watchdog *watchdog, enum extent extent, uint64_t epoch, int64_t now_us)

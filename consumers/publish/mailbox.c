@@ -23,16 +23,12 @@ struct mailbox
 struct mailbox *mailbox_new(void)
 {
     struct mailbox *mailbox = calloc(1, sizeof(*mailbox));
-    pthread_condattr_t attributes;
 
     if (mailbox == NULL)
         return NULL;
     pthread_mutex_init(&mailbox->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&mailbox->mail, &attributes);
-    pthread_cond_init(&mailbox->finished, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&mailbox->mail);
+    condition_init(&mailbox->finished);
     return mailbox;
 }
 

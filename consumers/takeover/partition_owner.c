@@ -72,8 +72,8 @@ int64_t partition_owner_read_number(const PGresult *result, int row, int column)
 
 void partition_owner_print_token(const uint8_t token[16], char into[TOKEN_TEXT_SIZE])
 {
-    for (int i = 0; i < 16; i++)
-        into += snprintf(into, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", token[i]);
+    id_print_uuid(id_of_bytes(token), into);
+    into[UUID_TEXT_SIZE] = '\0';
 }
 
 void partition_owner_add_element(struct buffer *list, const char *text)

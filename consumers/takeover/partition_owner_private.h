@@ -40,7 +40,7 @@ struct number_text
 
 enum
 {
-    TOKEN_TEXT_SIZE = 37,
+    TOKEN_TEXT_SIZE = UUID_TEXT_SIZE + 1,
 };
 
 const char *partition_owner_print_number(struct number_text *text, int64_t number);

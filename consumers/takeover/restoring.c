@@ -14,6 +14,7 @@
 #include "worker/batch/quarantine.h"
 #include "worker/postgres/statements.h"
 #include "worker/settings/settings.h"
+#include "workflows/base/hex.h"
 
 static const int64_t ATTEMPT_US = 10000000; /* of one Kafka transaction, at the most */
 
@@ -102,8 +103,8 @@ static bool is_of_letter(const struct chunk *chunk, const struct delivery *deliv
 
     if (!digest_sha256(&delivery->value, 1, digest))
         return false;
-    for (int i = 0; i < DIGEST_SHA256_SIZE; i++)
-        snprintf(text + 2 * (size_t)i, 3, "%02x", digest[i]);
+    hex_print(digest, sizeof(digest), text);
+    text[2 * sizeof(digest)] = '\0';
     return strcmp(text, PQgetvalue(chunk->letters, chunk->letter, 2)) == 0;
 }
 

@@ -8,6 +8,7 @@
 #include "worker/base/log.h"
 #include "worker/base/metrics.h"
 #include "worker/settings/settings.h"
+#include "workflows/describe/dead_letter_headers.h"
 #include "workflows/parameters/parameters.h"
 
 static const int64_t MARGIN_US = 600 * INT64_C(1000000); /* clocks of PostgreSQL and Kafka differ by less than this */
@@ -152,10 +153,10 @@ static bool see_dead_letter(void *owner, const struct scanned_message *scanned)
     assert(search->looks_in->topic);
     /* Its time, too: of another group that reads the same topic, or of a commit that was lost in a failover, there may
      * be one with the same position. */
-    if (!span_is(topic_scan_header(scanned, "__dlq.errors.topic"), search->looks_in->topic) ||
-        !topic_scan_header_number(scanned, "__dlq.errors.partition", &partition) ||
-        !topic_scan_header_number(scanned, "__dlq.errors.offset", &offset) ||
-        !parameters_parse_time(topic_scan_header(scanned, "interlock.first-failed-at"), &failed_us))
+    if (!span_is(topic_scan_header(scanned, DEAD_LETTER_TOPIC), search->looks_in->topic) ||
+        !topic_scan_header_number(scanned, DEAD_LETTER_PARTITION, &partition) ||
+        !topic_scan_header_number(scanned, DEAD_LETTER_OFFSET, &offset) ||
+        !parameters_parse_time(topic_scan_header(scanned, DEAD_LETTER_FIRST_FAILED_AT), &failed_us))
         return true;
     for (size_t at = hash_of((struct id){ 0, 0 }, offset) & (search->slot_count - 1); search->slots[at].sought;
          at = (at + 1) & (search->slot_count - 1))

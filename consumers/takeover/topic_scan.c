@@ -348,7 +348,7 @@ bool topic_scan_event_id(const struct scanned_message *scanned, struct id *ret)
     if (scanned->value.at == NULL || scanned->value.size < start + 37 ||
         memcmp(scanned->value.at, prefix, start) != 0 || scanned->value.at[start + 36] != '"')
         return false;
-    return parameters_parse_uuid((struct span){ scanned->value.at + start, 36 }, ret);
+    return id_parse_uuid((struct span){ scanned->value.at + start, 36 }, ret);
 }
 
 bool topic_scan_is_of(const struct scanned_message *scanned, int64_t changed_at_us)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "worker/base/hash.h"
+
 enum
 {
     SLOTS_MIN = 1024, /* power of two; doubled at three quarters */
@@ -59,13 +61,11 @@ void audit_compare_free(struct audit_compare *compare)
     free(compare);
 }
 
-/* FNV-1a; never 0. */
+/* Never 0. */
 static uint64_t hash_of(struct span text)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = hash_add(HASH_START, text);
 
-    for (size_t i = 0; i < text.size; i++)
-        hash = (hash ^ (unsigned char)text.at[i]) * UINT64_C(1099511628211);
     return hash ? hash : 1;
 }
 

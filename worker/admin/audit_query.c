@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "worker/base/digest.h"
+#include "workflows/base/hex.h"
 #include "workflows/model/names.h"
 #include "workflows/parameters/command.h"
 
@@ -257,8 +258,8 @@ static bool print_identity(const char *source, const char *id, char into[2 * DIG
     uint8_t digest[DIGEST_SHA256_SIZE];
     if (!digest_sha256(parts, 3, digest))
         return false;
-    for (size_t i = 0; i < DIGEST_SIZE; i++)
-        snprintf(into + 2 * i, 3, "%02x", digest[i]);
+    hex_print(digest, DIGEST_SIZE, into);
+    into[2 * DIGEST_SIZE] = '\0';
     return true;
 }
 

@@ -1,13 +1,15 @@
 #include "worker/admin/migrate.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/base/digest.h"
+#include "worker/postgres/advisory_locks.h"
 #include "worker/postgres/query.h"
+#include "workflows/base/hex.h"
 
 /* Released by the end of the transaction, so it holds through poolers too. */
-static const char lock_sql[] = "SELECT pg_catalog.pg_advisory_xact_lock(7597137600480830315)"; /* 'interlck' */
+static const char lock_sql[] = "SELECT pg_catalog.pg_advisory_xact_lock(" SQL_NUMBER(MIGRATE_LOCK_KEY) ")";
 
 static const char make_schema_sql[] = "CREATE SCHEMA interlock";
 static const char make_tables_sql[] = "CREATE TABLE IF NOT EXISTS interlock.schema_migration (\n"
@@ -40,15 +42,15 @@ static const char *script_text(const unsigned char *script)
 
 void migrate_checksum(const struct migration *migration, char into[MIGRATE_CHECKSUM_SIZE])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    const char *text = script_text(migration->up);
+    const struct span text = span_of(script_text(migration->up));
+    uint8_t digest[DIGEST_SHA256_SIZE];
+
     into[0] = '\0';
     /* It fails only without memory or without the algorithm; an empty checksum then matches nothing. */
-    if (EVP_Digest(text, strlen(text), digest, &size, EVP_sha256(), NULL) != 1)
+    if (!digest_sha256(&text, 1, digest))
         return;
-    for (unsigned i = 0; i < size && 2 * i + 2 < MIGRATE_CHECKSUM_SIZE; i++)
-        snprintf(into + (size_t)2 * i, 3, "%02x", digest[i]);
+    hex_print(digest, sizeof(digest), into);
+    into[2 * sizeof(digest)] = '\0';
 }
 
 static bool run(PGconn *connection, const char *sql, struct buffer *reterr)

@@ -5,6 +5,7 @@
 #ifndef WORKER_BASE_CLOCK_H
 #define WORKER_BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -25,6 +26,16 @@ static inline int64_t wall_us(void)
 static inline struct timespec monotonic_timespec(int64_t us)
 {
     return (struct timespec){ .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+}
+
+/* A condition whose timed waits end by the monotonic clock. */
+static inline void condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
 }
 
 #endif

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "worker/base/hash.h"
+#include "worker/base/random.h"
+
 enum
 {
     RANDOM_MAX = 4,
@@ -154,17 +157,13 @@ __attribute__((constructor)) static void read_all(void)
 
 /* --- drawing ----------------------------------------------------------------------------------------------------- */
 
-/* FNV-1a over the point's name, then splitmix64: nothing but the seed, the name, the count and the entry decides. */
+/* Nothing but the seed, the name, the count and the entry decides. */
 static long draw(enum fault_point point, long count, int entry)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ seed;
+    uint64_t hash = hash_add(HASH_START ^ seed, span_of(points[point].name));
 
-    for (const char *c = points[point].name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    hash += ((uint64_t)count * RANDOM_MAX + (uint64_t)entry) * UINT64_C(0x9E3779B97F4A7C15);
-    hash = (hash ^ hash >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    hash = (hash ^ hash >> 27) * UINT64_C(0x94D049BB133111EB);
-    return (long)((hash ^ hash >> 31) % 1000);
+    hash += ((uint64_t)count * RANDOM_MAX + (uint64_t)entry) * RANDOM_STEP;
+    return (long)(random_mix(hash) % 1000);
 }
 
 struct fault fault_point_draw(enum fault_point point)

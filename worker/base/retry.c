@@ -1,6 +1,8 @@
+#include "worker/base/retry.h"
+
 #include <assert.h>
 
-#include "worker/base/retry.h"
+#include "worker/base/random.h"
 
 const struct retry_policy retry_defaults[RETRY__COUNT] = {
     [RETRY_DEFAULT] = { "default", 3, 100000, 2.0, 5000000, 0.1 },
@@ -9,16 +11,6 @@ const struct retry_policy retry_defaults[RETRY__COUNT] = {
     [RETRY_DATABASE_OPERATION] = { "database_operation", 3, 200000, 2.0, 4000000, 0.1 },
     [RETRY_LOCK_ACQUISITION] = { "lock_acquisition", 4, 100000, 1.5, 2000000, 0.1 },
 };
-
-/* Uniform in [0, 1). Jitter needs no better source: it only keeps the retries of many holders apart. */
-static double draw_fraction(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    z ^= z >> 31;
-    return (double)(z >> 11) * 0x1p-53;
-}
 
 /* Grows by multiplication and stops at the longest, so that no count of attempts can leave the range of the type. */
 static double delay_without_jitter(const struct retry_policy *policy, int attempt)
@@ -46,5 +38,5 @@ int64_t retry_delay_us(const struct retry_policy *policy, int attempt, uint64_t 
         low = 0;
     if (low >= high)
         return (int64_t)high;
-    return (int64_t)(low + (high - low) * draw_fraction(random_state));
+    return (int64_t)(low + (high - low) * random_fraction(random_state));
 }

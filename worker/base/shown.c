@@ -40,7 +40,7 @@ static unsigned decode(const unsigned char *at, size_t size)
 
 size_t shown_step(const unsigned char *at, size_t size, char escape[SHOWN_ESCAPE_MAX])
 {
-    size_t step = at[0] < 0x80 ? 1 : utf8_measure(at, size);
+    size_t step = at[0] < 0x80 ? 1 : utf8_measure((const char *)at, size);
     unsigned code = step ? decode(at, step) : 0xFFFD;
 
     escape[0] = '\0';

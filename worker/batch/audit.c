@@ -110,21 +110,11 @@ static void add_pair(struct buffer *into, const char *name, struct field_int old
 
 static void add_id(struct buffer *into, struct id id)
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[38] = "\"";
-    int at = 1;
+    char text[UUID_TEXT_SIZE + 2];
 
-    for (int i = 0; i < 16; i++)
-    {
-        uint64_t half = i < 8 ? id.high : id.low;
-        unsigned byte = (unsigned)(half >> (56 - 8 * (i % 8))) & 0xFF;
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            text[at++] = '-';
-        text[at++] = digits[byte >> 4];
-        text[at++] = digits[byte & 15];
-    }
-    text[at++] = '"';
-    buffer_add(into, text, (size_t)at);
+    text[0] = text[UUID_TEXT_SIZE + 1] = '"';
+    id_print_uuid(id, text + 1);
+    buffer_add(into, text, sizeof(text));
 }
 
 static void add_attributes(const struct audit_record *record, struct buffer *into)

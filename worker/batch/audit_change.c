@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "worker/base/digest.h"
+#include "workflows/base/hex.h"
 #include "workflows/document/text.h"
 
 enum
@@ -22,8 +23,8 @@ void audit_change_begin_member(struct buffer *into, const char *name)
 
 void audit_change_print_digest(struct span text, struct buffer *into)
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t digest[DIGEST_SHA256_SIZE];
+    char text_of_digest[2 * DIGEST_SHA256_SIZE];
 
     if (!digest_sha256(&text, 1, digest))
     {
@@ -33,11 +34,8 @@ void audit_change_print_digest(struct span text, struct buffer *into)
     buffer_add_text(into, "{\"bytes\":");
     buffer_add_int64(into, (int64_t)text.size);
     buffer_add_text(into, ",\"sha256\":\"");
-    for (size_t i = 0; i < sizeof(digest); i++)
-    {
-        buffer_add_byte(into, digits[digest[i] >> 4]);
-        buffer_add_byte(into, digits[digest[i] & 15]);
-    }
+    hex_print(digest, sizeof(digest), text_of_digest);
+    buffer_add(into, text_of_digest, sizeof(text_of_digest));
     buffer_add_text(into, "\"}");
 }
 

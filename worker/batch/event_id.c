@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "worker/base/digest.h"
+#include "workflows/base/hex.h"
 
 /* a2746ba5-dd78-4d20-8806-dba05a7c318d: drawn once for this project. Another one would give every event another id. */
 static const uint8_t namespace_id[16] = { 0xa2, 0x74, 0x6b, 0xa5, 0xdd, 0x78, 0x4d, 0x20,
@@ -12,13 +13,8 @@ static const uint8_t namespace_id[16] = { 0xa2, 0x74, 0x6b, 0xa5, 0xdd, 0x78, 0x
 bool event_id_make(const uint8_t identity[16], struct span topic, int32_t partition, int64_t offset,
                    uint8_t ret[EVENT_ID_SIZE])
 {
-    static const char hex[] = "0123456789abcdef";
     char identity_text[33];
-    for (int i = 0; i < 16; i++)
-    {
-        identity_text[2 * i] = hex[identity[i] >> 4];
-        identity_text[2 * i + 1] = hex[identity[i] & 15];
-    }
+    hex_print(identity, 16, identity_text);
     identity_text[32] = '/';
     char position[40];
     int size = snprintf(position, sizeof position, "/%" PRId32 "/%" PRId64, partition, offset);

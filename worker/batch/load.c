@@ -22,10 +22,8 @@ struct answers
 };
 
 static const char begin_sql[] = TRANSACTION_BEGIN;
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
 static const char fence_lock_sql[] =
-    "SELECT pg_advisory_xact_lock_shared(" TEXT(PARTITION_OWNER_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
+    "SELECT pg_advisory_xact_lock_shared(" SQL_NUMBER(PARTITION_OWNER_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
 static const char fence_sql[] =
     "SELECT id, fence, owner_token, coalesce((SELECT parked FROM interlock.parking), true) FROM "
     "interlock.partition_owner "

@@ -321,7 +321,7 @@ static int run_show(struct invocation *invocation)
     const char *event_id = invocation->argc == 2 ? invocation->argv[1] : NULL;
     if (invocation->argc > 2 || (event_id ? source || id : !source || !id))
         return verb_usage_error(usage, "audit show takes --source and --id, or one event id");
-    if (event_id && !parameters_parse_uuid(span_of(event_id), &event))
+    if (event_id && !id_parse_uuid(span_of(event_id), &event))
         return verb_usage_error(usage, "audit show %s: accepted is an event's id, a uuid", event_id);
     struct buffer fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = connect_to_read(invocation, &fault);

@@ -10,6 +10,7 @@
 #include "worker/admin/audit_compare.h"
 #include "worker/admin/prune.h"
 #include "worker/cli/verbs.h"
+#include "worker/postgres/advisory_locks.h"
 #include "worker/postgres/query.h"
 #include "worker/postgres/statement_text.h"
 #include "worker/postgres/statements.h"
@@ -20,7 +21,6 @@ enum
     AUDIT_OFFSET_COLUMN = 1, /* of entity_audit_event */
     TOLD_MAX = 20,           /* faults told one by one; the rest is counted */
     EXIT_FOUND = 3,          /* looked, and there is something */
-    REPAIR_LOCK = 0x416474,  /* int4 class of the advisory lock that one repair holds */
 };
 
 static const char usage[] =
@@ -219,7 +219,7 @@ static bool take_repair_lock(struct verification *verification)
     char class[16];
     const char *values[1] = { class };
 
-    snprintf(class, sizeof(class), "%d", REPAIR_LOCK);
+    snprintf(class, sizeof(class), "%d", REPAIR_LOCK_CLASS);
     QUERY_RESULT held = query_run(verification->connection, "SELECT pg_try_advisory_lock($1::int4, 0)", 1, values,
                                   &verification->fault);
     if (held == NULL)

@@ -53,12 +53,12 @@ int verb_fail(const struct invocation *invocation, const char *format, ...)
     return 1;
 }
 
-const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX])
+const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX + 1])
 {
     if (named)
         return named;
     size_t size = strcspn(invocation->settings->kafka.topics, ", ");
-    snprintf(into, TOPIC_NAME_MAX, "%.*s", (int)size, invocation->settings->kafka.topics);
+    snprintf(into, TOPIC_NAME_MAX + 1, "%.*s", (int)size, invocation->settings->kafka.topics);
     return into;
 }
 

@@ -143,7 +143,7 @@ int verb_publish(struct invocation *invocation)
     const struct verb_option options[] = { { "--topic", &named, NULL }, { NULL, NULL, NULL } };
     struct publishing publishing = { .name = "standard input" };
     struct buffer fault = BUFFER_EMPTY;
-    char topic_text[TOPIC_NAME_MAX];
+    char topic_text[TOPIC_NAME_MAX + 1];
     FILE *from = stdin;
 
     if (!verb_parse_options(invocation, options, usage))

@@ -378,7 +378,7 @@ int verb_sweep(struct invocation *invocation)
 {
     struct sweeping sweeping = { .invocation = invocation, .problem = BUFFER_EMPTY };
     const char *every = NULL, *reason = NULL, *topic = NULL;
-    char topic_text[TOPIC_NAME_MAX];
+    char topic_text[TOPIC_NAME_MAX + 1];
     bool explain = false;
     const struct verb_option options[] = {
         { "--every", &every, NULL }, { "--notify", &sweeping.notify, NULL },    { "--reason", &reason, NULL },

@@ -10,6 +10,7 @@
 #ifndef WORKER_CLI_VERBS_H
 #define WORKER_CLI_VERBS_H
 
+#include "worker/base/topic_name.h"
 #include "worker/settings/settings.h"
 
 struct invocation
@@ -62,13 +63,8 @@ int verb_usage_error(const char *usage, const char *format, ...) __attribute__((
 /* Prints "interlock VERB: message" on standard error; returns the exit code 1. */
 int verb_fail(const struct invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-enum
-{
-    TOPIC_NAME_MAX = 250, /* with its NUL: Kafka's own limit is 249 */
-};
-
 /* The command topic that a verb publishes to: `named`, or the first one of the settings, copied into `into`. */
-const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX]);
+const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX + 1]);
 
 /* One line on standard error; what stands in it from outside is escaped (worker/base/shown.h), as in all that follow.
  */

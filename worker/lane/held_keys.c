@@ -41,7 +41,7 @@ static void copy_text(char *into, size_t into_size, const char *text, size_t siz
     for (size_t i = 0; i < size && text[i];)
     {
         const unsigned char *letter = (const unsigned char *)text + i;
-        size_t step = *letter < 0x80 ? 1 : utf8_measure(letter, size - i);
+        size_t step = *letter < 0x80 ? 1 : utf8_measure((const char *)letter, size - i);
         if (end + (step > 0 ? step : 1) > keep)
         {
             memcpy(into + end, more, sizeof(more));

@@ -8,6 +8,7 @@
 #ifndef WORKER_LANE_HELD_KEYS_H
 #define WORKER_LANE_HELD_KEYS_H
 
+#include "worker/base/topic_name.h"
 #include "worker/delivery.h"
 #include "workflows/base/buffer.h"
 
@@ -25,7 +26,7 @@ struct held_key
     int attempts;
     int commands; /* that wait, the first included */
     char lane[16];
-    char topic[250];
+    char topic[TOPIC_NAME_MAX + 1];
     char key[72];     /* the message's, or "#" and its hash */
     char reason[232]; /* for people */
 };

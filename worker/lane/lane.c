@@ -338,14 +338,9 @@ static void free_parts(struct lane *lane)
 
 static void init_conditions(struct lane *lane)
 {
-    pthread_condattr_t monotonic;
-
     pthread_mutex_init(&lane->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&lane->work, &monotonic);
-    pthread_cond_init(&lane->quiet, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&lane->work);
+    condition_init(&lane->quiet);
 }
 
 static bool make_parts(struct lane *lane, const struct lanes_options *options)

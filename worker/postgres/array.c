@@ -236,5 +236,5 @@ int64_t array_read_time(const char *at)
 
 struct id array_read_id(const char *at)
 {
-    return (struct id){ (uint64_t)array_read_int64(at), (uint64_t)array_read_int64(at + 8) };
+    return id_of_bytes(at);
 }

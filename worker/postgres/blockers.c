@@ -2,9 +2,6 @@
 
 #include "worker/postgres/advisory_locks.h"
 
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
-
 /* pid, role and application of any session may be seen by everybody. */
 static const char from_sql[] =
     "SELECT coalesce(string_agg(DISTINCT format('pid %s, role %s, application %s', l.pid, coalesce(a.usename, '?'), "
@@ -12,7 +9,7 @@ static const char from_sql[] =
     "LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
     "JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = current_database() "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid() AND l.objsubid = 2 "
-    "AND l.classid = " TEXT(PARTITION_OWNER_LOCK_CLASS) "::oid";
+    "AND l.classid = " SQL_NUMBER(PARTITION_OWNER_LOCK_CLASS) "::oid";
 
 static const char *const conditions[] = {
     [BLOCKERS_OF_BATCH] = " AND l.mode = 'ExclusiveLock'",

@@ -6,8 +6,8 @@
 
 #include "worker/redis/connection.h"
 
-#define TEXT_OF(number) #number
-#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+#define QUOTE(number) #number
+#define VERSION_TEXT(major, minor, patch) QUOTE(major) "." QUOTE(minor) "." QUOTE(patch)
 
 static const char info_server[] = "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 static const char info_memory[] = "*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n";

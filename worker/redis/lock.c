@@ -5,19 +5,19 @@
 #include <string.h>
 
 #include <hiredis/hiredis.h>
-#include <openssl/evp.h>
 
 #include "worker/base/clock.h"
+#include "worker/base/digest.h"
 #include "worker/redis/connection.h"
 #include "worker/redis/lock.h"
 #include "workflows/base/buffer.h"
+#include "workflows/base/hex.h"
 
 enum
 {
     /* Lua's unpack of Redis 7 ends at 7,999 values. More names than this go in several calls. */
     CALL_NAMES_MAX = 4000,
-    SHA_TEXT_SIZE = 40,
-    SHA_SIZE = 20,
+    SHA_TEXT_SIZE = 2 * DIGEST_SHA1_SIZE,
     US_PER_MS = 1000,
 };
 
@@ -114,12 +114,12 @@ static bool digest_scripts(struct lock *lock)
 {
     for (int i = 0; i < SCRIPT__COUNT; i++)
     {
-        unsigned char sha[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
-        if (!EVP_Digest(scripts[i].source, scripts[i].size, sha, &size, EVP_sha1(), NULL) || size != SHA_SIZE)
+        const struct span source = { scripts[i].source, scripts[i].size };
+        uint8_t digest[DIGEST_SHA1_SIZE];
+        if (!digest_sha1(&source, 1, digest))
             return false;
-        for (int j = 0; j < SHA_SIZE; j++)
-            snprintf(lock->digests[i] + (ptrdiff_t)2 * j, 3, "%02x", sha[j]);
+        hex_print(digest, sizeof(digest), lock->digests[i]);
+        lock->digests[i][SHA_TEXT_SIZE] = '\0';
     }
     return true;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "worker/base/topic_name.h"
 #include "worker/settings/key.h"
 
 static const struct
@@ -272,10 +273,10 @@ static bool check_topics(const struct settings *settings, struct buffer *reterr)
                    settings_add_text(reterr, "kafka.topics: %.*s ends with kafka.dlq_suffix: it holds dead letters",
                                      (int)size, at),
                    false;
-        if (size + suffix_size > 249)
+        if (size + suffix_size > TOPIC_NAME_MAX)
             return add_where(settings, "kafka.topics", reterr),
-                   settings_add_text(reterr, "kafka.topics: %.*s: with kafka.dlq_suffix it is longer than Kafka's 249",
-                                     (int)size, at),
+                   settings_add_text(reterr, "kafka.topics: %.*s: with kafka.dlq_suffix it is longer than Kafka's %d",
+                                     (int)size, at, TOPIC_NAME_MAX),
                    false;
         at += size;
     }

@@ -3,19 +3,12 @@
 #include <string.h>
 
 #include "worker/settings/redis_url.h"
+#include "workflows/base/hex.h"
 
 static bool refuse(const char **reterr, const char *why)
 {
     *reterr = why;
     return false;
-}
-
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    digit = (char)(digit | 0x20);
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
 /* A copy with %XX decoded, or NULL: memory, a bad escape, or an escaped NUL. */

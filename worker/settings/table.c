@@ -2,13 +2,13 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "worker/base/topic_name.h"
 #include "worker/settings/database_url.h"
 #include "worker/settings/key.h"
 #include "worker/settings/redis_url.h"
 
 enum
 {
-    TOPIC_NAME_MAX = 249, /* Kafka's */
     TOPICS_MAX = 16,
     KIB = 1024,
     MIB = 1024 * 1024,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "workflows/base/calendar.h"
+#include "workflows/base/hex.h"
 
 enum
 {
@@ -129,7 +130,6 @@ static char escape_of(unsigned char byte)
 
 void buffer_add_json_string(struct buffer *buffer, struct span text)
 {
-    static const char hex[] = "0123456789abcdef";
     if (!text.at)
     {
         buffer_add(buffer, "null", 4);
@@ -150,7 +150,7 @@ void buffer_add_json_string(struct buffer *buffer, struct span text)
             continue;
         buffer_add(buffer, text.at + printed, i - printed);
         printed = i + 1;
-        char written[6] = { '\\', escape, '0', '0', hex[byte >> 4], hex[byte & 15] };
+        char written[6] = { '\\', escape, '0', '0', hex_digit(byte >> 4), hex_digit(byte) };
         buffer_add(buffer, written, escape == 'u' ? 6 : 2);
     }
     buffer_add(buffer, text.at + printed, text.size - printed);

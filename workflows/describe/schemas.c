@@ -1,5 +1,6 @@
 #include "workflows/describe/schemas.h"
 
+#include "workflows/describe/dead_letter_headers.h"
 #include "workflows/parameters/cloudevent_attributes.h"
 
 static void add_string(struct buffer *into, const char *text)
@@ -234,11 +235,7 @@ void describe_add_event(struct buffer *into)
 
 /* --- dead letters ------------------------------------------------------------------------------------------------ */
 
-static const char *const dead_letter_headers[] = {
-    "__dlq.errors.topic",        "__dlq.errors.partition", "__dlq.errors.offset",
-    "__dlq.errors.group",        "__dlq.errors.message",   "interlock.reason",
-    "interlock.first-failed-at", "interlock.attempts",     "interlock.redrive-count",
-};
+static const char *const dead_letter_headers[] = { DEAD_LETTER_HEADERS };
 
 void describe_add_dead_letter_headers(struct buffer *into)
 {

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <endian.h>
 
+#include "workflows/base/hex.h"
+#include "workflows/base/utf8.h"
 #include "workflows/document/keys.h"
 #include "workflows/document/number.h"
 
@@ -51,27 +53,6 @@ static bool fail(struct parser *parser, enum document_fault fault, const char *a
 
 /* --- encoding ---------------------------------------------------------------------------------------------------- */
 
-/* The length of the UTF-8 sequence (of two bytes or more) at `at`, or 0: overlong forms, surrogates, and what lies
- * beyond U+10FFFF are not UTF-8 (Unicode, table 3-7). */
-static size_t utf8_length(const char *at, const char *end)
-{
-    const unsigned char *byte = (const unsigned char *)at;
-    size_t left = (size_t)(end - at);
-    size_t length = byte[0] < 0xc2 ? 0 : byte[0] < 0xe0 ? 2 : byte[0] < 0xf0 ? 3 : byte[0] < 0xf5 ? 4 : 0;
-    if (length == 0 || length > left)
-        return 0;
-    unsigned char low = byte[0] == 0xe0 ? 0xa0 : byte[0] == 0xf0 ? 0x90 : 0x80;
-    unsigned char high = byte[0] == 0xed ? 0x9f : byte[0] == 0xf4 ? 0x8f : 0xbf;
-    if (byte[1] < low || byte[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-    {
-        if ((byte[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return length;
-}
-
 static char *put_utf8(char *into, unsigned code)
 {
     if (code < 0x80)
@@ -107,7 +88,7 @@ static bool fail_unexpected(struct parser *parser, const char *what)
     unsigned char byte = (unsigned char)*parser->at;
     if (byte == 0)
         return fail(parser, DOCUMENT_BAD_ENCODING, parser->at, "NUL");
-    if (byte >= 0x80 && utf8_length(parser->at, parser->end) == 0)
+    if (byte >= 0x80 && utf8_measure(parser->at, (size_t)(parser->end - parser->at)) == 0)
         return fail(parser, DOCUMENT_BAD_ENCODING, parser->at, "bytes that are not UTF-8");
     if (parser->end - parser->at >= 3 && memcmp(parser->at, "\xef\xbb\xbf", 3) == 0)
         return fail(parser, DOCUMENT_BAD_ENCODING, parser->at, "a byte order mark");
@@ -145,14 +126,10 @@ static bool parse_hex4(const char *at, const char *end, unsigned *ret)
     unsigned code = 0;
     for (int i = 0; i < 4; i++)
     {
-        unsigned char byte = (unsigned char)at[i];
-        unsigned letter = byte | 0x20u;
-        if (byte >= '0' && byte <= '9')
-            code = code << 4 | (byte - '0' + 0u);
-        else if (letter >= 'a' && letter <= 'f')
-            code = code << 4 | (letter - 'a' + 10u);
-        else
+        int value = hex_value(at[i]);
+        if (value < 0)
             return false;
+        code = code << 4 | (unsigned)value;
     }
     *ret = code;
     return true;
@@ -217,7 +194,7 @@ static bool parse_string(struct parser *parser, struct span *ret)
         unsigned char byte = (unsigned char)*at;
         if (byte >= 0x80)
         {
-            size_t length = utf8_length(at, parser->end);
+            size_t length = utf8_measure(at, (size_t)(parser->end - at));
             if (length == 0)
                 return fail(parser, DOCUMENT_BAD_ENCODING, at, "bytes that are not UTF-8");
             parser->at = at + length;

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "workflows/base/hex.h"
+
 struct kind
 {
     const char *name;
@@ -40,7 +42,6 @@ static bool is_hyphen_place(size_t place)
 
 void id_print_uuid(struct id id, char into[UUID_TEXT_SIZE])
 {
-    static const char hex[] = "0123456789abcdef";
     unsigned nibble = 0;
     for (size_t place = 0; place < UUID_TEXT_SIZE; place++)
     {
@@ -50,20 +51,9 @@ void id_print_uuid(struct id id, char into[UUID_TEXT_SIZE])
             continue;
         }
         uint64_t half = nibble < 16 ? id.high : id.low;
-        into[place] = hex[half >> (60 - nibble % 16 * 4) & 15];
+        into[place] = hex_digit((unsigned)(half >> (60 - nibble % 16 * 4)) & 15);
         nibble++;
     }
-}
-
-static int hex_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
 }
 
 bool id_parse_uuid(struct span text, struct id *ret)

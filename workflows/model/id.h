@@ -6,6 +6,8 @@
 #ifndef WORKFLOWS_MODEL_ID_H
 #define WORKFLOWS_MODEL_ID_H
 
+#include <endian.h>
+
 #include "workflows/base/buffer.h"
 
 struct id /* a 64-bit id (high 0), or a uuid (big-endian halves) */
@@ -22,6 +24,14 @@ static inline struct id id_of(int64_t number)
 static inline bool id_equal(struct id a, struct id b)
 {
     return a.low == b.low && a.high == b.high;
+}
+
+/* A uuid's 16 bytes, in the order in which they are written. */
+static inline struct id id_of_bytes(const void *bytes)
+{
+    uint64_t halves[2];
+    memcpy(halves, bytes, sizeof(halves));
+    return (struct id){ be64toh(halves[0]), be64toh(halves[1]) };
 }
 
 enum

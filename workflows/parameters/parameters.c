@@ -426,11 +426,6 @@ bool parameters_decode(const struct parameter *table, const struct document *doc
 
 /* --- texts ------------------------------------------------------------------------------------------------------- */
 
-bool parameters_parse_uuid(struct span text, struct id *ret)
-{
-    return id_parse_uuid(text, ret);
-}
-
 /* `count` digits at `at`, or -1. */
 static int parse_digits(struct span text, size_t at, size_t count)
 {

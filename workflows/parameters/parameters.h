@@ -123,6 +123,5 @@ void parameters_add_aggregate_pattern(struct buffer *into);
 /* RFC 3339 to Unix microseconds; false when it is not one. The offset in which it is written: minutes east of UTC. */
 bool parameters_parse_time(struct span text, int64_t *ret_unix_us);
 bool parameters_parse_local_time(struct span text, int64_t *ret_unix_us, int *ret_offset_minutes);
-bool parameters_parse_uuid(struct span text, struct id *ret);
 
 #endif

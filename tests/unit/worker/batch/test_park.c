@@ -26,7 +26,7 @@ static struct delivery *returned(const struct delivery *first, const char *id)
 {
     struct delivery *again = engine_duplicate(first);
     const char *token = engine_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
-    again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
+    again->has_return_token = id_parse_uuid(span_of(token), &again->return_token);
     assert_true(again->has_return_token);
     return again;
 }
@@ -36,7 +36,7 @@ static struct delivery *returned_when_due(int arrival, const char *id, const cha
 {
     struct delivery *again = escalation(arrival, id, more);
     const char *token = engine_ask("SELECT token FROM interlock.parked_command WHERE command_id = '%s'", id);
-    again->has_return_token = parameters_parse_uuid(span_of(token), &again->return_token);
+    again->has_return_token = id_parse_uuid(span_of(token), &again->return_token);
     return again;
 }
 
@@ -358,7 +358,7 @@ static void a_return_that_is_refused_for_good_leaves_no_parked_row(void **state)
     struct delivery *back =
         engine_command("ticket/7", "t-1", "ticket.transition", LONG_AGO, "{\"ticket_id\":7,\"status\":\"CLOSED\"}");
     const char *token = engine_ask("SELECT token FROM interlock.parked_command");
-    back->has_return_token = parameters_parse_uuid(span_of(token), &back->return_token);
+    back->has_return_token = id_parse_uuid(span_of(token), &back->return_token);
     engine_run_one(back);
     assert_outcome(back, "rejected:invalid_transition");
     assert_sql("0", "SELECT count(*) FROM interlock.parked_command");
@@ -373,7 +373,7 @@ static void a_command_that_creates_under_a_drawn_id_waits_for_its_time_only(void
     assert_sql("t", "SELECT aggregate IS NULL FROM interlock.parked_command");
     struct delivery *back = engine_command("x", "c-1", "ticket.create", LONG_AGO BEHIND, "{\"priority\":\"LOW\"}");
     const char *token = engine_ask("SELECT token FROM interlock.parked_command");
-    back->has_return_token = parameters_parse_uuid(span_of(token), &back->return_token);
+    back->has_return_token = id_parse_uuid(span_of(token), &back->return_token);
     engine_run_one(back);
     assert_outcome(back, "applied");
 }
