@@ -10,11 +10,11 @@ void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owne
 
     added->offset = offset;
     /* By librdkafka's own allocator: it frees it. Without memory the commit has none, which costs a look-up. */
-    added->metadata = is_ours ? rd_kafka_mem_malloc(NULL, sizeof(owned->mark)) : NULL;
+    added->metadata = is_ours ? rd_kafka_mem_malloc(NULL, sizeof(owned->publisher.mark)) : NULL;
     if (added->metadata == NULL)
         return;
-    added->metadata_size = strlen(owned->mark);
-    memcpy(added->metadata, owned->mark, added->metadata_size + 1);
+    added->metadata_size = strlen(owned->publisher.mark);
+    memcpy(added->metadata, owned->publisher.mark, added->metadata_size + 1);
 }
 
 struct span commit_mark_of(const rd_kafka_topic_partition_t *committed)
@@ -24,10 +24,10 @@ struct span commit_mark_of(const rd_kafka_topic_partition_t *committed)
 
 bool commit_mark_is_ours(const struct owned_partition *owned, struct span metadata)
 {
-    const char *colon = strchr(owned->mark, ':');
-    size_t size = colon ? (size_t)(colon - owned->mark) + 1 : 0;
+    const char *colon = strchr(owned->publisher.mark, ':');
+    size_t size = colon ? (size_t)(colon - owned->publisher.mark) + 1 : 0;
 
-    if (size == 0 || metadata.size <= size || memcmp(metadata.at, owned->mark, size) != 0)
+    if (size == 0 || metadata.size <= size || memcmp(metadata.at, owned->publisher.mark, size) != 0)
         return false;
     for (size_t i = size; i < metadata.size; i++)
         if (metadata.at[i] < '0' || metadata.at[i] > '9')

@@ -1,5 +1,6 @@
 #include "consumers/poll/assignment_private.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -95,7 +96,7 @@ static struct owned_partition *begin_partition(struct assignment *assignment, st
     struct owned_partition *owned = owned_new(assigned->topic, assigned->partition, assignment->epoch);
 
     if (owned == NULL)
-        die_out_of_memory("the tenure of a partition");
+        die_out_of_memory("an owned partition");
     owned->forget_committed = assigned->forget;
     pthread_mutex_lock(&assignment->mutex);
     assigned->owned = owned;
@@ -182,10 +183,8 @@ static void revoke_partitions(struct assignment *assignment, int64_t give_up_us)
     for (int i = 0; i < assignment->count; i++)
     {
         struct owned_partition *owned = assignment->assigned_partitions[i].owned;
-        if (owned == NULL)
-            continue;
-        atomic_store_explicit(&owned->give_up_us, give_up_us, memory_order_release);
-        atomic_store_explicit(&owned->revoked, true, memory_order_release);
+        if (owned)
+            owned_revoke(owned, give_up_us);
     }
 }
 
@@ -255,8 +254,8 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
 
 static int64_t next_offset(const struct owned_partition *owned)
 {
-    if (owned->last_offset >= 0)
-        return owned->last_offset + 1;
+    if (owned->poll.last_offset >= 0)
+        return owned->poll.last_offset + 1;
     return owned->start_offset == OFFSET_NONE ? RD_KAFKA_OFFSET_BEGINNING : owned->start_offset;
 }
 
@@ -270,8 +269,7 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
     for (int i = 0; i < assignment->count; i++)
     {
         struct assigned *assigned = &assignment->assigned_partitions[i];
-        assigned->fetching =
-            assigned->owned && atomic_load_explicit(&assigned->owned->state, memory_order_acquire) == PARTITION_OWNED;
+        assigned->fetching = assigned->owned && owned_state(assigned->owned) == PARTITION_OWNED;
         if (assigned->fetching)
             rd_kafka_topic_partition_list_add(list, assigned->topic, assigned->partition)->offset =
                 next_offset(assigned->owned);
@@ -295,7 +293,7 @@ static void set_paused(struct assignment *assignment, rd_kafka_t *consumer, stru
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_debug("cell %d: %s of %s/%d: %s", assignment->cell, paused ? "pause" : "resume", assigned->topic,
                   assigned->partition, rd_kafka_err2str(error));
-    assigned->owned->paused = paused;
+    assigned->owned->shared.paused = paused;
     metrics_add(METRIC_PAUSED, paused ? 1 : -1);
 }
 
@@ -310,16 +308,15 @@ static void end_assigned(struct assignment *assignment, rd_kafka_t *consumer, st
 {
     struct owned_partition *owned = assigned->owned;
 
-    if (owned->paused)
+    if (owned->shared.paused)
         set_paused(assignment, consumer, assigned, false);
-    atomic_store_explicit(&owned->give_up_us, 0, memory_order_release);
-    atomic_store_explicit(&owned->revoked, true, memory_order_release);
+    owned_revoke(owned, 0);
     pthread_mutex_lock(&assignment->mutex);
     assigned->owned = NULL;
     pthread_mutex_unlock(&assignment->mutex);
     /* Where nothing was committed since, Kafka still has the offset that means nothing. */
     bool still =
-        owned->forget_committed && atomic_load_explicit(&owned->committed, memory_order_relaxed) == OFFSET_NONE;
+        owned->forget_committed && atomic_load_explicit(&owned->shared.committed, memory_order_relaxed) == OFFSET_NONE;
     assigned->forget = forget || still;
     assigned->retake_us = retake_time(assignment);
     assigned->fetching = false; /* what still comes is left out */
@@ -356,7 +353,7 @@ static void end_former(struct assignment *assignment, rd_kafka_t *consumer, stru
     char why[160];
 
     snprintf(why, sizeof(why), "the topic was created again, its id was %s and is %s: it is read from its beginning",
-             owned->topic_id, owned->present_id);
+             owned->shared.topic_id, owned->shared.present_id);
     assignment_end_partition(assignment, consumer, owned, true, why);
 }
 
@@ -379,7 +376,7 @@ static enum step step_assigned(struct assignment *assignment, rd_kafka_t *consum
         publisher_take_over(assignment->publisher, &owned, 1, NULL);
         return STEP_WAIT;
     }
-    int state = atomic_load_explicit(&assigned->owned->state, memory_order_acquire);
+    enum partition_state state = owned_state(assigned->owned);
     if (state == PARTITION_LOST)
     {
         log_warning("cell %d: %s/%d, fence %lld: PostgreSQL names another owner; taking over again", assignment->cell,
@@ -389,6 +386,7 @@ static enum step step_assigned(struct assignment *assignment, rd_kafka_t *consum
     }
     if (state == PARTITION_REQUESTED)
         return STEP_WAIT;
+    assert(state == PARTITION_OWNED); /* every other state is that of a revoked one, and this one is assigned */
     if (owned_is_recreated(assigned->owned))
     {
         end_former(assignment, consumer, assigned->owned);
@@ -463,8 +461,8 @@ struct pressure assignment_pressure(const struct assignment *assignment)
         const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
         if (owned == NULL)
             continue;
-        pressure.commands += atomic_load_explicit(&owned->in_flight, memory_order_relaxed);
-        pressure.bytes += atomic_load_explicit(&owned->in_flight_bytes, memory_order_relaxed);
+        pressure.commands += atomic_load_explicit(&owned->shared.in_flight, memory_order_relaxed);
+        pressure.bytes += atomic_load_explicit(&owned->shared.in_flight_bytes, memory_order_relaxed);
     }
     return pressure;
 }
@@ -476,7 +474,7 @@ struct owned_partition *assignment_largest(const struct assignment *assignment)
     for (int i = 0; i < assignment->count; i++)
     {
         struct owned_partition *owned = assignment->assigned_partitions[i].owned;
-        if (owned && (largest == NULL || owned->in_flight_bytes > largest->in_flight_bytes))
+        if (owned && (largest == NULL || owned->shared.in_flight_bytes > largest->shared.in_flight_bytes))
             largest = owned;
     }
     return largest;
@@ -489,8 +487,8 @@ static bool is_above(const struct assignment *assignment, const struct owned_par
     int64_t bytes = assignment->settings->consumers.in_flight_bytes / assignment->count;
     int64_t share = (commands > SHARE_MIN ? commands : SHARE_MIN) * halves / 2;
 
-    return atomic_load_explicit(&owned->in_flight, memory_order_relaxed) >= share ||
-           atomic_load_explicit(&owned->in_flight_bytes, memory_order_relaxed) >= bytes * halves / 2;
+    return atomic_load_explicit(&owned->shared.in_flight, memory_order_relaxed) >= share ||
+           atomic_load_explicit(&owned->shared.in_flight_bytes, memory_order_relaxed) >= bytes * halves / 2;
 }
 
 void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us)
@@ -503,10 +501,10 @@ void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int
         if (!assigned->fetching || assigned->owned == NULL)
             continue;
         struct owned_partition *owned = assigned->owned;
-        bool stalled = now_us - atomic_load_explicit(&owned->moved_us, memory_order_relaxed) > STALL_US;
-        if (!owned->paused && stalled && is_above(assignment, owned, 2))
+        bool stalled = now_us - atomic_load_explicit(&owned->shared.moved_us, memory_order_relaxed) > STALL_US;
+        if (!owned->shared.paused && stalled && is_above(assignment, owned, 2))
             set_paused(assignment, consumer, assigned, true);
-        else if (owned->paused && !is_above(assignment, owned, 1))
+        else if (owned->shared.paused && !is_above(assignment, owned, 1))
             set_paused(assignment, consumer, assigned, false);
     }
 }
@@ -516,7 +514,7 @@ void assignment_pause_all(struct assignment *assignment, rd_kafka_t *consumer)
     assignment->all_paused = true;
     for (int i = 0; i < assignment->count; i++)
         if (assignment->assigned_partitions[i].fetching && assignment->assigned_partitions[i].owned &&
-            !assignment->assigned_partitions[i].owned->paused)
+            !assignment->assigned_partitions[i].owned->shared.paused)
             set_paused(assignment, consumer, &assignment->assigned_partitions[i], true);
 }
 
@@ -524,7 +522,7 @@ void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer)
 {
     assignment->all_paused = false;
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->assigned_partitions[i].owned && assignment->assigned_partitions[i].owned->paused)
+        if (assignment->assigned_partitions[i].owned && assignment->assigned_partitions[i].owned->shared.paused)
             set_paused(assignment, consumer, &assignment->assigned_partitions[i], false);
 }
 

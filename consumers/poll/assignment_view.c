@@ -13,7 +13,7 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
     for (int i = 0; i < assignment->count; i++)
     {
         const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
-        waiting += owned == NULL || atomic_load_explicit(&owned->state, memory_order_acquire) != PARTITION_OWNED;
+        waiting += owned == NULL || !owned_is_taken(owned);
     }
     pthread_mutex_unlock(&assignment->mutex);
     if (!assigned)
@@ -26,7 +26,7 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
 /* How long the first answer of those that are not published waits. */
 static int64_t waited_us(const struct owned_partition *owned, int64_t now_us)
 {
-    int64_t since_us = atomic_load_explicit(&owned->unpublished_us, memory_order_relaxed);
+    int64_t since_us = atomic_load_explicit(&owned->shared.unpublished_us, memory_order_relaxed);
     return since_us > 0 && now_us > since_us ? now_us - since_us : 0;
 }
 
@@ -38,7 +38,7 @@ static void print_assigned(const struct assigned *assigned, int64_t now_us, stru
     buffer_add_json_string(json, span_of(assigned->topic));
     buffer_add_text(json, ",\"partition\":");
     buffer_add_int64(json, assigned->partition);
-    bool taken = owned && atomic_load_explicit(&owned->state, memory_order_acquire) == PARTITION_OWNED;
+    bool taken = owned && owned_is_taken(owned);
     buffer_add_text(json, taken ? ",\"taken\":true" : ",\"taken\":false");
     if (taken)
     {
@@ -49,10 +49,10 @@ static void print_assigned(const struct assigned *assigned, int64_t now_us, stru
         } numbers[] = {
             { ",\"fence\":", owned->partition.fence },
             { ",\"epoch\":", (int64_t)owned->partition.epoch },
-            { ",\"watermark\":", atomic_load_explicit(&owned->committed, memory_order_relaxed) },
-            { ",\"in_flight\":", atomic_load_explicit(&owned->in_flight, memory_order_relaxed) },
-            { ",\"in_flight_bytes\":", atomic_load_explicit(&owned->in_flight_bytes, memory_order_relaxed) },
-            { ",\"still_for_us\":", now_us - atomic_load_explicit(&owned->moved_us, memory_order_relaxed) },
+            { ",\"watermark\":", atomic_load_explicit(&owned->shared.committed, memory_order_relaxed) },
+            { ",\"in_flight\":", atomic_load_explicit(&owned->shared.in_flight, memory_order_relaxed) },
+            { ",\"in_flight_bytes\":", atomic_load_explicit(&owned->shared.in_flight_bytes, memory_order_relaxed) },
+            { ",\"still_for_us\":", now_us - atomic_load_explicit(&owned->shared.moved_us, memory_order_relaxed) },
             { ",\"unpublished_us\":", waited_us(owned, now_us) },
         };
         for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
@@ -60,7 +60,7 @@ static void print_assigned(const struct assigned *assigned, int64_t now_us, stru
             buffer_add_text(json, numbers[i].name);
             buffer_add_int64(json, numbers[i].value);
         }
-        bool paused = atomic_load_explicit(&owned->paused, memory_order_relaxed);
+        bool paused = atomic_load_explicit(&owned->shared.paused, memory_order_relaxed);
         buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
     }
     buffer_add_byte(json, '}');

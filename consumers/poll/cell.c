@@ -203,10 +203,10 @@ static void end_run(struct round *round)
     if (round->count == 0)
         return;
     owned_retain(owned, (int)round->count);
-    if (atomic_fetch_add_explicit(&owned->in_flight, round->count, memory_order_relaxed) == 0)
+    if (atomic_fetch_add_explicit(&owned->shared.in_flight, round->count, memory_order_relaxed) == 0)
         /* It was idle: it has not stalled since. */
-        atomic_store_explicit(&owned->moved_us, round->now_us, memory_order_relaxed);
-    atomic_fetch_add_explicit(&owned->in_flight_bytes, round->bytes, memory_order_relaxed);
+        atomic_store_explicit(&owned->shared.moved_us, round->now_us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&owned->shared.in_flight_bytes, round->bytes, memory_order_relaxed);
     owned_release(owned, 1);
     round->owned = NULL;
     round->count = round->bytes = 0;
@@ -224,7 +224,7 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
 
     if (owned == NULL)
         return; /* of a former assignment: read again by whoever owns it */
-    if (message->offset <= owned->last_offset || message->offset < owned->start_offset)
+    if (message->offset <= owned->poll.last_offset || message->offset < owned->start_offset)
     {
         /* PROTOCOL O5: the topic was made anew under us. */
         end_run(round);
@@ -248,8 +248,8 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
     round->taken += (int64_t)delivery_size(delivery);
     round->received++;
     delivery->partition = &owned->partition;
-    delivery->sequence = owned->next_sequence++;
-    owned->last_offset = message->offset;
+    delivery->sequence = owned->poll.next_sequence++;
+    owned->poll.last_offset = message->offset;
     if (round->last)
         round->last->next = delivery;
     else

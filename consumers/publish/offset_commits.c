@@ -18,8 +18,8 @@ static void take_answer(struct offset_commits *commits, struct owned_partition *
     {
         const rd_kafka_topic_partition_t *found = rd_kafka_topic_partition_list_find(
             commits->out, owned_partitions[i]->topic, owned_partitions[i]->partition.number);
-        if (found && found->offset > owned_partitions[i]->published_reached)
-            owned_partitions[i]->published_reached = found->offset;
+        if (found && found->offset > owned_partitions[i]->publisher.published_reached)
+            owned_partitions[i]->publisher.published_reached = found->offset;
     }
     rd_kafka_topic_partition_list_destroy(commits->out);
     commits->out = NULL;
@@ -33,8 +33,8 @@ static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer,
 
     for (int i = 0; i < count; i++)
     {
-        int64_t committed = atomic_load_explicit(&owned_partitions[i]->committed, memory_order_relaxed);
-        if (owned_partitions[i]->live && committed > owned_partitions[i]->published_reached)
+        int64_t committed = atomic_load_explicit(&owned_partitions[i]->shared.committed, memory_order_relaxed);
+        if (owned_is_live(owned_partitions[i]) && committed > owned_partitions[i]->publisher.published_reached)
             commit_mark_add(offsets, owned_partitions[i], committed, true);
     }
     if (offsets->cnt > 0 && commits->queue == NULL)

@@ -56,10 +56,10 @@ bool publication_gather(struct publication *publication, struct owned_partition 
     {
         struct owned_partition *owned = owned_partitions[(start + i) % count];
         struct part part = { .owned = owned };
-        while (owned->live && events < PUBLICATION_EVENTS_MAX && publication->sends < bytes &&
+        while (owned_is_live(owned) && events < PUBLICATION_EVENTS_MAX && publication->sends < bytes &&
                publication->deliveries < PUBLICATION_DELIVERIES_MAX)
         {
-            struct delivery *delivery = watermark_pop(&owned->watermark);
+            struct delivery *delivery = watermark_pop(&owned->publisher.watermark);
             if (delivery == NULL)
                 break;
             append(&part, delivery);
@@ -96,7 +96,8 @@ static struct part cut(const struct part *part, int kept)
             append(&head, delivery);
         else
         {
-            bool marked = watermark_mark(&part->owned->watermark, delivery->sequence, delivery, monotonic_us());
+            bool marked =
+                watermark_mark(&part->owned->publisher.watermark, delivery->sequence, delivery, monotonic_us());
             assert(marked); /* its place was just made */
         }
     }
@@ -115,7 +116,7 @@ void publication_trim(struct publication *publication, int64_t bytes)
     {
         struct part part = publication->parts[i];
         int kept = fitting(&part, bytes, &sum);
-        if (kept < part.count && watermark_reopen(&part.owned->watermark, (uint64_t)(part.count - kept)))
+        if (kept < part.count && watermark_reopen(&part.owned->publisher.watermark, (uint64_t)(part.count - kept)))
             part = cut(&part, kept);
         if (part.count == 0)
             continue;
@@ -132,7 +133,7 @@ int64_t publication_deadline(const struct publication *publication, int64_t long
 
     for (int i = 0; i < publication->count; i++)
     {
-        int64_t give_up_us = publication->parts[i].owned->give_up_us;
+        int64_t give_up_us = publication->parts[i].owned->shared.give_up_us;
         deadline_us = give_up_us < deadline_us ? give_up_us : deadline_us;
     }
     return deadline_us;
@@ -183,8 +184,8 @@ void publication_release(struct publication *publication, int index, struct deli
     publication->parts[index] = publication->parts[--publication->count];
     publication->deliveries -= part.count;
     delivery_pool_give_back(delivery_pool, part.first);
-    atomic_fetch_sub_explicit(&part.owned->in_flight, part.count, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&part.owned->in_flight_bytes, (int64_t)part.bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&part.owned->shared.in_flight, part.count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&part.owned->shared.in_flight_bytes, (int64_t)part.bytes, memory_order_relaxed);
     owned_release(part.owned, part.count);
 }
 

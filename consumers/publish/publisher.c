@@ -9,13 +9,13 @@
 #include "consumers/partition/commit_mark.h"
 #include "consumers/publish/mailbox.h"
 #include "consumers/publish/offset_commits.h"
+#include "consumers/publish/owned_list.h"
 #include "consumers/publish/pacing.h"
 #include "consumers/publish/portion.h"
 #include "consumers/publish/publication.h"
 #include "consumers/takeover/takeover.h"
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
-#include "worker/base/memory.h"
 #include "worker/base/metrics.h"
 #include "worker/settings/settings.h"
 #include "worker/slot.h"
@@ -41,10 +41,7 @@ struct publisher
     struct takeover *takeover;
     struct offset_commits commits; /* at-least-once */
     rd_kafka_consumer_group_metadata_t *group;
-    struct owned_partition **owned_partitions; /* taken over, each with a reference */
-    int count, capacity;
-    struct owned_partition **taking; /* asked for, not taken over yet, each with a reference */
-    int taking_count;
+    struct owned_list list;
     int64_t next_round_us;
     int turn; /* whose prefix is gathered first */
     struct publication publication;
@@ -83,52 +80,7 @@ void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
     atomic_store(&publisher->consumer, consumer);
 }
 
-/* --- giving deliveries back -------------------------------------------------------------------------------------- */
-
-static void give_back(struct publisher *publisher, struct delivery *delivery)
-{
-    struct owned_partition *owned = owned_of(delivery);
-
-    owned_land_unpublished(owned, (int64_t)delivery_bytes(delivery));
-    delivery->next = NULL;
-    delivery_pool_give_back(publisher->options.delivery_pool, delivery);
-    owned_release(owned, 1);
-}
-
-/* The owned partition publishes nothing any more; what was answered of it goes back. */
-static void end_partition(struct publisher *publisher, struct owned_partition *owned)
-{
-    struct delivery *delivery;
-
-    owned->live = false;
-    while ((delivery = watermark_drop(&owned->watermark)))
-        give_back(publisher, delivery);
-}
-
-static void lose_partition(struct publisher *publisher, struct owned_partition *owned)
-{
-    end_partition(publisher, owned);
-    /* Release: the poll thread reads the state and asks anew (PROTOCOL O4). */
-    atomic_store_explicit(&owned->state, PARTITION_LOST, memory_order_release);
-    publisher->options.wake(publisher->options.owner, true);
-}
-
-static bool is_publishable(enum answer answer)
-{
-    return answer == ANSWER_EVENT || answer == ANSWER_NOTHING || answer == ANSWER_DEAD_LETTER;
-}
-
-/* What lanes and people are told of how long answers wait. */
-static void note_waits(struct publisher *publisher)
-{
-    for (int i = 0; i < publisher->count; i++)
-    {
-        struct owned_partition *owned = publisher->owned_partitions[i];
-        atomic_store_explicit(&owned->unpublished_us, watermark_since(&owned->watermark, owned->settled),
-                              memory_order_relaxed);
-        atomic_store_explicit(&owned->blocked_us, watermark_blocked(&owned->watermark), memory_order_relaxed);
-    }
-}
+/* --- answers ----------------------------------------------------------------------------------------------------- */
 
 /* Everything the lanes answered goes to its watermark, or back when its owned partition has ended. */
 static void absorb(struct publisher *publisher, struct delivery *chain)
@@ -141,22 +93,12 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
     for (struct delivery *delivery = chain, *next; delivery; delivery = next)
     {
         next = delivery->next;
-        struct owned_partition *owned = owned_of(delivery);
-        /* An event may be many times its command, and waits here for as long as Kafka does not take it. */
-        atomic_fetch_add_explicit(&owned->in_flight_bytes, (int64_t)delivery->event_size, memory_order_relaxed);
-        if (owned->live && is_publishable(delivery->answer) &&
-            watermark_mark(&owned->watermark, delivery->sequence, delivery, now_us))
-        {
-            publisher->pacing.answered++;
-            continue;
-        }
-        /* Not the owner any more; or the ring cannot grow, which ends an owned partition as well: nothing may be left
-         * out. */
-        if (owned->live && delivery->answer != ANSWER_DROPPED)
-            lose_partition(publisher, owned);
-        give_back(publisher, delivery);
+        enum answered answered = owned_list_answer(&publisher->list, delivery, now_us);
+        publisher->pacing.answered += answered == ANSWERED_KEPT;
+        if (answered == ANSWERED_LOST)
+            publisher->options.wake(publisher->options.owner, true); /* the poll thread asks again (PROTOCOL O4) */
     }
-    note_waits(publisher);
+    owned_list_note_waits(&publisher->list);
 }
 
 /* Waits until something is answered, or somebody wants something (false), or the time is over. */
@@ -167,7 +109,7 @@ static bool pause_once(struct publisher *publisher, int64_t pause_us)
     return !wanted;
 }
 
-/* A pause in which answers are still taken in, so that lanes and poll thread get their the delivery pool back. */
+/* A pause in which answers are still taken in, so that lanes and poll thread get their room back. */
 static void pause_for(struct publisher *publisher, int64_t pause_us)
 {
     int64_t until_us = monotonic_us() + pause_us, left_us = pause_us;
@@ -228,9 +170,9 @@ static void drop_given_up(struct publisher *publisher)
     for (int i = publication->count - 1; i >= 0; i--)
     {
         struct owned_partition *owned = publication->parts[i].owned;
-        if (owned->live && !owned_is_given_up(owned, monotonic_us()))
+        if (owned_is_live(owned) && !owned_is_given_up(owned, monotonic_us()))
             continue;
-        end_partition(publisher, owned);
+        owned_list_end(&publisher->list, owned);
         owned_note_dropped(owned, publication->parts[i].count);
         publication_release(publication, i, publisher->options.delivery_pool);
     }
@@ -243,11 +185,11 @@ static void settle_part(struct publisher *publisher, int index)
     struct owned_partition *owned = part->owned;
 
     publication_count(part, wall_us());
-    owned->settled = part->last->sequence + 1;
-    atomic_store_explicit(&owned->moved_us, monotonic_us(), memory_order_relaxed);
-    atomic_store_explicit(&owned->committed, part->next_offset, memory_order_relaxed);
+    owned->publisher.settled = part->last->sequence + 1;
+    atomic_store_explicit(&owned->shared.moved_us, monotonic_us(), memory_order_relaxed);
+    atomic_store_explicit(&owned->shared.committed, part->next_offset, memory_order_relaxed);
     if (publisher->settings->kafka.exactly_once)
-        owned->published_reached = part->next_offset;
+        owned->publisher.published_reached = part->next_offset;
     publication_release(&publisher->publication, index, publisher->options.delivery_pool);
 }
 
@@ -310,33 +252,14 @@ static void attempt(struct publisher *publisher)
     publisher->unclear = publisher->settings->kafka.exactly_once;
 }
 
-/* Ended owned partitions leave the list. */
-static void handle_revocations(struct publisher *publisher)
-{
-    int64_t now_us = monotonic_us();
-    int left = 0;
-
-    for (int i = 0; i < publisher->count; i++)
-    {
-        struct owned_partition *owned = publisher->owned_partitions[i];
-        if (owned->live && !owned_is_given_up(owned, now_us))
-        {
-            publisher->owned_partitions[left++] = owned;
-            continue;
-        }
-        end_partition(publisher, owned);
-        owned_release(owned, 1);
-    }
-    publisher->count = left;
-}
-
 /* Until every part is published or given up. */
 static void publish(struct publisher *publisher)
 {
     for (;;)
     {
         drop_given_up(publisher);
-        handle_revocations(publisher); /* this may last: what ended meanwhile must not stay in memory */
+        owned_list_drop_ended(&publisher->list,
+                              monotonic_us()); /* this may last: what ended meanwhile must not stay in memory */
         if (publisher->publication.count == 0)
             break;
         bool able = open_producer(publisher) && (!publisher->unclear || settle_reached(publisher));
@@ -355,51 +278,21 @@ static void publish(struct publisher *publisher)
     publisher->unclear = false;
 }
 
-/* --- beginnings and ends of owned partitions --------------------------------------------------------------------- */
-
-static void keep_partition(struct publisher *publisher, struct owned_partition *owned)
-{
-    if (publisher->count == publisher->capacity)
-    {
-        int capacity = publisher->capacity ? 2 * publisher->capacity : 64;
-        publisher->owned_partitions =
-            realloc(publisher->owned_partitions, (size_t)capacity * sizeof(struct owned_partition *));
-        if (publisher->owned_partitions == NULL)
-            die_out_of_memory("the list of tenures");
-        publisher->capacity = capacity;
-    }
-    publisher->owned_partitions[publisher->count++] = owned;
-    owned->live = true;
-    /* Release: the poll thread and the lanes read the ownership that was written before. */
-    atomic_store_explicit(&owned->state, PARTITION_OWNED, memory_order_release);
-}
-
-static void ask_more(struct publisher *publisher, struct owned_partition *const *asked, int count)
-{
-    size_t needed = (size_t)(publisher->taking_count + count) * sizeof(struct owned_partition *);
-
-    publisher->taking = realloc(publisher->taking, needed);
-    if (publisher->taking == NULL)
-        die_out_of_memory("the list of tenures");
-    for (int i = 0; i < count; i++)
-        publisher->taking[publisher->taking_count++] = asked[i];
-    publisher->next_round_us = 0;
-}
+/* --- beginnings and ends of partitions --------------------------------------------------------------------------- */
 
 /* One round at what is asked for. The producer comes first: an unclear transaction of ours must have ended before
  * committed offsets mean anything. What is left is tried again after a pause, while the others go on. */
 static void take_over(struct publisher *publisher)
 {
-    int count = publisher->taking_count = owned_release_revoked(publisher->taking, publisher->taking_count);
+    struct owned_list *list = &publisher->list;
+    int count = list->asked_count = owned_release_revoked(list->asked, list->asked_count);
 
     if (count == 0 || monotonic_us() < publisher->next_round_us)
         return;
     struct takeover_means means = { publisher->producer, publisher->group };
     bool open = open_producer(publisher);
-    int left = open ? takeover_round(publisher->takeover, &means, publisher->taking, count) : count;
-    for (int i = left; i < count; i++)
-        keep_partition(publisher, publisher->taking[i]);
-    publisher->taking_count = left;
+    int left = open ? takeover_round(publisher->takeover, &means, list->asked, count) : count;
+    owned_list_begin(list, left);
     publisher->next_round_us = open && takeover_is_busy(publisher->takeover) ? 0 : monotonic_us() + PAUSE_US;
     if (left > 0 && open)
         problem_set(&publisher->problem, "takeover", takeover_problem(publisher->takeover));
@@ -410,15 +303,15 @@ static void take_over(struct publisher *publisher)
 static void raise_published(struct publisher *publisher, int64_t wait_us)
 {
     struct takeover_means means = { publisher->producer, publisher->group };
-    takeover_raise_published(publisher->takeover, &means, publisher->owned_partitions, publisher->count, wait_us);
+    takeover_raise_published(publisher->takeover, &means, publisher->list.owned, publisher->list.count, wait_us);
 }
 
 static bool gather(struct publisher *publisher)
 {
-    if (publisher->count == 0)
+    if (publisher->list.count == 0)
         return false;
-    publisher->turn = (publisher->turn + 1) % publisher->count;
-    return publication_gather(&publisher->publication, publisher->owned_partitions, publisher->count, publisher->turn,
+    publisher->turn = (publisher->turn + 1) % publisher->list.count;
+    return publication_gather(&publisher->publication, publisher->list.owned, publisher->list.count, publisher->turn,
                               publisher->portion.bytes);
 }
 
@@ -427,20 +320,15 @@ static void commit_last_offsets(struct publisher *publisher)
 {
     rd_kafka_t *consumer = atomic_load(&publisher->consumer);
 
-    while (publisher->count > 0 && !owned_is_given_up(publisher->owned_partitions[0], monotonic_us()) &&
-           offset_commits_step(&publisher->commits, consumer, publisher->owned_partitions, publisher->count, 20))
+    while (publisher->list.count > 0 && !owned_is_given_up(publisher->list.owned[0], monotonic_us()) &&
+           offset_commits_step(&publisher->commits, consumer, publisher->list.owned, publisher->list.count, 20))
         continue;
     offset_commits_forget(&publisher->commits);
 }
 
 static void end_partitions(struct publisher *publisher)
 {
-    for (int i = 0; i < publisher->count; i++)
-    {
-        end_partition(publisher, publisher->owned_partitions[i]);
-        owned_release(publisher->owned_partitions[i], 1);
-    }
-    publisher->count = 0;
+    owned_list_end_all(&publisher->list);
     if (publisher->group)
         rd_kafka_consumer_group_metadata_destroy(publisher->group);
     publisher->group = NULL;
@@ -452,7 +340,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     for (;;)
     {
         absorb(publisher, mailbox_wait(publisher->mailbox, 0, NULL));
-        handle_revocations(publisher);
+        owned_list_drop_ended(&publisher->list, monotonic_us());
         if (!gather(publisher))
             break;
         publish(publisher);
@@ -460,7 +348,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     if (!publisher->settings->kafka.exactly_once)
         commit_last_offsets(publisher);
     raise_published(publisher, RAISE_AT_END_US);
-    takeover_give_back(publisher->takeover, publisher->owned_partitions, publisher->count, RAISE_AT_END_US);
+    takeover_give_back(publisher->takeover, publisher->list.owned, publisher->list.count, RAISE_AT_END_US);
     end_partitions(publisher);
     mailbox_finished(publisher->mailbox, wanted);
 }
@@ -481,10 +369,13 @@ static void serve(struct publisher *publisher, struct mail *mail)
         publisher->group = mail->group;
     }
     if (mail->asked_count > 0)
-        ask_more(publisher, mail->asked, mail->asked_count);
+    {
+        owned_list_ask(&publisher->list, mail->asked, mail->asked_count);
+        publisher->next_round_us = 0;
+    }
     free(mail->asked);
     take_over(publisher);
-    handle_revocations(publisher);
+    owned_list_drop_ended(&publisher->list, monotonic_us());
 }
 
 /* Gathers more before a transaction, where that pays. */
@@ -500,12 +391,12 @@ static void linger(struct publisher *publisher)
 /* What is never on the path of a command. */
 static void housekeep(struct publisher *publisher)
 {
-    note_waits(publisher);
+    owned_list_note_waits(&publisher->list);
     if (!publisher->settings->kafka.exactly_once)
-        offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->owned_partitions,
-                            publisher->count, 0);
+        offset_commits_step(&publisher->commits, atomic_load(&publisher->consumer), publisher->list.owned,
+                            publisher->list.count, 0);
     raise_published(publisher, 0);
-    takeover_watch_topics(publisher->takeover, publisher->owned_partitions, publisher->count);
+    takeover_watch_topics(publisher->takeover, publisher->list.owned, publisher->list.count);
     producer_idle(publisher->producer);
 }
 
@@ -513,7 +404,7 @@ static int64_t wait_time(const struct publisher *publisher)
 {
     if (publisher->commits.out)
         return COMMIT_WAIT_US;
-    if (publisher->taking_count > 0)
+    if (publisher->list.asked_count > 0)
         return publisher->next_round_us == 0 ? 0 : PAUSE_US;
     return IDLE_US;
 }
@@ -540,7 +431,7 @@ static void *publisher_main(void *owner)
             if (publisher->settings->kafka.exactly_once)
                 pacing_rest(&publisher->pacing, monotonic_us());
         }
-        else if (open_producer(publisher) && publisher->taking_count == 0)
+        else if (open_producer(publisher) && publisher->list.asked_count == 0)
             problem_clear(&publisher->problem);
         housekeep(publisher);
     }
@@ -564,8 +455,7 @@ static void free_parts(struct publisher *publisher)
     takeover_free(publisher->takeover);
     mailbox_free(publisher->mailbox);
     problem_done(&publisher->problem);
-    free(publisher->owned_partitions);
-    free(publisher->taking);
+    owned_list_done(&publisher->list);
     free(publisher);
 }
 
@@ -578,6 +468,7 @@ struct publisher *publisher_new(const struct publisher_options *options, const c
         return NULL;
     publisher->settings = options->settings;
     publisher->options = *options;
+    publisher->list.delivery_pool = options->delivery_pool;
     publisher->slot_number = -1;
     publisher->portion = PORTION_NEW;
     problem_init(&publisher->problem, options->cell);
@@ -605,8 +496,6 @@ void publisher_free(struct publisher *publisher)
     publication_done(&publisher->publication);
     absorb(publisher, mailbox_wait(publisher->mailbox, 0, NULL));
     end_partitions(publisher);
-    for (int i = 0; i < publisher->taking_count; i++)
-        owned_release(publisher->taking[i], 1);
     offset_commits_forget(&publisher->commits);
     free_parts(publisher);
 }

@@ -68,7 +68,7 @@ static bool take_rows(struct arrears *arrears, const PGresult *result)
 static bool read_window(struct partition_owner *owners, struct owned_partition *owned, int64_t covered,
                         const struct session_stop *stop)
 {
-    struct arrears *arrears = owned->arrears;
+    struct arrears *arrears = owned->publisher.arrears;
     struct number_text id, from, to;
     int64_t end = arrears->next < covered ? arrears->next + WINDOW : INT64_MAX;
     const char *values[3] = { partition_owner_print_number(&id, owned->partition.partition_id),
@@ -88,7 +88,7 @@ static bool read_window(struct partition_owner *owners, struct owned_partition *
 
 bool arrears_read(struct partition_owner *owners, struct owned_partition *owned, const struct session_stop *stop)
 {
-    struct arrears *arrears = owned->arrears;
+    struct arrears *arrears = owned->publisher.arrears;
     struct number_text id;
     const char *values[1] = { partition_owner_print_number(&id, owned->partition.partition_id) };
     PARTITION_OWNER_RESULT result = partition_owner_run(owners, covered_sql, 1, values, stop);
@@ -154,7 +154,7 @@ PGresult *arrears_load_events(struct partition_owner *owners, const struct owned
     struct pairs pairs = { BUFFER_EMPTY, BUFFER_EMPTY };
     struct buffer sql = BUFFER_EMPTY;
 
-    add_pairs(&pairs, owned->arrears, first, behind, true);
+    add_pairs(&pairs, owned->publisher.arrears, first, behind, true);
     buffer_add_text(&sql, "SELECT ");
     statement_write_columns(&sql, &entity_audit_event);
     buffer_add_text(&sql, " FROM unnest($2::bigint[], $3::bigint[]) k (o, f) JOIN interlock.audit_event t ON "
@@ -175,6 +175,6 @@ PGresult *arrears_load_dead_letters(struct partition_owner *owners, const struct
         "t.partition_id = $1::int AND t.kafka_offset = k.o AND t.fence = k.f ORDER BY t.kafka_offset";
     struct pairs pairs = { BUFFER_EMPTY, BUFFER_EMPTY };
 
-    add_pairs(&pairs, owned->arrears, first, behind, false);
+    add_pairs(&pairs, owned->publisher.arrears, first, behind, false);
     return load(owners, owned, sql, false, &pairs, stop);
 }

@@ -156,7 +156,7 @@ static bool find_partition(struct partition_owner *owners, struct owned_partitio
     if (there)
     {
         owned->partition.partition_id = (int32_t)partition_owner_read_number(found, 0, 0);
-        snprintf(owned->mark, sizeof(owned->mark), "%s:", PQgetvalue(found, 0, 1));
+        snprintf(owned->publisher.mark, sizeof(owned->publisher.mark), "%s:", PQgetvalue(found, 0, 1));
     }
     PQclear(found);
     return there || partition_owner_fail(owners, "partition_owner: the row is not there");
@@ -268,7 +268,7 @@ static bool raise_fence(struct partition_owner *owners, struct owned_partition *
     partition_owner_print_token(owned->partition.token, token);
     const char *values[4] = { partition_owner_print_number(&id, owned->partition.partition_id), token,
                               partition_owner_print_number(&reached, committed > 0 ? committed : 0),
-                              owned->topic_id[0] ? owned->topic_id : NULL };
+                              owned->shared.topic_id[0] ? owned->shared.topic_id : NULL };
     PARTITION_OWNER_RESULT result = partition_owner_run(owners, fence_sql, 4, values, stop);
     if (result == NULL)
         return false;
@@ -278,11 +278,11 @@ static bool raise_fence(struct partition_owner *owners, struct owned_partition *
     int64_t crashes = partition_owner_read_number(result, 0, 1);
     owned->partition.quarantined = partition_owner_read_number(result, 0, 2) != 0;
     *ret_before = partition_owner_read_number(result, 0, 3);
-    owned->topic_fence = partition_owner_read_number(result, 0, 4);
-    if (owned->topic_fence == owned->partition.fence)
+    owned->publisher.topic_fence = partition_owner_read_number(result, 0, 4);
+    if (owned->publisher.topic_fence == owned->partition.fence)
         log_warning("ownership: %s/%d: the topic was created again, its id was %s and is %s: offsets that were "
                     "committed for the former one are not used",
-                    owned->topic, owned->partition.number, PQgetvalue(result, 0, 5), owned->topic_id);
+                    owned->topic, owned->partition.number, PQgetvalue(result, 0, 5), owned->shared.topic_id);
     owned->partition.solo_until_us = crashes >= CRASHES_CAREFUL ? monotonic_us() + CAREFUL_US : 0;
     if (crashes >= CRASHES_CAREFUL)
         log_warning("ownership: %s/%d: %lld owners in a row ended at offset %lld without giving it back: its commands "
@@ -303,11 +303,12 @@ static bool commit(struct partition_owner *owners, const struct session_stop *st
 
 static void mark_commits(struct owned_partition *owned)
 {
-    char *colon = strchr(owned->mark, ':');
+    char *colon = strchr(owned->publisher.mark, ':');
 
     assert(colon);
     colon++;
-    snprintf(colon, sizeof(owned->mark) - (size_t)(colon - owned->mark), "%lld", (long long)owned->partition.fence);
+    snprintf(colon, sizeof(owned->publisher.mark) - (size_t)(colon - owned->publisher.mark), "%lld",
+             (long long)owned->partition.fence);
 }
 
 /* One transaction. *ret_retry: call again with what was found out meanwhile. */
@@ -346,11 +347,11 @@ static enum partition_owner_result end_take(const struct partition_owner *owners
     if (exact && reached >= 0 && reached == published && start == reached)
     {
         audit_positions_done(from);
-        owned->published_known = owned->published_reached = reached;
+        owned->publisher.published_known = owned->publisher.published_reached = reached;
         return PARTITION_OWNER_TAKEN;
     }
-    owned->arrears = arrears_new(published, from);
-    if (owned->arrears)
+    owned->publisher.arrears = arrears_new(published, from);
+    if (owned->publisher.arrears)
         return PARTITION_OWNER_IN_ARREARS;
     audit_positions_done(from);
     return PARTITION_OWNER_AGAIN;
@@ -360,7 +361,7 @@ static enum partition_owner_result end_take(const struct partition_owner *owners
 static bool is_of_former_topic(const struct owned_partition *owned, const struct commitment *committed)
 {
     return committed->offset >= 0 && commit_mark_is_ours(owned, committed->metadata) &&
-           commit_mark_fence(committed->metadata) < owned->topic_fence;
+           commit_mark_fence(committed->metadata) < owned->publisher.topic_fence;
 }
 
 enum partition_owner_result partition_owner_take(struct partition_owner *owners, struct owned_partition *owned,

@@ -21,7 +21,7 @@ struct partition_owner;
 enum partition_owner_result
 {
     PARTITION_OWNER_TAKEN,
-    PARTITION_OWNER_IN_ARREARS, /* taken; owned->arrears is there and must be settled first */
+    PARTITION_OWNER_IN_ARREARS, /* taken; owned->publisher.arrears is there and must be settled first */
     PARTITION_OWNER_AGAIN,
 };
 

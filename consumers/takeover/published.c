@@ -94,7 +94,7 @@ bool published_begin_at(struct partition_owner *owners, struct owned_partition *
         return partition_owner_fail(owners, "somebody else has taken the partition over");
     if (partition_owner_read_number(result, 0, 1) > 0)
         tell_rewind(owned, below, start);
-    owned->published_known = owned->published_reached = begin;
+    owned->publisher.published_known = owned->publisher.published_reached = begin;
     return true;
 }
 
@@ -122,7 +122,7 @@ static void collect_raise(struct partition_owner *owners, struct owned_partition
         for (int t = 0; t < count; t++)
             if (owned_partitions[t]->partition.partition_id == owners->raised[i].partition_id &&
                 owned_partitions[t]->partition.fence == owners->raised[i].fence)
-                owned_partitions[t]->published_known = owners->raised[i].reached;
+                owned_partitions[t]->publisher.published_known = owners->raised[i].reached;
     owners->raised_count = 0;
 }
 
@@ -137,16 +137,16 @@ static bool send_raise(struct partition_owner *owners, struct owned_partition *c
     for (int t = 0; t < count && raised < RAISED_MAX; t++)
     {
         const struct owned_partition *owned = owned_partitions[t];
-        if (!owned->live || owned->published_reached <= owned->published_known)
+        if (!owned_is_live(owned) || owned->publisher.published_reached <= owned->publisher.published_known)
             continue;
         partition_owner_add_element(&lists[0], partition_owner_print_number(&text, owned->partition.partition_id));
         partition_owner_add_element(&lists[1], partition_owner_print_number(&text, owned->partition.fence));
         partition_owner_print_token(owned->partition.token, token);
         partition_owner_add_element(&lists[2], token);
-        partition_owner_add_element(&lists[3], partition_owner_print_number(&text, owned->published_reached));
+        partition_owner_add_element(&lists[3], partition_owner_print_number(&text, owned->publisher.published_reached));
         owners->raised[raised].partition_id = owned->partition.partition_id;
         owners->raised[raised].fence = owned->partition.fence;
-        owners->raised[raised].reached = owned->published_reached;
+        owners->raised[raised].reached = owned->publisher.published_reached;
         raised++;
     }
     audit_positions_print(from, &positions);
@@ -180,7 +180,8 @@ static bool reconnect(struct partition_owner *owners)
 static bool is_anything_new(struct owned_partition *const *owned_partitions, int count)
 {
     for (int i = 0; i < count; i++)
-        if (owned_partitions[i]->live && owned_partitions[i]->published_reached > owned_partitions[i]->published_known)
+        if (owned_is_live(owned_partitions[i]) &&
+            owned_partitions[i]->publisher.published_reached > owned_partitions[i]->publisher.published_known)
             return true;
     return false;
 }

@@ -206,7 +206,7 @@ static bool send_chunk(struct chunk *chunk, bool is_ours)
     metrics_add(METRIC_DEAD_LETTERS, chunk->count - chunk->event_count);
     metrics_add(METRIC_RESTORED, chunk->count);
     if (restoring->group)
-        atomic_store_explicit(&chunk->owned->committed, restoring->offset, memory_order_relaxed);
+        atomic_store_explicit(&chunk->owned->shared.committed, restoring->offset, memory_order_relaxed);
     return true;
 }
 
@@ -229,7 +229,7 @@ static bool publish_chunk(struct chunk *chunk, int first, int behind, bool is_ou
     struct restoring *restoring = chunk->restoring;
     bool good = add_events(chunk, first, behind, stop);
 
-    if (good && chunk->owned->arrears->has_dead_letters)
+    if (good && chunk->owned->publisher.arrears->has_dead_letters)
     {
         PGresult *letters = arrears_load_dead_letters(restoring->owners, chunk->owned, first, behind, stop);
         chunk->letters = letters;
@@ -264,7 +264,7 @@ static bool is_all_found_behind(const struct arrears *arrears, int from)
 
 bool restoring_run(struct restoring *restoring, struct owned_partition *owned, const struct session_stop *stop)
 {
-    const struct arrears *arrears = owned->arrears;
+    const struct arrears *arrears = owned->publisher.arrears;
     struct chunk *chunk = calloc(1, sizeof(*chunk));
     bool good = true;
 

@@ -57,16 +57,16 @@ static bool fill_slots(struct search *search)
     size_t wanted = 16;
 
     for (int t = 0; t < search->count; t++)
-        wanted += 2 * (size_t)search->sought[t].owned->arrears->count;
+        wanted += 2 * (size_t)search->sought[t].owned->publisher.arrears->count;
     for (search->slot_count = 16; search->slot_count < wanted;)
         search->slot_count *= 2;
     search->slots = calloc(search->slot_count, sizeof(*search->slots));
     if (search->slots == NULL)
         return false;
     for (int t = 0; t < search->count; t++)
-        for (int i = 0; i < search->sought[t].owned->arrears->count; i++)
+        for (int i = 0; i < search->sought[t].owned->publisher.arrears->count; i++)
         {
-            struct recorded *row = &search->sought[t].owned->arrears->rows[i];
+            struct recorded *row = &search->sought[t].owned->publisher.arrears->rows[i];
             size_t at = hash_of(row->event_id, row->offset) & (search->slot_count - 1);
             while (search->slots[at].sought)
                 at = (at + 1) & (search->slot_count - 1);
@@ -115,7 +115,7 @@ void search_forget(struct search *search, const struct owned_partition *owned)
 /* What is known is handed over at once: the step ends. */
 static void note_found(struct search *search, const struct slot *slot)
 {
-    struct arrears *arrears = slot->sought->owned->arrears;
+    struct arrears *arrears = slot->sought->owned->publisher.arrears;
 
     if (!slot->row->found)
     {
@@ -175,8 +175,8 @@ static bool see_dead_letter(void *owner, const struct scanned_message *scanned)
 static bool is_wanted(const struct sought *sought, bool dead_letters)
 {
     return !sought->forgotten && !owned_is_revoked(sought->owned) &&
-           sought->owned->arrears->state == ARREARS_LOOKED_UP &&
-           (!dead_letters || sought->owned->arrears->has_dead_letters);
+           sought->owned->publisher.arrears->state == ARREARS_LOOKED_UP &&
+           (!dead_letters || sought->owned->publisher.arrears->has_dead_letters);
 }
 
 /* The first record is not older than the first of what is looked for. */
@@ -185,9 +185,10 @@ static int64_t since_of(const struct search *search, bool dead_letters)
     int64_t since_us = INT64_MAX;
 
     for (int t = 0; t < search->count; t++)
-        for (int i = 0; is_wanted(&search->sought[t], dead_letters) && i < search->sought[t].owned->arrears->count; i++)
+        for (int i = 0;
+             is_wanted(&search->sought[t], dead_letters) && i < search->sought[t].owned->publisher.arrears->count; i++)
         {
-            const struct recorded *row = &search->sought[t].owned->arrears->rows[i];
+            const struct recorded *row = &search->sought[t].owned->publisher.arrears->rows[i];
             if (recorded_is_event(row) != dead_letters && row->recorded_at_us < since_us)
                 since_us = row->recorded_at_us;
         }
@@ -204,9 +205,9 @@ static void find_positions(const struct search *search, struct audit_positions *
         if (!is_wanted(&search->sought[t], false))
             continue;
         if (first)
-            audit_positions_copy(ret, &search->sought[t].owned->arrears->from);
+            audit_positions_copy(ret, &search->sought[t].owned->publisher.arrears->from);
         else
-            audit_positions_lower(ret, &search->sought[t].owned->arrears->from);
+            audit_positions_lower(ret, &search->sought[t].owned->publisher.arrears->from);
         first = false;
     }
 }
@@ -263,7 +264,7 @@ static enum search_state end(struct search *search)
 {
     for (int t = 0; t < search->count; t++)
         if (is_wanted(&search->sought[t], false))
-            search->sought[t].owned->arrears->state = ARREARS_KNOWN;
+            search->sought[t].owned->publisher.arrears->state = ARREARS_KNOWN;
     return SEARCH_END;
 }
 

@@ -89,7 +89,7 @@ static void tell_problem(struct takeover *takeover, const struct owned_partition
 
 static void take(struct takeover *takeover, struct owned_partition *owned, const rd_kafka_topic_partition_t *found)
 {
-    struct session_stop stop = { .flag = &owned->revoked, .fd = -1 };
+    struct session_stop stop = { .flag = &owned->shared.revoked, .fd = -1 };
     struct commitment committed = {
         .offset = found->offset < 0 ? OFFSET_NONE : found->offset,
         .metadata = commit_mark_of(found),
@@ -99,7 +99,7 @@ static void take(struct takeover *takeover, struct owned_partition *owned, const
 
     if (result == PARTITION_OWNER_AGAIN)
         tell_problem(takeover, owned, partition_owner_problem(takeover->owners));
-    owned->taken = result == PARTITION_OWNER_TAKEN && !FAULT_POINT_FAILS(AFTER_TAKEOVER);
+    owned->publisher.taken = result == PARTITION_OWNER_TAKEN && !FAULT_POINT_FAILS(AFTER_TAKEOVER);
 }
 
 static rd_kafka_topic_partition_list_t *list_of(struct owned_partition *const *owned_partitions, int count)
@@ -159,7 +159,7 @@ static void take_new(struct takeover *takeover, struct owned_partition *const *o
     int left = 0;
 
     for (int i = 0; new &&i < count; i++)
-        if (owned_partitions[i]->arrears == NULL && !owned_partitions[i]->taken)
+        if (owned_partitions[i]->publisher.arrears == NULL && !owned_partitions[i]->publisher.taken)
             new[left++] = owned_partitions[i];
     if (new)
         topic_watch_learn(&takeover->watch, new, left, ANSWER_US);
@@ -175,8 +175,8 @@ static void give_up(struct takeover *takeover, struct owned_partition *owned, co
 {
     tell_problem(takeover, owned, why);
     search_forget(takeover->search, owned);
-    arrears_free(owned->arrears);
-    owned->arrears = NULL;
+    arrears_free(owned->publisher.arrears);
+    owned->publisher.arrears = NULL;
 }
 
 /* The offset that is committed with what is published now: the one it begins at. */
@@ -198,7 +198,7 @@ static bool restore(struct takeover *takeover, const struct takeover_means *mean
         .group = takeover->settings->kafka.exactly_once ? means->group : NULL,
     };
 
-    if (owned->arrears->missing == 0)
+    if (owned->publisher.arrears->missing == 0)
         return true;
     if (takeover->settings->kafka.exactly_once && means->group == NULL)
         return give_up(takeover, owned, "the group's generation is not known"), false;
@@ -212,8 +212,8 @@ static bool restore(struct takeover *takeover, const struct takeover_means *mean
 /* A portion is known: what it lacks is published; then the next one, or the owned partition begins. */
 static void settle(struct takeover *takeover, const struct takeover_means *means, struct owned_partition *owned)
 {
-    struct session_stop stop = { .flag = &owned->revoked, .fd = -1 };
-    struct arrears *arrears = owned->arrears;
+    struct session_stop stop = { .flag = &owned->shared.revoked, .fd = -1 };
+    struct arrears *arrears = owned->publisher.arrears;
 
     if (!restore(takeover, means, owned, &stop))
         return;
@@ -229,20 +229,20 @@ static void settle(struct takeover *takeover, const struct takeover_means *means
         give_up(takeover, owned, partition_owner_problem(takeover->owners));
     else if (arrears->last)
     {
-        arrears_free(owned->arrears);
-        owned->arrears = NULL;
-        owned->taken = !FAULT_POINT_FAILS(AFTER_TAKEOVER);
+        arrears_free(owned->publisher.arrears);
+        owned->publisher.arrears = NULL;
+        owned->publisher.taken = !FAULT_POINT_FAILS(AFTER_TAKEOVER);
     }
 }
 
 /* One portion: reads it if it is unread, and settles it if it is known. */
 static void go_on(struct takeover *takeover, const struct takeover_means *means, struct owned_partition *owned)
 {
-    struct session_stop stop = { .flag = &owned->revoked, .fd = -1 };
+    struct session_stop stop = { .flag = &owned->shared.revoked, .fd = -1 };
 
-    if (owned->arrears->state == ARREARS_UNREAD && !arrears_read(takeover->owners, owned, &stop))
+    if (owned->publisher.arrears->state == ARREARS_UNREAD && !arrears_read(takeover->owners, owned, &stop))
         give_up(takeover, owned, partition_owner_problem(takeover->owners));
-    else if (owned->arrears->state == ARREARS_KNOWN)
+    else if (owned->publisher.arrears->state == ARREARS_KNOWN)
         settle(takeover, means, owned);
 }
 
@@ -252,7 +252,8 @@ static void begin_search(struct takeover *takeover, struct owned_partition *cons
     int found = 0;
 
     for (int i = 0; wanted && i < count; i++)
-        if (owned_partitions[i]->arrears && owned_partitions[i]->arrears->state == ARREARS_LOOKED_UP)
+        if (owned_partitions[i]->publisher.arrears &&
+            owned_partitions[i]->publisher.arrears->state == ARREARS_LOOKED_UP)
             wanted[found++] = owned_partitions[i];
     takeover->search = found > 0 ? search_new(takeover->settings, wanted, found) : NULL;
     if (takeover->search)
@@ -275,7 +276,8 @@ static void step_search(struct takeover *takeover, struct owned_partition *const
     }
     buffer_add_byte(&fault, '\0');
     for (int i = 0; i < count && state == SEARCH_FAILED; i++)
-        if (owned_partitions[i]->arrears && owned_partitions[i]->arrears->state == ARREARS_LOOKED_UP)
+        if (owned_partitions[i]->publisher.arrears &&
+            owned_partitions[i]->publisher.arrears->state == ARREARS_LOOKED_UP)
             give_up(takeover, owned_partitions[i], buffer_failed(&fault) ? "out of memory" : fault.at);
     buffer_done(&fault);
 }
@@ -288,7 +290,7 @@ static int put_taken_last(struct owned_partition **owned_partitions, int count)
     int left = 0;
 
     for (int i = 0; i < count; i++)
-        if (!owned_partitions[i]->taken)
+        if (!owned_partitions[i]->publisher.taken)
         {
             struct owned_partition *owned = owned_partitions[i];
             owned_partitions[i] = owned_partitions[left];
@@ -305,13 +307,13 @@ int takeover_round(struct takeover *takeover, const struct takeover_means *means
     if (takeover->search)
         step_search(takeover, owned_partitions, count);
     for (int i = 0; i < count; i++)
-        if (owned_partitions[i]->arrears && !owned_is_revoked(owned_partitions[i]))
+        if (owned_partitions[i]->publisher.arrears && !owned_is_revoked(owned_partitions[i]))
             go_on(takeover, means, owned_partitions[i]);
     if (takeover->search == NULL)
         begin_search(takeover, owned_partitions, count);
     takeover->busy = false;
     for (int i = 0; i < count; i++)
-        takeover->busy = takeover->busy || owned_partitions[i]->arrears != NULL;
+        takeover->busy = takeover->busy || owned_partitions[i]->publisher.arrears != NULL;
     return put_taken_last(owned_partitions, count);
 }
 

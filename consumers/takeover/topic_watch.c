@@ -55,7 +55,7 @@ static void learn_id(void *owner, const char *topic, const char *id)
 
     for (int i = 0; i < watched->count; i++)
         if (strcmp(watched->partitions[i]->topic, topic) == 0)
-            snprintf(watched->partitions[i]->topic_id, TOPIC_ID_SIZE, "%s", id);
+            snprintf(watched->partitions[i]->shared.topic_id, TOPIC_ID_SIZE, "%s", id);
 }
 
 void topic_watch_learn(struct topic_watch *watch, struct owned_partition *const *partitions, int count, int64_t wait_us)
@@ -76,16 +76,16 @@ static void compare_id(void *owner, const char *topic, const char *id)
     for (int i = 0; i < watched->count; i++)
     {
         struct owned_partition *owned = watched->partitions[i];
-        if (strcmp(owned->topic, topic) != 0 || strcmp(owned->topic_id, id) == 0 || owned_is_recreated(owned))
+        if (strcmp(owned->topic, topic) != 0 || strcmp(owned->shared.topic_id, id) == 0 || owned_is_recreated(owned))
             continue;
-        if (owned->topic_id[0] == '\0')
+        if (owned->shared.topic_id[0] == '\0')
         {
-            snprintf(owned->topic_id, sizeof(owned->topic_id), "%s", id);
+            snprintf(owned->shared.topic_id, sizeof(owned->shared.topic_id), "%s", id);
             continue;
         }
-        snprintf(owned->present_id, sizeof(owned->present_id), "%s", id);
+        snprintf(owned->shared.present_id, sizeof(owned->shared.present_id), "%s", id);
         /* Release: the poll thread reads both ids. */
-        atomic_store_explicit(&owned->recreated, true, memory_order_release);
+        atomic_store_explicit(&owned->shared.recreated, true, memory_order_release);
     }
 }
 

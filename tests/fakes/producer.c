@@ -192,7 +192,7 @@ int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means
 {
     (void)takeover, (void)means;
     for (int i = 0; i < count; i++)
-        snprintf(owned_partitions[i]->mark, sizeof(owned_partitions[i]->mark), MARK);
+        snprintf(owned_partitions[i]->publisher.mark, sizeof(owned_partitions[i]->publisher.mark), MARK);
     return 0; /* all are ours */
 }
 

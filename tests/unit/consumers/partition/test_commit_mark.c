@@ -13,7 +13,7 @@ static struct owned_partition *owned_marked(const char *mark)
 {
     struct owned_partition *owned = owned_new("commands", 3, 1);
 
-    snprintf(owned->mark, sizeof(owned->mark), "%s", mark);
+    snprintf(owned->publisher.mark, sizeof(owned->publisher.mark), "%s", mark);
     return owned;
 }
 

@@ -175,7 +175,7 @@ static void rebalance(rd_kafka_resp_err_t what)
 static void take(struct owned_partition *owned, int64_t offset)
 {
     owned->start_offset = offset;
-    atomic_store(&owned->state, PARTITION_OWNED);
+    owned_change(owned, PARTITION_TAKE);
 }
 
 /* Time of the test: each step is a second later, past every gap. */
@@ -304,7 +304,7 @@ static void an_ended_partition_is_taken_over_again_and_the_others_go_on_where_th
     (void)state;
 
     begin();
-    world.asked[0]->last_offset = 41;
+    world.asked[0]->poll.last_offset = 41;
     assignment_end_partition(world.assignment, NULL, world.asked[1], true, "test");
     assert_true(owned_is_revoked(world.asked[1]));
     assert_false(owned_is_revoked(world.asked[0]));
@@ -328,7 +328,7 @@ static void a_committed_offset_is_forgotten_until_there_is_another(void **state)
     assignment_end_partition(world.assignment, NULL, world.asked[PARTITIONS], false, "test");
     step();
     assert_true(world.asked[PARTITIONS + 1]->forget_committed);
-    atomic_store(&world.asked[PARTITIONS + 1]->committed, 7);
+    atomic_store(&world.asked[PARTITIONS + 1]->shared.committed, 7);
     assignment_end_partition(world.assignment, NULL, world.asked[PARTITIONS + 1], false, "test");
     step();
     assert_false(world.asked[PARTITIONS + 2]->forget_committed);
@@ -339,7 +339,7 @@ static void a_partition_that_the_fence_refused_is_asked_for_again_with_its_commi
     (void)state;
 
     begin();
-    atomic_store(&world.asked[2]->state, PARTITION_LOST);
+    owned_change(world.asked[2], PARTITION_LOSE);
     step();
     assert_string_equal(world.log, "assign:0@0,1@100 ");
     step();
@@ -352,7 +352,7 @@ static void a_topic_that_was_created_again_is_taken_over_again_and_read_from_its
     (void)state;
 
     begin();
-    atomic_store(&world.asked[1]->recreated, true);
+    atomic_store(&world.asked[1]->shared.recreated, true);
     step();
     assert_true(owned_is_revoked(world.asked[1]));
     assert_false(owned_is_revoked(world.asked[0]));
@@ -365,8 +365,8 @@ static void a_topic_that_was_created_again_is_taken_over_again_and_read_from_its
 
 static void fill(struct owned_partition *owned, int64_t commands, int64_t moved_us)
 {
-    atomic_store(&owned->in_flight, commands);
-    atomic_store(&owned->moved_us, moved_us);
+    atomic_store(&owned->shared.in_flight, commands);
+    atomic_store(&owned->shared.moved_us, moved_us);
 }
 
 static void a_partition_at_its_share_that_does_not_move_is_paused_alone(void **state)
@@ -404,11 +404,11 @@ static void bytes_count_as_commands_do(void **state)
 
     begin();
     fill(world.asked[0], 1, now_us - 1000000);
-    atomic_store(&world.asked[0]->in_flight_bytes, 100000);
+    atomic_store(&world.asked[0]->shared.in_flight_bytes, 100000);
     assignment_balance(world.assignment, NULL, now_us);
     assert_string_equal(world.log, "pause:0 ");
     fill(world.asked[0], 0, now_us);
-    atomic_store(&world.asked[0]->in_flight_bytes, 0);
+    atomic_store(&world.asked[0]->shared.in_flight_bytes, 0);
 }
 
 static void it_is_resumed_below_half_of_its_share(void **state)

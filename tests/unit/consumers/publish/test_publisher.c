@@ -38,9 +38,9 @@ static void await_in_flight(int partition, int64_t expected)
 
     /* Woken by the publisher's wake, which comes behind every release. */
     pthread_mutex_lock(&fake_producer.mutex);
-    while (atomic_load(&owned_partitions[partition]->in_flight) != expected && fake_producer_wait(until_us))
+    while (atomic_load(&owned_partitions[partition]->shared.in_flight) != expected && fake_producer_wait(until_us))
         continue;
-    assert_int_equal(atomic_load(&owned_partitions[partition]->in_flight), expected);
+    assert_int_equal(atomic_load(&owned_partitions[partition]->shared.in_flight), expected);
     pthread_mutex_unlock(&fake_producer.mutex);
 }
 
@@ -53,9 +53,9 @@ static struct delivery *receive(int partition, int64_t offset)
     delivery->partition = &owned->partition;
     delivery->offset = offset;
     delivery->received_us = monotonic_us();
-    delivery->sequence = owned->next_sequence++;
-    atomic_fetch_add(&owned->in_flight, 1);
-    atomic_fetch_add(&owned->in_flight_bytes, (int64_t)delivery_size(delivery));
+    delivery->sequence = owned->poll.next_sequence++;
+    atomic_fetch_add(&owned->shared.in_flight, 1);
+    atomic_fetch_add(&owned->shared.in_flight_bytes, (int64_t)delivery_size(delivery));
     owned_retain(owned, 1);
     return delivery;
 }
@@ -83,7 +83,7 @@ static void begin_partitions(void)
         int taken = 0;
         pthread_mutex_lock(&fake_producer.mutex);
         for (int p = 0; p < PARTITIONS; p++)
-            taken += atomic_load(&owned_partitions[p]->state) == PARTITION_OWNED;
+            taken += owned_state(owned_partitions[p]) == PARTITION_OWNED;
         if (taken < PARTITIONS)
             fake_producer_wait(until_us);
         pthread_mutex_unlock(&fake_producer.mutex);
@@ -132,8 +132,8 @@ static void an_answer_is_published_with_the_offset_behind_it(void **state)
     answer(receive(0, 41), ANSWER_EVENT);
     fake_producer_await_log("begin 0=42 0/41 done ");
     await_in_flight(0, 0);
-    assert_int_equal(atomic_load(&owned_partitions[0]->committed), 42);
-    assert_int_equal(atomic_load(&owned_partitions[0]->in_flight_bytes), 0);
+    assert_int_equal(atomic_load(&owned_partitions[0]->shared.committed), 42);
+    assert_int_equal(atomic_load(&owned_partitions[0]->shared.in_flight_bytes), 0);
 }
 
 /* PROTOCOL K2: the prefix and its offsets, nothing else. */
@@ -255,11 +255,11 @@ static void what_is_left_of_a_publication_that_failed_is_given_back_at_the_end(v
     for (int i = 3; i >= 0; i--)
         answer(received[i], ANSWER_EVENT);
     fake_producer_await_log("begin 0=4 0/0 0/1 0/2 0/3 ");
-    atomic_store(&owned_partitions[0]->give_up_us, 0);
+    owned_revoke(owned_partitions[0], 0);
     fake_producer_let_commit(0);
     fake_producer_await_log("begin 0=4 0/0 0/1 0/2 0/3 broken ");
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
-    assert_int_equal(atomic_load(&owned_partitions[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&owned_partitions[0]->shared.in_flight), 0);
 }
 
 /* A quota: the broker reads nothing meanwhile, and a transaction would be open all the time. */
@@ -294,10 +294,7 @@ static void a_suspect_producer_is_replaced_before_the_next_begin(void **state)
 static void revoke(int64_t give_up_us)
 {
     for (int p = 0; p < PARTITIONS; p++)
-    {
-        atomic_store(&owned_partitions[p]->give_up_us, give_up_us);
-        atomic_store(&owned_partitions[p]->revoked, true);
-    }
+        owned_revoke(owned_partitions[p], give_up_us);
 }
 
 static void the_end_publishes_the_prefix_and_gives_the_rest_back(void **state)
@@ -311,7 +308,7 @@ static void the_end_publishes_the_prefix_and_gives_the_rest_back(void **state)
     answer(second, ANSWER_DROPPED);
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
     assert_string_equal(fake_producer.log, "begin 0=2 0/1 done ");
-    assert_int_equal(atomic_load(&owned_partitions[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&owned_partitions[0]->shared.in_flight), 0);
 }
 
 static void an_answer_that_comes_after_the_end_is_given_back(void **state)
@@ -324,7 +321,7 @@ static void an_answer_that_comes_after_the_end_is_given_back(void **state)
     answer(late, ANSWER_EVENT);
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
     assert_string_equal(fake_producer.log, "");
-    assert_int_equal(atomic_load(&owned_partitions[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&owned_partitions[0]->shared.in_flight), 0);
 }
 
 static void a_lost_assignment_publishes_nothing(void **state)
@@ -336,7 +333,7 @@ static void a_lost_assignment_publishes_nothing(void **state)
     answer(answered, ANSWER_EVENT);
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
     assert_string_equal(fake_producer.log, "");
-    assert_int_equal(atomic_load(&owned_partitions[0]->in_flight), 0);
+    assert_int_equal(atomic_load(&owned_partitions[0]->shared.in_flight), 0);
 }
 
 static void a_revoke_that_waits_no_longer_leaves_the_publisher_behind(void **state)
@@ -363,10 +360,10 @@ static void a_partition_that_another_owns_is_lost_and_the_other_goes_on(void **s
     answer(second, ANSWER_EVENT);
     answer(first, ANSWER_NOT_OWNER);
     pthread_mutex_lock(&fake_producer.mutex);
-    while (atomic_load(&owned_partitions[0]->state) != PARTITION_LOST && fake_producer_wait(until_us))
+    while (owned_state(owned_partitions[0]) != PARTITION_LOST && fake_producer_wait(until_us))
         continue;
     pthread_mutex_unlock(&fake_producer.mutex);
-    assert_int_equal(atomic_load(&owned_partitions[0]->state), PARTITION_LOST);
+    assert_int_equal(owned_state(owned_partitions[0]), PARTITION_LOST);
     answer(receive(1, 1), ANSWER_EVENT);
     fake_producer_await_log("begin 1=2 1/1 done ");
     await_in_flight(0, 0);
@@ -377,12 +374,12 @@ static void a_partition_that_was_revoked_before_it_was_taken_over_is_let_go(void
     struct owned_partition *owned = owned_new("commands", 1, 2);
     (void)state;
 
-    atomic_store(&owned->revoked, true);
+    owned_revoke(owned, INT64_MAX);
     publisher_take_over(publisher, &owned, 1, NULL);
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
     assert_int_equal(atomic_load(&owned->references), 1);
-    assert_int_equal(atomic_load(&owned->state), PARTITION_REQUESTED);
+    assert_int_equal(owned_state(owned), PARTITION_CANCELLED);
     owned_release(owned, 1);
 }
 

@@ -129,8 +129,8 @@ static void a_topic_with_another_id_is_noticed_with_both(void **state)
     for (int i = 0; i < 2; i++)
     {
         assert_true(owned_is_recreated(world.owned[i]));
-        assert_string_equal(world.owned[i]->topic_id, "former");
-        assert_string_equal(world.owned[i]->present_id, "present");
+        assert_string_equal(world.owned[i]->shared.topic_id, "former");
+        assert_string_equal(world.owned[i]->shared.present_id, "present");
     }
 }
 
@@ -138,11 +138,11 @@ static void a_takeover_that_was_told_no_id_takes_the_first_one_after_it(void **s
 {
     (void)state;
     learn(NULL);
-    assert_string_equal(world.owned[0]->topic_id, "");
+    assert_string_equal(world.owned[0]->shared.topic_id, "");
     world.id = "first";
     step(TOPIC_WATCH_S + 1);
     step(0);
-    assert_string_equal(world.owned[0]->topic_id, "first");
+    assert_string_equal(world.owned[0]->shared.topic_id, "first");
     assert_false(owned_is_recreated(world.owned[0]));
     world.id = "second";
     step(TOPIC_WATCH_S + 1);
