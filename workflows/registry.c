@@ -2,34 +2,34 @@
 
 /* One line a workflow: workflow_ticket_create of type "ticket.create", and its retry policy: aggressive where a person
  * waits at a device, conservative where many rows are written at once. The order is the one of listings. */
-#define WORKFLOWS(X)                                                                                                   \
-    X(ticket, create, DEFAULT)                                                                                         \
-    X(ticket, transition, DEFAULT)                                                                                     \
-    X(ticket, assign, DEFAULT)                                                                                         \
-    X(ticket, escalate, DEFAULT)                                                                                       \
-    X(ticket, append_history, DEFAULT)                                                                                 \
-    X(ticket, bulk_update, CONSERVATIVE)                                                                               \
-    X(job, create, DEFAULT)                                                                                            \
-    X(job, transition, DEFAULT)                                                                                        \
-    X(job, autoclose, DEFAULT)                                                                                         \
-    X(job, autoclose_checkpoints, CONSERVATIVE)                                                                        \
-    X(job, update_checkpoint, DEFAULT)                                                                                 \
-    X(job, bulk_update_checkpoints, CONSERVATIVE)                                                                      \
-    X(job, assign, DEFAULT)                                                                                            \
-    X(job, set_expiry, DEFAULT)                                                                                        \
-    X(job, mark_mail_sent, DEFAULT)                                                                                    \
-    X(job, sync_adhoc, DEFAULT)                                                                                        \
-    X(job, save_checkpoint, DEFAULT)                                                                                   \
-    X(job, save_geofence_assignment, DEFAULT)                                                                          \
-    X(attendance, punch, AGGRESSIVE)                                                                                   \
-    X(attendance, record_face_result, AGGRESSIVE)                                                                      \
-    X(behaviour, update_profile, CONSERVATIVE)                                                                         \
-    X(json, merge, DEFAULT)                                                                                            \
-    X(json, append, DEFAULT)                                                                                           \
-    X(json, replace, DEFAULT)                                                                                          \
-    X(json, apply, DEFAULT)                                                                                            \
-    X(face, record_verification, AGGRESSIVE)                                                                           \
-    X(face, add_embedding, AGGRESSIVE)                                                                                 \
+#define WORKFLOWS(X) \
+    X(ticket, create, DEFAULT) \
+    X(ticket, transition, DEFAULT) \
+    X(ticket, assign, DEFAULT) \
+    X(ticket, escalate, DEFAULT) \
+    X(ticket, append_history, DEFAULT) \
+    X(ticket, bulk_update, CONSERVATIVE) \
+    X(job, create, DEFAULT) \
+    X(job, transition, DEFAULT) \
+    X(job, autoclose, DEFAULT) \
+    X(job, autoclose_checkpoints, CONSERVATIVE) \
+    X(job, update_checkpoint, DEFAULT) \
+    X(job, bulk_update_checkpoints, CONSERVATIVE) \
+    X(job, assign, DEFAULT) \
+    X(job, set_expiry, DEFAULT) \
+    X(job, mark_mail_sent, DEFAULT) \
+    X(job, sync_adhoc, DEFAULT) \
+    X(job, save_checkpoint, DEFAULT) \
+    X(job, save_geofence_assignment, DEFAULT) \
+    X(attendance, punch, AGGRESSIVE) \
+    X(attendance, record_face_result, AGGRESSIVE) \
+    X(behaviour, update_profile, CONSERVATIVE) \
+    X(json, merge, DEFAULT) \
+    X(json, append, DEFAULT) \
+    X(json, replace, DEFAULT) \
+    X(json, apply, DEFAULT) \
+    X(face, record_verification, AGGRESSIVE) \
+    X(face, add_embedding, AGGRESSIVE) \
     X(face, remove_embedding, AGGRESSIVE)
 
 #define X(group, verb, retry) extern const struct workflow workflow_##group##_##verb;

@@ -6,11 +6,11 @@
 #define WORKFLOWS_RETRY_KIND_H
 
 /* X(symbol, name) */
-#define RETRY_KINDS(X)                                                                                                 \
-    X(DEFAULT, "default")                                                                                              \
-    X(AGGRESSIVE, "aggressive")                                                                                        \
-    X(CONSERVATIVE, "conservative")                                                                                    \
-    X(DATABASE_OPERATION, "database_operation")                                                                        \
+#define RETRY_KINDS(X) \
+    X(DEFAULT, "default") \
+    X(AGGRESSIVE, "aggressive") \
+    X(CONSERVATIVE, "conservative") \
+    X(DATABASE_OPERATION, "database_operation") \
     X(LOCK_ACQUISITION, "lock_acquisition")
 
 enum retry_kind

@@ -13,7 +13,7 @@ struct attribute_row
 };
 
 static const struct attribute_row rows[ATTRIBUTE__COUNT] = {
-#define X(symbol, name, longest, form, description)                                                                    \
+#define X(symbol, name, longest, form, description) \
     [ATTRIBUTE_##symbol] = { { name, sizeof(name) - 1 }, longest, "ce_" name, form },
     CLOUDEVENT_ATTRIBUTES(X)
 #undef X

@@ -17,9 +17,9 @@
  *     behind it would only be sent in vain. Of a long queue the first five are looked at: one that is sent too early
  *     changes nothing. */
 #define EARLIER "FROM interlock.parked_command p WHERE p.aggregate = l.aggregate AND p.place < l.place "
-#define LATER_OF                                                                                                       \
-    "SELECT max(CASE WHEN e.reason = 'held' AND (e.returned_at IS NOT NULL OR e.turn_at <= now()) "                    \
-    "THEN now() + interval '0.5 s' WHEN e.returned_at IS NULL AND e.turn_at > l.turn_at THEN e.turn_at END) "          \
+#define LATER_OF \
+    "SELECT max(CASE WHEN e.reason = 'held' AND (e.returned_at IS NOT NULL OR e.turn_at <= now()) " \
+    "THEN now() + interval '0.5 s' WHEN e.returned_at IS NULL AND e.turn_at > l.turn_at THEN e.turn_at END) " \
     "FROM (SELECT p.turn_at, p.returned_at, p.reason "
 
 static const char take_sql[] = "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(" SQL_NUMBER(

@@ -4,7 +4,7 @@
  *
  * Threads    made by the poll thread; fields are grouped by the thread that owns them.
  * Ownership  counted: the poll thread and the publisher hold one reference each, every delivery one. The last one
- * frees.
+ *            frees.
  */
 #ifndef CONSUMERS_PARTITION_PARTITION_H
 #define CONSUMERS_PARTITION_PARTITION_H

@@ -1,7 +1,8 @@
 /* Mailbox: what lanes and poll thread have given to the publisher and it has not looked at yet.
  *
  * Threads    mailbox_answer: lanes. mailbox_ask, mailbox_finish: the poll thread. mailbox_stop: main.
- * mailbox_take, mailbox_wait, mailbox_finished: the publisher. Locks      one, held for a few instructions.
+ *            mailbox_take, mailbox_wait, mailbox_finished: the publisher.
+ * Locks      one, held for a few instructions.
  * Ownership  deliveries and references on owned partitions pass through.
  * Failure    none; a process that cannot have a list of pointers ends.
  */

@@ -5,9 +5,9 @@
  * Threads    publisher_complete: lanes. publisher_take_over, publisher_finish, publisher_set_consumer: the poll thread.
  *            publisher_problem: any. Everything else happens on the publisher's own thread.
  * Locks      none of its own; see consumers/publish/mailbox.h and consumers/kafka/problem.h.
- * Ownership  takes deliveries and gives them back to the delivery pool; holds a reference on every owned partition it
- * was asked for. Failure    waits Kafka and PostgreSQL out; nothing is dropped but what belongs to an ended owned
- * partition.
+ * Ownership  takes deliveries and gives them back to the delivery pool; holds a reference on every owned partition
+ *            that it was asked for.
+ * Failure    waits until Kafka and PostgreSQL work again; only deliveries of an ended partition are dropped.
  */
 #ifndef CONSUMERS_PUBLISH_PUBLISHER_H
 #define CONSUMERS_PUBLISH_PUBLISHER_H

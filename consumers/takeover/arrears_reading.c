@@ -16,9 +16,9 @@ enum
 
 /* --- a portion --------------------------------------------------------------------------------------------------- */
 
-#define UNCOVERED                                                                                                      \
-    "t.partition_id = $1::int AND t.kafka_offset >= $2::bigint AND t.kafka_offset < $3::bigint AND NOT EXISTS "        \
-    "(SELECT FROM interlock.partition_rewind r WHERE r.partition_id = $1::int AND t.fence < r.fence AND "              \
+#define UNCOVERED \
+    "t.partition_id = $1::int AND t.kafka_offset >= $2::bigint AND t.kafka_offset < $3::bigint AND NOT EXISTS " \
+    "(SELECT FROM interlock.partition_rewind r WHERE r.partition_id = $1::int AND t.fence < r.fence AND " \
     "t.kafka_offset < r.below)"
 #define PORTION_TEXT "20000" /* ARREARS_PORTION */
 

@@ -41,25 +41,25 @@ struct pq_row
     bool breaks;                         /* behind this row the connection is bad */
 };
 
-#define PQ_SENDS(sql)                                                                                                  \
-    {                                                                                                                  \
-        .function = "PQsendQueryParams", .text = (sql)                                                                 \
+#define PQ_SENDS(sql) \
+    { \
+        .function = "PQsendQueryParams", .text = (sql) \
     }
-#define PQ_PREPARES(sql)                                                                                               \
-    {                                                                                                                  \
-        .function = "PQsendPrepare", .text = (sql)                                                                     \
+#define PQ_PREPARES(sql) \
+    { \
+        .function = "PQsendPrepare", .text = (sql) \
     }
-#define PQ_EXECUTES(name)                                                                                              \
-    {                                                                                                                  \
-        .function = "PQsendQueryPrepared", .text = (name)                                                              \
+#define PQ_EXECUTES(name) \
+    { \
+        .function = "PQsendQueryPrepared", .text = (name) \
     }
-#define PQ_SYNCS                                                                                                       \
-    {                                                                                                                  \
-        .function = "PQpipelineSync"                                                                                   \
+#define PQ_SYNCS \
+    { \
+        .function = "PQpipelineSync" \
     }
-#define PQ_RESULT(...)                                                                                                 \
-    {                                                                                                                  \
-        .function = "PQgetResult", __VA_ARGS__                                                                         \
+#define PQ_RESULT(...) \
+    { \
+        .function = "PQgetResult", __VA_ARGS__ \
     }
 #define PQ_NO_MORE PQ_RESULT(.status = PQ_NULL)
 #define PQ_DOES(tag) PQ_RESULT(.status = PGRES_COMMAND_OK, .value = (tag)), PQ_NO_MORE
@@ -68,25 +68,25 @@ struct pq_row
 #define PQ_SKIPS PQ_RESULT(.status = PGRES_PIPELINE_ABORTED), PQ_NO_MORE
 #define PQ_ENDS(state) PQ_RESULT(.status = PGRES_PIPELINE_SYNC, .transaction = (state))
 #define PQ_ROLLS_BACK PQ_SENDS("ROLLBACK"), PQ_SYNCS, PQ_DOES("ROLLBACK"), PQ_ENDS(PQTRANS_IDLE)
-#define PQ_FINISHES                                                                                                    \
-    {                                                                                                                  \
-        .function = "PQfinish"                                                                                         \
+#define PQ_FINISHES \
+    { \
+        .function = "PQfinish" \
     }
-#define PQ_END                                                                                                         \
-    {                                                                                                                  \
-        .function = NULL                                                                                               \
+#define PQ_END \
+    { \
+        .function = NULL \
     }
 
 /* What every session begins with. The rows behind PQ_STARTS are those of the set-up of the session. */
-#define PQ_STARTS                                                                                                      \
-    { .function = "PQconnectStartParams" },                                                                            \
-    {                                                                                                                  \
-        .function = "PQconnectPoll", .status = PGRES_POLLING_OK                                                        \
+#define PQ_STARTS \
+    { .function = "PQconnectStartParams" }, \
+    { \
+        .function = "PQconnectPoll", .status = PGRES_POLLING_OK \
     }
-#define PQ_SETS_UP                                                                                                     \
-    PQ_SENDS(NULL), PQ_TELLS("22"), PQ_SENDS(NULL), PQ_TELLS(""),                                                      \
-    {                                                                                                                  \
-        .function = "PQenterPipelineMode"                                                                              \
+#define PQ_SETS_UP \
+    PQ_SENDS(NULL), PQ_TELLS("22"), PQ_SENDS(NULL), PQ_TELLS(""), \
+    { \
+        .function = "PQenterPipelineMode" \
     }
 
 /* The conversation from here on. What the last one left unused fails the test. */

@@ -14,14 +14,14 @@ const char due_source[] = "/interlock/sweep";
 #define PAGE_END(key) " ORDER BY " key ", id LIMIT $3::bigint), due AS ("
 
 /* The inbox's key of the command that the row would become: the first 128 bits of sha256(source, NUL, id). */
-#define UNANSWERED(id)                                                                                                 \
-    " AND NOT EXISTS (SELECT 1 FROM interlock.inbox i WHERE i.identity = encode(substr(sha256(convert_to($4::text,"    \
+#define UNANSWERED(id) \
+    " AND NOT EXISTS (SELECT 1 FROM interlock.inbox i WHERE i.identity = encode(substr(sha256(convert_to($4::text," \
     " 'UTF8') || '\\x00'::bytea || convert_to(" id ", 'UTF8')), 1, 16), 'hex')::uuid)"
 
 /* One row at least, so that a page without anything due still says where it ended. */
-#define ANSWER(key)                                                                                                    \
-    ") SELECT seen.rows, " TIME_TEXT("seen." key) ", seen.id, due.id, due.version, " TIME_TEXT(                        \
-        "due.due_at") " FROM (SELECT count(*) OVER () AS rows, " key ", id FROM page ORDER BY " key                    \
+#define ANSWER(key) \
+    ") SELECT seen.rows, " TIME_TEXT("seen." key) ", seen.id, due.id, due.version, " TIME_TEXT( \
+        "due.due_at") " FROM (SELECT count(*) OVER () AS rows, " key ", id FROM page ORDER BY " key \
                       " DESC, id DESC LIMIT 1) seen LEFT JOIN due ON true ORDER BY due." key ", due.id"
 
 enum answer_column

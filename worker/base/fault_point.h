@@ -8,8 +8,7 @@
  *            retriable (not now) and fatal (the handle is of no use any more).
  *   FAULT_POINTS=random=crash:5,random=delay:20:50          each reach of any point: with a probability of 5 in 1,000
  *            it crashes; with one of 50 in 1,000 it is 20 ms late
- *   FAULT_SEED=7                                            what random faults are drawn from; told on stderr at the
- * start
+ *   FAULT_SEED=7                                            random faults are drawn from it; printed at the start
  *
  *   FAULT_COMMAND=<id>                                      crash whenever the command with this id is decoded
  *
@@ -31,29 +30,29 @@
 
 /* X(symbol, name, errors): in the order in which a command meets them. Errors: NO, nothing can fail there; YES; KAFKA,
  * in all three kinds. */
-#define FAULT_POINTS(X)                                                                                                \
-    X(IN_TAKEOVER, "in_takeover", YES)       /* before a partition's transaction */                                    \
-    X(AFTER_TAKEOVER, "after_takeover", YES) /* it is committed, nobody else knows */                                  \
-    X(AFTER_POLL, "after_poll", YES)         /* messages are about to go to the lanes */                               \
-    X(AFTER_LOCK, "after_lock", YES)         /* Redis has the names */                                                 \
-    X(AFTER_BEGIN, "after_begin", YES)       /* PostgreSQL has executed BEGIN */                                       \
-    X(AFTER_FENCES, "after_fences", YES)     /* and holds the partitions' locks */                                     \
-    X(AFTER_LOAD, "after_load", YES)         /* and the rows', and has said so */                                      \
-    X(AFTER_UPDATE, "after_update", YES)     /* it has written the rows of the domain */                               \
-    X(AFTER_INBOX, "after_inbox", YES)       /* and the inbox */                                                       \
-    X(BEFORE_COMMIT, "before_commit", YES)   /* and all the rest; COMMIT is not sent */                                \
-    X(COMMIT_SENT, "commit_sent", YES)       /* it has committed; the answer is not read */                            \
+#define FAULT_POINTS(X) \
+    X(IN_TAKEOVER, "in_takeover", YES)       /* before a partition's transaction */ \
+    X(AFTER_TAKEOVER, "after_takeover", YES) /* it is committed, nobody else knows */ \
+    X(AFTER_POLL, "after_poll", YES)         /* messages are about to go to the lanes */ \
+    X(AFTER_LOCK, "after_lock", YES)         /* Redis has the names */ \
+    X(AFTER_BEGIN, "after_begin", YES)       /* PostgreSQL has executed BEGIN */ \
+    X(AFTER_FENCES, "after_fences", YES)     /* and holds the partitions' locks */ \
+    X(AFTER_LOAD, "after_load", YES)         /* and the rows', and has said so */ \
+    X(AFTER_UPDATE, "after_update", YES)     /* it has written the rows of the domain */ \
+    X(AFTER_INBOX, "after_inbox", YES)       /* and the inbox */ \
+    X(BEFORE_COMMIT, "before_commit", YES)   /* and all the rest; COMMIT is not sent */ \
+    X(COMMIT_SENT, "commit_sent", YES)       /* it has committed; the answer is not read */ \
     X(PIPELINE_SENT, "pipeline_sent", YES)   /* of either pipeline: sent, no answer read; COMMIT is in every second */ \
-    X(AFTER_COMMIT, "after_commit", YES)     /* answered, nobody else knows */                                         \
-    X(BEFORE_BEGIN_TXN, "before_begin_txn", KAFKA) /* the publisher has a prefix */                                    \
-    X(AFTER_BEGIN_TXN, "after_begin_txn", KAFKA)   /* Kafka's transaction is open here */                              \
-    X(AFTER_SEND_OFFSETS, "after_send_offsets", KAFKA)                                                                 \
-    X(MID_PRODUCE, "mid_produce", KAFKA)             /* before each event */                                           \
-    X(BEFORE_COMMIT_TXN, "before_commit_txn", KAFKA) /* every event is delivered */                                    \
-    X(AFTER_COMMIT_TXN, "after_commit_txn", YES)     /* Kafka has it, nobody else knows */                             \
-    X(IN_REVOKE, "in_revoke", YES)                   /* in the rebalance callback, and at the end */                   \
-    X(IN_CLOSE, "in_close", NO)                      /* the consumer is about to be closed */                          \
-    X(AFTER_CLAIM, "after_claim", YES)               /* parked commands are claimed, none is published */              \
+    X(AFTER_COMMIT, "after_commit", YES)     /* answered, nobody else knows */ \
+    X(BEFORE_BEGIN_TXN, "before_begin_txn", KAFKA) /* the publisher has a prefix */ \
+    X(AFTER_BEGIN_TXN, "after_begin_txn", KAFKA)   /* Kafka's transaction is open here */ \
+    X(AFTER_SEND_OFFSETS, "after_send_offsets", KAFKA) \
+    X(MID_PRODUCE, "mid_produce", KAFKA)             /* before each event */ \
+    X(BEFORE_COMMIT_TXN, "before_commit_txn", KAFKA) /* every event is delivered */ \
+    X(AFTER_COMMIT_TXN, "after_commit_txn", YES)     /* Kafka has it, nobody else knows */ \
+    X(IN_REVOKE, "in_revoke", YES)                   /* in the rebalance callback, and at the end */ \
+    X(IN_CLOSE, "in_close", NO)                      /* the consumer is about to be closed */ \
+    X(AFTER_CLAIM, "after_claim", YES)               /* parked commands are claimed, none is published */ \
     X(AFTER_RETURN, "after_return", NO)              /* each is with librdkafka */
 
 enum fault_point

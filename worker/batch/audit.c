@@ -20,9 +20,9 @@ static const struct names outcome_names = { outcome_words, sizeof(outcome_words)
 static const struct names operation_names = { operation_words, sizeof(operation_words) / sizeof(operation_words[0]),
                                               "::interlock.operation" };
 
-#define FIELD(type, name, kind)                                                                                        \
-    {                                                                                                                  \
-#name, kind, offsetof(struct type, name), 0, NULL                                                              \
+#define FIELD(type, name, kind) \
+    { \
+#name, kind, offsetof(struct type, name), 0, NULL \
     }
 
 static const struct column audit_event_columns[] = {
@@ -69,13 +69,13 @@ static const struct column inbox_columns[] = {
     FIELD(inbox_record, partition_id, COLUMN_INT32),
 };
 
-#define PLAIN_ENTITY(table_name, type, list)                                                                           \
-    {                                                                                                                  \
-        .table = table_name, .row_size = sizeof(struct type), .columns = (list),                                       \
-        .column_count = sizeof(list) / sizeof((list)[0]), .key_count = 1, .parent = COLUMN_NOT_THERE,                  \
-        .version = COLUMN_NOT_THERE, .modified_at = COLUMN_NOT_THERE, .modified_by = COLUMN_NOT_THERE,                 \
-        .created_at = COLUMN_NOT_THERE, .status = COLUMN_NOT_THERE, .person = COLUMN_NOT_THERE,                        \
-        .group = COLUMN_NOT_THERE                                                                                      \
+#define PLAIN_ENTITY(table_name, type, list) \
+    { \
+        .table = table_name, .row_size = sizeof(struct type), .columns = (list), \
+        .column_count = sizeof(list) / sizeof((list)[0]), .key_count = 1, .parent = COLUMN_NOT_THERE, \
+        .version = COLUMN_NOT_THERE, .modified_at = COLUMN_NOT_THERE, .modified_by = COLUMN_NOT_THERE, \
+        .created_at = COLUMN_NOT_THERE, .status = COLUMN_NOT_THERE, .person = COLUMN_NOT_THERE, \
+        .group = COLUMN_NOT_THERE \
     }
 
 const struct entity entity_audit_event = PLAIN_ENTITY("audit_event", audit_record, audit_event_columns);

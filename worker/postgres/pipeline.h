@@ -3,7 +3,7 @@
  * PIPELINE_PREPARED_MAX the one that was not used for longest is given up.
  *
  * Threads    one owner.
- * Ownership  results belong to the database until the next pipeline_send after a pipeline_sync, or pipeline_free.
+ * Ownership  results belong to the pipeline until the next pipeline_send after a pipeline_sync, or pipeline_free.
  * Failure    every call that talks to the server returns false and fills pipeline_failure(); the caller decides. A
  *            session that is lost is closed; pipeline_connect opens a new one.
  */

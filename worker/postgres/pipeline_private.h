@@ -1,4 +1,4 @@
-/* Database, private: what worker/postgres/pipeline.c and worker/postgres/pipeline_fault.c share. Nobody else includes
+/* Pipeline, private: shared by worker/postgres/pipeline.c and worker/postgres/pipeline_fault.c. No other file includes
  * it. */
 #ifndef WORKER_POSTGRES_PIPELINE_PRIVATE_H
 #define WORKER_POSTGRES_PIPELINE_PRIVATE_H

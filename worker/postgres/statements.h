@@ -2,7 +2,7 @@
  * owner and kept. Every statement takes arrays, so one prepared text serves any batch size.
  *
  * Threads    one owner, the lane.
- * Ownership  borrows the database; owns its parameter buffers.
+ * Ownership  borrows the pipeline; owns its parameter buffers.
  * Failure    false from a send: the session is lost or memory is out; pipeline_failure() tells.
  */
 #ifndef WORKER_POSTGRES_STATEMENTS_H

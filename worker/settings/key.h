@@ -1,4 +1,4 @@
-/* Settings, the inner parts: the table of keys and the steps of loading. Only settings*.c and its tests include this.
+/* Settings, the inner parts: the table of keys and the steps of loading. Only worker/settings and its tests include it.
  *
  * Threads    as settings.h: all before any thread starts.
  * Failure    false, and a message in *reterr.

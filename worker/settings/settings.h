@@ -1,5 +1,5 @@
-/* Settings: every key of the settings file, its default, unit and range, in one table (worker/settings/table.c); loaded
- * once.
+/* Settings: every key of the settings file, its default, unit and range, in one table (worker/settings/table.c). They
+ * are loaded once.
  *
  * Order of precedence: INTERLOCK_<SECTION>_<KEY>, then KAFKA_BOOTSTRAP / DATABASE_URL / REDIS_URL (CONTRACT.md), then
  * the file, then the default.

@@ -134,38 +134,38 @@ const struct settings_section settings_sections[] = {
 
 #define AT(member) offsetof(struct settings, member)
 
-#define TEXT(section, name, member, standard, minimum, maximum, is_valid, accepts, flags, says)                        \
-    {                                                                                                                  \
-        section, name, standard, SETTINGS_TEXT, AT(member), minimum, maximum, NULL, is_valid, accepts, flags, says     \
+#define TEXT(section, name, member, standard, minimum, maximum, is_valid, accepts, flags, says) \
+    { \
+        section, name, standard, SETTINGS_TEXT, AT(member), minimum, maximum, NULL, is_valid, accepts, flags, says \
     }
-#define WORD(section, name, kind, member, standard, words, says)                                                       \
-    {                                                                                                                  \
-        section, name, standard, kind, AT(member), 0, 0, words, NULL, NULL, 0, says                                    \
+#define WORD(section, name, kind, member, standard, words, says) \
+    { \
+        section, name, standard, kind, AT(member), 0, 0, words, NULL, NULL, 0, says \
     }
-#define RANGE(section, name, kind, member, standard, minimum, maximum, says)                                           \
-    {                                                                                                                  \
-        section, name, standard, kind, AT(member), minimum, maximum, NULL, NULL, NULL, 0, says                         \
+#define RANGE(section, name, kind, member, standard, minimum, maximum, says) \
+    { \
+        section, name, standard, kind, AT(member), minimum, maximum, NULL, NULL, NULL, 0, says \
     }
-#define SWITCH(section, name, member, flags, says)                                                                     \
-    {                                                                                                                  \
-        section, name, "true", SETTINGS_SWITCH, AT(member), 0, 0, NULL, NULL, NULL, flags, says                        \
+#define SWITCH(section, name, member, flags, says) \
+    { \
+        section, name, "true", SETTINGS_SWITCH, AT(member), 0, 0, NULL, NULL, NULL, flags, says \
     }
-#define PAIRS(section, name, member, says)                                                                             \
-    {                                                                                                                  \
-        section, name, NULL, SETTINGS_PAIRS, AT(member), 0, 0, NULL, NULL, NULL, 0, says                               \
+#define PAIRS(section, name, member, says) \
+    { \
+        section, name, NULL, SETTINGS_PAIRS, AT(member), 0, 0, NULL, NULL, NULL, 0, says \
     }
 
-#define DURATION(section, name, member, standard, minimum, maximum, says)                                              \
+#define DURATION(section, name, member, standard, minimum, maximum, says) \
     RANGE(section, name, SETTINGS_DURATION, member, standard, minimum, maximum, says)
-#define LOCK(section, class, lease, wait)                                                                              \
-    DURATION(section, "lease", locks[class].lease_us, lease, 100 * MS, HOUR, "the lock ends by itself after this"),    \
+#define LOCK(section, class, lease, wait) \
+    DURATION(section, "lease", locks[class].lease_us, lease, 100 * MS, HOUR, "the lock ends by itself after this"), \
         DURATION(section, "wait", locks[class].wait_us, wait, 0, HOUR, "then the command goes on without the lock")
-#define RETRY(section, policy, count, shortest, growth, limit, spread)                                                 \
-    RANGE(section, "retries", SETTINGS_COUNT, retries[policy].retries, count, 0, 1000, "delays that still grow"),      \
-        DURATION(section, "first", retries[policy].first_us, shortest, MS, HOUR, "the first delay"),                   \
-        RANGE(section, "factor", SETTINGS_NUMBER, retries[policy].factor, growth, 1, 10,                               \
-              "each delay to the one before"),                                                                         \
-        DURATION(section, "longest", retries[policy].longest_us, limit, MS, HOUR, "no delay is longer"),               \
+#define RETRY(section, policy, count, shortest, growth, limit, spread) \
+    RANGE(section, "retries", SETTINGS_COUNT, retries[policy].retries, count, 0, 1000, "delays that still grow"), \
+        DURATION(section, "first", retries[policy].first_us, shortest, MS, HOUR, "the first delay"), \
+        RANGE(section, "factor", SETTINGS_NUMBER, retries[policy].factor, growth, 1, 10, \
+              "each delay to the one before"), \
+        DURATION(section, "longest", retries[policy].longest_us, limit, MS, HOUR, "no delay is longer"), \
         RANGE(section, "jitter", SETTINGS_NUMBER, retries[policy].jitter, spread, 0, 1, "0.1 is +-10 %")
 
 /* Grouped by section, in the order of settings_sections. */

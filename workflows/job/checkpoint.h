@@ -18,15 +18,15 @@ struct checkpoint_change
 };
 
 /* Rows of a parameter table whose struct is, or begins with, a checkpoint_change. */
-#define CHECKPOINT_CHANGE_PARAMETERS                                                                                   \
-    PARAMETER(checkpoint_change, jobneed_id, ID, REQUIRED, .description = "The checkpoint."),                          \
-        PARAMETER(checkpoint_change, status, NAME, NULLABLE, .names = &names_jobneed_status,                           \
-                  .description = "The status to go to."),                                                              \
-        PARAMETER(checkpoint_change, seq, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,                     \
-                  .description = "Its place in the tour."),                                                            \
-        PARAMETER(checkpoint_change, expires_at, TIME, CLEARABLE,                                                      \
-                  .description = "When it is too late; not before its start. null: never."),                           \
-        PARAMETER(checkpoint_change, remarks, TEXT, CLEARABLE, .maximum = TEXT_SIZE_MAX,                               \
+#define CHECKPOINT_CHANGE_PARAMETERS \
+    PARAMETER(checkpoint_change, jobneed_id, ID, REQUIRED, .description = "The checkpoint."), \
+        PARAMETER(checkpoint_change, status, NAME, NULLABLE, .names = &names_jobneed_status, \
+                  .description = "The status to go to."), \
+        PARAMETER(checkpoint_change, seq, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT, \
+                  .description = "Its place in the tour."), \
+        PARAMETER(checkpoint_change, expires_at, TIME, CLEARABLE, \
+                  .description = "When it is too late; not before its start. null: never."), \
+        PARAMETER(checkpoint_change, remarks, TEXT, CLEARABLE, .maximum = TEXT_SIZE_MAX, \
                   .description = "Take the place of its remarks; null: none.")
 
 enum

@@ -6,13 +6,13 @@
 #include "workflows/job/job.h"
 #include "workflows/model/limits.h"
 
-#define OBJECT(kind, row, column)                                                                                      \
-    {                                                                                                                  \
-        AGGREGATE_##kind, #column, &entity_##row, offsetof(struct row##_row, column), false                            \
+#define OBJECT(kind, row, column) \
+    { \
+        AGGREGATE_##kind, #column, &entity_##row, offsetof(struct row##_row, column), false \
     }
-#define ARRAY(kind, row, column)                                                                                       \
-    {                                                                                                                  \
-        AGGREGATE_##kind, #column, &entity_##row, offsetof(struct row##_row, column), true                             \
+#define ARRAY(kind, row, column) \
+    { \
+        AGGREGATE_##kind, #column, &entity_##row, offsetof(struct row##_row, column), true \
     }
 
 /* One line a field. */

@@ -129,9 +129,9 @@ struct entity
 #define ENTITY_COLUMN_COUNT(columns) ((int)(sizeof(columns) / sizeof((columns)[0])))
 
 /* For look-ups, appended rows and counters: none of the columns that the engine keeps in roots. */
-#define ENTITY_WITHOUT_VERSION                                                                                         \
-    .aggregate = AGGREGATE_NONE, .parent = COLUMN_NOT_THERE, .version = COLUMN_NOT_THERE,                              \
-    .modified_at = COLUMN_NOT_THERE, .modified_by = COLUMN_NOT_THERE, .created_at = COLUMN_NOT_THERE,                  \
+#define ENTITY_WITHOUT_VERSION \
+    .aggregate = AGGREGATE_NONE, .parent = COLUMN_NOT_THERE, .version = COLUMN_NOT_THERE, \
+    .modified_at = COLUMN_NOT_THERE, .modified_by = COLUMN_NOT_THERE, .created_at = COLUMN_NOT_THERE, \
     .status = COLUMN_NOT_THERE, .person = COLUMN_NOT_THERE, .group = COLUMN_NOT_THERE
 
 extern const struct entity entity_ticket, entity_ticket_history, entity_escalation_matrix;

@@ -11,28 +11,28 @@
 #define TICKET_STATUSES(X) X(NEW) X(OPEN) X(ONHOLD) X(RESOLVED) X(CLOSED) X(CANCELLED)
 #define TICKET_PRIORITIES(X) X(LOW) X(MEDIUM) X(HIGH) X(CRITICAL)
 #define TICKET_SOURCES(X) X(SYSTEMGENERATED) X(USERDEFINED)
-#define JOBNEED_STATUSES(X)                                                                                            \
-    X(ASSIGNED)                                                                                                        \
-    X(INPROGRESS)                                                                                                      \
-    X(PARTIALLYCOMPLETED)                                                                                              \
-    X(COMPLETED)                                                                                                       \
-    X(AUTOCLOSED)                                                                                                      \
-    X(MAINTENANCE)                                                                                                     \
-    X(STANDBY)                                                                                                         \
+#define JOBNEED_STATUSES(X) \
+    X(ASSIGNED) \
+    X(INPROGRESS) \
+    X(PARTIALLYCOMPLETED) \
+    X(COMPLETED) \
+    X(AUTOCLOSED) \
+    X(MAINTENANCE) \
+    X(STANDBY) \
     X(WORKING)
-#define JOBNEED_IDENTIFIERS(X)                                                                                         \
-    X(TASK)                                                                                                            \
-    X(TICKET)                                                                                                          \
-    X(INTERNALTOUR)                                                                                                    \
-    X(EXTERNALTOUR)                                                                                                    \
-    X(PPM)                                                                                                             \
-    X(OTHER)                                                                                                           \
-    X(SITEREPORT)                                                                                                      \
-    X(INCIDENTREPORT)                                                                                                  \
-    X(ASSETLOG)                                                                                                        \
-    X(ASSETAUDIT)                                                                                                      \
-    X(ASSETMAINTENANCE)                                                                                                \
-    X(POSTING_ORDER)                                                                                                   \
+#define JOBNEED_IDENTIFIERS(X) \
+    X(TASK) \
+    X(TICKET) \
+    X(INTERNALTOUR) \
+    X(EXTERNALTOUR) \
+    X(PPM) \
+    X(OTHER) \
+    X(SITEREPORT) \
+    X(INCIDENTREPORT) \
+    X(ASSETLOG) \
+    X(ASSETAUDIT) \
+    X(ASSETMAINTENANCE) \
+    X(POSTING_ORDER) \
     X(SITESURVEY)
 #define JOB_IDENTIFIERS(X) JOBNEED_IDENTIFIERS(X) X(GEOFENCE)
 #define JOBNEED_TYPES(X) X(SCHEDULE) X(ADHOC)

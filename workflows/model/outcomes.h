@@ -7,35 +7,35 @@
 
 #include <stdbool.h>
 
-#define OUTCOMES(X)                                                                                                    \
-    X(APPLIED, "applied")                                                                                              \
-    X(UNCHANGED, "unchanged")                                                                                          \
+#define OUTCOMES(X) \
+    X(APPLIED, "applied") \
+    X(UNCHANGED, "unchanged") \
     X(REJECTED, "rejected")
 
-#define OPERATIONS(X)                                                                                                  \
-    X(STATUS_CHANGE)                                                                                                   \
-    X(ASSIGNMENT_CHANGE)                                                                                               \
-    X(CHECKPOINT_UPDATE)                                                                                               \
-    X(AUTOCLOSE)                                                                                                       \
-    X(ESCALATION)                                                                                                      \
-    X(CREATION)                                                                                                        \
-    X(DELETION)                                                                                                        \
-    X(HISTORY_APPEND)                                                                                                  \
-    X(JSON_UPDATE)                                                                                                     \
-    X(COUNTER_UPDATE)                                                                                                  \
-    X(FLAG_SET)                                                                                                        \
+#define OPERATIONS(X) \
+    X(STATUS_CHANGE) \
+    X(ASSIGNMENT_CHANGE) \
+    X(CHECKPOINT_UPDATE) \
+    X(AUTOCLOSE) \
+    X(ESCALATION) \
+    X(CREATION) \
+    X(DELETION) \
+    X(HISTORY_APPEND) \
+    X(JSON_UPDATE) \
+    X(COUNTER_UPDATE) \
+    X(FLAG_SET) \
     X(FIELD_UPDATE)
 
 /* Why a command is rejected. constraint:<name> is printed by the engine, which alone meets constraints. */
-#define REASONS(X)                                                                                                     \
-    X(NOT_FOUND, "not_found")                                                                                          \
-    X(INVALID_TRANSITION, "invalid_transition")                                                                        \
-    X(STALE_OBJECT, "stale_object")                                                                                    \
-    X(INVALID_DATA, "invalid_data")                                                                                    \
-    X(ID_REUSED, "id_reused")                                                                                          \
-    X(ALREADY_EXISTS, "already_exists")                                                                                \
-    X(TOO_LARGE, "too_large")                                                                                          \
-    X(UNKNOWN_TYPE, "unknown_type")                                                                                    \
+#define REASONS(X) \
+    X(NOT_FOUND, "not_found") \
+    X(INVALID_TRANSITION, "invalid_transition") \
+    X(STALE_OBJECT, "stale_object") \
+    X(INVALID_DATA, "invalid_data") \
+    X(ID_REUSED, "id_reused") \
+    X(ALREADY_EXISTS, "already_exists") \
+    X(TOO_LARGE, "too_large") \
+    X(UNKNOWN_TYPE, "unknown_type") \
     X(TEST_FAILED, "test_failed")
 
 enum outcome

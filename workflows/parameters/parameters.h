@@ -91,10 +91,10 @@ struct parameter
 
 /* A row of a table for the member of the same name of `struct owner`; further fields follow, the description at least.
  */
-#define PARAMETER(owner, member, kind_name, need, ...)                                                                 \
-    {                                                                                                                  \
-        .name = #member, .kind = PARAMETER_##kind_name, .offset = offsetof(struct owner, member),                      \
-        .flags = PARAMETER_##need, __VA_ARGS__                                                                         \
+#define PARAMETER(owner, member, kind_name, need, ...) \
+    { \
+        .name = #member, .kind = PARAMETER_##kind_name, .offset = offsetof(struct owner, member), \
+        .flags = PARAMETER_##need, __VA_ARGS__ \
     }
 
 /* Decodes `object` by the table (ends with name NULL) into `into` (zeroed by the caller). Unknown members, wrong

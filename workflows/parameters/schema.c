@@ -42,7 +42,7 @@ struct plain
 };
 
 /* Many validators take `format` for a remark; a pattern is always checked. */
-#define TIME_TAIL                                                                                                      \
+#define TIME_TAIL \
     ",\"format\":\"date-time\",\"pattern\":\"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3])" \
     ":[0-5][0-9]:([0-5][0-9]|60)([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$\""
 #define UUID_TAIL ",\"format\":\"uuid\",\"pattern\":\"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$\""

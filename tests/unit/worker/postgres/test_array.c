@@ -133,9 +133,9 @@ struct sample
     struct field_number share;
 };
 
-#define COLUMN(member, kind, names)                                                                                    \
-    {                                                                                                                  \
-#member, kind, offsetof(struct sample, member), 0, names                                                       \
+#define COLUMN(member, kind, names) \
+    { \
+#member, kind, offsetof(struct sample, member), 0, names \
     }
 
 static const struct column columns[] = {

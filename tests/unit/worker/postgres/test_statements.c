@@ -21,9 +21,9 @@ struct thing
     struct span name, info, extra;
 };
 
-#define COLUMN(member, kind, names)                                                                                    \
-    {                                                                                                                  \
-#member, kind, offsetof(struct thing, member), 0, names                                                        \
+#define COLUMN(member, kind, names) \
+    { \
+#member, kind, offsetof(struct thing, member), 0, names \
     }
 
 static const struct column thing_columns[] = {
@@ -65,10 +65,10 @@ static const struct column counter_columns[] = {
     { "last_used", COLUMN_TIME, offsetof(struct counter, last_used), COLUMN_GREATEST, NULL },
 };
 
-#define COUNTER(...)                                                                                                   \
-    {                                                                                                                  \
-        .table = "counter", .row_size = sizeof(struct counter), .columns = counter_columns,                            \
-        .column_count = ENTITY_COLUMN_COUNT(counter_columns), .key_count = 2, .parent = COLUMN_NOT_THERE, __VA_ARGS__  \
+#define COUNTER(...) \
+    { \
+        .table = "counter", .row_size = sizeof(struct counter), .columns = counter_columns, \
+        .column_count = ENTITY_COLUMN_COUNT(counter_columns), .key_count = 2, .parent = COLUMN_NOT_THERE, __VA_ARGS__ \
     }
 
 static const struct entity counter = COUNTER(.upsert = false);
@@ -99,7 +99,7 @@ static const struct entity part = {
     .parent_entity = &thing,
 };
 
-#define ALL_COLUMNS                                                                                                    \
+#define ALL_COLUMNS \
     "t.id, t.parent_id, t.seq, t.at, t.flag, t.colour, t.mood::text, t.name, t.info::text, t.extra::text"
 
 /* --- the world --------------------------------------------------------------------------------------------------- */

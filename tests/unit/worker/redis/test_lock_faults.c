@@ -13,17 +13,17 @@
 #include "tests/fakes/redis.h"
 #include "worker/base/clock.h"
 
-#define HELLO                                                                                                          \
-    {                                                                                                                  \
-        "PING", NULL, FAKE_REPLY, "+PONG\r\n"                                                                          \
+#define HELLO \
+    { \
+        "PING", NULL, FAKE_REPLY, "+PONG\r\n" \
     }
-#define TAKES_ONE                                                                                                      \
-    {                                                                                                                  \
-        "EVALSHA", NULL, FAKE_REPLY, "$1\r\n1\r\n"                                                                     \
+#define TAKES_ONE \
+    { \
+        "EVALSHA", NULL, FAKE_REPLY, "$1\r\n1\r\n" \
     }
-#define END                                                                                                            \
-    {                                                                                                                  \
-        NULL, NULL, FAKE_REPLY, NULL                                                                                   \
+#define END \
+    { \
+        NULL, NULL, FAKE_REPLY, NULL \
     }
 
 static void a_script_that_redis_forgot_is_sent_again_with_its_text(void **state)

@@ -84,7 +84,7 @@ static void a_circle_ends_at_its_radius(void **state)
 
 /* --- polygon ----------------------------------------------------------------------------------------------------- */
 
-#define CONTAINS(ring, latitude, longitude)                                                                            \
+#define CONTAINS(ring, latitude, longitude) \
     geofence_polygon_contains(ring, sizeof(ring) / sizeof((ring)[0]), (struct place){ latitude, longitude })
 
 static void a_square_contains_its_inside_edges_and_corners(void **state)

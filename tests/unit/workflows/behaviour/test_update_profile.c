@@ -59,12 +59,12 @@ static void be_at(struct core *core, const char *latitude, const char *longitude
     assert_applied(observe(core, 1, "0", more));
 }
 
-#define assert_number(field, expected)                                                                                 \
-    do                                                                                                                 \
-    {                                                                                                                  \
-        struct field_number field_ = (field);                                                                          \
-        assert_true(field_.set);                                                                                       \
-        assert_true(fabs(field_.value - (expected)) < 1e-12);                                                          \
+#define assert_number(field, expected) \
+    do \
+    { \
+        struct field_number field_ = (field); \
+        assert_true(field_.set); \
+        assert_true(fabs(field_.value - (expected)) < 1e-12); \
     } while (0)
 
 /* --- the profile ------------------------------------------------------------------------------------------------- */

@@ -94,9 +94,9 @@ struct bad
     enum document_fault fault;
 };
 
-#define BAD(text, fault)                                                                                               \
-    {                                                                                                                  \
-        { text, sizeof(text) - 1 }, fault                                                                              \
+#define BAD(text, fault) \
+    { \
+        { text, sizeof(text) - 1 }, fault \
     }
 
 static const struct bad bads[] = {

@@ -228,8 +228,8 @@ static void a_root_takes_no_more_children_than_a_command_can_load(void **state)
 
 /* --- geofence assignments ---------------------------------------------------------------------------------------- */
 
-#define ASSIGNMENT(id, more)                                                                                           \
-    "{\"parent_id\":1,\"action\":\"create\",\"job_id\":" #id ",\"name\":\"north\",\"person_id\":5,"                    \
+#define ASSIGNMENT(id, more) \
+    "{\"parent_id\":1,\"action\":\"create\",\"job_id\":" #id ",\"name\":\"north\",\"person_id\":5," \
     "\"geofence_id\":6,\"starts_at\":\"2026-11-24T00:00:00Z\"" more "}"
 
 static void in_an_edit_null_clears_what_may_be_null(void **state)

@@ -13,8 +13,8 @@ static void put_adhoc(struct core *core, int64_t id, int status, int type)
     core_put(core, &entity_jobneed, &row);
 }
 
-#define SYNC(status, more)                                                                                             \
-    "{\"jobneed_id\":1,\"performed_by\":7,\"started_at\":\"2026-11-24T09:00:00Z\","                                    \
+#define SYNC(status, more) \
+    "{\"jobneed_id\":1,\"performed_by\":7,\"started_at\":\"2026-11-24T09:00:00Z\"," \
     "\"ended_at\":\"2026-11-24T09:30:00Z\",\"status\":\"" status "\"" more "}"
 
 static void a_finished_task_is_taken_over_from_the_phone(void **state)
