@@ -280,12 +280,8 @@ static void *end_in_time(void *owner)
 /* False: no thread; then the end takes as long as the servers do. */
 static bool bound_end(struct process *process, pthread_t *thread)
 {
-    pthread_condattr_t attributes;
 
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&process->over, &attributes);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&process->over);
     if (process->stop_deadline_us == 0)
         begin_stop(process);
     return pthread_create(thread, NULL, end_in_time, process) == 0;
