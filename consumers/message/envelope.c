@@ -60,19 +60,19 @@ static enum decode_result check_identity(struct decoding *decoding)
         return dead(decoding, "bad_encoding", "a ce_ header is not UTF-8, or holds a NUL");
     if (values[ATTRIBUTE_SPECVERSION].kind == VALUE_ABSENT)
         return dead(decoding, "not_a_cloudevent", "no specversion");
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
     {
         enum attribute attribute = needed[i].attribute;
         const struct value *value = &values[attribute];
         if (value->kind != VALUE_TEXT || value->text.size == 0)
         {
-            snprintf(message, sizeof message, "%s is not there, or is not a text, or is empty",
+            snprintf(message, sizeof(message), "%s is not there, or is not a text, or is empty",
                      attribute_name(attribute));
             return dead(decoding, needed[i].missing, message);
         }
         if (value->text.size > attribute_longest(attribute))
         {
-            snprintf(message, sizeof message, "%s has %zu bytes, %zu are accepted", attribute_name(attribute),
+            snprintf(message, sizeof(message), "%s has %zu bytes, %zu are accepted", attribute_name(attribute),
                      value->text.size, attribute_longest(attribute));
             return dead(decoding, needed[i].too_long, message);
         }
@@ -103,7 +103,7 @@ static void refuse_parameter(struct decoding *decoding, const char *pointer, con
 static void refuse_attribute(struct decoding *decoding, enum attribute attribute, const char *message)
 {
     char pointer[32];
-    snprintf(pointer, sizeof pointer, "/%s", attribute_name(attribute));
+    snprintf(pointer, sizeof(pointer), "/%s", attribute_name(attribute));
     refuse_parameter(decoding, pointer, message);
 }
 
@@ -136,7 +136,7 @@ static struct span read_text(struct decoding *decoding, enum attribute attribute
     if (value->kind == VALUE_TEXT && value->text.size > 0 && value->text.size <= longest)
         return value->text;
     char message[64];
-    snprintf(message, sizeof message, "expected a text of 1 to %zu bytes", longest);
+    snprintf(message, sizeof(message), "expected a text of 1 to %zu bytes", longest);
     refuse_attribute(decoding, attribute, message);
     return SPAN_NULL;
 }
@@ -226,7 +226,7 @@ static void check_subject(struct decoding *decoding)
         id_equal(subject.id, command->aggregate.id))
         return;
     aggregate_print(command->aggregate, key);
-    snprintf(message, sizeof message, "the data names %s", key);
+    snprintf(message, sizeof(message), "the data names %s", key);
     refuse_attribute(decoding, ATTRIBUTE_SUBJECT, message);
 }
 
@@ -294,7 +294,7 @@ static bool make_digests(struct decoding *decoding, struct span unparsed)
     bool made = !buffer_failed(&canonical) && make_digest(identity, command->identity);
     struct span body[] = { command->type, nul, command->data ? buffer_span(&canonical) : unparsed };
     made = made && make_digest(body, command->body_digest);
-    memcpy(command->written_digest, command->body_digest, sizeof command->written_digest);
+    memcpy(command->written_digest, command->body_digest, sizeof(command->written_digest));
     if (made && changed)
     {
         buffer_clear(&canonical);
@@ -400,15 +400,15 @@ static enum decode_result name_misspelt(struct decoding *decoding, enum decode_r
         return result;
     for (size_t cursor = 0; source->next_header(source->owner, &cursor, &name, &value);)
     {
-        bool shown = envelope_attributes_is_misspelt(name) && used + name.size + 3 < sizeof seen;
+        bool shown = envelope_attributes_is_misspelt(name) && used + name.size + 3 < sizeof(seen);
         for (size_t i = 0; i < name.size && shown; i++)
             shown = name.at[i] > ' ' && name.at[i] <= '~';
         if (shown)
             used +=
-                (size_t)snprintf(seen + used, sizeof seen - used, "%s%.*s", used ? ", " : "", (int)name.size, name.at);
+                (size_t)snprintf(seen + used, sizeof(seen) - used, "%s%.*s", used ? ", " : "", (int)name.size, name.at);
     }
-    char message[sizeof seen + 128];
-    snprintf(message, sizeof message,
+    char message[sizeof(seen) + 128];
+    snprintf(message, sizeof(message),
              "no specversion; there are headers %s: in Kafka an attribute is spelled ce_ and lower case, "
              "as in ce_specversion",
              seen);
@@ -423,7 +423,7 @@ static enum decode_result decode(struct decoding *decoding)
     if (value.size > DOCUMENT_SIZE_MAX)
     {
         char message[80];
-        snprintf(message, sizeof message, "%zu bytes, %d are accepted", value.size, DOCUMENT_SIZE_MAX);
+        snprintf(message, sizeof(message), "%zu bytes, %d are accepted", value.size, DOCUMENT_SIZE_MAX);
         return dead(decoding, "too_large", message);
     }
     switch (mode_of(decoding->source))
@@ -448,7 +448,7 @@ enum decode_result envelope_decode(const struct envelope_source *source, struct 
         .message_size = message_size,
     };
     struct arena_mark mark = arena_mark(arena);
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     enum decode_result result = decode(&decoding);
     *ret_dead_reason = decoding.dead_reason;
     if (result == DECODE_DEAD)

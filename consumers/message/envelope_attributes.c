@@ -109,7 +109,7 @@ static int find(struct span name, int expected)
 void envelope_attributes_of_object(const struct document *document, const struct node *object,
                                    struct envelope_attributes *ret)
 {
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     int expected = 0;
     for (const struct node *child = document_first(document, object); child;
          child = document_next(document, object, child))
@@ -180,7 +180,7 @@ static void note_misspelt(const struct envelope_source *source, struct envelope_
 
 void envelope_attributes_of_headers(const struct envelope_source *source, struct envelope_attributes *ret)
 {
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     for (int index = 0; index < ATTRIBUTE__COUNT; index++)
     {
         /* In binary mode the content type of the data is the message's own. */

@@ -112,7 +112,7 @@ struct decoded envelope_decode_message(const struct message *message)
     struct envelope_source source = { message->key, message->value, envelope_find_header, envelope_next_header, &copy };
     struct decoded decoded = { .dead_reason = "unset", .dead_message = "unset" };
     decoded.result = envelope_decode(&source, &envelope_arena, &decoded.command, &decoded.dead_reason,
-                                     decoded.dead_message, sizeof decoded.dead_message);
+                                     decoded.dead_message, sizeof(decoded.dead_message));
     return decoded;
 }
 
@@ -134,7 +134,7 @@ void assert_refused(const struct decoded *decoded, enum reason reason, const cha
     assert_int_equal(decoded->result, DECODE_COMMAND);
     assert_null(decoded->dead_reason);
     assert_int_equal(decoded->command.refusal, reason);
-    snprintf(expected, sizeof expected, "{\"parameter\":\"%s\",\"message\":\"", pointer);
+    snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",\"message\":\"", pointer);
     assert_non_null(decoded->command.refusal_metadata.at);
     if (strncmp(decoded->command.refusal_metadata.at, expected, strlen(expected)) != 0)
         fail_msg("%s", decoded->command.refusal_metadata.at);

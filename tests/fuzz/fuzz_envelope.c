@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     source.value = split((struct span){ (const char *)bytes, size }, &message, &source.key);
     arena_init(&arena);
     enum decode_result result =
-        envelope_decode(&source, &arena, &command, &dead_reason, dead_message, sizeof dead_message);
+        envelope_decode(&source, &arena, &command, &dead_reason, dead_message, sizeof(dead_message));
     if (result == DECODE_COMMAND)
         check(&command);
     else if (result == DECODE_DEAD && (!dead_reason || !dead_message[0]))

@@ -45,7 +45,7 @@ static struct contexts *make_contexts(void)
 {
     if (!set_up())
         return NULL;
-    struct contexts *contexts = calloc(1, sizeof *contexts);
+    struct contexts *contexts = calloc(1, sizeof(*contexts));
     if (!contexts)
         return NULL;
     contexts->sha256 = EVP_MD_CTX_new();

@@ -17,10 +17,10 @@ bool event_id_make(const uint8_t identity[16], struct span topic, int32_t partit
     hex_print(identity, 16, identity_text);
     identity_text[32] = '/';
     char position[40];
-    int size = snprintf(position, sizeof position, "/%" PRId32 "/%" PRId64, partition, offset);
+    int size = snprintf(position, sizeof(position), "/%" PRId32 "/%" PRId64, partition, offset);
     const struct span parts[] = {
-        { (const char *)namespace_id, sizeof namespace_id },
-        { identity_text, sizeof identity_text },
+        { (const char *)namespace_id, sizeof(namespace_id) },
+        { identity_text, sizeof(identity_text) },
         topic,
         { position, (size_t)size },
     };

@@ -79,7 +79,7 @@ void buffer_add_byte(struct buffer *buffer, char byte)
 void buffer_add_int64(struct buffer *buffer, int64_t value)
 {
     char digits[20]; /* -9223372036854775808 */
-    size_t start = sizeof digits;
+    size_t start = sizeof(digits);
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     do
     {
@@ -88,7 +88,7 @@ void buffer_add_int64(struct buffer *buffer, int64_t value)
     } while (rest > 0);
     if (value < 0)
         digits[--start] = '-';
-    buffer_add(buffer, digits + start, sizeof digits - start);
+    buffer_add(buffer, digits + start, sizeof(digits) - start);
 }
 
 void buffer_add_number(struct buffer *buffer, double value)
@@ -97,7 +97,7 @@ void buffer_add_number(struct buffer *buffer, double value)
     int size = 0;
     for (int digits = 15; digits <= 17; digits++)
     {
-        size = snprintf(text, sizeof text, "%.*g", digits, value);
+        size = snprintf(text, sizeof(text), "%.*g", digits, value);
         if (strtod(text, NULL) == value)
             break;
     }
@@ -177,7 +177,7 @@ void buffer_add_time(struct buffer *buffer, int64_t unix_us)
     {
         char year[4];
         put_digits(year, 4, time.year);
-        buffer_add(buffer, year, sizeof year);
+        buffer_add(buffer, year, sizeof(year));
     }
     char text[] = "-00-00T00:00:00.000000Z";
     put_digits(text + 1, 2, time.month);
@@ -186,5 +186,5 @@ void buffer_add_time(struct buffer *buffer, int64_t unix_us)
     put_digits(text + 10, 2, time.minute);
     put_digits(text + 13, 2, time.second);
     put_digits(text + 16, 6, time.microsecond);
-    buffer_add(buffer, text, sizeof text - 1);
+    buffer_add(buffer, text, sizeof(text) - 1);
 }

@@ -110,7 +110,7 @@ void describe_add_command(const struct workflow *workflow, struct buffer *into)
     buffer_add_text(into, ",\"type\":\"object\",\"required\":[\"specversion\",\"id\",\"source\",\"type\",\"data\"],"
                           "\"propertyNames\":{\"pattern\":\"^([a-z0-9]+|data_base64)$\"},\"properties\":{"
                           "\"data_base64\":{\"type\":\"null\"},");
-    for (size_t i = 0; i < sizeof attribute_rows / sizeof attribute_rows[0]; i++)
+    for (size_t i = 0; i < sizeof(attribute_rows) / sizeof(attribute_rows[0]); i++)
     {
         add_attribute(&attribute_rows[i], workflow, into);
         buffer_add_byte(into, ',');
@@ -239,7 +239,7 @@ static const char *const dead_letter_headers[] = { DEAD_LETTER_HEADERS };
 
 void describe_add_dead_letter_headers(struct buffer *into)
 {
-    size_t count = sizeof dead_letter_headers / sizeof dead_letter_headers[0];
+    size_t count = sizeof(dead_letter_headers) / sizeof(dead_letter_headers[0]);
     buffer_add_text(into, "{\"type\":\"object\",\"required\":[");
     for (size_t i = 0; i < count; i++)
     {

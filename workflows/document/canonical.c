@@ -41,7 +41,7 @@ static void print_object(struct printing *printing, const struct node *object)
     struct document_key few[2 * STACK_KEYS];
     struct document_key *keys = few;
     if (object->count > STACK_KEYS)
-        keys = malloc(2 * (size_t)object->count * sizeof *keys);
+        keys = malloc(2 * (size_t)object->count * sizeof(*keys));
     if (!keys)
     {
         into->failed = true;

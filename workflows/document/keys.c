@@ -59,8 +59,8 @@ static void merge(const struct node *nodes, const struct document_key *left, uin
             right_count--;
         }
     }
-    memcpy(into, left, left_count * sizeof *left);
-    memcpy(into + left_count, right, right_count * sizeof *right);
+    memcpy(into, left, left_count * sizeof(*left));
+    memcpy(into + left_count, right, right_count * sizeof(*right));
 }
 
 struct document_key *document_keys_sort(const struct node *nodes, struct document_key *keys,

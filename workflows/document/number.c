@@ -124,7 +124,7 @@ static bool convert_slowly(struct arena *arena, struct span text, double *ret)
 {
     char small[COPY_SIZE];
     struct arena_mark mark = arena_mark(arena);
-    char *copy = text.size < sizeof small ? small : arena_take(arena, text.size + 1);
+    char *copy = text.size < sizeof(small) ? small : arena_take(arena, text.size + 1);
     locale_t locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     bool ready = copy && locale;
     if (ready)

@@ -25,14 +25,14 @@ bool aggregate_has_uuid(enum aggregate_kind kind)
 static size_t print_number(uint64_t number, char *into)
 {
     char digits[20];
-    size_t start = sizeof digits;
+    size_t start = sizeof(digits);
     do
     {
         digits[--start] = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    memcpy(into, digits + start, sizeof digits - start);
-    return sizeof digits - start;
+    memcpy(into, digits + start, sizeof(digits) - start);
+    return sizeof(digits) - start;
 }
 
 static bool is_hyphen_place(size_t place)

@@ -239,11 +239,11 @@ static int compare_ids(const void *a, const void *b)
 static bool are_distinct(const struct decoding *decoding, const int64_t *ids, size_t count)
 {
     struct arena_mark mark = arena_mark(decoding->arena);
-    int64_t *sorted = arena_take(decoding->arena, count * sizeof *sorted);
+    int64_t *sorted = arena_take(decoding->arena, count * sizeof(*sorted));
     if (!sorted)
         return true; /* the arena has failed: nobody will use the answer */
-    memcpy(sorted, ids, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare_ids);
+    memcpy(sorted, ids, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), compare_ids);
     bool distinct = true;
     for (size_t i = 1; i < count && distinct; i++)
         distinct = sorted[i - 1] != sorted[i];
@@ -256,7 +256,7 @@ static bool decode_ids(const struct decoding *decoding, const struct place *plac
 {
     if (node->kind != NODE_ARRAY || !is_within(parameter, node->count))
         return fail_range(decoding, place, parameter, "an array", " ids");
-    int64_t *ids = arena_take(decoding->arena, node->count * sizeof *ids);
+    int64_t *ids = arena_take(decoding->arena, node->count * sizeof(*ids));
     if (!ids)
         return fail(decoding, place, "no memory");
     size_t count = 0;
@@ -279,7 +279,7 @@ static bool decode_vector(const struct decoding *decoding, const struct place *p
 {
     if (node->kind != NODE_ARRAY || !is_within(parameter, node->count))
         return fail_range(decoding, place, parameter, "an array", " numbers");
-    float *numbers = arena_take(decoding->arena, node->count * sizeof *numbers);
+    float *numbers = arena_take(decoding->arena, node->count * sizeof(*numbers));
     if (!numbers)
         return fail(decoding, place, "no memory");
     size_t count = 0;

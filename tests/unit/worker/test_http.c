@@ -277,7 +277,7 @@ static void head_is_answered_without_a_body(void **state)
 {
     (void)state;
     static const char *const paths[] = { "/healthz", "/readyz", "/metrics", "/status", "/" };
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
     {
         assert_int_equal(ask("HEAD", paths[i]), 200);
         const char *end = strstr(answer, "\r\n\r\n");
@@ -304,10 +304,10 @@ static void only_hosts_of_ours_are_answered(void **state)
     static const char *const others[] = {
         "evil.example", "evil.example:9464", "localhost.evil.example", "127.0.0.1.evil.example", "", "[evil]:1"
     };
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
         if (ask_as(ours[i]) != 200)
             fail_msg("%s: %.40s", ours[i], answer);
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (ask_as(others[i]) != 403 || strstr(answer, "running"))
             fail_msg("%s: %.40s", others[i], answer);
 }

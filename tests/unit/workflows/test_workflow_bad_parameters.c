@@ -90,7 +90,7 @@ static void try_shapes(const struct spoiled *spoiled, const struct place *place,
 {
     if (parameter->kind == PARAMETER_JSON)
         return; /* any shape; what the command makes of it is its own rule */
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
     {
         bool nullable = shapes[i].shape == SHAPE_NULL && (parameter->flags & PARAMETER_NULLABLE);
         if (nullable)
@@ -117,7 +117,7 @@ static void try_range(const struct spoiled *spoiled, const struct place *place, 
 static void try_fraction(const struct spoiled *spoiled, const struct place *place, const struct parameter *parameter)
 {
     char raw[32];
-    snprintf(raw, sizeof raw, "%lld.0", (long long)parameter->minimum);
+    snprintf(raw, sizeof(raw), "%lld.0", (long long)parameter->minimum);
     spoiled_try(spoiled, place, raw, "", DECODED);
 }
 
@@ -153,11 +153,11 @@ static void try_words(const struct spoiled *spoiled, const struct place *place, 
     {
         char raw[64];
         const char *word = parameter->names->names[i];
-        snprintf(raw, sizeof raw, "\"%s\"", word);
+        snprintf(raw, sizeof(raw), "\"%s\"", word);
         spoiled_try(spoiled, place, raw, "", DECODED);
-        snprintf(raw, sizeof raw, "\"%sX\"", word);
+        snprintf(raw, sizeof(raw), "\"%sX\"", word);
         spoiled_try(spoiled, place, raw, "", REFUSED);
-        snprintf(raw, sizeof raw, "\"%s\"", word);
+        snprintf(raw, sizeof(raw), "\"%s\"", word);
         raw[1] ^= 0x20; /* the other case */
         spoiled_try(spoiled, place, raw, "", REFUSED);
     }
@@ -198,10 +198,10 @@ static void try_ids(const struct spoiled *spoiled, const struct place *place, co
 {
     try_counts(spoiled, place, parameter, NULL);
     spoiled_try(spoiled, place, "[3,1,3]", "", REFUSED);
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
     {
         char raw[64];
-        snprintf(raw, sizeof raw, "[1,%s]", shapes[i].raw);
+        snprintf(raw, sizeof(raw), "[1,%s]", shapes[i].raw);
         if (shapes[i].shape != SHAPE_NUMBER)
             spoiled_try(spoiled, place, raw, "/1", REFUSED);
     }
@@ -217,7 +217,7 @@ static void try_vector(const struct spoiled *spoiled, const struct place *place,
     struct place last = { NULL, NULL, (size_t)parameter->maximum - 1 };
     struct place in = *place;
     last.outer = &in;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         spoiled_try(spoiled, &last, wrong[i], "", REFUSED);
     spoiled_try(spoiled, &last, "3.4028234663852886e38", "", DECODED);
 }
@@ -263,7 +263,7 @@ static void walk_objects(const struct spoiled *spoiled, struct place *place, con
     json_array_foreach(array, index, element)
     {
         struct place inner = { place, NULL, index };
-        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
             if (shapes[i].shape != SHAPE_OBJECT)
                 spoiled_try(spoiled, &inner, shapes[i].raw, "", REFUSED);
         walk_object(spoiled, &inner, parameter->members, element);
@@ -329,7 +329,7 @@ static void walk_object(const struct spoiled *spoiled, struct place *place, cons
                         json_t *object)
 {
     static const char *const strangers[] = { "unknown", "", "a/b~c", "\xc3\xa9" };
-    for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++)
+    for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
     {
         struct place inner = { place, strangers[i], 0 };
         spoiled_try(spoiled, &inner, "1", "", REFUSED);
@@ -342,7 +342,7 @@ static void walk_object(const struct spoiled *spoiled, struct place *place, cons
             continue;
         if (!is_met(parameter))
         {
-            assert_true(met_count < sizeof met / sizeof met[0]);
+            assert_true(met_count < sizeof(met) / sizeof(met[0]));
             met[met_count++] = parameter;
         }
         if (parameter->flags & PARAMETER_REQUIRED)
@@ -453,7 +453,7 @@ static void data_that_is_no_object_is_refused_as_a_whole(void **state)
 {
     (void)state;
     for (int i = 0; workflows[i]; i++)
-        for (size_t n = 0; n < sizeof shapes / sizeof shapes[0]; n++)
+        for (size_t n = 0; n < sizeof(shapes) / sizeof(shapes[0]); n++)
             if (shapes[n].shape != SHAPE_OBJECT)
             {
                 assert_refused_at(&spoiled_arena, workflows[i], span_of(shapes[n].raw), SPAN_LITERAL(""));

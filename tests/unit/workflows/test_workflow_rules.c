@@ -59,7 +59,7 @@ static const struct
 static void rules_across_parameters_name_the_one_that_breaks_them(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
     {
         const struct workflow *workflow = workflow_find(span_of(rules[i].type));
         assert_non_null(workflow);

@@ -103,10 +103,10 @@ static void empty_attributes_that_are_only_copied_are_absent(void **state)
     (void)state;
     static const char *const names[] = { "correlationid", "causationid",  "traceparent", "tracestate",     "actor",
                                          "tenant",        "partitionkey", "dataschema",  "datacontenttype" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     {
         char text[256], header[32];
-        snprintf(text, sizeof text, HEAD ",\"%s\":\"\"" DATA, names[i]);
+        snprintf(text, sizeof(text), HEAD ",\"%s\":\"\"" DATA, names[i]);
         struct decoded decoded = envelope_decode_text(text);
         assert_good(&decoded);
         assert_null(decoded.command.correlationid.at);
@@ -115,7 +115,7 @@ static void empty_attributes_that_are_only_copied_are_absent(void **state)
         assert_null(decoded.command.actor.at);
         assert_null(decoded.command.tenant.at);
         struct message message = envelope_binary("{\"thing_id\":42}");
-        snprintf(header, sizeof header, "ce_%s", names[i]);
+        snprintf(header, sizeof(header), "ce_%s", names[i]);
         envelope_drop_header(&message, "ce_expectedversion");
         envelope_set_header(&message, strcmp(names[i], "datacontenttype") == 0 ? "content-type" : header,
                             SPAN_LITERAL(""));
@@ -137,12 +137,12 @@ static void any_media_type_of_json_is_accepted(void **state)
         "text/plain",           "application/xml",   "json",   "+json", "application/+json", "application/jsonl",
         "application/a/b+json", "application/json5", "/x+json"
     };
-    for (size_t i = 0; i < sizeof good / sizeof good[0] + sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]) + sizeof(bad) / sizeof(bad[0]); i++)
     {
-        bool accepted = i < sizeof good / sizeof good[0];
-        const char *type = accepted ? good[i] : bad[i - sizeof good / sizeof good[0]];
+        bool accepted = i < sizeof(good) / sizeof(good[0]);
+        const char *type = accepted ? good[i] : bad[i - sizeof(good) / sizeof(good[0])];
         char text[256];
-        snprintf(text, sizeof text, HEAD ",\"datacontenttype\":\"%s\"" DATA, type);
+        snprintf(text, sizeof(text), HEAD ",\"datacontenttype\":\"%s\"" DATA, type);
         struct decoded decoded = envelope_decode_text(text);
         struct message message = envelope_binary("{\"thing_id\":42}");
         envelope_set_header(&message, "content-type", span_of(type));
@@ -164,7 +164,7 @@ static void a_word_of_a_header_is_read_in_any_case(void **state)
         { "true", true, true },   { "True", true, true },  { "TRUE", true, true }, { "False", true, false },
         { "false", true, false }, { "yes", false, false }, { "1", false, false },  { "truee", false, false }
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     {
         struct message message = envelope_binary("{\"thing_id\":42}");
         envelope_drop_header(&message, "ce_tenant");
@@ -226,7 +226,7 @@ static void id_and_source_may_have_128_bytes(void **state)
     char text[1024];
     memset(name, 'x', COMMAND_ID_MAX);
     name[COMMAND_ID_MAX] = '\0';
-    snprintf(text, sizeof text,
+    snprintf(text, sizeof(text),
              "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"%s\",\"type\":\"thing.change\"" DATA, name, name);
     struct decoded decoded = envelope_decode_text(text);
     assert_good(&decoded);
@@ -323,7 +323,7 @@ static void what_cannot_be_read_has_a_lane_too(void **state)
         { .value = SPAN_LITERAL("hello") }, { .value = SPAN_LITERAL("[1]") },
         { .value = SPAN_LITERAL("{}") },    { .value = SPAN_LITERAL("{\"subject\":7,\"id\":{}}") },
     };
-    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++)
+    for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
         assert_true(hash(&messages[i]) == hash(&messages[i]));
 }
 
@@ -340,7 +340,7 @@ static void keys_spread_over_few_lanes(void **state)
         for (int i = 1; i <= KEYS; i++)
         {
             char key[32];
-            int size = snprintf(key, sizeof key, "ticket/%d", i);
+            int size = snprintf(key, sizeof(key), "ticket/%d", i);
             struct message message = { .key = { key, (size_t)size } };
             counts[hash(&message) % (uint64_t)lanes]++;
         }

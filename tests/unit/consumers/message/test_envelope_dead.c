@@ -114,7 +114,7 @@ static void json_deeper_than_32_is_dead(void **state)
         buffer_add_byte(&text, '[');
     for (int i = 0; i < DOCUMENT_DEPTH_MAX; i++)
         buffer_add_byte(&text, ']');
-    buffer_add(&text, DATA, sizeof DATA);
+    buffer_add(&text, DATA, sizeof(DATA));
     assert_text_dead(text.at, "too_deep");
     buffer_done(&text);
 }
@@ -188,7 +188,7 @@ static void an_over_long_identity_is_dead(void **state)
         char text[512];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the formats stand right above */
-        snprintf(text, sizeof text, formats[i], name);
+        snprintf(text, sizeof(text), formats[i], name);
 #pragma GCC diagnostic pop
         assert_text_dead(text, reasons[i]);
     }

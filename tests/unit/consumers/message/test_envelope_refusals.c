@@ -121,7 +121,7 @@ static void a_refused_command_is_about_what_its_data_else_its_subject_else_its_k
           "2\"" DATA,
           NULL, 2 },
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     {
         struct message message = { .key = cases[i].key ? span_of(cases[i].key) : SPAN_NULL,
                                    .value = span_of(cases[i].value) };
@@ -162,13 +162,13 @@ static void empty_attributes_that_decide_something_are_refused(void **state)
 {
     (void)state;
     static const char *const names[] = { "subject", "time", "notbefore", "expectedversion", "afterparked" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     {
         char text[256], header[32], pointer[32];
-        snprintf(text, sizeof text, HEAD ",\"%s\":\"\"" DATA, names[i]);
-        snprintf(pointer, sizeof pointer, "/%s", names[i]);
+        snprintf(text, sizeof(text), HEAD ",\"%s\":\"\"" DATA, names[i]);
+        snprintf(pointer, sizeof(pointer), "/%s", names[i]);
         assert_text_refused(text, pointer);
-        snprintf(header, sizeof header, "ce_%s", names[i]);
+        snprintf(header, sizeof(header), "ce_%s", names[i]);
         struct message message = envelope_binary("{\"thing_id\":42}");
         envelope_drop_header(&message, header);
         envelope_drop_header(&message, "ce_actor");
@@ -184,14 +184,14 @@ static void headers_of_attributes_that_are_misspelt_are_refused_by_name(void **s
     (void)state;
     static const char *const names[] = { "ce_expectedVersion", "CE_NOTBEFORE", "ce-notbefore", "Ce_actor", "ce_",
                                          "ce_after-parked",    "CE-SUBJECT" };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     {
         char pointer[48];
         struct message message = envelope_binary("{\"thing_id\":42}");
         envelope_drop_header(&message, "ce_tenant");
         envelope_set_header(&message, names[i], SPAN_LITERAL("3"));
         struct decoded decoded = envelope_decode_message(&message);
-        snprintf(pointer, sizeof pointer, "/%s", names[i]);
+        snprintf(pointer, sizeof(pointer), "/%s", names[i]);
         assert_refused(&decoded, REASON_INVALID_DATA, pointer);
     }
     struct message message = envelope_binary("{\"thing_id\":42}");
@@ -209,7 +209,7 @@ static void a_bad_expected_version_is_refused(void **state)
     assert_text_refused(HEAD ",\"expectedversion\":\"3\"" DATA, "/expectedversion");
     assert_text_refused(HEAD ",\"expectedversion\":9223372036854775808" DATA, "/expectedversion");
     static const char *const bad[] = { "", "-1", "+1", "1.0", "3 ", "x", "9999999999999999999" };
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
     {
         struct message message = envelope_binary("{\"thing_id\":42}");
         envelope_set_header(&message, "ce_expectedversion", span_of(bad[i]));
@@ -266,12 +266,12 @@ static void over_long_attributes_are_refused_and_do_not_get_into_the_event(void 
     char value[130];
     memset(value, 'x', 129);
     value[129] = '\0';
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     {
         char text[512];
         char pointer[32];
-        snprintf(text, sizeof text, HEAD ",\"%s\":\"%s\"" DATA, names[i], value);
-        snprintf(pointer, sizeof pointer, "/%s", names[i]);
+        snprintf(text, sizeof(text), HEAD ",\"%s\":\"%s\"" DATA, names[i], value);
+        snprintf(pointer, sizeof(pointer), "/%s", names[i]);
         struct decoded decoded = envelope_decode_text(text);
         assert_refused(&decoded, REASON_INVALID_DATA, pointer);
         assert_null(decoded.command.subject.at);

@@ -45,7 +45,7 @@ static void text_that_people_write_is_shown_as_it_is(void **state)
                                          "\xf0\x9f\x99\x82",
                                          "\xc2\xa0",
                                          "" };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         assert_shown(span_of(texts[i]), texts[i]);
     assert_shown(SPAN_NULL, "");
 }

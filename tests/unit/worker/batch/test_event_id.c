@@ -18,10 +18,10 @@ static void the_id_is_the_one_that_any_uuid_library_makes(void **state)
                                                 0x90, 0xec, 0x4b, 0xe5, 0x5c, 0x1f, 0x45, 0x03 };
     uint8_t id[EVENT_ID_SIZE];
     assert_true(event_id_make(identity, SPAN_LITERAL("interlock.commands"), 3, INT64_C(1234567890123), id));
-    assert_memory_equal(id, expected, sizeof id);
+    assert_memory_equal(id, expected, sizeof(id));
     /* The same with "t/0/0". */
     assert_true(event_id_make(identity, SPAN_LITERAL("t"), 0, 0, id));
-    assert_memory_equal(id, expected_start, sizeof id);
+    assert_memory_equal(id, expected_start, sizeof(id));
 }
 
 static void it_is_a_version_5_uuid_whatever_goes_in(void **state)
@@ -42,7 +42,7 @@ static void every_part_of_the_position_counts(void **state)
     (void)state;
     uint8_t ids[5][EVENT_ID_SIZE];
     uint8_t other[16];
-    memcpy(other, identity, sizeof other);
+    memcpy(other, identity, sizeof(other));
     other[15] ^= 1;
     assert_true(event_id_make(identity, SPAN_LITERAL("t"), 1, 11, ids[0]));
     assert_true(event_id_make(identity, SPAN_LITERAL("t"), 11, 1, ids[1]));

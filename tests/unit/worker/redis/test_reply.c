@@ -11,12 +11,12 @@ static void replies_that_were_asked_for_are_measured(void **state)
     static const char *const texts[] = { "+PONG\r\n",  ":7\r\n",  ":-1\r\n",     "$4\r\n1011\r\n",
                                          "$0\r\n\r\n", "$-1\r\n", "-ERR no\r\n", "$3\r\n\r\n*\r\n" };
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
     {
         char text[64];
         size_t size = strlen(texts[i]), measured;
         const char *why;
-        snprintf(text, sizeof text, "%s+MORE\r\n", texts[i]);
+        snprintf(text, sizeof(text), "%s+MORE\r\n", texts[i]);
         assert_int_equal(redis_reply_measure(span_of(text), &measured, &why), LOCK_REPLY_WHOLE);
         assert_int_equal(measured, size);
         for (size_t part = 0; part < size; part++)
@@ -46,7 +46,7 @@ static void what_nobody_asked_for_is_refused_at_its_first_bytes(void **state)
         ":9999999999999999999999\r\n",
     };
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
     {
         size_t measured;
         const char *why = NULL;
@@ -61,7 +61,7 @@ static void there_is_room_as_long_as_more_has_to_come(void **state)
     char *text = malloc(LOCK_REPLY_MAX);
     (void)state;
     assert_non_null(text);
-    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
     {
         size_t measured;
         const char *why;

@@ -71,10 +71,10 @@ static void integers_are_printed_over_their_whole_range(void **state)
     (void)state;
     const int64_t values[] = { 0, 1, -1, 9, 10, -10, 1234567890123, INT64_MAX, INT64_MIN };
     struct buffer buffer = BUFFER_EMPTY;
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
     {
         char expected[32];
-        snprintf(expected, sizeof expected, "%lld", (long long)values[i]);
+        snprintf(expected, sizeof(expected), "%lld", (long long)values[i]);
         buffer_add_int64(&buffer, values[i]);
         assert_content(&buffer, expected);
     }
@@ -133,7 +133,7 @@ static void times_agree_with_libc_over_four_centuries(void **state)
         struct tm parts;
         char expected[64];
         assert_non_null(gmtime_r(&when, &parts));
-        strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.000000Z", &parts);
+        strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.000000Z", &parts);
         buffer_add_time(&buffer, second * 1000000);
         assert_content(&buffer, expected);
     }

@@ -172,7 +172,7 @@ static void check_references(json_t *document, json_t *value)
         char path[256];
         char *rest = path;
         json_t *target = document;
-        snprintf(path, sizeof path, "%s", json_string_value(member) + 2);
+        snprintf(path, sizeof(path), "%s", json_string_value(member) + 2);
         for (char *step = strtok_r(path, "/", &rest); step; step = strtok_r(NULL, "/", &rest))
             target = at(target, step, NULL);
     }

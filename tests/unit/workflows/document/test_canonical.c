@@ -56,7 +56,7 @@ static void equal_numbers_have_one_canonical_form_and_others_do_not(void **state
     };
     enum
     {
-        LINES = sizeof lines / sizeof lines[0],
+        LINES = sizeof(lines) / sizeof(lines[0]),
     };
     struct buffer forms[LINES] = { BUFFER_EMPTY };
     for (size_t line = 0; line < LINES; line++)

@@ -182,7 +182,7 @@ static const struct bad bads[] = {
 static void texts_that_are_not_strict_json_are_refused_for_the_right_reason(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof bads / sizeof bads[0]; i++)
+    for (size_t i = 0; i < sizeof(bads) / sizeof(bads[0]); i++)
     {
         enum document_fault fault = fault_of(bads[i].text, NULL);
         if (fault != bads[i].fault)
@@ -266,7 +266,7 @@ static void a_duplicate_is_found_whatever_the_size_of_the_object(void **state)
 {
     (void)state;
     const int counts[] = { 1, 2, 15, 16, 17, 18, 31, 32, 33, 63, 64, 100, 1000, 4000 };
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
     {
         int count = counts[i];
         size_t size;
@@ -292,7 +292,7 @@ static void bombs_cost_memory_in_proportion_to_their_bytes(void **state)
     static const char *const pieces[] = { "{},", "[],", "0,", "\"\",", "{\"\":0},", "\"\\n\",", "[0,0]," };
     char *text = malloc(DOCUMENT_SIZE_MAX);
     assert_non_null(text);
-    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
     {
         size_t piece = strlen(pieces[i]);
         size_t size = 0;

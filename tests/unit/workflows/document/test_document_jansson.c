@@ -55,7 +55,7 @@ static void assert_same_value(const struct document *document, const struct node
         json_t *other;
         if (node->kind == NODE_OBJECT)
         {
-            assert_true(child->key.size < sizeof name);
+            assert_true(child->key.size < sizeof(name));
             memcpy(name, child->key.at, child->key.size);
             name[child->key.size] = '\0';
             other = json_object_get(value, name);
@@ -131,7 +131,7 @@ static const char *const samples[] = {
 
 enum
 {
-    SAMPLES = sizeof samples / sizeof samples[0],
+    SAMPLES = sizeof(samples) / sizeof(samples[0]),
 };
 
 static uint64_t next_random(uint64_t *random)
@@ -160,7 +160,7 @@ static size_t mutate(char *text, size_t size, size_t room, uint64_t *random)
 {
     static const char interesting[] = "{}[]:,\"\\u0019eE+-.tfn \n\x80\xc3\xa9\xed\xf0\xff/";
     size_t at = (size_t)(next_random(random) % (size + 1));
-    char byte = interesting[next_random(random) % (sizeof interesting)]; /* the NUL at its end too */
+    char byte = interesting[next_random(random) % (sizeof(interesting))]; /* the NUL at its end too */
     switch (next_random(random) % 4)
     {
     case 0:
@@ -212,7 +212,7 @@ static void jansson_agrees_on_random_mutations(void **state)
         size_t size = sample.size;
         memcpy(text, sample.at, size);
         for (uint64_t changes = 1 + next_random(&random) % 3; changes > 0; changes--)
-            size = mutate(text, size, sizeof text, &random);
+            size = mutate(text, size, sizeof(text), &random);
         accepted += compare_with_jansson((struct span){ text, size });
     }
     /* Both kinds have to be met in numbers, or the comparison says nothing. */

@@ -22,7 +22,7 @@ static void whole_numbers_beyond_int64_are_not_integers(void **state)
     const char *const texts[] = { "9223372036854775808",         "-9223372036854775809",  "18446744073709551616",
                                   "100000000000000000000",       "9223372036854775808.0", "1e19",
                                   "5.00000000000000000000000001" };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
     {
         struct document document = parse(texts[i]);
         assert_int_equal(document.nodes[0].kind, NODE_NUMBER);
@@ -52,14 +52,14 @@ static void a_number_is_an_integer_by_its_value_however_it_is_written(void **sta
         { "-922337203685477580.80e1", INT64_MIN },
         { "5.0000000000000000000000000000000000000000", 5 },
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     {
         struct document document = parse(cases[i].text);
         if (document.nodes[0].kind != NODE_INTEGER || document.nodes[0].integer != cases[i].value)
             fail_msg("%s: %d, %lld", cases[i].text, document.nodes[0].kind, (long long)document.nodes[0].integer);
     }
     static const char *const others[] = { "5.5", "1e-1", "9223372036854775808.0", "1e19", "50e-2" };
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         assert_int_equal(parse(others[i]).nodes[0].kind, NODE_NUMBER);
 }
 
@@ -88,12 +88,12 @@ static void numbers_are_the_nearest_doubles(void **state)
                                   "0.000000000000000000000000000000000000001",
                                   "1e-22",
                                   "1e-99999999999999999999" };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
     {
         struct document document = parse(texts[i]);
         assert_int_equal(document.nodes[0].kind, NODE_NUMBER);
         double expected = strtod(texts[i], NULL);
-        assert_memory_equal(&document.nodes[0].number, &expected, sizeof expected);
+        assert_memory_equal(&document.nodes[0].number, &expected, sizeof(expected));
     }
 }
 
@@ -101,11 +101,11 @@ static void a_number_as_long_as_the_document_is_read_exactly(void **state)
 {
     (void)state;
     char text[5000];
-    memset(text, '3', sizeof text);
+    memset(text, '3', sizeof(text));
     text[1] = '.';
     struct document document;
     struct document_failure failure;
-    assert_true(document_parse(&arena, (struct span){ text, sizeof text }, &document, &failure));
+    assert_true(document_parse(&arena, (struct span){ text, sizeof(text) }, &document, &failure));
     assert_true(document.nodes[0].number == 10.0 / 3.0);
 }
 

@@ -63,7 +63,7 @@ static void a_text_that_is_no_pointer_is_refused(void **state)
     (void)state;
     static const char *const texts[] = { "a", "a/b", " /a", "#/a", "/~", "/a~", "/~2", "/a/b~x/c", "/~~0", "~0" };
     struct pointer pointer;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (!pointer_parse(&arena, span_of(texts[i]), &pointer))
             fail_msg("%s", texts[i]);
 }
@@ -73,7 +73,7 @@ static void the_number_of_steps_is_bounded(void **state)
     (void)state;
     char text[2 * POINTER_STEPS_MAX + 3];
     struct pointer pointer;
-    for (size_t i = 0; i < sizeof text; i++)
+    for (size_t i = 0; i < sizeof(text); i++)
         text[i] = i % 2 ? 'a' : '/';
     assert_null(pointer_parse(&arena, (struct span){ text, 2 * POINTER_STEPS_MAX }, &pointer));
     assert_int_equal(pointer.count, POINTER_STEPS_MAX);
@@ -85,7 +85,7 @@ static void any_cut_of_a_pointer_is_read_within_its_bounds(void **state)
 {
     (void)state;
     static const char text[] = "/ab~0~1/~1//x~2/y";
-    for (size_t size = 0; size < sizeof text; size++)
+    for (size_t size = 0; size < sizeof(text); size++)
     {
         char *cut = malloc(size ? size : 1); /* its end is the sanitizer's */
         struct pointer pointer;
@@ -118,7 +118,7 @@ static void a_step_is_an_index_when_it_is_a_number_without_a_zero_in_front(void 
     static const char *const others[] = {
         "", "00", "01", "-1", "+1", "1 ", " 1", "1a", "0x1", "1e0", "--", "\xd9\xa1"
     };
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (index_of(others[i], &index) != POINTER_NO_INDEX)
             fail_msg("%s", others[i]);
 }

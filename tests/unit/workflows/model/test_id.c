@@ -81,7 +81,7 @@ static void a_key_has_one_spelling_only(void **state)
         "attendance/0c5c7fd0-1234-4e6f-9f00+001122334455",
     };
     struct aggregate read;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(aggregate_parse(span_of(bad[i]), &read));
     assert_false(aggregate_parse(SPAN_NULL, &read));
     assert_false(aggregate_parse((struct span){ "ticket/4\0", 9 }, &read));
@@ -96,7 +96,7 @@ static void uuids_are_read_in_either_case_and_printed_in_lower_case(void **state
     assert_int_equal(id.high, UINT64_C(0x0c5c7fd012344e6f));
     assert_int_equal(id.low, UINT64_C(0x9f00001122334455));
     id_print_uuid(id, text);
-    assert_memory_equal(text, "0c5c7fd0-1234-4e6f-9f00-001122334455", sizeof text);
+    assert_memory_equal(text, "0c5c7fd0-1234-4e6f-9f00-001122334455", sizeof(text));
     assert_false(id_parse_uuid(SPAN_LITERAL("{0c5c7fd0-1234-4e6f-9f00-001122334455}"), &id));
     assert_false(id_parse_uuid(SPAN_NULL, &id));
 }

@@ -91,7 +91,7 @@ static bool decode(const char *text, struct everything *into, struct span *reter
 {
     struct document document;
     struct document_failure failure;
-    memset(into, 0, sizeof *into);
+    memset(into, 0, sizeof(*into));
     *reterr = SPAN_NULL;
     assert_true(document_parse(&arena, span_of(text), &document, &failure));
     return parameters_decode(table, &document, &document.nodes[0], &arena, into, reterr);
@@ -115,7 +115,7 @@ static void assert_refused(const char *text, const char *pointer, const char *me
     if (decode(text, &everything, &error))
         fail_msg("%s is accepted", text);
     char expected[512];
-    snprintf(expected, sizeof expected, "{\"parameter\":\"%s\",\"message\":\"%s\"}", pointer, message);
+    snprintf(expected, sizeof(expected), "{\"parameter\":\"%s\",\"message\":\"%s\"}", pointer, message);
     assert_string_equal(error.at, expected);
     assert_int_equal(error.size, strlen(expected));
 }
@@ -319,7 +319,7 @@ static void rfc_3339_times_are_read(void **state)
         { "9999-12-31T23:59:59.999999Z", INT64_C(253402300799999999) },
         { "0000-01-01T00:00:00Z", INT64_C(-62167219200000000) },
     };
-    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
     {
         int64_t unix_us = 7;
         if (!parameters_parse_time(span_of(times[i].text), &unix_us) || unix_us != times[i].unix_us)
@@ -366,7 +366,7 @@ static void texts_that_are_not_times_are_refused(void **state)
         "1795510800",
     };
     int64_t unix_us;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
     {
         if (parameters_parse_time(span_of(bad[i]), &unix_us))
             fail_msg("%s is accepted", bad[i]);
