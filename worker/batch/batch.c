@@ -65,25 +65,41 @@ enum batch_end batch_end_of(const struct failure *failure)
 
 /* --- answer ------------------------------------------------------------------------------------------------------ */
 
+/* In the registry; -1: none. */
+static int index_of(const struct workflow *workflow)
+{
+    for (int i = 0; workflow && workflows[i]; i++)
+        if (workflows[i] == workflow)
+            return i;
+    return -1;
+}
+
 static void count_outcomes(const struct batch *batch)
 {
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (item->hold != HOLD_NOT)
-            metrics_add(METRIC_BUSY, item->hold == HOLD_BUSY);
-        else if (item->writes_record)
+        switch (item->verdict)
         {
-            int index = -1;
-            for (int w = 0; item->command.workflow && workflows[w]; w++)
-                if (workflows[w] == item->command.workflow)
-                    index = w;
-            metrics_count_command(index, item->record.outcome - 1, 1);
-        }
-        else if (item->park != PARK_NOT)
+        case VERDICT_HOLD:
+            metrics_add(METRIC_BUSY, item->hold == HOLD_BUSY);
+            break;
+        case VERDICT_RECORD:
+            metrics_count_command(index_of(item->command.workflow), item->record.outcome - 1, 1);
+            break;
+        case VERDICT_PARK:
             metrics_add(METRIC_PARKED, 1);
-        else if (item->state == ITEM_KNOWN || item->state == ITEM_REPEATED)
+            break;
+        case VERDICT_REPRINT:
+        case VERDICT_DUPLICATE:
             metrics_add(METRIC_DEDUPE_HITS, 1);
+            break;
+        case VERDICT_OPEN:
+        case VERDICT_LATER:
+        case VERDICT_DEAD:
+        case VERDICT_FENCED:
+            break;
+        }
     }
     metrics_add(METRIC_BATCHES, 1);
     metrics_add(METRIC_BATCH_COMMANDS, batch->count);
@@ -136,7 +152,7 @@ void batch_result(const struct batch *batch, int index, struct batch_result *ret
     const struct item *item = &batch->items[index];
     const struct workflow *workflow = item->command.workflow;
 
-    assert(index >= 0 && index < batch->count);
+    assert(index >= 0 && index < batch->count && item->verdict != VERDICT_OPEN);
     ret->hold = item->hold;
     ret->parked = item->park == PARK_HELD;
     ret->wait_us = 0;

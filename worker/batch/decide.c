@@ -42,8 +42,6 @@ void batch_reject(struct batch *batch, struct item *item, const char *reason, st
     item->record.outcome = 1 + OUTCOME_REJECTED;
     item->record.reason = span_of(reason);
     item->record.metadata = metadata;
-    item->writes_inbox = item->state == ITEM_NEW;
-    item->delivery->answer = ANSWER_EVENT;
 }
 
 /* PostgreSQL refused the command for good (PROTOCOL B4): what it says becomes the reason. */
@@ -153,7 +151,8 @@ static bool apply(struct batch *batch, struct item *item, const struct decision 
     return record_tale(batch, item, decision);
 }
 
-static void decide_command(struct batch *batch, struct item *item)
+/* Fills the record of a command whose rows are here; false: one of them is busy, and nothing is left of the try. */
+static bool decide_command(struct batch *batch, struct item *item)
 {
     const struct command *command = &item->command;
     enum reason early = refuse_early(batch, command);
@@ -162,7 +161,7 @@ static void decide_command(struct batch *batch, struct item *item)
     if (early != REASON_NONE)
     {
         batch_reject(batch, item, reason_name(early), SPAN_NULL);
-        return;
+        return true;
     }
     record_begin(batch, item);
     struct row *root = root_of(batch, command->aggregate);
@@ -179,9 +178,7 @@ static void decide_command(struct batch *batch, struct item *item)
     if (rows_met_busy(batch->rows))
     {
         rows_undo(batch->rows);
-        item->writes_record = false;
-        item->hold = HOLD_BUSY;
-        return;
+        return false;
     }
     if (decision.outcome != OUTCOME_APPLIED && (decision.metadata.size > 0 || buffer_failed(&decision.metadata)))
         item->record.metadata = record_text(batch, &decision.metadata);
@@ -189,12 +186,10 @@ static void decide_command(struct batch *batch, struct item *item)
         item->record.operation = (int)decision.operation;
     item->record.outcome = 1 + (int)decision.outcome;
     item->record.changed_at = int_of(batch->changed_us);
-    item->writes_inbox = true;
-    item->delivery->answer = ANSWER_EVENT;
     if (decision.outcome == OUTCOME_APPLIED && apply(batch, item, &decision))
     {
         rows_keep(batch->rows);
-        return;
+        return true;
     }
     rows_undo(batch->rows);
     item->also_count = 0;
@@ -207,7 +202,8 @@ static void decide_command(struct batch *batch, struct item *item)
                      record_is_too_large(&item->record) ? SPAN_NULL : metadata);
     else if (root && !(command->workflow->flags & WORKFLOW_COUNTERS))
         record_change(&item->record, root->entity, root->current, root->current);
-    item->record.operation = operation; /* what it was to be */
+    item->record.operation = operation; /* the operation that it was to be */
+    return true;
 }
 
 /* --- the batch --------------------------------------------------------------------------------------------------- */
@@ -219,7 +215,7 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
     if (held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)])
         return HOLD_BEHIND;
     /* A twin is a duplicate once the first one is recorded; nobody records a lost one here. */
-    if (item->state == ITEM_REPEATED && (item->twin->hold != HOLD_NOT || item->twin->state == ITEM_FENCED))
+    if (item->state == ITEM_REPEATED && (item->twin->verdict == VERDICT_HOLD || item->twin->verdict == VERDICT_FENCED))
         return HOLD_BEHIND;
     if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE || batch->mode.refused)
         return HOLD_NOT;
@@ -228,15 +224,38 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
     return root && root->state == ROW_BUSY ? HOLD_BUSY : HOLD_NOT;
 }
 
+static void hold_item(struct item *item, enum hold_reason reason)
+{
+    item->hold = reason;
+    item_conclude(item, VERDICT_HOLD, ANSWER_NOTHING);
+}
+
+static void decide_new(struct batch *batch, struct item *item)
+{
+    if (item->command.refusal != REASON_NONE)
+        batch_reject(batch, item, reason_name(item->command.refusal), item->command.refusal_metadata);
+    else if (batch->mode.refused)
+        reject_as_refused(batch, item);
+    else if (!decide_command(batch, item))
+    {
+        /* Another row than its root's was busy. */
+        item->hold = HOLD_BUSY;
+        if (!item->parked.returns || !batch_park(batch, item))
+            hold_item(item, HOLD_BUSY);
+        return;
+    }
+    item_conclude(item, VERDICT_RECORD, ANSWER_EVENT);
+}
+
 static void decide_item(struct batch *batch, struct item *item)
 {
     switch (item->state)
     {
     case ITEM_FENCED:
-        item->delivery->answer = ANSWER_NOT_OWNER;
+        item_conclude(item, VERDICT_FENCED, ANSWER_NOT_OWNER);
         break;
     case ITEM_UNREADABLE:
-        item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_DEAD_LETTER;
+        item_conclude(item, VERDICT_DEAD, item->published ? ANSWER_NOTHING : ANSWER_DEAD_LETTER);
         if (!item->recorded_dead)
             item->delivery->first_failed_us = batch->clock_us;
         break;
@@ -245,12 +264,9 @@ static void decide_item(struct batch *batch, struct item *item)
         batch_answer_known(batch, item);
         break;
     case ITEM_NEW:
-        if (item->command.refusal != REASON_NONE)
-            batch_reject(batch, item, reason_name(item->command.refusal), item->command.refusal_metadata);
-        else if (batch->mode.refused)
-            reject_as_refused(batch, item);
-        else
-            decide_command(batch, item);
+        decide_new(batch, item);
+        break;
+    case ITEM__STATES:
         break;
     }
 }
@@ -258,7 +274,7 @@ static void decide_item(struct batch *batch, struct item *item)
 /* The Kafka key and the aggregate differ: applied safely, and counted (PROTOCOL L1). */
 static void count_misrouted(const struct item *item)
 {
-    if (item->writes_record && item->record.aggregate.at && item->delivery->key.at &&
+    if (item->verdict == VERDICT_RECORD && item->record.aggregate.at && item->delivery->key.at &&
         !span_equal(item->record.aggregate, item->delivery->key))
         metrics_add(METRIC_MISROUTED, 1);
 }
@@ -270,18 +286,17 @@ void batch_decide(struct batch *batch)
     for (int i = 0; i < batch->count && !batch_is_heavy(batch); i++)
     {
         struct item *item = &batch->items[i];
-        item->hold = item->hold == HOLD_NOT ? hold_of(batch, item, held_keys) : item->hold;
-        if (item->hold != HOLD_BEHIND && batch_park(batch, item))
-            item->hold = HOLD_NOT; /* it waits in PostgreSQL: for that it needs no row */
-        else if (item->hold == HOLD_NOT)
+        if (item->hold == HOLD_NOT)
+            item->hold = hold_of(batch, item, held_keys);
+        if (item->hold == HOLD_BEHIND || !batch_park(batch, item))
         {
-            decide_item(batch, item);
-            /* Another row than its root's was busy. */
-            if (item->hold == HOLD_BUSY && item->parked.returns && batch_park(batch, item))
-                item->hold = HOLD_NOT;
-            batch_advance_parked(batch, item);
+            if (item->hold != HOLD_NOT)
+                hold_item(item, item->hold);
+            else
+                decide_item(batch, item);
         }
-        if (item->hold != HOLD_NOT)
+        batch_advance_parked(batch, item);
+        if (item->verdict == VERDICT_HOLD)
             held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)] = true;
         else
             count_misrouted(item);

@@ -34,7 +34,7 @@ static void note_identity(struct batch *batch, struct item *item)
         }
         if (memcmp(other->command.identity, item->command.identity, DIGEST_SIZE) == 0)
         {
-            item->state = ITEM_REPEATED;
+            item_become(item, ITEM_REPEATED);
             item->twin = other;
             return;
         }
@@ -68,7 +68,7 @@ static bool decode_item(struct batch *batch, struct item *item)
         return false;
     if (decoded == DECODE_DEAD)
     {
-        item->state = ITEM_UNREADABLE;
+        item_become(item, ITEM_UNREADABLE);
         return true;
     }
     FAULT_COMMAND(item->command.id);

@@ -12,13 +12,29 @@
 #include "worker/batch/batch.h"
 #include "workflows/workflow.h"
 
+/* The knowledge about an item. item_become asserts the transitions; ARCHITECTURE.md, "States", draws them. */
 enum item_state
 {
-    ITEM_NEW,        /* to be decided */
-    ITEM_UNREADABLE, /* not readable as a command */
+    ITEM_NEW,        /* a command that nothing is known of: to be decided */
+    ITEM_UNREADABLE, /* not readable as a command, or put to the dead letters before */
     ITEM_KNOWN,      /* the inbox knows the identity */
     ITEM_REPEATED,   /* an earlier item of this batch has the identity */
     ITEM_FENCED,     /* its partition is not ours any more (PROTOCOL O4) */
+    ITEM__STATES,
+};
+
+/* The end of an item, decided once (item_conclude) and read by the write. */
+enum verdict
+{
+    VERDICT_OPEN,      /* not decided yet */
+    VERDICT_RECORD,    /* a record of its own is written, and its event published */
+    VERDICT_REPRINT,   /* its record is there: the event once more, or nothing where it is published */
+    VERDICT_DUPLICATE, /* a record of another position answers it: nothing */
+    VERDICT_LATER,     /* it came back from parking too early: nothing, it comes again */
+    VERDICT_DEAD,      /* the dead letter, written unless it is recorded */
+    VERDICT_PARK,      /* its bytes go to PostgreSQL, or stay there longer */
+    VERDICT_HOLD,      /* nothing of it is written; it goes back to the lane */
+    VERDICT_FENCED,    /* nothing of it is written; its partition is not ours any more */
 };
 
 /* Why a command waits in PostgreSQL (PROTOCOL L4). */
@@ -49,13 +65,13 @@ struct item
     struct delivery *delivery;
     struct command command;
     enum item_state state;
-    enum hold_reason hold;
+    enum verdict verdict;
+    enum hold_reason hold;     /* VERDICT_HOLD: why; before the verdict: why it may have to be held */
     struct item *twin;         /* ITEM_REPEATED: the first one */
     struct inbox_record inbox; /* ITEM_KNOWN: the row; else the row to write */
-    bool writes_inbox, writes_record;
-    enum park_reason park;
-    struct parked parked; /* what is known of what is parked of its aggregate, and of itself */
-    bool recorded;        /* ITEM_KNOWN, ITEM_UNREADABLE or id_reused again: `record` was loaded, to be printed again */
+    enum park_reason park;     /* VERDICT_PARK: why */
+    struct parked parked;      /* what is known of what is parked of its aggregate, and of itself */
+    bool recorded;             /* `record` was loaded, to be printed again */
     bool recorded_dead;
     bool published; /* the recorded answer is on the topic already */
     struct audit_record record;
@@ -110,6 +126,25 @@ struct batch
     struct buffer text;     /* events and metadata are printed here first */
 };
 
+/* What is known of the item changes. Asserts that the transition is one of the drawing. */
+void item_become(struct item *item, enum item_state state);
+
+/* Decides the item, once. `answer` means nothing for VERDICT_HOLD. Asserts that it was open, and that verdict, reasons
+ * and answer fit. */
+void item_conclude(struct item *item, enum verdict verdict, enum answer answer);
+
+/* Whether this transaction answers the delivery. */
+static inline bool item_is_answered(const struct item *item)
+{
+    return item->verdict != VERDICT_OPEN && item->verdict != VERDICT_HOLD && item->verdict != VERDICT_FENCED;
+}
+
+/* Whether the item writes a row of the inbox: a command that is recorded for the first time. */
+static inline bool item_writes_inbox(const struct item *item)
+{
+    return item->verdict == VERDICT_RECORD && item->state == ITEM_NEW;
+}
+
 /* Past this a batch of several is given up and run in halves: its rows, or the texts made of them, may be a thousand
  * times as long as its commands. */
 bool batch_is_heavy(const struct batch *batch);
@@ -133,17 +168,17 @@ void batch_unlock(struct batch *batch);
 bool batch_is_lock_refused(const struct batch *batch, struct span name);
 /* load.c: pipeline 1. */
 bool batch_load(struct batch *batch);
-/* records.c (PROTOCOL R2): loads recorded answers; answers an item that is known or repeated. */
+/* records.c (PROTOCOL R2): loads recorded answers; concludes an item that is known or repeated. */
 bool batch_look_recorded(struct batch *batch);
 void batch_answer_known(struct batch *batch, struct item *item);
-/* park.c (PROTOCOL L4): looks for parked commands of the batch's aggregates; parks an item, which then is answered, or
+/* park.c (PROTOCOL L4): looks for parked commands of the batch's aggregates; concludes an item that is to be parked, or
  * says false; counts an item that came back down for those behind it; sends the statements of pipeline 2, counted in
  * *next. */
 bool batch_look_parked(struct batch *batch);
 bool batch_park(struct batch *batch, struct item *item);
 void batch_advance_parked(struct batch *batch, const struct item *item);
 bool batch_send_parked(struct batch *batch, int *next);
-/* decide.c: all items, one after another; and a refusal of one. */
+/* decide.c: concludes all items, one after another; and fills the record of a refusal. */
 void batch_decide(struct batch *batch);
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata);
 /* write.c: pipeline 2. */

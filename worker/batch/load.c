@@ -87,7 +87,7 @@ static void read_fences(struct batch *batch, const PGresult *result)
     for (int n = 0; lost && n < batch->count; n++)
         for (int i = 0; i < batch->partition_count; i++)
             if (batch->partitions[i].partition == batch->items[n].delivery->partition && !batch->partitions[i].ours)
-                batch->items[n].state = ITEM_FENCED;
+                item_become(&batch->items[n], ITEM_FENCED);
 }
 
 /* --- inbox ------------------------------------------------------------------------------------------------------- */
@@ -126,7 +126,7 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         struct item *item = find_identity(batch, PQgetvalue(result, r, 0));
         if (item == NULL || item->state != ITEM_NEW)
             continue;
-        item->state = ITEM_KNOWN;
+        item_become(item, ITEM_KNOWN);
         statements_read_row(result, r, 0, &entity_inbox, &batch->arena, &item->inbox);
         item->parked.known = *PQgetvalue(result, r, 5) != 0;
     }
@@ -136,7 +136,7 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         {
             batch->items[i].inbox = batch->items[i].twin->inbox;
             batch->items[i].parked.known = batch->items[i].twin->parked.known;
-            batch->items[i].state = ITEM_KNOWN;
+            item_become(&batch->items[i], ITEM_KNOWN);
         }
 }
 
@@ -179,8 +179,10 @@ static void read_dead(struct batch *batch, const PGresult *result)
                 memcmp(item->dead_digest, PQgetvalue(result, r, 2), sizeof(item->dead_digest)) != 0)
                 continue;
             if (item->state != ITEM_UNREADABLE)
+            {
                 quarantine_refuse(item->delivery);
-            item->state = ITEM_UNREADABLE;
+                item_become(item, ITEM_UNREADABLE);
+            }
             item->recorded_dead = true;
             item->delivery->first_failed_us = array_read_time(PQgetvalue(result, r, 3));
             item->inbox.fence = int_of(array_read_int64(PQgetvalue(result, r, 4)));

@@ -161,7 +161,7 @@ static void read_return(struct item *item, const PGresult *result)
         item->parked.waits = *PQgetvalue(result, r, 3) != 0;
         item->parked.blocks = *PQgetvalue(result, r, 4) != 0;
         item->parked.part = item->parked.waits ? 0 : array_read_int32(PQgetvalue(result, r, 5));
-        item->state = ITEM_NEW;
+        item_become(item, ITEM_NEW);
         return;
     }
 }
@@ -241,19 +241,30 @@ static void mark_later_items(struct batch *batch, const struct item *item)
         }
 }
 
-/* Its row was busy long enough to be parked once: at the first refusal it is parked again, and is in nobody's way. */
+static void conclude_parked(struct batch *batch, struct item *item, enum park_reason reason)
+{
+    item->park = reason;
+    item->hold = HOLD_NOT; /* it waits in PostgreSQL: for that it needs no row */
+    mark_later_items(batch, item);
+    item_conclude(item, VERDICT_PARK, ANSWER_NOTHING);
+}
+
+/* A row that was busy long enough for its command to be parked once: at the first refusal the command is parked again,
+ * and is in nobody's way. */
 static bool answer_return(struct batch *batch, struct item *item)
 {
-    if ((batch->mode.park || item->hold == HOLD_BUSY) && item->parked.ahead == 0)
+    bool has_turn = item->parked.ahead == 0;
+
+    if (has_turn && (batch->mode.park || item->hold == HOLD_BUSY))
     {
-        item->park = PARK_HELD;
         item->parked.blocks = true;
-        mark_later_items(batch, item);
+        conclude_parked(batch, item, PARK_HELD);
+        return true;
     }
-    else if (item->parked.ahead == 0 && !is_early(batch, &item->command))
+    if (has_turn && !is_early(batch, &item->command))
         return false;
-    /* Too early, or not its turn: it comes again. */
-    item->delivery->answer = ANSWER_NOTHING;
+    item->hold = HOLD_NOT;
+    item_conclude(item, VERDICT_LATER, ANSWER_NOTHING);
     return true;
 }
 
@@ -263,21 +274,18 @@ bool batch_park(struct batch *batch, struct item *item)
         return false;
     if (item->parked.returns)
         return answer_return(batch, item);
-    if (item->command.refusal != REASON_NONE)
-        return false;
-    item->park = why_to_park(batch, item);
-    if (item->park == PARK_NOT)
+    enum park_reason reason = item->command.refusal == REASON_NONE ? why_to_park(batch, item) : PARK_NOT;
+    if (reason == PARK_NOT)
         return false;
     item->parked.waits = item->command.after_parked;
-    item->parked.blocks = item->park == PARK_HELD || (item->park == PARK_BEHIND && item->parked.others_block);
-    item->delivery->answer = ANSWER_NOTHING;
-    mark_later_items(batch, item);
+    item->parked.blocks = reason == PARK_HELD || (reason == PARK_BEHIND && item->parked.others_block);
+    conclude_parked(batch, item, reason);
     return true;
 }
 
 void batch_advance_parked(struct batch *batch, const struct item *item)
 {
-    if (!item->parked.returns || !item->writes_record)
+    if (!item->parked.returns || item->verdict != VERDICT_RECORD)
         return;
     for (struct item *later = batch->items + batch->count - 1; later > item; later--)
         if (later->parked.returns && same_aggregate(later, item) && later->parked.rank > item->parked.rank &&
@@ -327,7 +335,7 @@ static void add_bytes_or_null(struct array *array, struct span bytes)
 
 static bool is_parked_now(const struct item *item)
 {
-    return item->park != PARK_NOT && !item->parked.returns;
+    return item->verdict == VERDICT_PARK && !item->parked.returns;
 }
 
 static bool send_park_inbox(struct batch *batch, int *next)
@@ -408,7 +416,7 @@ static bool send_park_again(struct batch *batch, int *next)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (item->park == PARK_NOT || !item->parked.returns)
+        if (item->verdict != VERDICT_PARK || !item->parked.returns)
             continue;
         array_add_bytes(&arrays.of[0], item->command.identity, DIGEST_SIZE);
         array_add_time(&arrays.of[1], batch->clock_us);
@@ -429,7 +437,7 @@ static bool send_returned(struct batch *batch, int *next)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (!item->parked.returns || !item->writes_inbox)
+        if (!item->parked.returns || !item_writes_inbox(item))
             continue;
         array_add_bytes(&inbox.of[0], item->command.identity, DIGEST_SIZE);
         array_add_int64(&inbox.of[1], item->delivery->offset);
@@ -443,8 +451,7 @@ static bool send_returned(struct batch *batch, int *next)
 
 static bool is_put_aside(const struct item *item)
 {
-    return item->delivery->quarantined && item->delivery->has_return_token && item->state == ITEM_UNREADABLE &&
-           item->hold == HOLD_NOT;
+    return item->delivery->quarantined && item->delivery->has_return_token && item->verdict == VERDICT_DEAD;
 }
 
 /* A returned command that ends the worker (worker/batch/quarantine.h): only its token is known. It does not come again,
@@ -467,8 +474,8 @@ bool batch_send_parked(struct batch *batch, int *next)
     bool any = false;
 
     for (int i = 0; i < batch->count; i++)
-        any =
-            any || batch->items[i].park != PARK_NOT || batch->items[i].parked.returns || is_put_aside(&batch->items[i]);
+        any = any || batch->items[i].verdict == VERDICT_PARK || batch->items[i].parked.returns ||
+              is_put_aside(&batch->items[i]);
     return !any || (send_park_inbox(batch, next) && send_park(batch, next) && send_park_again(batch, next) &&
                     send_returned(batch, next) && send_put_aside(batch, next) && !arena_failed(&batch->arena));
 }

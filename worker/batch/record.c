@@ -44,6 +44,7 @@ void record_begin(struct batch *batch, struct item *item)
     struct audit_record *record = &item->record;
     uint8_t event_id[16];
 
+    assert(item->verdict == VERDICT_OPEN);
     memset(record, 0, sizeof(*record));
     if (!event_id_make(command->identity, delivery->partition->topic, delivery->partition->number, delivery->offset,
                        event_id))
@@ -63,7 +64,6 @@ void record_begin(struct batch *batch, struct item *item)
     record->changed_by = command->actor;
     record->correlation_id = command->correlationid;
     record->traceparent = command->traceparent;
-    item->writes_record = true;
 }
 
 struct field_int record_number(const struct entity *entity, int column, const void *content)

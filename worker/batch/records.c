@@ -5,7 +5,8 @@
  *   identity known, elsewhere, another body               id_reused: a record of its own, no inbox row
  *   unreadable, recorded                                  the dead letter again, unless published
  */
-#include "worker/base/metrics.h"
+#include <assert.h>
+
 #include "worker/batch/item.h"
 
 static const char rewinds_sql[] =
@@ -136,9 +137,14 @@ void batch_answer_known(struct batch *batch, struct item *item)
                     ? memcmp(item->command.body_digest, item->twin->command.body_digest, DIGEST_SIZE) == 0
                     : same_body(item);
 
-    item->delivery->answer = ANSWER_NOTHING;
+    assert(item->state == ITEM_KNOWN || item->state == ITEM_REPEATED);
     if (item->recorded)
-        item->delivery->answer = item->published ? ANSWER_NOTHING : ANSWER_EVENT;
-    else if (!same)
+        item_conclude(item, VERDICT_REPRINT, item->published ? ANSWER_NOTHING : ANSWER_EVENT);
+    else if (same)
+        item_conclude(item, VERDICT_DUPLICATE, ANSWER_NOTHING);
+    else
+    {
         batch_reject(batch, item, reason_name(REASON_ID_REUSED), SPAN_NULL);
+        item_conclude(item, VERDICT_RECORD, ANSWER_EVENT);
+    }
 }

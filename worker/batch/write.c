@@ -1,5 +1,6 @@
 /* Pipeline 2 (PROTOCOL B1): deletes, updates, inserts, counters, inbox, audit, COMMIT; one round trip. The events are
  * printed before it, so that none is too large to publish after the commit (PROTOCOL R5). */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "worker/base/clock.h"
@@ -167,7 +168,7 @@ static bool send_inbox(struct batch *batch, struct ranges *ranges)
     for (int i = 0; rows && i < batch->count; i++)
     {
         struct item *item = &batch->items[i];
-        if (!item->writes_inbox || item->parked.returns || !batch->tools.settings->protections.inbox)
+        if (!item_writes_inbox(item) || item->parked.returns || !batch->tools.settings->protections.inbox)
             continue;
         item->inbox = (struct inbox_record){
             .identity = array_read_id((const char *)item->command.identity),
@@ -198,8 +199,9 @@ static bool send_audit(struct batch *batch, struct ranges *ranges)
     also_count = 0;
     for (int i = 0; i < batch->count; i++)
     {
-        if (batch->items[i].writes_record)
-            rows[count++] = &batch->items[i].record;
+        if (batch->items[i].verdict != VERDICT_RECORD)
+            continue;
+        rows[count++] = &batch->items[i].record;
         for (int n = 0; n < batch->items[i].also_count; n++)
             also[also_count++] = &batch->items[i].also[n];
     }
@@ -232,7 +234,7 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (item->state != ITEM_UNREADABLE || item->recorded_dead || item->hold != HOLD_NOT)
+        if (item->verdict != VERDICT_DEAD || item->recorded_dead)
             continue;
         array_add_int32(&arrays[0], item->delivery->partition->partition_id);
         array_add_int64(&arrays[1], item->delivery->offset);
@@ -259,7 +261,7 @@ static bool send_suspects(struct batch *batch, struct ranges *ranges)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        if (!item->delivery->suspect || item->hold != HOLD_NOT || item->state == ITEM_FENCED)
+        if (!item->delivery->suspect || !item_is_answered(item))
             continue;
         array_add_int32(&batch->arrays[0], item->delivery->partition->partition_id);
         array_add_int64(&batch->arrays[1], item->delivery->offset);
@@ -297,9 +299,10 @@ static bool print_events(struct batch *batch)
     for (int i = 0; i < batch->count; i++)
     {
         struct item *item = &batch->items[i];
-        if (item->writes_record)
+        assert(item->verdict != VERDICT_OPEN); /* each item is decided before anything is written */
+        if (item->verdict == VERDICT_RECORD)
             item->record.transaction_us = transaction_us;
-        if (item->hold == HOLD_NOT && item->delivery->answer == ANSWER_EVENT && !print_event(batch, item))
+        if (item_is_answered(item) && item->delivery->answer == ANSWER_EVENT && !print_event(batch, item))
             return false;
     }
     return true;
@@ -310,7 +313,7 @@ static bool print_events(struct batch *batch)
 static bool any_recorded_answer(const struct batch *batch)
 {
     for (int i = 0; i < batch->count; i++)
-        if (batch->items[i].hold == HOLD_NOT && batch->items[i].state != ITEM_FENCED)
+        if (item_is_answered(&batch->items[i]))
             return true;
     return false;
 }

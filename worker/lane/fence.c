@@ -28,7 +28,7 @@ void lane_tell_fence(struct lane *lane)
     batch_ask_fence_holders(lane->batch, who, sizeof(who));
     snprintf(why, sizeof(why), "the lock of a partition is held in PostgreSQL by %s",
              who[0] ? who : "a session that has ended since");
-    lane_set_ready(lane, false, why);
+    lane_become(lane, LANE_FENCED, why);
     if (log_allowed(&lane->fence_rate, LOG_EVERY_US))
         log_warning("%s: nothing is applied for %lld s: %s: end that session, or take its right to advisory locks away "
                     "(schema/roles.sql)",

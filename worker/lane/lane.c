@@ -26,8 +26,9 @@ static void drop_revoked(struct lane *lane, uint64_t wanted)
     struct delivery *kept = NULL, **end = &kept, *dropped = retry_queue_take_revoked(lane->retry_queue);
     int waiting = 0;
 
+    lane_assert_owner(lane);
     lane->revocations_seen = wanted;
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     if (lane->revocations_asked == wanted)
         atomic_store(&lane->interrupted, false);
     struct delivery *chain = lane->first, *last = NULL;
@@ -48,13 +49,13 @@ static void drop_revoked(struct lane *lane, uint64_t wanted)
     lane->first = kept;
     lane->last = last;
     lane->waiting = waiting;
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 
     lane_drop(lane, dropped);
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     lane->revocations_handled = wanted;
     pthread_cond_broadcast(&lane->quiet);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 static void add_to_run(struct lane *lane, struct delivery *chain)
@@ -63,6 +64,7 @@ static void add_to_run(struct lane *lane, struct delivery *chain)
     {
         next = chain->next;
         chain->next = NULL;
+        assert(lane->run_count < lane->settings->worker.batch_max);
         lane->run[lane->run_count++] = chain;
     }
 }
@@ -203,7 +205,7 @@ static void take_new(struct lane *lane)
 {
     int max = (int)lane->settings->worker.batch_max - lane->run_count, count = 0;
 
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     struct delivery *chain = lane->first, *last = NULL;
     for (struct delivery *at = chain; at && count < max; at = at->next, count++)
         last = at;
@@ -214,8 +216,9 @@ static void take_new(struct lane *lane)
         lane->waiting -= count;
         if (lane->first == NULL)
             lane->last = NULL;
+        assert((lane->first == NULL) == (lane->waiting == 0));
     }
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
     for (struct delivery *at = last ? chain : NULL; at; at = at->next)
         at->arrival = ++lane->tickets;
     if (last)
@@ -233,11 +236,12 @@ static void linger(struct lane *lane)
     int64_t longest_us = lane->settings->worker.batch_linger_us;
     int64_t until_us = monotonic_us() + longest_us;
 
+    lane_assert_locked(lane);
     if (lane->gap_us == 0 || lane->gap_us * LINGER_FOR > longest_us)
         return;
     while (lane->first && lane->waiting < LINGER_ENOUGH && monotonic_us() < until_us && !atomic_load(&lane->stopping) &&
            lane->revocations_asked == lane->revocations_handled)
-        lane_wait_until(lane, until_us);
+        lane_wait_on(lane, &lane->work, until_us);
 }
 
 /* Waits for something to do. False: the lane is to end. */
@@ -248,15 +252,15 @@ static bool await_work(struct lane *lane, uint64_t *ret_sweep)
     due_us = show_us < due_us ? show_us : due_us;
     if (retry_queue_keys(lane->retry_queue) > 0 && lane->look_us < due_us)
         due_us = lane->look_us;
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     while (lane->first == NULL && !atomic_load(&lane->stopping) &&
            lane->revocations_asked == lane->revocations_handled && monotonic_us() < due_us)
-        lane_wait_until(lane, due_us);
+        lane_wait_on(lane, &lane->work, due_us);
     if (lane->settings->worker.batch_linger_us > 0)
         linger(lane);
     *ret_sweep = lane->revocations_asked != lane->revocations_handled ? lane->revocations_asked : 0;
     bool go_on = !atomic_load(&lane->stopping);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
     return go_on;
 }
 
@@ -269,16 +273,16 @@ static void drop_all(struct lane *lane)
 
     while (retry_queue_keys(lane->retry_queue) > 0)
         lane_drop(lane, retry_queue_take_due(lane->retry_queue, INT64_MAX, INT32_MAX, &count));
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     struct delivery *chain = lane->first;
     lane->first = lane->last = NULL;
     lane->waiting = 0;
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
     lane_drop(lane, chain);
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     lane->revocations_handled = lane->revocations_asked;
     pthread_cond_broadcast(&lane->quiet);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 static void connect_idle(struct lane *lane)
@@ -286,9 +290,9 @@ static void connect_idle(struct lane *lane)
     for (int attempt = 0; !atomic_load(&lane->stopping) && !pipeline_is_connected(lane->pipeline); attempt++)
     {
         lane_connect(lane, attempt, &lane->interrupted);
-        pthread_mutex_lock(&lane->mutex);
+        lane_lock(lane);
         uint64_t revocations = lane->revocations_asked;
-        pthread_mutex_unlock(&lane->mutex);
+        lane_unlock(lane);
         drop_revoked(lane, revocations);
     }
 }
@@ -298,6 +302,7 @@ static void *lane_main(void *owner)
     struct lane *lane = owner;
     uint64_t wanted;
 
+    lane->self = pthread_self();
     connect_idle(lane);
     while (await_work(lane, &wanted))
     {
@@ -308,7 +313,8 @@ static void *lane_main(void *owner)
         take_new(lane);
         lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
         lane_show(lane, 0, NULL);
-        /* What it could not connect for was taken away; without this it were not ready until something else comes. */
+        /* The commands that it was reconnecting for may have been revoked: reconnect now, or the lane stays not ready
+         * until the next command. */
         connect_idle(lane);
         (void)lane_retract_notes(lane);
     }
@@ -392,7 +398,8 @@ struct lane *lane_new(const struct lanes_options *options, int number)
 
 void lane_submit(struct lane *lane, struct delivery *first, struct delivery *last, int count)
 {
-    pthread_mutex_lock(&lane->mutex);
+    assert(count > 0 && last->next == NULL);
+    lane_lock(lane);
     bool wake = lane->first == NULL || (lane->waiting < LINGER_ENOUGH && lane->waiting + count >= LINGER_ENOUGH);
     if (lane->last)
         lane->last->next = first;
@@ -402,59 +409,57 @@ void lane_submit(struct lane *lane, struct delivery *first, struct delivery *las
     lane->waiting += count;
     if (wake)
         pthread_cond_signal(&lane->work);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 void lane_revoke(struct lane *lane, uint64_t epoch)
 {
     (void)epoch; /* which deliveries are meant stands in their ownership */
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     lane->revocations_asked++;
     atomic_store(&lane->interrupted, true);
     pthread_cond_signal(&lane->work);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us)
 {
-    struct timespec deadline = monotonic_timespec(deadline_us);
-
     (void)epoch;
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     uint64_t wanted = lane->revocations_asked;
     while (lane->revocations_handled < wanted && monotonic_us() < deadline_us)
-        pthread_cond_timedwait(&lane->quiet, &lane->mutex, &deadline);
+        lane_wait_on(lane, &lane->quiet, deadline_us);
     bool quiet = lane->revocations_handled >= wanted;
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
     return quiet;
 }
 
 bool lane_is_ready(struct lane *lane, char *why, size_t why_size)
 {
-    pthread_mutex_lock(&lane->mutex);
-    bool ready = lane->ready;
+    lane_lock(lane);
+    bool ready = lane->state == LANE_READY;
     if (!ready)
         snprintf(why, why_size, "%s: %s", lane->name, lane->why);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
     return ready;
 }
 
 void lane_held(struct lane *lane, struct held_keys *into)
 {
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     if (lane->shown->keys > 0)
         held_keys_merge(into, lane->shown);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 void lane_ask_stop(struct lane *lane, int64_t deadline_us)
 {
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     lane->stop_deadline_us = deadline_us;
     atomic_store(&lane->stopping, true);
     atomic_store(&lane->interrupted, true);
     pthread_cond_signal(&lane->work);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 void lane_free(struct lane *lane)

@@ -7,6 +7,7 @@
 #ifndef WORKER_LANE_LANE_PRIVATE_H
 #define WORKER_LANE_LANE_PRIVATE_H
 
+#include <assert.h>
 #include <pthread.h>
 
 #include "worker/base/log.h"
@@ -20,14 +21,24 @@ enum
     LANE_OWED_MAX = 8,       /* one more: the oldest is forgotten, which costs a command one of its three tries */
 };
 
-/* A batch that PostgreSQL does not take: its commands wait without being in the hold. */
+/* A batch that PostgreSQL does not take: its commands wait outside of the retry queue. */
 struct lane_stuck
 {
     struct delivery *const *deliveries;
     int count; /* 0: none waits */
     int attempts;
     int64_t since_us;
-    bool refused; /* a new session alone does not make the lane ready */
+};
+
+/* Whether PostgreSQL takes the work of the lane. Only lane_become changes it; ARCHITECTURE.md, "States", draws it. */
+enum lane_state
+{
+    LANE_CONNECTING, /* there is no session, and a try to have one failed, or none was made */
+    LANE_READY,      /* the last session or batch was good */
+    LANE_STUCK,      /* PostgreSQL refuses to work; a session or a batch that is good ends it */
+    LANE_REFUSED,    /* it refuses a statement of ours; only a batch that is good ends it, or the batch's loss */
+    LANE_FENCED,     /* batches wait for the locks of their partitions, and somebody holds them for long */
+    LANE__STATES,
 };
 
 struct lane
@@ -39,23 +50,26 @@ struct lane
     char lock_owner[192];
     pthread_t thread;
 
-    /* Shared, under the mutex. */
+    /* Shared, under the mutex: lane_lock. */
     pthread_mutex_t mutex;
+    pthread_t holder; /* of the mutex, while `is_held` */
+    bool is_held;
     pthread_cond_t work;  /* waited for by the lane */
     pthread_cond_t quiet; /* waited for by lane_await_quiet */
     struct delivery *first, *last;
     int waiting;
-    uint64_t revocations_asked, revocations_handled; /* lane_revoke asks, the lane drops what is revoked and says so */
+    uint64_t revocations_asked, revocations_handled; /* lane_revoke asks; the lane drops the revoked and says so */
     int64_t stop_deadline_us;
-    bool ready;
-    char why[256];           /* not ready because */
+    enum lane_state state;   /* writer: the lane */
+    char why[256];           /* it is not ready */
     struct held_keys *shown; /* the held keys as they were last copied */
 
     atomic_bool stopping; /* writer: lane_ask_stop; readers: the lane, also while it connects */
-    atomic_bool
-        interrupted; /* set by whoever revokes or stops: the run in hand looks at what is revoked before it waits on */
+    /* Set by whoever revokes or stops: the run in hand drops the revoked deliveries before it waits on. */
+    atomic_bool interrupted;
 
     /* The lane's own. */
+    pthread_t self;
     struct pipeline *pipeline;
     struct statements *statements;
     struct lock *lock;
@@ -68,40 +82,70 @@ struct lane
     int64_t held_before; /* what METRIC_HELD_KEYS has of us */
     uint64_t tickets;
     int64_t taken_us, gap_us;  /* when the last batch was taken; the mean time between two commands, 0: not known */
-    int64_t turn_us;           /* no turn of its own before; see take_turn */
+    int64_t turn_us;           /* no turn before it; see take_turn */
     int64_t turn_wait_us;      /* how long the next one may wait for its rows */
-    int64_t look_us;           /* when the held keys are looked at again for what blocks others */
+    int64_t look_us;           /* the next search among the held keys for those that block others */
     uint64_t revocations_seen; /* of revocations_asked: the run in hand was cleared of what is revoked */
     uint64_t random_state;
-    bool unanswered_in_run; /* something of the present run was held, dropped, or is another owner's */
+    bool unanswered_in_run; /* a delivery of the present run was held, dropped, or is another owner's */
     struct lane_notes_to_retract
     {
         int32_t partition_id;
         int64_t offset;
-    } notes_to_retract[LANE_OWED_MAX]; /* notes of commands that were tried with care, held or dropped, and not crashed
-                                          of */
+    } notes_to_retract[LANE_OWED_MAX]; /* of commands that ran as suspects and were held or dropped without a crash */
     int notes_to_retract_count;
     struct lane_stuck stuck;
     struct held_keys *copied; /* the next copy is made here */
     int64_t copied_us;        /* when the last was */
     bool shows, shows_late;   /* something is shown; it is not the latest */
-    bool without_redis;       /* told so, and why; it is told as well when that is over */
+    bool without_redis;       /* the log said so, and why: it says the end, too */
     char redis_why[96];
-    int64_t fenced_since_us; /* batches wait for their partitions' locks since then; 0: they do not */
+    int64_t fenced_since_us; /* batches wait for their partitions' locks since then; 0: no */
     struct log_rate stuck_rate, connect_rate, again_rate, parked_rate, redis_rate, fence_rate;
 };
 
+/* --- hand-overs -------------------------------------------------------------------------------------------------- */
+
+static inline void lane_assert_owner(const struct lane *lane)
+{
+    assert(pthread_equal(lane->self, pthread_self()));
+}
+
+static inline void lane_assert_locked(const struct lane *lane)
+{
+    assert(lane->is_held && pthread_equal(lane->holder, pthread_self()));
+}
+
+static inline void lane_lock(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->mutex);
+    lane->holder = pthread_self();
+    lane->is_held = true;
+}
+
+static inline void lane_unlock(struct lane *lane)
+{
+    lane_assert_locked(lane);
+    lane->is_held = false;
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+/* Under the mutex, which is free during the wait; INT64_MAX: without an end. */
+void lane_wait_on(struct lane *lane, pthread_cond_t *condition, int64_t until_us);
+
 /* --- readiness.c ------------------------------------------------------------------------------------------------- */
 
-/* On the lane's condition, under its mutex; INT64_MAX: without an end. */
-void lane_wait_until(struct lane *lane, int64_t until_us);
 /* A delay that a revocation or the end's deadline cuts short. */
 void lane_pause(struct lane *lane, int64_t delay_us);
 
-/* For readiness; `why` is copied. */
-void lane_set_ready(struct lane *lane, bool ready, const char *why);
+/* The lane's state changes. `why` it is not ready is copied. LANE_REFUSED outlasts LANE_CONNECTING, LANE_STUCK and
+ * LANE_FENCED: only `why` changes then. Asserts that the transition is one of the drawing. */
+void lane_become(struct lane *lane, enum lane_state state, const char *why);
 /* One attempt at a session, and a delay when it failed; neither goes on when `stop` is set. */
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop);
+/* A run begins: whether PostgreSQL refuses it, too, is not known. */
+void lane_begin_run(struct lane *lane);
+/* The commands in hand were taken away: whether PostgreSQL refuses others is not known. */
 void lane_forget_refusal(struct lane *lane);
 
 /* For people: a failure as text; a batch that runs again, or that PostgreSQL refuses; Redis that is away or back. */

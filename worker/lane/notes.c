@@ -86,6 +86,7 @@ void lane_run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane
     int32_t partition_id = delivery->partition->partition_id;
     int64_t offset = delivery->offset;
 
+    lane_assert_owner(lane);
     while (pthread_mutex_trylock(&care) != 0)
     {
         if (lane_drop_revoked(lane, one, 1) == 0)
@@ -99,7 +100,8 @@ void lane_run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane
     lane->unanswered_in_run = false;
     if (noted)
         lane_run_whole(lane, one, 1, turn);
-    /* The delivery is another's by now, or held, or dropped. Before the next one is tried, whose crash this were. */
+    /* The delivery may belong to another thread now: use the saved position. Take the note back before the next suspect
+     * runs, or its crash would count against this command. */
     if (noted && lane->unanswered_in_run)
     {
         owe_note(lane, partition_id, offset);

@@ -15,46 +15,80 @@ enum
 
 /* --- waiting ----------------------------------------------------------------------------------------------------- */
 
-void lane_wait_until(struct lane *lane, int64_t until_us)
+void lane_wait_on(struct lane *lane, pthread_cond_t *condition, int64_t until_us)
 {
     struct timespec until = monotonic_timespec(until_us);
 
+    lane_assert_locked(lane);
+    lane->is_held = false;
     if (until_us == INT64_MAX)
-        pthread_cond_wait(&lane->work, &lane->mutex);
+        pthread_cond_wait(condition, &lane->mutex);
     else
-        pthread_cond_timedwait(&lane->work, &lane->mutex, &until);
+        pthread_cond_timedwait(condition, &lane->mutex, &until);
+    lane->holder = pthread_self();
+    lane->is_held = true;
 }
 
 void lane_pause(struct lane *lane, int64_t delay_us)
 {
     int64_t until_us = monotonic_us() + delay_us;
 
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     while (monotonic_us() < until_us && lane->revocations_asked == lane->revocations_seen)
     {
         if (atomic_load(&lane->stopping) && lane->stop_deadline_us < until_us)
             until_us = lane->stop_deadline_us;
-        lane_wait_until(lane, until_us);
+        lane_wait_on(lane, &lane->work, until_us);
     }
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 /* --- readiness --------------------------------------------------------------------------------------------------- */
 
-void lane_set_ready(struct lane *lane, bool ready, const char *why)
+/* Bits of the states that a state may become; each may also stay and change its reason. */
+#define TO(state) (1u << (state))
+
+static const unsigned next_states[LANE__STATES] = {
+    [LANE_CONNECTING] = TO(LANE_CONNECTING) | TO(LANE_READY),
+    [LANE_READY] = TO(LANE_READY) | TO(LANE_CONNECTING) | TO(LANE_STUCK) | TO(LANE_FENCED),
+    [LANE_STUCK] = TO(LANE_STUCK) | TO(LANE_READY) | TO(LANE_CONNECTING) | TO(LANE_REFUSED) | TO(LANE_FENCED),
+    [LANE_REFUSED] = TO(LANE_REFUSED) | TO(LANE_READY) | TO(LANE_STUCK) | TO(LANE_CONNECTING),
+    [LANE_FENCED] = TO(LANE_FENCED) | TO(LANE_READY) | TO(LANE_CONNECTING) | TO(LANE_STUCK),
+};
+
+/* `why` NULL: the reason stays. */
+static void change_state(struct lane *lane, enum lane_state state, const char *why)
 {
-    pthread_mutex_lock(&lane->mutex);
-    lane->ready = ready;
-    snprintf(lane->why, sizeof(lane->why), "%s", why);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_assert_owner(lane);
+    lane_lock(lane);
+    assert(next_states[lane->state] & TO(state));
+    lane->state = state;
+    if (why)
+        snprintf(lane->why, sizeof(lane->why), "%s", why);
+    lane_unlock(lane);
 }
 
-/* The commands that PostgreSQL refused were taken away: the next command finds out whether it still refuses. */
+void lane_become(struct lane *lane, enum lane_state state, const char *why)
+{
+    bool outlasted = state == LANE_CONNECTING || state == LANE_STUCK || state == LANE_FENCED;
+
+    change_state(lane, lane->state == LANE_REFUSED && outlasted ? LANE_REFUSED : state, why);
+}
+
+void lane_begin_run(struct lane *lane)
+{
+    lane_assert_owner(lane);
+    lane->stuck = (struct lane_stuck){ 0 };
+    if (lane->state == LANE_REFUSED)
+        change_state(lane, LANE_STUCK, NULL);
+}
+
 void lane_forget_refusal(struct lane *lane)
 {
-    lane->stuck.refused = false;
     if (pipeline_is_connected(lane->pipeline))
-        lane_set_ready(lane, true, "");
+        lane_become(lane, LANE_READY, "");
+    else if (lane->state == LANE_REFUSED)
+        change_state(lane, LANE_CONNECTING, NULL);
 }
 
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
@@ -66,17 +100,17 @@ bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
             metrics_add(METRIC_RECONNECTS, 1);
             log_info("%s: connected to PostgreSQL at %s", lane->name, pipeline_where(lane->pipeline));
         }
-        if (!lane->stuck.refused)
-            lane_set_ready(lane, true, "");
+        if (lane->state != LANE_REFUSED)
+            lane_become(lane, LANE_READY, "");
         return true;
     }
     if (stop && atomic_load(stop))
-        return false; /* that says nothing about PostgreSQL */
+        return false; /* an interrupted try says nothing about PostgreSQL */
     const struct failure *failure = pipeline_failure(lane->pipeline);
     char why[256];
     snprintf(why, sizeof(why), "PostgreSQL does not answer (%s%s%s)", failure->sqlstate,
              failure->sqlstate[0] ? ": " : "", failure->message);
-    lane_set_ready(lane, false, why);
+    lane_become(lane, LANE_CONNECTING, why);
     if (log_allowed(&lane->connect_rate, LOG_EVERY_US))
         log_warning("%s: waiting for PostgreSQL, database.url: %s", lane->name, why);
     int64_t delay_us = 50000 << (attempt < 6 ? attempt : 6);
@@ -105,7 +139,7 @@ void lane_tell_trouble(struct lane *lane, enum batch_end end, int count, int64_t
         char where_and_why[sizeof(lane->why)];
         snprintf(where_and_why, sizeof(where_and_why), "PostgreSQL at %.60s refuses to work (%.160s)",
                  pipeline_where(lane->pipeline), why);
-        lane_set_ready(lane, false, where_and_why);
+        lane_become(lane, LANE_STUCK, where_and_why);
         if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
             log_error(
                 "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "

@@ -1,5 +1,6 @@
 #include "worker/lane/retry_queue.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,6 +33,7 @@ struct retry_queue *retry_queue_new(void)
 
 void retry_queue_free(struct retry_queue *retry_queue)
 {
+    assert(retry_queue == NULL || retry_queue->keys == 0);
     free(retry_queue);
 }
 
@@ -58,7 +60,7 @@ int retry_queue_keys(const struct retry_queue *retry_queue)
     return retry_queue->keys;
 }
 
-/* Most come behind the last; one that was taken out and is held again goes back to its place. */
+/* Most come after the last; one that was taken out and is held again goes back to its place. */
 static void insert(struct waiting_key *held, struct delivery *delivery, int64_t due_us)
 {
     struct delivery **at = &held->first;
@@ -67,6 +69,7 @@ static void insert(struct waiting_key *held, struct delivery *delivery, int64_t 
         at = &held->last->next;
     while (*at && (*at)->arrival < delivery->arrival)
         at = &(*at)->next;
+    assert(*at == NULL || (*at)->arrival > delivery->arrival); /* no delivery is held twice */
     delivery->next = *at;
     *at = delivery;
     if (delivery->next == NULL)
@@ -167,7 +170,8 @@ static struct delivery *take_first(struct retry_queue *retry_queue, struct waiti
     }
     held->first = last->next;
     held->commands -= *ret_count;
-    held->reason[0] = '\0'; /* what is left only stood behind it */
+    assert((held->first == NULL) == (held->commands == 0));
+    held->reason[0] = '\0'; /* the rest of the key only stood behind it */
     held->due_us = 0;
     last->next = NULL;
     if (held->first == NULL)
@@ -185,7 +189,7 @@ struct delivery *retry_queue_take_due(struct retry_queue *retry_queue, int64_t n
     return NULL;
 }
 
-/* Splits one key's chain into what is revoked, put before `taken`, and what stays. */
+/* Splits one key's chain into the revoked deliveries, put before `taken`, and the others, which stay. */
 static struct delivery *split_revoked(struct waiting_key *held, struct delivery *taken)
 {
     struct delivery *kept = NULL, *kept_last = NULL;

@@ -30,11 +30,12 @@ int lane_drop_revoked(struct lane *lane, struct delivery **deliveries, int count
     struct delivery *dropped = NULL;
     int kept = 0;
 
-    pthread_mutex_lock(&lane->mutex);
+    lane_assert_owner(lane);
+    lane_lock(lane);
     bool all = atomic_load(&lane->stopping) && monotonic_us() >= lane->stop_deadline_us;
     lane->revocations_seen = lane->revocations_asked;
     atomic_store(&lane->interrupted, false);
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 
     for (int i = 0; i < count; i++)
     {
@@ -65,6 +66,7 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
     int64_t now_us = monotonic_us();
     int64_t due_us = now_us;
 
+    assert(delivery->next == NULL && delivery->arrival > 0); /* it is in no chain, and came through the queue */
     if (!lane->settings->protections.retry)
     {
         forget(lane, delivery);
@@ -104,6 +106,7 @@ static void settle(struct lane *lane, struct delivery *const *deliveries, int co
     struct delivery *first = NULL, **end = &first;
     struct batch_result result;
 
+    lane_assert_owner(lane);
     for (int i = 0; i < count; i++)
     {
         struct delivery *delivery = deliveries[i];
@@ -162,7 +165,7 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
 {
     const struct retry_policy *policy = &lane->settings->retries[RETRY_DATABASE_OPERATION];
 
-    lane->stuck = (struct lane_stuck){ 0 };
+    lane_begin_run(lane);
     for (int attempt = 0, connects = 0, lost = 0, late = 0;;)
     {
         lane->stuck.count = 0;
@@ -184,7 +187,7 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
         const struct failure *failure = pipeline_failure(lane->pipeline);
         if (end == BATCH_DONE)
         {
-            lane_set_ready(lane, true, "");
+            lane_become(lane, LANE_READY, "");
             settle(lane, deliveries, *count);
             return BATCH_DONE;
         }
@@ -218,7 +221,8 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
         {
             /* A plan from before a migration, or statements that somebody deallocated, are refused for as long as the
              * session lasts. */
-            lane->stuck.refused = true;
+            if (end == BATCH_STUCK)
+                lane_become(lane, LANE_REFUSED, NULL);
             pipeline_close(lane->pipeline);
             connects = 0;
         }

@@ -17,7 +17,7 @@ static int compare_deliveries(const void *a, const void *b)
     return (one->arrival > other->arrival) - (one->arrival < other->arrival);
 }
 
-/* The commands of a stuck batch wait as much as those of the hold do: each key by its first. */
+/* The commands of a stuck batch wait as those of the retry queue do: each key by its first. */
 static void add_stuck_keys(struct lane *lane, int64_t next_us, const char *why)
 {
     const struct lane_stuck *stuck = &lane->stuck;
@@ -57,22 +57,23 @@ static void publish(struct lane *lane)
 {
     struct held_keys *copied = lane->copied;
 
-    pthread_mutex_lock(&lane->mutex);
+    lane_lock(lane);
     lane->copied = lane->shown;
     lane->shown = copied;
-    pthread_mutex_unlock(&lane->mutex);
+    lane_unlock(lane);
 }
 
 void lane_show(struct lane *lane, int64_t next_us, const char *why)
 {
     bool any = retry_queue_keys(lane->retry_queue) > 0 || lane->stuck.count > 0;
 
+    lane_assert_owner(lane);
     if (lane->stuck.count == 0)
         count_keys(lane, retry_queue_keys(lane->retry_queue));
     if (!any && !lane->shows)
         return;
     int64_t now_us = monotonic_us();
-    /* That nothing waits any more is told at once. */
+    /* An empty list is shown immediately, without the one-second limit. */
     lane->shows_late = any && now_us - lane->copied_us < SHOW_EVERY_US;
     if (lane->shows_late)
         return;
