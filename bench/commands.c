@@ -20,7 +20,7 @@ static uint64_t state_of(const struct commands_mix *mix, uint64_t number, uint64
     return random_draw(&state) ^ salt;
 }
 
-/* A UUID, version 4 by its form: random but for the number. */
+/* A UUID, version 4 by its form: random except for the number. */
 static void print_id(const struct commands_mix *mix, uint64_t number, char *into)
 {
     uint64_t state = state_of(mix, number, 1), high = random_draw(&state);

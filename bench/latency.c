@@ -20,7 +20,7 @@
 enum
 {
     ANSWER_MS = 10000,
-    LATE_US = 30000000, /* what has not come so long after the last command counts as missing */
+    LATE_US = 30000000, /* an event that has not come so long after the last command counts as missing */
     POLL_MS = 100,
     US_PER_S = 1000000,
 };

@@ -103,7 +103,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- What is only ever added to. UPDATE, DELETE and TRUNCATE of these are granted to nobody.
+-- Tables that only grow. UPDATE, DELETE and TRUNCATE of these are granted to nobody.
 GRANT INSERT ON interlock.inbox, interlock.audit_event, interlock.audit_also, interlock.dead_letter,
     interlock.partition_rewind, interlock.consumer_group, interlock.ticket_history,
     interlock.face_verification_log, interlock.behavioural_event TO interlock_worker;

@@ -13,7 +13,7 @@
 void decision_apply(struct decision *decision);
 void decision_leave(struct decision *decision); /* unchanged */
 
-/* Each refusal begins the metadata anew. */
+/* Each refusal clears the metadata first. */
 void decision_refuse(struct decision *decision, enum reason reason);
 /* {"ticket_id":7}: which row it is about. */
 void decision_refuse_row(struct decision *decision, enum reason reason, const char *key, int64_t id);

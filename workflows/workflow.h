@@ -63,8 +63,8 @@ struct workflow
     const char *description;
     const struct parameter *parameters;
     size_t parameters_size;
-    /* What is audited. Of an applied command whose operation is told by rows (outcomes.h) the engine says the one that
-     * the rows show: a root row made, else a status changed, else an assignment, else FIELD_UPDATE. */
+    /* The audited operation. Of an applied command whose operation is told by rows (outcomes.h) the engine says the one
+     * that the rows show: a root row made, else a status changed, else an assignment, else FIELD_UPDATE. */
     enum operation operation;
     unsigned flags;
     enum lock_class lock_class;
@@ -73,7 +73,7 @@ struct workflow
      * for checks across parameters: false refuses with invalid_data, *reterr as in parameters_decode. */
     bool (*identify)(const void *parameters, struct arena *arena, struct aggregate *ret, struct span *reterr);
 
-    /* Optional: what is audited where the data decides it. */
+    /* Optional: the audited operation where the data decides it. */
     enum operation (*name_operation)(const void *parameters);
 
     /* Wants the rows it reads or writes. */

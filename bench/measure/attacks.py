@@ -62,7 +62,7 @@ def write(file, rounds):
     return number
 
 
-# What is missing of each attack, and what is there too often. Zero and zero, or the protection failed.
+# The effects of each attack that are missing, and those that are there too often. Zero and zero, or the protection failed.
 JUDGEMENT = {
     "autocloses of one job": (
         AUTOCLOSES, f"SELECT abs(2 * :rounds - count(*) FILTER (WHERE j.status = 'AUTOCLOSED'))"

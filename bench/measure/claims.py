@@ -49,7 +49,7 @@ def _await_end(workers, count):
 
 
 def attack(stack, interlock, programs, rounds, log):
-    """All six attacks, by two processes; what is missing, and how many commands waited for a lock in vain."""
+    """All six attacks, by two processes; what is missing, and how many commands waited for a lock without getting it."""
     database = stack.fresh_database()
     stack.psql(database, *[word for sql in attacks.rows_sql(rounds) for word in ("-c", sql)])
     topics = Topics(stack, interlock, database, PARTITIONS, "exactly_once")

@@ -274,7 +274,7 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
         return;
     case RD_KAFKA_RESP_ERR__FATAL:
         rd_kafka_fatal_error(cell->consumer, text, sizeof(text));
-        log_error("cell %d: consumer: %s; it is made anew", cell->number, text);
+        log_error("cell %d: consumer: %s; it is replaced", cell->number, text);
         cell->replace = cell->fenced = true;
         return;
     default:

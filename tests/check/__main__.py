@@ -1,8 +1,8 @@
 """Checks a stack that has come to rest, or waits until it has.
 
-Services come from KAFKA_BOOTSTRAP and DATABASE_URL unless named. What is found is told earliest first: the first line
+Services come from KAFKA_BOOTSTRAP and DATABASE_URL unless named. Findings are printed earliest first: the first line
 is the first offending command, with its topic, partition and offset, and its aggregate. Exit 0: every invariant
-holds; 1: one does not. What could not be judged is told on standard error.
+holds; 1: one does not. Facts that could not be judged are named on standard error.
 """
 
 import argparse

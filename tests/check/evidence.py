@@ -1,4 +1,4 @@
-"""What is there to judge: everything the checker reads, as plain values. Tests make it by hand."""
+"""The evidence: everything the checker reads, as plain values. Tests make it by hand."""
 
 import functools
 import json

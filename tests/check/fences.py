@@ -6,7 +6,7 @@ aggregate.
 In Kafka: the group's commits of a partition do not go back. What explains one that does is not that offsets may be
 moved, but that they were, by somebody who is no worker: a plain commit among transactions (workers of such a group
 commit in transactions alone); among plain ones, the rewind that the next owner wrote down, or that there was none
-since; and after a topic was made anew, that the offsets were forgotten between the two.
+since; and after a topic was created again, that the offsets were forgotten between the two.
 """
 
 from collections import defaultdict

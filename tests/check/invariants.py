@@ -58,7 +58,7 @@ def nothing_lost(evidence, commands, unreadable):
         answers[event.identity].append(event)
     for command in commands:
         bodies[command.identity].append(command)
-    in_vain = returned_in_vain(unreadable)
+    in_vain = returned_as_letter(unreadable)
     for identity, sent in bodies.items():
         rows = len(inbox.pop(sent[0].identity_uuid, []))
         if rows != 1:
@@ -74,7 +74,7 @@ def nothing_lost(evidence, commands, unreadable):
     yield from every_letter(evidence, unreadable)
 
 
-def returned_in_vain(unreadable):
+def returned_as_letter(unreadable):
     """Parked once, and put aside when they came back: their inbox row is of then, and their answer is the letter."""
     returned = [record for record in unreadable if record.header("interlock.return") is not None]
     return {command.identity for command in read_all(returned)[0]}

@@ -110,7 +110,7 @@ class Story:
             "outcome": "rejected", "reason": "id_reused", "version": None, "also": [], "actor": None, "metadata": None})
 
     def bury(self, record, reason="not_json"):
-        """What is no command, or ended the worker too often."""
+        """A message that is not a command, or ended the worker too often."""
         headers = [*record.headers, ("__dlq.errors.topic", record.topic.encode()),
                    ("__dlq.errors.partition", b"%d" % record.partition),
                    ("__dlq.errors.offset", b"%d" % record.offset), ("interlock.reason", reason.encode())]

@@ -201,7 +201,7 @@ static void await(const int *counter, int count, const char *what)
     int reached = *counter;
     pthread_mutex_unlock(&world.mutex);
     if (reached < count)
-        fail_msg("waited in vain for %d %s, there are %d", count, what, reached);
+        fail_msg("waited too long for %d %s, there are %d", count, what, reached);
 }
 
 void fake_await_at_gate(int runs)

@@ -72,7 +72,7 @@ void fake_close_gate(uint64_t key);
 void fake_open_gate(void);
 void fake_await_at_gate(int runs);
 
-/* What came back, in order. Waiting fails the test when it takes longer than it ever should. */
+/* The deliveries that came back, in order. Waiting fails the test when it takes longer than it ever should. */
 void fake_await_completed(int count);
 int fake_completed(const struct delivery **into, int max);
 int fake_committed(const struct delivery **into, int max);

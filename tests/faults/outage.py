@@ -16,7 +16,7 @@ def long_or(quick):
 
 
 def quiet_load(trial):
-    """So much that there is always something to do, and no more: what is measured here is not speed."""
+    """Just enough that there is always something to do: speed is not measured here."""
     load = trial.load(burst=8)
     load.pause = 0.08
     return load

@@ -55,7 +55,7 @@ def slopes_of(samples, names):
 
 
 def complaints(samples, slopes, seconds):
-    """The slopes that are none to accept; of a run that was to last long, also that it has none."""
+    """The slopes that cannot be accepted; of a run that was to last long, also that it has none."""
     if len(samples) < SAMPLES_MIN:
         few = f"{len(samples)} samples in {seconds:.0f} s are too few for slopes, which want {SAMPLES_MIN}"
         return [few] if seconds >= SLOPES_SECONDS else []
@@ -98,7 +98,7 @@ class Soak:
         victim.start()
 
     def end(self):
-        """Told to end, and started again; a server may be away just now, so an end by force is one as well."""
+        """Stopped and started again; a server may be away just now, so an end by force counts as well."""
         victim = self.random.choice(self.victims)
         assert victim.end(60) in (0, 2, None)
         victim.start()
@@ -116,7 +116,7 @@ class Soak:
         with self.world.database.holding(f"SELECT 1 FROM interlock.ticket WHERE id = {number} FOR UPDATE"):
             holds_for("it is held", lambda: True, self.random.uniform(0.5, 5), pause=0.2)
 
-    # A broker that is alone and told to end gives its partitions no leader first; a transaction that is committed after
+    # A broker that is alone and asked to stop gives its partitions no leader first; a transaction that is committed after
     # that is acknowledged and logged as complete without its markers, and is aborted at the next start (Kafka 4.3.1).
     # That is a fault of its own, which `audit verify --repair` is for; here the broker crashes instead.
 
@@ -184,7 +184,7 @@ class Soak:
         world = self.world
         fresh = Kafka(world.stack.bootstrap)
         return {"ends": world.kafka.ends(world.topic), "committed": world.kafka.committed(world.group, world.topic),
-                "committed, asked anew": fresh.committed(world.group, world.topic), "parked": world.held_in_parking(),
+                "committed, asked again": fresh.committed(world.group, world.topic), "parked": world.held_in_parking(),
                 "workers": [each.get("/status")[1] for each in world.workers]}
 
     def sample(self):

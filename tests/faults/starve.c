@@ -1,5 +1,5 @@
-/* Preloaded into a worker under test (LD_PRELOAD): lets chosen calls for memory, or for threads, fail. What is chosen
- * stands in a file that the test maps as well (STARVE_FILE), so that it can change its mind while the worker runs.
+/* Preloaded into a worker under test (LD_PRELOAD): lets chosen calls for memory, or for threads, fail. The choice
+ * is in a file that the test maps as well (STARVE_FILE), so that the test can change it while the worker runs.
  *
  * Counted are only the calls made by the program itself and by the libraries that STARVE_LIBRARIES names (parts of
  * their file names, separated by commas). librdkafka is not to be named: it ends the process by an assertion.

@@ -29,12 +29,12 @@ def served(workers):
 
 
 class Storm:
-    """Every step one of the workers joins or leaves: told to end, or killed. At least one runs, not counting those that
+    """Every step one of the workers joins or leaves: stopped, or killed. At least one runs, not counting those that
     are ending; what comes next is drawn from the trial's seed."""
 
     def __init__(self, trial, workers):
         self.trial, self.workers, self.random = trial, workers, trial.random
-        self.ending = []  # told to end, not gone yet
+        self.ending = []  # asked to stop, not gone yet
         self.steps = {"join": 0, "end": 0, "kill": 0, "end_in_time": 0}
         self.ways = []   # to leave: both, again and again, in the seed's order
         self.applied = []  # (moment, inbox rows)
@@ -95,7 +95,7 @@ class Storm:
 
     def calm(self):
         """Everybody is back, and all of it is owned."""
-        until("those that were told to end have ended", lambda: (self.reap(), not self.ending)[1], 60)
+        until("the stopped workers have ended", lambda: (self.reap(), not self.ending)[1], 60)
         for worker in self.absent():
             worker.start()
         for worker in self.workers:

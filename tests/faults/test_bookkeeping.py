@@ -31,7 +31,7 @@ def in_a_moment(ticket):
 @pytest.mark.seconds(120)
 def test_an_old_snapshot_does_not_make_every_batch_read_more(trial):
     """While somebody holds one, each version of a row stays. The fence's row has a new one at takeovers alone, and
-    whether anything is parked is one row that seldom changes."""
+    whether anything is parked is one row that rarely changes."""
     world = trial.world
     worker = world.worker()
     world.ask(*[create_ticket(number) for number in range(1, 31)])

@@ -405,7 +405,7 @@ def test_events_appear_with_their_offsets_or_not_at_all(trial):
 
 
 def written_and_seen(world):
-    """What was written to the audit topic and what readers see of it: value -> how often."""
+    """The values written to the audit topic and those that readers see: value -> how often."""
     def counts(committed_only):
         found = {}
         for each in read_topic(world.stack.bootstrap, world.audit_topic, committed_only):
@@ -436,7 +436,7 @@ def test_a_fenced_producer_is_rebuilt_and_the_same_events_are_sent_again(world):
 
 
 class AnswerLost:
-    """From `arm` on: one transaction is ended, and whoever asked for it is never answered, nor may ask again."""
+    """From `arm` on: one transaction is ended, and whoever asked for it is never answered and may not ask again."""
 
     def __init__(self):
         self.armed = False

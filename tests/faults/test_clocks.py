@@ -84,7 +84,7 @@ def test_a_worker_s_clock_and_redis_s_jump_by_an_hour(trial, clock, redis_clock)
 
 @pytest.mark.fault(18)
 @pytest.mark.seconds(60)
-def test_what_was_changed_is_later_though_postgresql_s_clock_went_back(trial):
+def test_a_changed_row_is_later_though_postgresql_s_clock_went_back(trial):
     """PROTOCOL R4: changed_at rises with every change of a row, by a microsecond where the clock does not."""
     world = trial.world
     world.worker()

@@ -64,7 +64,7 @@ def has_ended(server):
 @pytest.mark.fault(14)
 @pytest.mark.seconds(240)
 @pytest.mark.parametrize("wal_on_disk", [True], ids=["WAL"])
-def test_a_server_that_ends_for_want_of_room_for_its_wal_is_waited_for(trial, server):
+def test_a_server_that_ends_without_room_for_its_wal_is_waited_for(trial, server):
     """PostgreSQL panics when its WAL cannot grow, cannot recover while the disk is full, and ends. Whoever makes room
     starts it again."""
     world = trial.world

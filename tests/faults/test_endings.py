@@ -1,5 +1,5 @@
-"""The worker is told to end: under load, twice, and while servers are gone. What it leaves is listed, and none of it
-is lost."""
+"""The worker is asked to stop: under load, twice, and while servers are gone. The messages that it leaves are listed, and
+not one of them is lost."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from harness.wires import wires
 
 DRAIN = 2       # seconds, where a test waits for the deadline
 GENEROUS = 60   # after which nobody waits any more
-# What is promised, in seconds, and twice that for a sanitized binary. What was measured is in the report.
+# The promised times in seconds, twice that for a sanitized binary. The measured ones are in the report.
 HEALTHY = 5                # with all servers there
 PAST_DEADLINE = DRAIN + 5  # with any of them gone: the slack that process.c gives the threads (STOP_SLACK_US)
 AT_ONCE = 2                # told a second time
@@ -58,7 +58,7 @@ def given_back(world):
 
 @pytest.mark.fault(3)
 @pytest.mark.seconds(240)
-def test_told_to_end_under_load_it_ends_cleanly_and_nothing_is_read_again(trial):
+def test_a_worker_stopped_under_load_ends_cleanly_and_nothing_is_read_again(trial):
     """Every message but once: a duplicate that the inbox finds would be one that was read again."""
     world, took, again = trial.world, [], 0
     worker = world.worker()
@@ -77,7 +77,7 @@ def test_told_to_end_under_load_it_ends_cleanly_and_nothing_is_read_again(trial)
 
 
 def hold_one(trial, worker):
-    """A command of a ticket whose row somebody holds: what is in flight for certain, whatever else is."""
+    """A command of a ticket whose row somebody holds: a delivery that is certainly in flight, whatever else is."""
     message = escalate(1)
     trial.loads[-1].distinct[message.identity] = message
     trial.world.publish(message)
@@ -104,7 +104,7 @@ def end_without(trial, wired, worker, names, how):
 
 @pytest.mark.fault(3)
 @pytest.mark.seconds(300)
-def test_told_to_end_while_servers_are_silent_it_ends_by_its_deadline_and_lists_what_it_leaves(trial):
+def test_a_worker_stopped_while_servers_are_silent_ends_by_its_deadline_and_lists_what_it_leaves(trial):
     world, took = trial.world, {}
     with wires(world) as wired:
         settings = {"worker_park_when_blocking": "0s", "consumers_drain_timeout": f"{DRAIN}s",
@@ -128,7 +128,7 @@ def test_told_to_end_while_servers_are_silent_it_ends_by_its_deadline_and_lists_
 @pytest.mark.parametrize("how", GONE)
 @pytest.mark.parametrize("names", [("database",), ("kafka",), ("database", "kafka"), ("database", "kafka", "redis")],
                          ids="+".join)
-def test_told_to_end_while_servers_are_gone(trial, names, how):
+def test_a_worker_stopped_while_servers_are_gone(trial, names, how):
     """Some time after they went: reconnecting by then."""
     world = trial.world
     with wires(world) as wired:
@@ -155,7 +155,7 @@ def test_told_to_end_while_servers_are_gone(trial, names, how):
 
 @pytest.mark.fault(3)
 @pytest.mark.seconds(90)
-def test_told_twice_it_ends_at_once_and_lists_what_it_leaves(world):
+def test_a_worker_stopped_twice_ends_at_once_and_lists_what_it_leaves(world):
     worker = world.worker(consumers_drain_timeout="2min")
     world.ask(create_ticket(1))
     with world.database.holding("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE"):
@@ -175,7 +175,7 @@ def test_told_twice_it_ends_at_once_and_lists_what_it_leaves(world):
 @pytest.mark.long
 @pytest.mark.fault(3)
 @pytest.mark.seconds(180)
-def test_told_to_end_while_a_commit_waits_for_a_standby_it_ends_by_its_deadline(servers, make_world_on):  # noqa: F811
+def test_a_worker_stopped_while_a_commit_waits_for_a_standby_ends_by_its_deadline(servers, make_world_on):  # noqa: F811
     """The server waits for as long as it takes, and no timeout of a statement counts there."""
     server = servers.primary()
     world = make_world_on(server)

@@ -61,7 +61,7 @@ def world_of(pair, make):
 
 @pytest.fixture
 def stack_world(request, make_world):
-    """On the tests' own PostgreSQL: what is lost there is taken away by hand."""
+    """On the tests' own PostgreSQL: commits that are lost there are taken away by hand."""
     made = make_world(request.node.name.removeprefix("test_"))
     yield made
     finish(request, made)
@@ -179,8 +179,8 @@ def test_a_standby_that_lacks_the_last_second_takes_over_and_a_replay_brings_bac
 
 @pytest.mark.fault(13)
 @pytest.mark.seconds(120)
-def test_what_was_lost_and_applied_again_is_published_again_though_the_worker_dies_between(stack_world):
-    """PROTOCOL R1: a takeover looks on the audit topic for what is recorded and perhaps published. The event of the
+def test_a_lost_command_that_is_applied_again_is_published_again_though_the_worker_dies_between(stack_world):
+    """PROTOCOL R1: a takeover looks on the audit topic for events that are recorded and may be published. The event of the
     commit that was lost has the same id, and must not pass for the one of the commit that took its place."""
     world = stack_world
     worker = world.worker()
@@ -262,7 +262,7 @@ def alone_on_primary(world, pair):
 @pytest.mark.fault(13)
 @pytest.mark.seconds(240)
 @pytest.mark.parametrize("synchronous", [True], ids=["synchronous"])
-def test_what_a_synchronous_standby_may_lack_is_not_published_and_a_failover_loses_nothing(trial, pair):
+def test_commits_that_a_synchronous_standby_may_lack_are_not_published_and_a_failover_loses_nothing(trial, pair):
     """PROTOCOL R6, on servers: the standby is away, waits for it are given up, so that commits are on the primary
     alone; nothing of them is published, also not when a batch finds them recorded (the second way,
     whichever it is, meets a COMMIT that only answers). Then the primary is lost."""

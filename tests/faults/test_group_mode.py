@@ -206,7 +206,7 @@ def publish_late(world, ticket, delivery):
 @pytest.mark.fault(12)
 @pytest.mark.long
 @pytest.mark.seconds(400)
-def test_what_a_lost_worker_publishes_late_is_there_twice_only_without_transactions(trial):
+def test_late_events_of_a_lost_worker_are_there_twice_only_without_transactions(trial):
     twice = {delivery: publish_late(trial.world, ticket, delivery)
              for ticket, delivery in enumerate(("at_least_once", "exactly_once"), 1)}
     trial.record()

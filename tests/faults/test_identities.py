@@ -32,7 +32,7 @@ def identity_of(world, slot=0):
 @pytest.mark.fault(5)
 @pytest.mark.seconds(120)
 def test_a_stranger_with_our_instance_id_takes_our_place_for_a_moment(trial):
-    """The member is told that it is fenced, says so, and joins anew: at once, as nothing it has in flight can be
+    """The member is told that it is fenced, says so, and joins again: at once, as nothing it has in flight can be
     published."""
     world = trial.world
     worker = world.worker(consumers_drain_timeout="2min", **SOON)
@@ -40,7 +40,7 @@ def test_a_stranger_with_our_instance_id_takes_our_place_for_a_moment(trial):
         trial.progress(20)
         began = time.monotonic()
         world.kafka.expel(world.group, identity_of(world), world.topic)
-        until("it says what happened", lambda: "it is made anew" in worker.text() and
+        until("it says what happened", lambda: "it is replaced" in worker.text() and
               "fenced by other consumer with same group.instance.id" in worker.text(), 40)
         trial.recovered(since=began)
     assert worker.runs()

@@ -69,7 +69,7 @@ def serve_again(trial, other, clean, restarted):
 @pytest.mark.parametrize("membership", ["dynamic", pytest.param("static", marks=pytest.mark.long),
                                         pytest.param("static, started again", marks=pytest.mark.long)])
 def test_the_partitions_of_a_dead_worker_are_served_again(trial, membership):
-    """Told to end, and killed. A dynamic member that ends says so, and the others have its partitions at once; of a
+    """Stopped, and killed. A dynamic member that ends says so, and the others have its partitions at once; of a
     killed one, and of a static one that is not started again, Kafka learns by its silence."""
     session = "10s" if minutes() else "2s"
     workers = trial.workers(2, consumers_static=str(membership != "dynamic").lower(), consumers_session_timeout=session)

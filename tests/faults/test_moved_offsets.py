@@ -69,7 +69,7 @@ def verified(world, timeout=60):
 @pytest.mark.fault(33)
 @pytest.mark.seconds(150)
 @pytest.mark.parametrize("protected", [True, False])
-def test_what_was_recorded_is_published_though_the_group_was_moved_to_the_end_and_back(trial, protected):
+def test_a_recorded_event_is_published_though_the_group_was_moved_to_the_end_and_back(trial, protected):
     world = trial.world
     worker = record_unpublished(world, [escalate(1) for _ in range(900)], protections_commit_marks=str(protected).lower())
     move(world, None)

@@ -171,7 +171,7 @@ def test_a_command_is_not_put_aside_for_a_worker_that_was_cut_off(trial):
 
 @pytest.mark.fault(9)
 @pytest.mark.seconds(180)
-def test_who_is_refused_comes_back_at_a_bounded_rate(trial):
+def test_refused_connections_come_back_at_a_bounded_rate(trial):
     """Every connection is reset, and each new one too as soon as it was taken; then nobody listens for a while."""
     seconds, rates = 1.5 if minutes() == 0 else 20, {}
     with wires(trial.world) as wired:
@@ -262,7 +262,7 @@ def leave_half_open(trial, wired, service, limit, *directions):
     relay.leave_half_open(*directions)
     took = trial.recovered(timeout=limit)
     if service != "redis":                                           # without which it goes on anyway
-        assert len(relay.attempts) > attempts, "nobody connected anew"
+        assert len(relay.attempts) > attempts, "nobody connected again"
     return took
 
 

@@ -18,7 +18,7 @@ SETTINGS = {"worker_park_after": "300ms", "retries_default_longest": "100ms",
 
 
 class Sequence:
-    """What is sent to ticket 1, in order, and how it must stand in its history."""
+    """The commands for ticket 1, in order, and the history that they must leave."""
 
     def __init__(self, world):
         self.world, self.sent, self.numbers = world, [], itertools.count()
@@ -189,7 +189,7 @@ def test_the_worker_dies_at_every_step_of_parking_and_coming_back(trial, deliver
 
 @pytest.mark.fault(4)
 @pytest.mark.seconds(240)
-def test_what_is_parked_comes_back_in_order_though_its_partition_moves_all_the_time(trial):
+def test_parked_commands_come_back_in_order_though_their_partition_moves_all_the_time(trial):
     """PROTOCOL L3, L4: a key is held and parked; workers join, end in order and die meanwhile; later commands are
     parked behind it by whoever has the partition."""
     world = trial.world

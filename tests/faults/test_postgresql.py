@@ -1,5 +1,5 @@
 """PostgreSQL ends at once, is locked, slow, full of sessions, read-only; its schema is broken, a right is taken away.
-Every time under load, and every time the same: what cannot be done is held, the worker says why, nothing is refused,
+Every time under load, and every time the same: commands that cannot be applied are held, the worker says why, nothing is refused,
 and it goes on by itself when that is over. A full disk is in test_disk_full.py, the standby in test_failover.py."""
 
 import contextlib
@@ -312,7 +312,7 @@ BROKEN = {
 @pytest.mark.seconds(240)
 def test_a_broken_schema_or_a_right_taken_away_stops_the_pool_and_refuses_nothing(trial):
     """A bad migration must not refuse a million commands: the pool takes no more work, lives, says why, and goes on
-    when the schema is mended."""
+    when the schema is repaired."""
     world = trial.world
     trial.workers(1 if minutes() == 0 else 2)
     before = world.database.value("SELECT attnum FROM pg_attribute WHERE attrelid = 'interlock.ticket'::regclass AND "

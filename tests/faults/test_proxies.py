@@ -76,7 +76,7 @@ def applied_twice(world, sent):
 
 def lose_answers_and_die(world, generator, rounds, inbox):
     """The answer to a COMMIT is lost, and its worker dies before it looks again: the next owner reads the commands
-    anew, under a fence of its own. (Under the old one the position of the audit row stands against a second time.)"""
+    again, under a fence of its own. (Under the old one the position of the audit row stands against a second time.)"""
     sent = 0
     with wires(world) as wired:
         worker = world.worker(DATABASE_URL=wired.settings["DATABASE_URL"], protections_inbox=inbox)

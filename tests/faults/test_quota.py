@@ -1,4 +1,4 @@
-"""A producer's quota, and a line that is as slow: what is published has to fit into the time of one transaction.
+"""A producer's quota, and a line that is as slow: each publication has to fit into the time of one transaction.
 PROTOCOL K3."""
 
 import time

@@ -173,7 +173,7 @@ def test_a_redis_that_is_of_no_use_for_long_under_load(trial, redis, state):
 
 # ---- row 17: it lies and forgets ------------------------------------------------------------------------------
 
-PATIENT = {"redis_command_timeout": "20s", "redis_connect_timeout": "20s"}  # what is slow here is this machine
+PATIENT = {"redis_command_timeout": "20s", "redis_connect_timeout": "20s"}  # this machine is slow, and not the server
 
 
 @pytest.mark.fault(17)
@@ -226,7 +226,7 @@ def meet(world, redis, honest, row_locks, rounds):
 @pytest.mark.long
 @pytest.mark.fault(17)
 @pytest.mark.seconds(180)
-def test_what_row_locks_stop_and_what_redis_alone_stops(trial, redis, make_world, request):
+def test_races_that_row_locks_stop_and_that_redis_alone_stops(trial, redis, make_world, request):
     """The same attack three times. Without row locks a lying Redis loses updates; an honest one stops that, for as long
     as it answers; with row locks nothing is lost whatever Redis says."""
     open_world, guarded = make_world("without both"), make_world("Redis alone")

@@ -69,7 +69,7 @@ def test_a_replay_from_a_time_applies_nothing_again(trial):
     with gentle(trial):
         trial.progress(90)
         world.drain()
-        middle = world.kafka.ends(world.topic)  # what is there by now is older than
+        middle = world.kafka.ends(world.topic)  # every message up to here is older than
         moment = datetime.datetime.now(datetime.timezone.utc)
         trial.progress(90)
     trial.judge()
@@ -129,7 +129,7 @@ def test_a_rewind_while_commands_wait_publishes_each_once(trial):
 @pytest.mark.fault(23)
 @pytest.mark.seconds(120)
 @pytest.mark.parametrize("worker_is", ["running", "ended"])
-def test_a_topic_made_anew_is_read_from_its_beginning(trial, worker_is):
+def test_a_topic_that_was_created_again_is_read_from_its_beginning(trial, worker_is):
     """Deleted and created under a worker: its offsets start at 0 again, and old commands sent again are still known."""
     world = trial.world
     worker = world.worker()
@@ -168,8 +168,8 @@ def tells_ids(trial):
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("protected", [True, False])
 def test_a_topic_created_again_and_longer_than_the_old_position_is_read_from_its_beginning(trial, tells_ids, protected):
-    """No offset tells it from the former one: its id does. What was recorded of the former one, and waited behind a held
-    command to be published, is published from its rows."""
+    """No offset tells it from the former one: its id does. Events that were recorded for the former one, and waited behind a
+    held command to be published, are published from their rows."""
     world = trial.world
     worker = world.worker(consumers_session_timeout="30s", worker_park_when_blocking="0ms", worker_park_after="10min",
                           protections_topic_ids=str(protected).lower())
@@ -208,7 +208,7 @@ def test_a_topic_created_again_and_longer_than_the_old_position_is_read_from_its
 
 @pytest.mark.fault(23)
 @pytest.mark.seconds(60)
-def test_what_was_committed_for_a_former_topic_does_not_say_where_to_begin(trial, tells_ids):
+def test_a_commit_for_a_former_topic_does_not_say_where_to_begin(trial, tells_ids):
     """A worker commits once more after its topic was created again, and dies before it notices."""
     world = trial.world
     worker = world.worker(consumers_static="false")
@@ -249,9 +249,9 @@ class HeldFetch:
 
 @pytest.mark.fault(23)
 @pytest.mark.seconds(150)
-def test_what_was_truncated_before_it_was_read_is_told_and_the_rest_is_applied(trial):
+def test_records_truncated_before_they_were_read_are_reported_and_the_rest_is_applied(trial):
     """PROTOCOL O5: an offset that is out of range ends the ownership, the partition is taken over again and read from
-    what is there. First under a running worker, then under none. What was cut off is lost, as the retention of the
+    what is there. First under a running worker, then under none. The records that were cut off are lost, as the retention of the
     topic wanted: a metric and the log say so. Nothing is applied again."""
     world = trial.world
     held = HeldFetch()
@@ -389,7 +389,7 @@ RAISES = ("SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 
 @pytest.mark.fault(2)
 @pytest.mark.seconds(150)
-def test_what_a_former_owner_writes_late_about_what_is_published_does_not_land(trial):
+def test_a_late_report_of_a_former_owner_about_published_events_is_refused(trial):
     """PROTOCOL R1. It sleeps between Kafka's commit and its own note of it in PostgreSQL; another takes over, and the
     offsets are moved back. The late note, under the old fence, would hide the rewind from the next takeover."""
     world = trial.world

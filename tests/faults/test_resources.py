@@ -40,7 +40,7 @@ def settled(worker):
 
 
 def judge_end(worker, number):
-    """An end must be one that was meant: a code, and a reason in the log. A signal is none."""
+    """An end must be one that was meant: a code, and a reason in the log. A signal is not."""
     assert worker.process.returncode in (1, 2), f"call {number}: {worker.process.returncode}\n{worker.text()[-2000:]}"
     assert WHY.search(worker.text()), f"call {number}: no reason\n{worker.text()[-2000:]}"
 
@@ -218,7 +218,7 @@ def under_limit(worker, limit):
 
 @pytest.mark.fault(27)
 @pytest.mark.seconds(60)
-def test_too_few_descriptors_are_told_at_the_start(trial):
+def test_too_few_descriptors_are_reported_at_the_start(trial):
     worker = trial.world.worker(start=False)
     under_limit(worker, "--nofile=100")
     worker.start()
@@ -229,7 +229,7 @@ def test_too_few_descriptors_are_told_at_the_start(trial):
 
 @pytest.mark.fault(27)
 @pytest.mark.seconds(150)
-def test_descriptors_run_out_while_it_runs(trial):
+def test_descriptors_run_out_while_the_worker_runs(trial):
     """No file can be opened any more when all its sessions are ended: it waits and says so; then it goes on."""
     worker = trial.world.worker()
     trial.world.publish(*batch(0))

@@ -98,7 +98,7 @@ def publish_after_a_crash(world, copies, first):
 
 @pytest.mark.fault(1)
 @pytest.mark.seconds(60)
-def test_what_was_applied_but_not_published_is_published_after_a_crash(world):
+def test_an_applied_command_that_was_not_published_is_published_after_a_crash(world):
     publish_after_a_crash(world, "other partition", "its duplicate")
 
 
@@ -107,7 +107,7 @@ def test_what_was_applied_but_not_published_is_published_after_a_crash(world):
 @pytest.mark.seconds(60)
 @pytest.mark.parametrize("first", ["the command", "its duplicate"])
 @pytest.mark.parametrize("copies", ["other partition", "same partition"])
-def test_what_was_applied_but_not_published_is_published_whichever_came_first(world, copies, first):
+def test_applied_commands_that_were_not_published_are_published_whichever_came_first(world, copies, first):
     publish_after_a_crash(world, copies, first)
 
 

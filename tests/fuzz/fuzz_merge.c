@@ -100,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     }
     else
     {
-        /* What is not JSON is answered with false, never followed. */
+        /* Bytes that are not JSON are answered with false, never followed. */
         (void)json_text_size(&arena, first);
         (void)json_text_depth(first);
         (void)json_text_equal(&arena, first, second);

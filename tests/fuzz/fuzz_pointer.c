@@ -37,7 +37,7 @@ static void check_tree(struct arena *arena, const struct json_tree *tree)
     buffer_done(&text);
 }
 
-/* In a command the pointer is a string of a JSON text; other bytes would make names that are none. */
+/* In a command the pointer is a string of a JSON text; other bytes would make invalid names. */
 static bool is_utf8(struct arena *arena, struct span text)
 {
     struct buffer string = BUFFER_EMPTY;

@@ -1,5 +1,5 @@
-/* Any bytes as a settings file: loaded or refused with a message, never a crash, a leak or an unterminated line. What
- * is loaded can be printed. */
+/* Any bytes as a settings file: loaded or refused with a message, never a crash, a leak or an unterminated line. Loaded
+ * settings can be printed. */
 #include <stdlib.h>
 
 #include "worker/settings/key.h"

@@ -1,5 +1,5 @@
 """A host of its own for a worker: a network namespace, joined to this one by a wire that loses and delays packets or
-carries none. What is lost is sent again by the kernels' TCP, as on a real network.
+carries none. Lost packets are sent again by the kernels' TCP, as on a real network.
 
 The wire is a process that holds both ends, two TUN devices; when it ends, for whatever reason, devices and namespace
 are gone with it. It needs root, /dev/net/tun, `ip` and `nsenter`: `why_not` says what is missing.

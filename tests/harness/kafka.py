@@ -88,7 +88,7 @@ class Kafka:
                 if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                     return False
                 raise
-        until(f"{topic} is made anew", created, 30, pause=0.1)
+        until(f"{topic} is created again", created, 30, pause=0.1)
 
     def expel(self, group, instance, topic):
         """Takes the place of a static member; a moment later nobody has it. The member is told when it asks next."""

@@ -207,7 +207,7 @@ class DelayedEndTxn:
             return False
 
     def given_up(self):
-        """The client ended another transaction, or the same one anew."""
+        """The client ended another transaction, or the same one again."""
         with self.lock:
             return self.held is not None and self.ends_since > 0
 

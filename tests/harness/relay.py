@@ -1,7 +1,7 @@
 """A TCP relay between a worker and one service: the wire that a test can hurt. It cuts, resets, falls silent, delays
 and slows down; what understands the bytes (cut.py, proxy.py) watches on top of it.
 
-What is hurt is told by direction: ASKED goes to the server, ANSWERED comes back.
+A fault names its direction: ASKED goes to the server, ANSWERED comes back.
 """
 
 import select
@@ -329,7 +329,7 @@ class Relay:
             self.lines[direction].delay = seconds
 
     def heal(self):
-        """As it was at first. What had been silent goes on where it was."""
+        """Back to the first state. A silent connection goes on where it was."""
         with self.lock:
             if self.new == "refused":
                 self.listen()

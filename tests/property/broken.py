@@ -33,7 +33,7 @@ def unnumbered(domain, ticket, action, **entry):
 apply, touch = common.Domain.apply, common.Domain.touch
 siblings, enter = faces.EmbeddingEffect.siblings, tickets.enter
 
-# What is said: (object, name, in its place)
+# The name of a broken rule: (object, name, in its place)
 RULES = {
     "NEW -> CLOSED is allowed": (tickets, "MACHINE", {**tickets.MACHINE, "NEW": ("OPEN", "CANCELLED", "CLOSED")}),
     "RESOLVED -> OPEN is not": (tickets, "MACHINE", {**tickets.MACHINE, "RESOLVED": ("CLOSED",)}),

@@ -43,7 +43,7 @@ def run_model(domain, run):
         compare_event(what, command, answer, event)
     for identity, rest in events.items():
         if rest:
-            differ(f"events of {identity}", "no more", [each.data for each in rest])
+            differ(f"events of {identity}", "no others", [each.data for each in rest])
 
 
 def compare_event(what, command, answer, event):

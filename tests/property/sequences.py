@@ -96,7 +96,7 @@ class Generator:
         return found
 
 
-# What is wrong nearly everywhere, and an id nowhere: ids of other sequences must not be met.
+# Values that are wrong nearly everywhere, and an id nowhere: ids of other sequences must not be met.
 STRANGE = (None, True, False, -1, 0, 2 ** 63, 1.5, -0.5, "", "x", "NEW", "2026-11-24", "2026-02-30T00:00:00Z",
            "2026-11-24T09:00:00Z", "2026-11-24t09:00:00.25z", "2026-11-24 09:00:00Z", "2026-11-24T09:00:00+24:00",
            "2026-11-24T09:00:60Z", "2026-12-31T23:59:60Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z",

@@ -52,7 +52,7 @@ MEANWHILE_SECONDS = 5
 
 
 class Result:
-    """What was counted, against what had to be."""
+    """The counts, against the expected ones."""
 
     def __init__(self, expected, found):
         self.expected, self.found = expected, found
@@ -115,7 +115,7 @@ class Stage:
         return all(committed.get(partition, 0) >= end for partition, end in ends.items())
 
     def await_end(self, ends, timeout=60):
-        """What was held behind others is parked, and comes back through the topic."""
+        """Commands that were held behind others are parked, and come back through the topic."""
         until("all of it is decided", lambda: self.reached(ends) and not self.parked(), timeout, pause=0.02)
 
     def parked(self):

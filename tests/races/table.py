@@ -1,4 +1,4 @@
-"""What came out of every scenario in every form, as one table: on the terminal, and in workflows/RACES.md."""
+"""The results of every scenario in every form, as one table: on the terminal, and in workflows/RACES.md."""
 
 import os
 from pathlib import Path

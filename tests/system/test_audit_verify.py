@@ -52,7 +52,7 @@ def put(world, records, **settings):
 
 
 def rewrite(world, change):
-    """The topic made anew of what `change` makes of its records. Nobody may work meanwhile."""
+    """The topic created again with the records that `change` makes of its own. Nobody may work meanwhile."""
     records = published(world)
     world.kafka.recreate(world.audit_topic, len(world.kafka.partitions(world.audit_topic)))
     put(world, change(list(records)))
@@ -150,7 +150,7 @@ def test_rows_that_no_message_can_stand_for_are_counted_and_named(told):
     assert set(re.findall(r"impossible event (\S+)", done.stdout)) == set(made)
 
 
-def test_rows_of_a_topic_that_was_made_anew_are_not_taken_for_such(told):
+def test_rows_of_a_topic_that_was_created_again_are_not_taken_for_such(told):
     told.kafka.recreate(told.topic, told.partitions)
     worker = told.worker()
     assert told.ask(escalate(1)).outcome == "applied"
@@ -159,7 +159,7 @@ def test_rows_of_a_topic_that_was_made_anew_are_not_taken_for_such(told):
     assert verify(told)[1]["impossible"] == 0
 
 
-def test_who_cannot_look_is_told_apart_from_who_finds_something(told):
+def test_a_verification_that_cannot_look_ends_with_another_code_than_one_that_finds(told):
     assert told.verb("audit", "verify", DATABASE_URL="postgresql://127.0.0.1:1/x").returncode == 1
     assert told.verb("audit", "verify", KAFKA_BOOTSTRAP="127.0.0.1:1", timeout=90).returncode == 1
 
@@ -181,7 +181,7 @@ def test_each_fault_is_counted_and_named(told, what):
 
 
 @pytest.mark.seconds(120)
-def test_what_retention_has_deleted_is_no_hole(told):
+def test_records_that_retention_has_deleted_are_not_a_hole(told):
     """In one partition; the others still have what is older than its oldest record."""
     records = published(told)
     last = records[of_one_ticket(records)[-1]]  # the highest of its partition
@@ -274,7 +274,7 @@ def test_repair_publishes_the_same_bytes_under_the_same_key_and_publishes_them_o
 
 
 @pytest.mark.seconds(120)
-def test_repair_of_an_old_event_comes_behind_newer_ones_and_verify_says_so(told):
+def test_a_repaired_old_event_comes_after_newer_ones_and_verify_says_so(told):
     """It cannot be otherwise on a log; versions tell readers the order."""
     rewrite(told, without(1))
     code, counts = verify(told, *EXECUTE)

@@ -30,7 +30,7 @@ def checked(shared):
 # ---- not readable as a command: a dead letter ------------------------------------------------------
 
 @pytest.mark.parametrize("name", DEAD)
-def test_what_is_no_command_becomes_a_dead_letter(shared, number, name):
+def test_a_message_that_is_not_a_command_becomes_a_dead_letter(shared, number, name):
     """With a neighbour of another key before and behind it, in the same partition."""
     value = DEAD[name]
     key = f"bad/{number}"
@@ -153,7 +153,7 @@ def test_a_binary_event_whose_data_is_no_json_is_rejected(shared, number):
 
 # ---- at the limits: still a command -------------------------------------------------------------------
 
-def test_what_is_just_within_the_limits_is_applied(shared, number):
+def test_a_command_just_within_the_limits_is_applied(shared, number):
     shared.ask(create_ticket(number))
     long_id, long_source = "i" * 128, "/" + "s" * 127
     wide = append(number, {"text": "y" * 20000})

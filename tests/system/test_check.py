@@ -166,7 +166,7 @@ def test_another_body_under_a_used_id_wants_its_own_event(story):
     json.dumps({"specversion": "1.0", "id": "a", "source": "s", "type": "t", "data": "x" * 65536}).encode(),
     b'{"specversion":"1.0","id":"a","source":"s","type":"t","data":' + b"[" * 40 + b"]" * 40 + b"}",
 ], ids=range(11))
-def test_what_is_no_command_is_told_from_what_is_one(value):
+def test_a_message_that_is_not_a_command_is_known_from_one_that_is(value):
     with pytest.raises(Unreadable):
         read_command(Record(TOPIC, 0, 0, None, value))
 
@@ -248,7 +248,7 @@ def test_a_rewind_does_not_explain_what_a_worker_committed(story):
     broken(story, "I5", "offset 4 was committed by producer 7 after 5")
 
 
-def test_a_group_that_was_moved_past_the_end_begins_anew_below(story):
+def test_a_group_that_was_moved_past_the_end_begins_again_below(story):
     committed(story, 3, 5, 7)
     story.evidence.commits[2:2] = [Commit(TOPIC, 0, 500)]
     broken(story, "I5", "offset 7 was committed by producer 7 after 500")
@@ -262,7 +262,7 @@ def test_offsets_that_an_operator_moved_are_no_zombie_s(story):
     assert check(story.evidence) == []
 
 
-def test_offsets_that_were_forgotten_begin_anew(story):
+def test_offsets_that_were_forgotten_begin_again(story):
     committed(story, 3, 5, None, 2, 7)
     assert check(story.evidence) == []
 
@@ -363,7 +363,7 @@ def test_a_group_s_partition_is_found_as_java_finds_it():
 
 # ---- I6 and I7 -----------------------------------------------------------------------------------------------
 
-def test_what_is_not_done_in_time_is_told_with_the_command_that_waits(story):
+def test_a_missed_deadline_is_reported_with_the_command_that_waits(story):
     story.evidence.committed[(TOPIC, 0)] = 2
     waits = read_command(story.evidence.records[2]).id
     broken(story, "I6", f"after 5 s {TOPIC}/0 stands at 2 of 7 [command /system-tests {waits}, "
@@ -392,7 +392,7 @@ def test_waiting_ends_with_rest_or_with_the_time():
     ("threads", "process 4711 used 12 threads, 11 are allowed"),
     ("connections", "the group used 9 connections, 8 are allowed"),
 ])
-def test_what_is_over_its_cap_is_told_and_nothing_else(story, name, text):
+def test_a_value_over_its_cap_is_reported_and_nothing_else(story, name, text):
     peak = {"rss_mib": 300, "descriptors": 40, "threads": 12}
     story.evidence.usage = [rest.Usage(4711, peak), rest.Usage(None, {"connections": 9})]
     allowed = {**peak, "connections": 9}

@@ -94,7 +94,7 @@ def test_of_a_dead_letter_that_was_cut_the_beginnings_are_compared(story, letter
         letter.__dict__.update(before)
 
 
-def test_what_ended_the_worker_is_a_letter_also_when_it_had_been_parked(story):
+def test_a_command_that_ended_the_worker_is_a_letter_also_when_it_had_been_parked(story):
     story.bury(story.send(escalate(7)), "crashed_worker")
     parked = story.send(escalate(7))
     story.evidence.inbox.append({"topic": TOPIC, "partition": 0, "offset": parked.offset, "fence": 1, "parked": False,

@@ -1,5 +1,5 @@
-"""I2 of the checker, the replay: every kind of aggregate run again by the model of tests/property. What is wrong is
-found, what may be either way is let pass, and a true run of each kind is clean."""
+"""I2 of the checker, the replay: every kind of aggregate run again by the model of tests/property. A wrong state is
+found, one that may be either way passes, and a true run of each kind is clean."""
 
 import random
 
@@ -210,7 +210,7 @@ def test_a_lost_update_names_the_first_command_that_is_not_there():
     ("attendance", 2, {"metadata": {"side": "out"}}, "metadata.side: the model says 'in', found 'out'"),
     ("behaviour", 3, {"reason": "too_many"}, "the model says ('rejected', 'invalid_data')"),
     ("face-user", 5, {"reason": "not_found"}, "the model says ('rejected', 'already_exists')"),
-    ("jobneed", 6, {"also": []}, "job.autoclose: the id None drawn for ticket is none"),
+    ("jobneed", 6, {"also": []}, "job.autoclose: the id None drawn for ticket is not an id"),
 ])
 def test_an_answer_that_the_rules_do_not_give_is_found(kind, place, changes, words):
     story = story_of(kind)
@@ -248,7 +248,7 @@ def test_a_look_up_may_miss_what_was_not_out_yet():
     broken(look_up_story(gap=-STEP).evidence, "the model says ('rejected', 'not_found')")
 
 
-def test_what_was_looked_up_and_then_changed_by_hand_is_not_judged():
+def test_a_looked_up_row_that_was_changed_by_hand_is_not_judged():
     story = story_of("attendance")
     story.row("geofence", FENCE)["enabled"] = False
     broken(story.evidence, "extras is")

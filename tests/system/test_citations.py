@@ -17,7 +17,7 @@ TREE = {
 
 
 def refused(tmp_path, **files):
-    """What is said of the tree with these files in it, by line."""
+    """The lines that are printed about the tree with these files in it."""
     for name, text in {**TREE, **files.pop("files", {}), **files}.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def test_a_tree_whose_citations_exist_passes(tmp_path):
     assert refused(tmp_path) == []
 
 
-def test_this_tree_passes():
+def test_the_repository_passes():
     done = subprocess.run([ROOT / "tests/citations"], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -77,5 +77,5 @@ def test_a_name_with_a_module_s_prefix_has_to_stand_in_the_code(tmp_path, name, 
     ("a.md", "`lane_submit`, lane.h, `lane/lane.c`, `worker/*/lane.c`, schema/0001, `schema/NNNN_name.up.sql`\n"),
     ("schema/0002_frozen.up.sql", "-- Its bytes are in a checksum: see domain.md.\n"),
 ])
-def test_what_is_no_citation_or_exists_passes(tmp_path, name, text):
+def test_text_that_is_not_a_citation_or_cites_what_exists_passes(tmp_path, name, text):
     assert refused(tmp_path, files={name: text}) == []

@@ -268,7 +268,7 @@ def test_expected_version_zero_means_that_there_is_none_yet(shared, number):
     lambda n: command("json.append", {"aggregate": f"jobneed/{n}", "field": "other_info", "key": "k", "value": 1}),
 ], ids=["escalate", "transition", "append", "assign", "job_transition", "autoclose", "autoclose_checkpoints",
         "update_checkpoint", "merge", "json_append"])
-def test_what_is_not_there_is_not_found(shared, number, message):
+def test_a_missing_aggregate_is_not_found(shared, number, message):
     told = shared.ask(message(number))
     assert outcome(told) == ("rejected", "not_found")
     assert told.data["version"] is None

@@ -99,7 +99,7 @@ def test_the_schema_refuses_what_the_decoder_refuses_and_at_the_same_place(valid
         assert {place_of(error) for error in errors} & {wanted, around}, (each["pointer"], errors[0].message[:200])
 
 
-def test_what_only_the_decoder_can_refuse_is_known_and_told(validators, tried):
+def test_refusals_that_only_the_decoder_can_make_are_known_and_listed(validators, tried):
     """A text is limited in bytes and counted in characters; JSON Schema knows no infinity; a pattern has no calendar."""
     kinds = Counter()
     for each in tried["refused_by_us"]:

@@ -96,7 +96,7 @@ def test_an_id_of_another_source_is_another_command(shared, number):
 
 
 def test_a_rejected_command_stays_rejected(shared, number):
-    """Recorded the first time: not judged anew when the row has moved."""
+    """Recorded the first time: not judged again when the row has moved."""
     message = command("ticket.transition", {"ticket_id": number, "status": "CLOSED"})
     assert shared.ask(message).outcome == "rejected"
     shared.ask(*[command("ticket.transition", {"ticket_id": number, "status": status})

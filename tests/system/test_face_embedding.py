@@ -157,7 +157,7 @@ def test_bad_data_is_refused_by_its_pointer(shared, number, changes, pointer):
     assert told.data["metadata"]["parameter"] == pointer
 
 
-def test_numbers_that_are_none_are_no_command(shared, number):
+def test_values_that_are_not_numbers_make_no_command(shared, number):
     """NaN and Infinity are not JSON, and no double holds 1e999."""
     data = {"user_id": number, "model_id": number, "vector": [0.5] * 512, "confidence": 0.5}
     for word in ("NaN", "Infinity", "-Infinity", "1e999"):

@@ -230,7 +230,7 @@ def escalate_now(world):
 
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("cause", ["a busy row", "40001"])
-def test_what_is_held_long_is_parked_loudly_and_never_dropped(world, cause):
+def test_a_command_that_is_held_long_is_parked_loudly_and_never_dropped(world, cause):
     provoke, settings, _ = TRANSIENT[cause]
     worker = prepared(world, **settings, worker_park_after="1s", retries_default_longest="200ms",
                       retries_database_operation_longest="200ms")
@@ -381,7 +381,7 @@ def stays_away(world, worker, why, messages, before):
 
 @pytest.mark.seconds(60)
 @pytest.mark.parametrize(("kind", "sqlstate", "body"), STUCK, ids=[each[1] for each in STUCK])
-def test_what_postgresql_cannot_do_is_held_probed_and_resumed(world, kind, sqlstate, body):
+def test_commands_that_postgresql_cannot_apply_are_held_probed_and_resumed(world, kind, sqlstate, body):
     worker = prepared(world)
     before = world.database.count("audit_event")
     with failing(world, body):
@@ -415,7 +415,7 @@ def test_a_bad_migration_rejects_nobody(world, spoil, repair, sqlstate):
 
 
 @pytest.mark.seconds(60)
-def test_a_plan_from_before_a_migration_is_made_anew(world):
+def test_a_plan_from_before_a_migration_is_made_again(world):
     """PostgreSQL refuses a prepared statement whose result has changed (0A000) for as long as the session lasts."""
     worker = prepared(world)
     world.ask(escalate(CULPRIT))
@@ -424,7 +424,7 @@ def test_a_plan_from_before_a_migration_is_made_anew(world):
 
 
 @pytest.mark.seconds(60)
-def test_statements_that_are_gone_are_prepared_anew(world):
+def test_statements_that_are_gone_are_prepared_again(world):
     """26000: somebody ran DEALLOCATE ALL, or DISCARD ALL, on the worker's session."""
     worker = prepared(world)
     with failing(world, "DEALLOCATE ALL;"):
@@ -506,7 +506,7 @@ def test_a_command_s_own_fault_is_recorded_as_its_rejection(world, sqlstate):
 
 
 @pytest.mark.seconds(60)
-def test_what_a_workflow_refuses_is_a_recorded_rejection(world):
+def test_a_refusal_of_a_workflow_is_a_recorded_rejection(world):
     worker = prepared(world)
     refused = transition(CULPRIT, "CLOSED", expectedversion=7)
     others = [escalate(number) for number in OTHERS]

@@ -138,7 +138,7 @@ def test_two_checkpoints_that_change_places_do_so_in_one_batch_too(shared, numbe
     assert children(shared, number, "asset_id") == [(2,), (1,)]
 
 
-def test_what_a_jobneed_was_made_from_cannot_be_removed(shared, number):
+def test_the_template_of_a_jobneed_cannot_be_removed(shared, number):
     put_root(shared, number)
     told = shared.ask(place(number, 1, job_id=number + 1))
     shared.ask(create_job(number + 500, job_id=number + 1))

@@ -194,7 +194,7 @@ def test_a_field_grows_to_its_limits_and_not_beyond(shared, number):
 # ---- many at once -------------------------------------------------------------------------------------------
 
 @pytest.mark.seconds(120)
-def test_what_many_change_at_once_is_all_there(world):
+def test_changes_of_many_at_once_are_all_there(world):
     """Two workers, commands of one row spread over all partitions: the old code read, changed and wrote the field."""
     world.worker()
     world.worker()

@@ -108,7 +108,7 @@ def test_the_schema_goes_down_and_up_again_with_rows_of_every_command(copy_of, l
     assert walked.world.verb("migrate", "status", DATABASE_URL=walked.url).returncode == 0
 
 
-def test_it_goes_down_by_single_steps_and_up_at_once(copy_of):
+def test_a_schema_goes_down_by_single_steps_and_up_at_once(copy_of):
     walked = copy_of("steps")
     whole = walked.database.shape()
     for number in range(NEWEST - 1, -1, -1):
@@ -124,6 +124,6 @@ def test_a_worker_goes_on_behind_each_walk_that_keeps_its_tables(copy_of, filled
     walked.down(5)
     walked.up()
     rows = walked.database.rows("SELECT id FROM interlock.job WHERE identifier = 'GEOFENCE' AND parent_id IS NOT NULL")
-    assert rows == [], "assignments without whose, and since when, are none"
+    assert rows == [], "assignments without a person, or without their time"
     assert walked.database.value("SELECT count(*) FROM interlock.inbox WHERE parked") == 0, "it could never be applied"
     assert walked.database.value("SELECT count(*) FROM interlock.ticket") > 0

@@ -85,7 +85,7 @@ def test_later_commands_wait_behind_an_early_one_only_if_they_say_so(world):
 
 
 @pytest.mark.seconds(60)
-def test_what_waits_comes_back_in_order(world):
+def test_commands_that_wait_come_back_in_order(world):
     world.worker()
     world.ask(create_ticket(1))
     early = append(1, "first", notbefore=in_seconds(4))

@@ -27,7 +27,7 @@ def test_a_row_held_by_a_stranger_holds_up_no_neighbours_answer(world):
 
 
 @pytest.mark.seconds(120)
-def test_without_it_the_neighbours_wait(world):
+def test_without_parking_the_neighbours_wait(world):
     """The protection off."""
     world.worker(worker_park_when_blocking="0s", worker_park_after="1h")
     world.ask(create_ticket(STUCK).at(0), create_ticket(NEIGHBOUR).at(0))
@@ -58,10 +58,10 @@ def test_a_copy_that_is_not_read_yet_has_no_second_one(world):
             until("the returner has looked at all of them",
                   lambda: parked(world, "next_at IS NULL") == 0, 20)
         assert sum(world.kafka.ends(world.topic).values()) == before + 10
-        # Told to take no more, it sends none at all.
+        # A worker that is told to take nothing new sends nothing at all.
         worker.signal(signal.SIGTSTP)
         until("it is quiet", lambda: "quiet" in worker.text(), 10)
-    until("what was sent is read, and nothing", lambda: parked(world) == 10 and world.lag() == 0, 30)
+    until("the command is read and nothing else", lambda: parked(world) == 10 and world.lag() == 0, 30)
     assert sum(world.kafka.ends(world.topic).values()) == before + 10
     assert all(world.events_of(each) == [] for each in early)
 

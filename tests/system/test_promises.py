@@ -1,6 +1,6 @@
 """P1 to P7, each with what it rests on switched off, to see it fail, and on, to see it hold.
 
-Protections can be switched off in test builds only. What has no switch is broken from outside: offsets moved by hand,
+Protections can be switched off in test builds only. A protection without a switch is broken from outside: offsets moved by hand,
 delivery at least once, a lock that lies. PROTOCOL O4 (P3), K2 (P1, P4)."""
 
 import json
@@ -135,7 +135,7 @@ def test_p4_the_guard_rebuilds_a_producer_whose_last_end_was_retried(world, guar
 
 
 @pytest.mark.seconds(120)
-def test_p4_verify_finds_and_mends_what_a_torn_transaction_left(world):
+def test_p4_verify_finds_and_repairs_a_torn_transaction(world):
     torn_transaction(world, guard=False)
     missing = [each for each in world.violations() if "is not on the topic" in each.text]
     found = world.verb("audit", "verify", "--output", "json")
@@ -245,7 +245,7 @@ def test_p6_neighbours_of_bad_commands_keep_their_speed(world):
 
 @pytest.mark.seconds(60)
 def test_p7_a_failure_of_the_database_is_never_a_command_s_failure(world):
-    """A schema that is broken under a running worker: it stops taking work and rejects nothing; mended, it goes on."""
+    """A schema that is broken under a running worker: it stops taking work and rejects nothing; after the repair it goes on."""
     world.worker()
     world.ask(create_ticket(1))
     world.database.execute("ALTER TABLE interlock.ticket RENAME COLUMN level TO level_gone")

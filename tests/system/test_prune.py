@@ -24,7 +24,7 @@ def prune(world, *words, older_than="720h"):
 
 
 def cut_log(world, partitions=None, by=0):
-    """Retention takes away what the partitions have, but for the last `by` records."""
+    """Retention takes away what the partitions have, except for the last `by` records."""
     ends = world.kafka.ends(world.topic)
     ask = [TopicPartition(world.topic, number, max(end - by, 0)) for number, end in ends.items()
            if partitions is None or number in partitions]
@@ -47,14 +47,14 @@ def aged(world):
     bad = append(1, "")
     world.publish(*[type(bad)(b"{", f"ticket/{number}") for number in (1, 2)])
     world.drain()
-    until("what is published is known", lambda: world.database.value(
+    until("the published events are known", lambda: world.database.value(
         "SELECT sum(published) FROM interlock.partition_published") == TICKETS + 2)
     age(world)
     cut_log(world)
     return world
 
 
-def test_what_can_never_come_again_is_forgotten_and_its_audit_stays(aged):
+def test_identities_that_can_never_come_again_are_forgotten_and_their_audit_stays(aged):
     assert prune(aged) == {"executed": False, "inbox": TICKETS, "dead_letter": 2}
     assert aged.database.count("inbox") == TICKETS, "a dry run took rows away"
     assert prune(aged, *REASON) == {"executed": True, "inbox": TICKETS, "dead_letter": 2}
@@ -71,7 +71,7 @@ def test_a_duplicate_after_the_retention_is_a_new_command(world):
     again = escalate(1)
     world.ask(again)
     world.drain()
-    until("what is published is known", lambda: world.database.value(
+    until("the published events are known", lambda: world.database.value(
         "SELECT sum(published) FROM interlock.partition_published") == 2)
     age(world)
     cut_log(world)
@@ -80,11 +80,11 @@ def test_a_duplicate_after_the_retention_is_a_new_command(world):
     until("it is applied again", lambda: world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 2)
 
 
-def test_what_is_young_stays(aged):
+def test_young_rows_stay(aged):
     assert prune(aged, older_than="1001h")["inbox"] == 0
 
 
-def test_what_kafka_still_has_stays(world):
+def test_rows_of_messages_that_kafka_still_has_stay(world):
     """And why: taken away by hand, a rewound group applies it twice."""
     worker = world.worker()
     world.ask(create_ticket(1), escalate(1))
@@ -102,7 +102,7 @@ def test_only_partitions_that_lost_their_records_are_pruned(world):
     world.worker()
     world.ask(*[create_ticket(number) for number in range(1, TICKETS + 1)])
     world.drain()
-    until("what is published is known", lambda: world.database.value(
+    until("the published events are known", lambda: world.database.value(
         "SELECT sum(published) FROM interlock.partition_published") == TICKETS)
     age(world)
     cut_log(world, partitions=[2], by=1)
@@ -111,19 +111,19 @@ def test_only_partitions_that_lost_their_records_are_pruned(world):
     assert world.database.count("inbox") == TICKETS - (there - 1)
 
 
-def test_what_is_not_known_to_be_published_stays(aged):
+def test_rows_not_known_to_be_published_stay(aged):
     aged.database.execute("UPDATE interlock.partition_published SET published = 0")
     assert prune(aged)["inbox"] == 0
 
 
-def test_what_is_parked_stays(world):
+def test_rows_of_parked_commands_stay(world):
     world.worker()
     world.ask(create_ticket(1))
     early = append(1, "early", notbefore=in_seconds(3600))
     world.publish(early)
     until("it is parked", lambda: parked(world) == 1)
     world.drain()
-    until("what is published is known", lambda: world.database.value(
+    until("the published events are known", lambda: world.database.value(
         "SELECT sum(published) FROM interlock.partition_published") == 2)
     age(world)
     cut_log(world)

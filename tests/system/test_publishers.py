@@ -102,7 +102,7 @@ COPIED = ("correlationid", "causationid", "traceparent", "tracestate", "actor", 
 DECIDING = ("notbefore", "expectedversion", "afterparked", "subject", "time")
 
 
-def test_what_is_empty_is_absent_where_it_is_only_copied(shared, number):
+def test_an_empty_attribute_is_absent_where_it_is_only_copied(shared, number):
     shared.ask(create_ticket(number))
     empty = {name: "" for name in COPIED}
     told = shared.ask(escalate(number, **empty), binary("ticket.escalate", {"ticket_id": number}, **empty))
@@ -112,7 +112,7 @@ def test_what_is_empty_is_absent_where_it_is_only_copied(shared, number):
 
 
 @pytest.mark.parametrize("name", DECIDING)
-def test_what_is_empty_is_refused_where_it_decides(shared, number, name):
+def test_an_empty_attribute_is_refused_where_it_decides(shared, number, name):
     shared.ask(create_ticket(number))
     told = shared.ask(escalate(number, **{name: ""}), binary("ticket.escalate", {"ticket_id": number}, **{name: ""}))
     for each in told:

@@ -54,7 +54,7 @@ def test_a_command_that_ends_the_worker_goes_to_the_dead_letters_and_its_neighbo
 
 
 @pytest.mark.seconds(150)
-def test_a_parked_command_that_ends_the_worker_when_it_comes_back_comes_back_no_more(world):
+def test_a_parked_command_that_ends_the_worker_when_it_comes_back_does_not_come_back_again(world):
     """What stands behind it goes on, and a topic that is read again brings its letter again and nothing else."""
     worker = world.worker()
     world.ask(create_ticket(1))

@@ -106,7 +106,7 @@ def read_as(secured, user, topic, count, group):
     return got
 
 
-def test_what_describe_acls_prints_is_all_that_each_role_needs(world, secured, allowed):
+def test_the_rights_that_describe_acls_prints_are_all_that_each_role_needs(world, secured, allowed):
     settings = allowed("worker")
     checked = world.verb("check", **settings)
     assert checked.returncode == 0, checked.stdout

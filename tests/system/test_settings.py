@@ -33,7 +33,7 @@ WRONG = [
     ("an unknown key", 'http: { lisen = "127.0.0.1:1"; };', ["interlock.conf:1", "http.lisen"]),
     ("an unknown section", '\nhtpp: { listen = "127.0.0.1:1"; };', ["interlock.conf:2", "htpp"]),
     ("a number without a unit", 'consumers:\n{\n  session_timeout = 5;\n};', ["interlock.conf:3", "session_timeout"]),
-    ("a unit that is none", 'consumers: { session_timeout = "5 parsecs"; };', ["session_timeout", "5 parsecs"]),
+    ("an unknown unit", 'consumers: { session_timeout = "5 parsecs"; };', ["session_timeout", "5 parsecs"]),
     ("a time out of range", 'consumers: { session_timeout = "9h"; };', ["session_timeout", "9h"]),
     ("a negative time", 'consumers: { session_timeout = "-5s"; };', ["session_timeout"]),
     ("a size out of range", 'consumers: { in_flight_bytes = "1KiB"; };', ["in_flight_bytes", "1KiB"]),
@@ -182,7 +182,7 @@ CLIENTS = [
 
 
 @pytest.mark.parametrize("text, words", [row[1:] for row in CLIENTS], ids=[row[0] for row in CLIENTS])
-def test_what_librdkafka_cannot_take_is_found_by_check_and_ends_run(offline, text, words):
+def test_a_setting_that_librdkafka_cannot_take_is_found_by_check_and_ends_run(offline, text, words):
     checked, ran = offline("check", "--offline", text=f"kafka: {{ {text} }};"), offline("run", text=f"kafka: {{ {text} }};")
     assert checked.returncode == 3 and ran.returncode == 1, (checked, ran)
     for word in words:
@@ -194,7 +194,7 @@ def transports(done):
     return {name.split()[0]: row for name, row in rows.items() if name.endswith(" transport")}
 
 
-def test_what_is_not_encrypted_or_not_verified_is_named_with_what_ends_it(offline):
+def test_connections_not_encrypted_or_not_verified_are_named_with_the_remedy(offline):
     ask = ("check", "--offline", "--output", "json")
     local = transports(offline(*ask))
     assert {result for result, _ in local.values()} == {"ok"} and len(local) == 4, local

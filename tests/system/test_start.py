@@ -32,7 +32,7 @@ def test_a_service_that_is_not_there_is_waited_for(world, service, word):
 
 @pytest.mark.breaks_stack
 @pytest.mark.seconds(120)
-def test_without_redis_it_goes_on_degraded_and_says_so(world):
+def test_without_redis_the_pool_goes_on_degraded_and_says_so(world):
     world.stack.stop("redis")
     try:
         worker = world.worker()
@@ -120,7 +120,7 @@ def test_a_clean_end_drains_and_exits_zero(world, number):
     until("it is at work", lambda: world.database.count("inbox") > 0)
     worker.signal(number)
     assert worker.wait(40) == 0
-    events = until("what was applied is published", lambda: world.audit.all())
+    events = until("the applied commands are published", lambda: world.audit.all())
     assert world.kafka.group_members(world.group) in (0, 1)
     applied = world.database.count("inbox")
     until("every applied command has its event", lambda: len(world.audit.all()) == applied, 20)
@@ -146,7 +146,7 @@ def test_a_second_signal_ends_it_by_force(world):
     world.check()
 
 
-def test_quiet_finishes_and_takes_no_more(world):
+def test_quiet_finishes_and_takes_nothing_new(world):
     worker = world.worker()
     world.ask(create_ticket(1))
     worker.signal(signal.SIGTSTP)

@@ -123,7 +123,7 @@ def test_a_dry_run_lists_and_publishes_nothing(world):
     assert sent(world) == 0
 
 
-def test_what_is_due_fills_several_pages(world):
+def test_due_commands_fill_several_pages(world):
     world.database.execute(
         "INSERT INTO interlock.jobneed (id, starts_at, expires_at, status, identifier, type) SELECT id,"
         " now() - interval '2 days', now() - interval '1 hour', CASE WHEN id % 2 = 0 THEN 'COMPLETED' ELSE 'ASSIGNED' END,"
@@ -198,7 +198,7 @@ def test_two_sweepers_at_once_change_nothing_more_than_one(world):
     assert due(world, "jobs") == due(world, "tickets") == []
 
 
-def test_a_refused_command_is_made_anew_when_the_row_has_moved(world):
+def test_a_refused_command_is_made_again_when_the_row_has_moved(world):
     world.worker()
     add_job(world, 7, identifier="PPM", status="WORKING", version=3)   # WORKING may not be autoclosed
     assert sweep(world, "jobs", "--execute")["published"] == 1
@@ -260,7 +260,7 @@ def sweeper(world):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_sweeps_every_so_often_until_it_is_told_to_end(world, sweeper, number):
+def test_the_sweeper_sweeps_every_so_often_until_it_is_stopped(world, sweeper, number):
     world.worker()
     running = sweeper("jobs", "--every", "200ms", "--execute")
     for job in (1, 2):
@@ -302,7 +302,7 @@ def test_a_sweeper_survives_kafka_and_says_so(world, sweeper):
     assert world.database.count("audit_event") == 1
 
 
-def test_it_ends_at_once_while_nothing_answers(world, sweeper):
+def test_the_sweeper_ends_at_once_while_nothing_answers(world, sweeper):
     running = sweeper("jobs", "--every", "1h", DATABASE_URL="postgresql://127.0.0.1:1/none")
     until("it says so", lambda: "trying again" in running.text())
     assert running.end() == 0

@@ -28,7 +28,7 @@ def test_topics_are_planned_and_created(world):
     assert world.kafka.topic_settings(f"{world.name}.a")["cleanup.policy"] == "delete"
     ok(world.verb("topics", "plan", **settings))
     ok(world.verb("topics", "create", "--partitions", "5", **settings))
-    assert len(world.kafka.partitions(f"{world.name}.a")) == 3, "what is there stays as it is"
+    assert len(world.kafka.partitions(f"{world.name}.a")) == 3, "an existing topic stays as it is"
 
 
 @pytest.mark.parametrize("answers", [3, 1000])

@@ -248,7 +248,7 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
         "SELECT * FROM interlock.parked_command", "SELECT owner_token FROM interlock.partition_owner",
         "SELECT vector FROM interlock.face_embedding", "SELECT p::text FROM interlock.parked_command p")],
 ])
-def test_what_a_role_is_not_granted_is_refused(roles, role, statement):
+def test_a_right_that_a_role_lacks_is_refused(roles, role, statement):
     roles.database.execute("INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id) "
                            "VALUES (gen_random_uuid(), gen_random_uuid(), 1, 1, 1)")
     with session(url_as(roles, role)) as connection, connection.cursor() as cursor, pytest.raises(psycopg2.Error) as refused:
@@ -277,7 +277,7 @@ def test_a_report_can_neither_run_for_ever_nor_take_all_sessions(roles):
                 assert cursor.fetchone()[0] != "0", (role, name)
 
 
-def test_what_a_later_migration_makes_is_nobody_s_until_roles_sql_says_whose(roles):
+def test_tables_of_a_later_migration_are_nobody_s_until_roles_sql_grants_them(roles):
     owner = url_as(roles, "interlock_owner")
     with session(owner) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE FUNCTION interlock.later() RETURNS integer LANGUAGE sql AS 'SELECT 1'")

@@ -8,7 +8,7 @@
 
 enum
 {
-    NONE = 1, /* a geofence as a person: null and 1 are none */
+    NONE = 1, /* as a geofence or a person, 1 means none, as null does */
 };
 
 static struct geofence_assignment_row assignee_key(int64_t person_id)

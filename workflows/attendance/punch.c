@@ -7,8 +7,9 @@
  *   with this side     `unchanged` when the command says nothing else than the record holds (members that are absent
  *                      say nothing), `already_exists` when it does.
  *
- * Whichever comes, punch-out >= punch-in, and the person must be the record's: else `invalid_data`. Shift 1 is none. A
- * person who is nobody cannot punch. Nobody asks whether a site or shift exists: the phone may know it first. */
+ * Whichever comes, punch-out >= punch-in, and the person must be the record's: else `invalid_data`. Shift 1 means no
+ * shift. A person who is nobody cannot punch. Nobody asks whether a site or shift exists: the phone may know it first.
+ */
 #include "workflows/assignee.h"
 #include "workflows/attendance/attendance.h"
 
@@ -96,7 +97,7 @@ static bool says_the_same(struct field_int given, struct field_int present)
 }
 
 /* Tells whether a punch that the record already has is this one. The site and shift of a punch-out say nothing about
- * it: they were perhaps not taken. */
+ * it: they may not have been taken. */
 static bool is_repeated(const struct punch *punch, const struct attendance_row *record, const struct side *side)
 {
     bool place = !punch->latitude.set || (side->latitude.set && side->latitude.value == punch->latitude.value &&

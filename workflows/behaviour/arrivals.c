@@ -104,7 +104,7 @@ static double regularity_of(const struct arrival *arrivals, size_t count)
     return fmax(0, 1 - deviation / (double)REGULARITY_SPREAD_MINUTES);
 }
 
-/* 2026-11-24T05:30:00.000000+05:30, as it was sent; Z where the offset is none. */
+/* 2026-11-24T05:30:00.000000+05:30, as it was sent; Z without an offset. */
 static void print_time(struct arrival_time time, struct buffer *text)
 {
     int minutes = time.offset_minutes < 0 ? -time.offset_minutes : time.offset_minutes;

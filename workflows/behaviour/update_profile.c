@@ -60,7 +60,7 @@ static const struct parameter parameters[] = {
     PARAMETER(observation, attendance_uuid, UUID, REQUIRED, .description = "The attendance record it was seen in."),
     PARAMETER(observation, fraud_probability, NUMBER, REQUIRED, .minimum = 0, .maximum = 1,
               .description = "How likely this visit is a fraud; 0 leaves the risk as it is."),
-    PARAMETER(observation, anomaly, JSON, NULLABLE, .description = "What was odd: any JSON of up to 1024 bytes."),
+    PARAMETER(observation, anomaly, JSON, NULLABLE, .description = "The oddity: any JSON of up to 1024 bytes."),
     PARAMETER(observation, punch_in, TIME, NULLABLE,
               .description = "When the user arrived; the time of day is the one of its offset."),
     PARAMETER(observation, location, OBJECT, NULLABLE, .members = location_parameters,

@@ -106,7 +106,7 @@ void describe_add_command(const struct workflow *workflow, struct buffer *into)
         add_string(into, workflow->description);
     }
     /* Further extension attributes are accepted where CloudEvents allows their names. data_base64 is data, which is
-     * accepted as JSON only: null is none. */
+     * accepted as JSON only: null is not data. */
     buffer_add_text(into, ",\"type\":\"object\",\"required\":[\"specversion\",\"id\",\"source\",\"type\",\"data\"],"
                           "\"propertyNames\":{\"pattern\":\"^([a-z0-9]+|data_base64)$\"},\"properties\":{"
                           "\"data_base64\":{\"type\":\"null\"},");
@@ -203,16 +203,16 @@ static void add_event_data(struct buffer *into)
     buffer_add_text(into, "},");
     add_change(into, "status", text_or_null);
     buffer_add_byte(into, ',');
-    add_metadata(into, "What of it changed: of each column its old and new.");
+    add_metadata(into, "Its changes: the old and new value of each column.");
     buffer_add_text(into, "}}},\"actor\":{\"type\":[\"string\",\"null\"]},"
                           "\"lock_wait_us\":{\"type\":\"integer\",\"minimum\":0},"
                           "\"transaction_us\":{\"type\":\"integer\",\"minimum\":0},");
     add_metadata(into,
-                 "Of an applied command the old and new of every column that it changed in a row that was there, "
-                 "version, times of writing and author apart, by the column's name; of JSON columns by key; "
-                 "of child rows in a list, but beside its id where the command is about one; and what the command "
-                 "has to say beside. Of a refused one what is wrong. What is too long is told as "
-                 "{bytes, sha256}.");
+                 "For an applied command: the old and new value of every column that it changed in an existing row, "
+                 "by the column's name, except version, times of writing and author; JSON columns by key; child "
+                 "rows in a list, or beside the id where the command is about one child; and further facts that "
+                 "the command adds. For a refused command: the reason in detail. A value that is too long is given "
+                 "as {bytes, sha256}.");
     buffer_add_text(into, "}}");
 }
 

@@ -461,7 +461,7 @@ bool document_parse(struct arena *arena, struct span text, struct document *ret,
         arena_rewind(arena, mark);
         return false;
     }
-    /* What was taken for more nodes goes back when it still can. */
+    /* Memory taken for more nodes goes back when it still can. */
     arena_resize_last(arena, parser.nodes, parser.capacity * sizeof(struct node), parser.count * sizeof(struct node));
     *ret = (struct document){ parser.nodes, parser.count };
     return true;

@@ -11,8 +11,7 @@ static const struct parameter parameters[] = {
     PARAMETER(verification, model_id, ID, REQUIRED, .description = "The face model that was asked."),
     PARAMETER(verification, embedding_id, ID, NULLABLE, .description = "The embedding that was compared with."),
     PARAMETER(verification, user_id, ID, REQUIRED, .description = "Whose face it was to be."),
-    PARAMETER(verification, result, NAME, REQUIRED, .names = &names_verification_result,
-              .description = "What came out."),
+    PARAMETER(verification, result, NAME, REQUIRED, .names = &names_verification_result, .description = "The result."),
     { .name = NULL },
 };
 

@@ -18,8 +18,8 @@ struct create
 
 static const struct parameter checkpoint_parameters[] = {
     PARAMETER(checkpoint, jobneed_id, ID, NULLABLE, .description = "The checkpoint's id; drawn when absent."),
-    PARAMETER(checkpoint, asset_id, ID, REQUIRED, .description = "What is visited."),
-    PARAMETER(checkpoint, question_set_id, ID, REQUIRED, .description = "What is asked there; once per asset."),
+    PARAMETER(checkpoint, asset_id, ID, REQUIRED, .description = "The asset to visit."),
+    PARAMETER(checkpoint, question_set_id, ID, REQUIRED, .description = "The questions to ask there; once per asset."),
     PARAMETER(checkpoint, seq, INTEGER, REQUIRED, .minimum = 0, .maximum = INT32_LIMIT,
               .description = "Its place in the tour."),
     { .name = NULL },

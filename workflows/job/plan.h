@@ -24,7 +24,7 @@ struct plan_save
 #define PLAN_SAVE_PARAMETERS \
     PARAMETER(plan_save, parent_id, ID, REQUIRED, .description = "The root job."), \
         PARAMETER(plan_save, action, NAME, REQUIRED, .names = &names_save_action, \
-                  .description = "What is done to the child; of edit, what is absent is kept and null clears."), \
+                  .description = "The change of the child; in an edit an absent member is kept and null clears."), \
         PARAMETER(plan_save, job_id, ID, NULLABLE, \
                   .description = "The child; of create: its id, drawn when absent; of edit and remove: needed.")
 

@@ -11,9 +11,9 @@ struct checkpoint
 
 static const struct parameter parameters[] = {
     PLAN_SAVE_PARAMETERS,
-    PARAMETER(checkpoint, asset_id, ID, NULLABLE, .description = "What is visited; create needs it."),
+    PARAMETER(checkpoint, asset_id, ID, NULLABLE, .description = "The asset to visit; create needs it."),
     PARAMETER(checkpoint, question_set_id, ID, NULLABLE,
-              .description = "What is asked there, once per asset; create needs it."),
+              .description = "The questions to ask there, once per asset; create needs it."),
     PARAMETER(checkpoint, seq, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,
               .description = "Its place in the tour."),
     PARAMETER(checkpoint, grace_minutes, INTEGER, NULLABLE, .minimum = 0, .maximum = INT32_LIMIT,

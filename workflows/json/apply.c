@@ -55,7 +55,7 @@ static const bool needs_value[] = {
     [JSON_SET] = true, [JSON_INCREMENT] = false, [JSON_APPEND] = true, [JSON_REMOVE] = false, [JSON_TEST] = true,
 };
 
-/* What is wrong with an operation, and in which of its members; NULL: nothing. */
+/* The fault of an operation, and the member that has it; NULL: no fault. */
 static const char *judge(const struct json_field *field, const struct edit *edit, struct arena *arena,
                          const char **ret_member)
 {

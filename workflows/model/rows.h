@@ -34,7 +34,7 @@ struct row
     struct id id; /* of entities with one key column */
     enum row_state state;
     bool children_wanted;                    /* of a root: load the rows whose parent it is */
-    bool reborn;                             /* ROW_LOADED: deleted, then inserted anew: another row of this id */
+    bool reborn;                             /* ROW_LOADED: deleted, then inserted again: another row of this id */
     uint32_t step;                           /* the last command that edited it */
     uint8_t ctid[8];                         /* of a locked row: where its table keeps it; for the engine */
     void *loaded;                            /* as PostgreSQL has it; NULL for new rows */
@@ -77,7 +77,7 @@ const void *rows_next_child(const struct rows *rows, const struct entity *entity
 
 /* The row's current content for changing. The row must exist and be locked. */
 void *rows_edit(struct rows *rows, const struct entity *entity, struct id id);
-/* A new row, zeroed but for its key; NULL when there is one already. `id` must have been wanted or drawn. */
+/* A new row, zeroed except for its key; NULL when there is one already. `id` must have been wanted or drawn. */
 void *rows_insert(struct rows *rows, const struct entity *entity, struct id id);
 /* The same for a child row: its parent column is set, and it is among its parent's children at once. */
 void *rows_insert_child(struct rows *rows, const struct entity *entity, struct id id, struct id parent);
@@ -128,7 +128,7 @@ int rows_appended_count(const struct rows *rows, const struct entity *entity);
 void rows_begin(struct rows *rows);
 void rows_keep(struct rows *rows);
 void rows_undo(struct rows *rows);
-/* Tells whether the step came upon a row that somebody else holds: it read like an absent one, so the step's outcome
+/* Tells whether the step met a row that somebody else holds: it read like an absent one, so the step's outcome
  * means nothing; it is undone and its key held back (PROTOCOL B2). */
 bool rows_met_busy(const struct rows *rows);
 struct row_edit

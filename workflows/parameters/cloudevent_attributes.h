@@ -14,7 +14,7 @@
     X(SPECVERSION, "specversion", 16, FORM_VERSION, "The version of CloudEvents.") \
     X(ID, "id", COMMAND_ID_MAX, FORM_IDENTITY, "With the source the identity of the command: it is applied once.") \
     X(SOURCE, "source", COMMAND_ID_MAX, FORM_IDENTITY, "Who made the command.") \
-    X(TYPE, "type", 128, FORM_TYPE, "What is to be done.") \
+    X(TYPE, "type", 128, FORM_TYPE, "The command to execute.") \
     X(SUBJECT, "subject", 128, FORM_AGGREGATE, "The aggregate that the data names, like ticket/42, or nothing.") \
     X(TIME, "time", 64, FORM_TIME, "When the command was made.") \
     X(DATACONTENTTYPE, "datacontenttype", 128, FORM_JSON_TYPE, \

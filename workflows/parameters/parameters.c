@@ -504,7 +504,7 @@ bool parameters_parse_local_time(struct span text, int64_t *ret_unix_us, int *re
     if (second == 60 && (minutes % 1440 + 1440) % 1440 != 1439)
         return false;
     int64_t unix_us = (minutes * 60 + second) * 1000000 + (second == 60 ? 0 : fraction);
-    /* What cannot be printed again with four digits of year is not taken. */
+    /* A time that cannot be printed again with four digits of year is refused. */
     if (unix_us < calendar_days(0, 1, 1) * INT64_C(86400000000) ||
         unix_us >= calendar_days(10000, 1, 1) * INT64_C(86400000000))
         return false;

@@ -34,7 +34,7 @@ static void add_names(const struct parameter *parameter, struct buffer *into)
     buffer_add_text(into, parameter->flags & PARAMETER_NULLABLE ? ",null]" : "]");
 }
 
-/* `type` and a fixed tail for the kinds that need no more. */
+/* `type` and a fixed tail for the kinds that need nothing else. */
 struct plain
 {
     const char *type;

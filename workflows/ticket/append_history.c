@@ -20,7 +20,7 @@ static const struct parameter entry_parameters[] = {
     PARAMETER(entry, when, TIME, NULLABLE, .description = "When it happened; now when absent."),
     PARAMETER(entry, who, TEXT, NULLABLE, .maximum = WORD_SIZE_MAX,
               .description = "Who did it; the command's actor when absent."),
-    PARAMETER(entry, action, TEXT, REQUIRED, .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "What was done."),
+    PARAMETER(entry, action, TEXT, REQUIRED, .minimum = 1, .maximum = WORD_SIZE_MAX, .description = "The action."),
     PARAMETER(entry, details, JSON, NULLABLE, .description = "Any JSON."),
     PARAMETER(entry, previous_state, JSON, NULLABLE, .description = "Any JSON."),
     { .name = NULL },

@@ -121,7 +121,7 @@ def index_of(array, step):
 
 
 def look(value, steps):
-    """What is there, or MISSING."""
+    """The value at the path, or MISSING."""
     for step in steps:
         if isinstance(value, dict):
             value = value.get(step, MISSING)

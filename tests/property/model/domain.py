@@ -133,7 +133,7 @@ class Domain:
         return row
 
     def root(self, name, key):
-        """The row of an aggregate; a child row is none."""
+        """The row of an aggregate, which a child row is not."""
         row = self.get(name, key)
         return row if row is not None and row.get("parent_id") is None else None
 
@@ -147,7 +147,7 @@ class Domain:
     def draw(self, name, number):
         """An id that the program drew: of no row that is there."""
         if not rules.is_int(number) or self.get(name, number) is not None:
-            raise AssertionError(f"the id {number!r} drawn for {name} is none, or is in use")
+            raise AssertionError(f"the id {number!r} drawn for {name} is not an id, or is in use")
         return number
 
     # ---- commands ----
@@ -274,7 +274,7 @@ def nobody(number):
 
 
 def assignment(data):
-    """What is given: absent keeps what is there, null and 1 take it away."""
+    """The members that are given: an absent one keeps the value, null and 1 take it away."""
     return {name: nobody(data[name]) for name in ("assigned_person_id", "assigned_group_id") if name in data}
 
 

@@ -301,5 +301,5 @@ def settled_data(command):
 
 
 def wrong_members(command):
-    """What is wrong with the data for itself; two stages, as a range says nothing about a text."""
+    """The faults of the data by itself; two stages, as a range says nothing about a text."""
     return violations(Object(COMMANDS[command.type]), command.data)

@@ -204,7 +204,7 @@ static void only_get_is_answered(void **state)
     assert_int_equal(ask("GET", "/healthz"), 200);
 }
 
-static void what_is_no_request_ends_its_connection_only(void **state)
+static void bytes_that_are_not_a_request_end_their_connection_only(void **state)
 {
     (void)state;
     static char large[64 * 1024] = "GET /";
@@ -295,7 +295,7 @@ static int ask_as(const char *host)
     return ask_raw(request, (size_t)size);
 }
 
-/* A name that somebody made to point here (DNS rebinding) is none of ours. */
+/* A name that somebody else made to point here (DNS rebinding) is not ours. */
 static void only_hosts_of_ours_are_answered(void **state)
 {
     (void)state;
@@ -312,7 +312,7 @@ static void only_hosts_of_ours_are_answered(void **state)
             fail_msg("%s: %.40s", others[i], answer);
 }
 
-static void an_address_that_is_none_is_said(void **state)
+static void an_invalid_address_is_refused_with_a_reason(void **state)
 {
     (void)state;
     static const char *const wrong[] = { "nonsense", ":1", "203.0.113.1:1" };
@@ -345,14 +345,14 @@ int main(void)
         TEST(the_page_escapes_what_it_shows),
         TEST(other_paths_are_not_found),
         TEST(only_get_is_answered),
-        TEST(what_is_no_request_ends_its_connection_only),
+        TEST(bytes_that_are_not_a_request_end_their_connection_only),
         TEST(connections_that_say_nothing_do_not_shut_others_out_for_long),
         TEST(a_port_in_use_makes_room_for_the_next_one),
         TEST(dripping_connections_leave_room_for_probes),
         TEST(a_request_that_takes_too_long_ends_though_bytes_come),
         TEST(head_is_answered_without_a_body),
         TEST(only_hosts_of_ours_are_answered),
-        TEST(an_address_that_is_none_is_said),
+        TEST(an_invalid_address_is_refused_with_a_reason),
         TEST(port_zero_takes_a_free_one_and_tells_it),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);

@@ -178,7 +178,7 @@ static void another_transaction_follows_the_first(void **state)
     assert_true(audit_repair_commit(world.repair, &world.fault));
 }
 
-static void what_may_be_asked_again_is_asked_again(void **state)
+static void a_retriable_question_is_asked_again(void **state)
 {
     (void)state;
     rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_ID, 2,
@@ -219,7 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_commit_of_nothing_asks_no_broker, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_thousand_events_are_committed_without_being_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_transaction_follows_the_first, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_may_be_asked_again_is_asked_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_retriable_question_is_asked_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_repair_that_was_fenced_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_repair_that_is_not_allowed_to_begin_does_not, set_up, tear_down),
     };

@@ -1,4 +1,4 @@
-/* What is kept of a handle that cannot reach its brokers. */
+/* The record of a handle that cannot reach its brokers. */
 #include "tests/fixtures/cmocka.h"
 
 #include "consumers/kafka/contact.h"
@@ -66,7 +66,7 @@ static void only_what_settings_must_change_is_a_refusal(void **state)
     assert_false(contact_is_refused(ONE));
 }
 
-static void what_a_broker_that_goes_away_does_once_is_no_refusal(void **state)
+static void a_single_break_by_a_broker_that_goes_away_is_not_a_refusal(void **state)
 {
     static const char text[] = "a:1: Disconnected while requesting ApiVersion: incorrect security.protocol?";
 
@@ -83,7 +83,7 @@ int main(void)
         cmocka_unit_test_teardown(an_error_of_no_contact_is_told_by_its_reason, forget),
         cmocka_unit_test_teardown(an_error_that_a_broker_answered_stays_what_it_is, forget),
         cmocka_unit_test_teardown(a_handle_knows_its_own_reason_only, forget),
-        cmocka_unit_test_teardown(what_a_broker_that_goes_away_does_once_is_no_refusal, forget),
+        cmocka_unit_test_teardown(a_single_break_by_a_broker_that_goes_away_is_not_a_refusal, forget),
         cmocka_unit_test_teardown(only_what_settings_must_change_is_a_refusal, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

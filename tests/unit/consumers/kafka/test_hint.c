@@ -6,7 +6,7 @@
 
 static char audit[] = "audit";
 
-static void what_an_operator_must_mend_is_said(void **state)
+static void a_problem_that_an_operator_must_solve_has_a_hint(void **state)
 {
     (void)state;
     assert_non_null(strstr(hint_for_error(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), "max.message.bytes"));
@@ -15,7 +15,7 @@ static void what_an_operator_must_mend_is_said(void **state)
     assert_non_null(strstr(hint_for_error(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS), "min.insync.replicas"));
 }
 
-static void what_passes_by_itself_has_no_remedy(void **state)
+static void a_problem_that_passes_by_itself_has_no_hint(void **state)
 {
     (void)state;
     assert_string_equal(hint_for_error(RD_KAFKA_RESP_ERR_NOT_COORDINATOR), "");
@@ -69,8 +69,8 @@ static void a_missing_topic_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_an_operator_must_mend_is_said),
-        cmocka_unit_test(what_passes_by_itself_has_no_remedy),
+        cmocka_unit_test(a_problem_that_an_operator_must_solve_has_a_hint),
+        cmocka_unit_test(a_problem_that_passes_by_itself_has_no_hint),
         cmocka_unit_test(a_topic_in_good_health_explains_nothing),
         cmocka_unit_test(a_partition_with_too_few_replicas_is_named),
         cmocka_unit_test(a_partition_without_a_leader_is_named),

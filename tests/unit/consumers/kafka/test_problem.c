@@ -1,4 +1,4 @@
-/* What is logged of a problem.
+/* A problem in the log.
  * wrap: log_write */
 #include "tests/fixtures/cmocka.h"
 
@@ -31,7 +31,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void the_same_is_logged_once(void **state)
+static void the_same_problem_is_logged_once(void **state)
 {
     for (int i = 0; i < 100; i++)
         problem_set(*state, "publisher", i % 2 ? "no answer after 3 ms" : "no answer after 12 ms");
@@ -39,7 +39,7 @@ static void the_same_is_logged_once(void **state)
 }
 
 /* The first often hides the cause. */
-static void another_one_is_logged_too(void **state)
+static void another_problem_is_logged_too(void **state)
 {
     int64_t begun_us = monotonic_us();
 
@@ -50,9 +50,9 @@ static void another_one_is_logged_too(void **state)
     assert_true(monotonic_us() - begun_us > 900000);
 }
 
-static void two_that_take_turns_are_no_news(void **state)
+static void two_problems_that_alternate_are_not_logged_again(void **state)
 {
-    another_one_is_logged_too(state);
+    another_problem_is_logged_too(state);
     int64_t begun_us = monotonic_us();
     while (monotonic_us() - begun_us < 1200000)
     {
@@ -62,7 +62,7 @@ static void two_that_take_turns_are_no_news(void **state)
     assert_int_equal(lines, 2);
 }
 
-static void what_has_ended_is_news_when_it_comes_again(void **state)
+static void an_ended_problem_is_logged_when_it_comes_again(void **state)
 {
     problem_set(*state, "publisher", "no answer");
     problem_clear(*state);
@@ -70,7 +70,7 @@ static void what_has_ended_is_news_when_it_comes_again(void **state)
     assert_int_equal(lines, 2);
 }
 
-static void in_the_first_seconds_it_is_no_warning_and_then_it_is_one(void **state)
+static void a_problem_is_not_a_warning_in_the_first_seconds(void **state)
 {
     struct problem *problem = *state;
 
@@ -87,11 +87,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(the_same_is_logged_once),
-        TEST(another_one_is_logged_too),
-        TEST(two_that_take_turns_are_no_news),
-        TEST(what_has_ended_is_news_when_it_comes_again),
-        TEST(in_the_first_seconds_it_is_no_warning_and_then_it_is_one),
+        TEST(the_same_problem_is_logged_once),
+        TEST(another_problem_is_logged_too),
+        TEST(two_problems_that_alternate_are_not_logged_again),
+        TEST(an_ended_problem_is_logged_when_it_comes_again),
+        TEST(a_problem_is_not_a_warning_in_the_first_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ static int count_headers(const struct dead_letter *letter, const char *name)
     return count;
 }
 
-static void it_carries_the_raw_bytes_and_what_happened(void **state)
+static void a_dead_letter_carries_the_raw_bytes_and_the_reason(void **state)
 {
     struct delivery *delivery = make_dead(span_of("ticket/1"), span_of("garbage"));
     struct dead_letter letter;
@@ -125,7 +125,7 @@ static void headers_of_the_message_are_kept_in_order(void **state)
     delivery_pool_give_back(world.delivery_pool, delivery);
 }
 
-static void names_of_ours_are_replaced_and_the_redrives_kept(void **state)
+static void headers_of_an_earlier_dead_letter_are_replaced_and_the_redrive_count_is_kept(void **state)
 {
     struct dead_letter letter;
     (void)state;
@@ -169,7 +169,7 @@ static size_t total_size(const struct dead_letter *letter)
 }
 
 /* PROTOCOL R5. */
-static void over_the_producers_limit_it_is_cut_and_says_so(void **state)
+static void a_dead_letter_over_the_producer_s_limit_is_cut_and_says_so(void **state)
 {
     struct dead_letter letter;
     enum
@@ -221,12 +221,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(it_carries_the_raw_bytes_and_what_happened),
+        TEST(a_dead_letter_carries_the_raw_bytes_and_the_reason),
         TEST(a_tombstone_and_a_message_without_key_stay_what_they_are),
         TEST(headers_of_the_message_are_kept_in_order),
-        TEST(names_of_ours_are_replaced_and_the_redrives_kept),
+        TEST(headers_of_an_earlier_dead_letter_are_replaced_and_the_redrive_count_is_kept),
         TEST(a_redrive_count_that_is_no_number_counts_as_none),
-        TEST(over_the_producers_limit_it_is_cut_and_says_so),
+        TEST(a_dead_letter_over_the_producer_s_limit_is_cut_and_says_so),
         TEST(a_tombstone_with_a_large_key_is_cut_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@ static void the_bytes_are_copies(void **state)
     delivery_pool_give_back(delivery_pool, delivery);
 }
 
-static void nothing_and_empty_are_told_apart(void **state)
+static void a_missing_payload_differs_from_an_empty_one(void **state)
 {
     (void)state;
 
@@ -105,7 +105,7 @@ static int count_headers(const struct delivery *delivery)
 }
 
 /* PROTOCOL L4. */
-static void of_many_headers_the_one_of_a_return_costs_none_of_the_others(void **state)
+static void the_header_of_a_return_pushes_out_no_other_header(void **state)
 {
     (void)state;
 
@@ -130,7 +130,7 @@ static void of_many_headers_the_one_of_a_return_costs_none_of_the_others(void **
     }
 }
 
-static void what_was_given_back_is_used_again_and_clean(void **state)
+static void a_delivery_that_was_given_back_is_used_again_and_clean(void **state)
 {
     (void)state;
 
@@ -172,11 +172,11 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(the_bytes_are_copies),
-        TEST(nothing_and_empty_are_told_apart),
+        TEST(a_missing_payload_differs_from_an_empty_one),
         TEST(a_large_message_has_memory_of_its_own),
         TEST(headers_come_back_as_they_were),
-        TEST(of_many_headers_the_one_of_a_return_costs_none_of_the_others),
-        TEST(what_was_given_back_is_used_again_and_clean),
+        TEST(the_header_of_a_return_pushes_out_no_other_header),
+        TEST(a_delivery_that_was_given_back_is_used_again_and_clean),
         TEST(equal_keys_have_one_lane),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -300,7 +300,7 @@ static void without_a_key_the_subject_decides_as_a_key_would(void **state)
     assert_true(hash(&structured) == hash(&keyed));
     assert_true(hash(&escaped) == hash(&keyed));
     assert_true(hash(&in_headers) == hash(&keyed));
-    structured.key = SPAN_LITERAL(""); /* an empty key is none */
+    structured.key = SPAN_LITERAL(""); /* an empty key counts as missing */
     assert_true(hash(&structured) == hash(&keyed));
 }
 
@@ -315,7 +315,7 @@ static void without_a_subject_the_identity_decides(void **state)
     assert_true(hash(&first) != hash(&other));
 }
 
-static void what_cannot_be_read_has_a_lane_too(void **state)
+static void an_unreadable_message_has_a_lane_too(void **state)
 {
     (void)state;
     const struct message messages[] = {
@@ -371,7 +371,7 @@ int main(void)
         cmocka_unit_test(equal_keys_have_one_lane_whatever_the_value),
         cmocka_unit_test(without_a_key_the_subject_decides_as_a_key_would),
         cmocka_unit_test(without_a_subject_the_identity_decides),
-        cmocka_unit_test(what_cannot_be_read_has_a_lane_too),
+        cmocka_unit_test(an_unreadable_message_has_a_lane_too),
         cmocka_unit_test(keys_spread_over_few_lanes),
     };
     return cmocka_run_group_tests(tests, envelope_setup, envelope_teardown);

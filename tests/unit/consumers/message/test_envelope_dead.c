@@ -20,7 +20,7 @@ static void a_tombstone_is_dead(void **state)
     assert_dead(&decoded, "tombstone");
 }
 
-static void what_is_not_json_is_dead(void **state)
+static void text_that_is_not_json_is_dead(void **state)
 {
     (void)state;
     assert_text_dead("", "not_json");
@@ -208,7 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tombstone_is_dead),
-        cmocka_unit_test(what_is_not_json_is_dead),
+        cmocka_unit_test(text_that_is_not_json_is_dead),
         cmocka_unit_test(the_dead_message_names_the_byte),
         cmocka_unit_test(json_that_is_no_object_is_dead),
         cmocka_unit_test(an_object_without_specversion_is_dead),

@@ -90,7 +90,7 @@ static void mistyped_unknown_and_out_of_range_data_is_refused(void **state)
     assert_text_refused(HEAD ",\"data\":{\"thing_id\":9223372036854775808}}", "/thing_id");
 }
 
-static void what_the_workflow_itself_refuses_is_refused(void **state)
+static void data_that_the_workflow_itself_refuses_is_refused(void **state)
 {
     (void)state;
     struct decoded decoded = envelope_decode_text(HEAD ",\"data\":{\"thing_id\":13,\"level\":9}}");
@@ -317,7 +317,7 @@ int main(void)
         cmocka_unit_test(encoded_data_is_refused),
         cmocka_unit_test(data_of_another_content_type_is_refused),
         cmocka_unit_test(mistyped_unknown_and_out_of_range_data_is_refused),
-        cmocka_unit_test(what_the_workflow_itself_refuses_is_refused),
+        cmocka_unit_test(data_that_the_workflow_itself_refuses_is_refused),
         cmocka_unit_test(a_refused_command_is_about_what_its_data_else_its_subject_else_its_key_names),
         cmocka_unit_test(a_command_that_is_not_refused_is_about_what_its_data_names_alone),
         cmocka_unit_test(a_number_beyond_a_double_is_refused_in_either_mode),

@@ -25,7 +25,7 @@ static void assert_prints(const struct audit_positions *positions, const char *e
     buffer_done(&text);
 }
 
-static void what_is_printed_is_read_again(void **state)
+static void printed_positions_are_read_again(void **state)
 {
     const char *const texts[] = { "{}", "{0}", "{5,0,9223372036854775807}" };
     (void)state;
@@ -38,7 +38,7 @@ static void what_is_printed_is_read_again(void **state)
     }
 }
 
-static void null_and_what_is_no_list_are_read_as_nothing_known(void **state)
+static void null_and_texts_that_are_not_lists_are_read_as_nothing_known(void **state)
 {
     const char *const texts[] = { "", "{NULL}", "x", "{" };
     (void)state;
@@ -105,8 +105,8 @@ static void a_copy_is_one_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_printed_is_read_again),
-        cmocka_unit_test(null_and_what_is_no_list_are_read_as_nothing_known),
+        cmocka_unit_test(printed_positions_are_read_again),
+        cmocka_unit_test(null_and_texts_that_are_not_lists_are_read_as_nothing_known),
         cmocka_unit_test(a_position_is_raised_and_never_lowered_by_a_report),
         cmocka_unit_test(one_look_up_for_several_begins_at_the_lower_position_of_each_partition),
         cmocka_unit_test(a_partition_that_one_of_them_does_not_know_is_read_from_its_beginning),

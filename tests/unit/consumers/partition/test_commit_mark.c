@@ -34,7 +34,7 @@ static void a_commit_of_this_schema_is_ours_under_whatever_fence(void **state)
     assert_true(is_ours(SCHEMA ":9223372036854775807"));
 }
 
-static void what_others_commit_is_not(void **state)
+static void an_offset_that_others_commit_is_not_ours(void **state)
 {
     (void)state;
     assert_false(is_ours(NULL));
@@ -89,7 +89,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_of_this_schema_is_ours_under_whatever_fence),
-        cmocka_unit_test(what_others_commit_is_not),
+        cmocka_unit_test(an_offset_that_others_commit_is_not_ours),
         cmocka_unit_test(a_commit_of_ours_names_the_fence_of_its_owner),
         cmocka_unit_test(nothing_is_ours_before_the_schema_is_known),
         cmocka_unit_test(an_offset_goes_out_with_the_mark_or_without_it),

@@ -47,7 +47,7 @@ static void an_answer_waits_for_those_before_it(void **state)
     watermark_done(&watermark);
 }
 
-static void it_grows_to_what_is_in_flight_and_keeps_the_order(void **state)
+static void the_ring_grows_to_the_deliveries_in_flight_and_keeps_their_order(void **state)
 {
     struct watermark watermark = WATERMARK_EMPTY;
     (void)state;
@@ -66,7 +66,7 @@ static void it_grows_to_what_is_in_flight_and_keeps_the_order(void **state)
     watermark_done(&watermark);
 }
 
-static void past_its_limit_it_refuses_and_changes_nothing(void **state)
+static void a_full_ring_refuses_and_changes_nothing(void **state)
 {
     struct watermark watermark = WATERMARK_EMPTY;
     (void)state;
@@ -77,7 +77,7 @@ static void past_its_limit_it_refuses_and_changes_nothing(void **state)
     watermark_done(&watermark);
 }
 
-static void what_is_dropped_comes_out_whether_contiguous_or_not(void **state)
+static void dropped_deliveries_come_out_whether_contiguous_or_not(void **state)
 {
     struct watermark watermark = WATERMARK_EMPTY;
     (void)state;
@@ -143,7 +143,7 @@ static void any_order_of_answers_gives_what_a_simple_model_gives(void **state)
 }
 
 /* PROTOCOL K3: a publication that failed is sent again as a smaller one. */
-static void what_was_popped_can_be_marked_again(void **state)
+static void a_popped_position_can_be_marked_again(void **state)
 {
     (void)state;
 
@@ -206,11 +206,11 @@ int main(void)
         cmocka_unit_test(nothing_is_answered_at_first),
         cmocka_unit_test(answers_in_order_come_out_at_once),
         cmocka_unit_test(an_answer_waits_for_those_before_it),
-        cmocka_unit_test(it_grows_to_what_is_in_flight_and_keeps_the_order),
-        cmocka_unit_test(past_its_limit_it_refuses_and_changes_nothing),
-        cmocka_unit_test(what_is_dropped_comes_out_whether_contiguous_or_not),
+        cmocka_unit_test(the_ring_grows_to_the_deliveries_in_flight_and_keeps_their_order),
+        cmocka_unit_test(a_full_ring_refuses_and_changes_nothing),
+        cmocka_unit_test(dropped_deliveries_come_out_whether_contiguous_or_not),
         cmocka_unit_test(any_order_of_answers_gives_what_a_simple_model_gives),
-        cmocka_unit_test(what_was_popped_can_be_marked_again),
+        cmocka_unit_test(a_popped_position_can_be_marked_again),
         cmocka_unit_test(how_long_answers_wait_is_known_of_what_is_blocked_and_of_what_is_not_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

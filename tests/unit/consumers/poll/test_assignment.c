@@ -411,7 +411,7 @@ static void bytes_count_as_commands_do(void **state)
     atomic_store(&world.asked[0]->shared.in_flight_bytes, 0);
 }
 
-static void it_is_resumed_below_half_of_its_share(void **state)
+static void a_partition_is_resumed_below_half_of_its_share(void **state)
 {
     int64_t now_us = monotonic_us();
     (void)state;
@@ -428,7 +428,7 @@ static void it_is_resumed_below_half_of_its_share(void **state)
     fill(world.asked[1], 0, now_us);
 }
 
-static void only_what_was_paused_is_resumed(void **state)
+static void only_a_paused_partition_is_resumed(void **state)
 {
     int64_t now_us = monotonic_us();
     (void)state;
@@ -456,7 +456,7 @@ static void a_pause_does_not_outlive_its_assignment(void **state)
                                    "assign:none ");
 }
 
-static void what_is_in_flight_is_summed_over_the_partitions(void **state)
+static void deliveries_in_flight_are_summed_over_the_partitions(void **state)
 {
     (void)state;
 
@@ -486,10 +486,10 @@ int main(void)
         TEST(a_partition_at_its_share_that_does_not_move_is_paused_alone),
         TEST(a_partition_at_its_share_that_moves_is_only_busy),
         TEST(bytes_count_as_commands_do),
-        TEST(it_is_resumed_below_half_of_its_share),
-        TEST(only_what_was_paused_is_resumed),
+        TEST(a_partition_is_resumed_below_half_of_its_share),
+        TEST(only_a_paused_partition_is_resumed),
         TEST(a_pause_does_not_outlive_its_assignment),
-        TEST(what_is_in_flight_is_summed_over_the_partitions),
+        TEST(deliveries_in_flight_are_summed_over_the_partitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

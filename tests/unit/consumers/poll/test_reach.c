@@ -63,7 +63,7 @@ static void without_a_doubt_nothing_is_asked(void **state)
     assert_int_equal(world.questions, 0);
 }
 
-static void who_does_not_answer_is_told_with_address_reason_and_time(void **state)
+static void a_silent_broker_is_reported_with_address_reason_and_time(void **state)
 {
     (void)state;
 
@@ -73,7 +73,7 @@ static void who_does_not_answer_is_told_with_address_reason_and_time(void **stat
     assert_string_equal(world.why, "somewhere:9092 has not answered for 3 s: refused");
     world.has_reason = false;
     assert_int_equal(step(11 * S), REACH_SAME); /* not asked all the time */
-    reach_doubt(&world.reach, 11 * S, 11 * S);  /* nor is the beginning forgotten */
+    reach_doubt(&world.reach, 11 * S, 11 * S);  /* and the beginning is not forgotten */
     assert_int_equal(step(12 * S), REACH_SILENT);
     assert_non_null(strstr(world.why, "somewhere:9092 has not answered for 5 s: connections are accepted"));
     world.answers = true;
@@ -99,7 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(without_a_doubt_nothing_is_asked, set_up),
-        cmocka_unit_test_setup(who_does_not_answer_is_told_with_address_reason_and_time, set_up),
+        cmocka_unit_test_setup(a_silent_broker_is_reported_with_address_reason_and_time, set_up),
         cmocka_unit_test_setup(a_doubt_that_was_wrong_is_not_told, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

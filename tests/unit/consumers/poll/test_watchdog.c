@@ -179,7 +179,7 @@ static void each_assignment_has_the_whole_time(void **state)
         assert_true(seconds_to_rebuild(EXTENT_PARTIAL, epoch, 25) < 0);
 }
 
-static void with_the_protection_off_it_waits_for_ever(void **state)
+static void with_the_protection_off_a_cell_waits_for_ever(void **state)
 {
     (void)state;
 
@@ -200,7 +200,7 @@ int main(void)
         TEST(a_group_that_is_moving_says_nothing_of_an_empty_assignment),
         TEST(with_every_topic_assigned_nothing_is_asked),
         TEST(each_assignment_has_the_whole_time),
-        TEST(with_the_protection_off_it_waits_for_ever),
+        TEST(with_the_protection_off_a_cell_waits_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

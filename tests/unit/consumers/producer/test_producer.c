@@ -138,7 +138,7 @@ static void offsets_alone_are_published_too(void **state)
     assert_int_equal(producer_commit(world.producer, monotonic_us() + WAIT_US), PRODUCER_DONE);
 }
 
-static void what_librdkafka_retries_is_no_failure(void **state)
+static void an_error_that_librdkafka_retries_is_not_a_failure(void **state)
 {
     (void)state;
 
@@ -213,7 +213,7 @@ static void an_event_that_was_thrown_away_tells_what_had_failed_before(void **st
     assert_non_null(strstr(producer_problem(world.producer), "; grant our user Write"));
 }
 
-static void what_broke_is_replaced_at_once_and_then_ever_more_slowly(void **state)
+static void a_broken_producer_is_replaced_at_once_and_then_ever_more_slowly(void **state)
 {
     int64_t closed_us = 0;
     (void)state;
@@ -279,7 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(events_and_dead_letters_are_published),
         TEST(offsets_alone_are_published_too),
-        TEST(what_librdkafka_retries_is_no_failure),
+        TEST(an_error_that_librdkafka_retries_is_not_a_failure),
         TEST(a_commit_whose_answer_was_lost_succeeds_and_leaves_it_suspect),
         TEST(a_generation_that_is_over_breaks_it),
         TEST(a_fenced_member_breaks_it),
@@ -287,7 +287,7 @@ int main(void)
         TEST(a_transaction_in_the_wrong_state_breaks_it),
         TEST(an_event_that_is_not_delivered_breaks_it),
         TEST(an_event_that_was_thrown_away_tells_what_had_failed_before),
-        TEST(what_broke_is_replaced_at_once_and_then_ever_more_slowly),
+        TEST(a_broken_producer_is_replaced_at_once_and_then_ever_more_slowly),
         TEST(a_deadline_that_passes_breaks_it),
         TEST(a_broker_that_is_not_ready_is_asked_again),
         TEST(at_least_once_waits_for_the_delivery_reports),

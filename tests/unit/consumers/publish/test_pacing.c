@@ -22,7 +22,7 @@ static void a_backlog_waits_a_quarter_of_its_age(void **state)
     assert_int_equal(pacing_due_us(&pacing, 0), PACING_YOUNG_US + 80000 + 20000);
 }
 
-static void it_never_waits_longer_than_its_limit(void **state)
+static void a_publication_never_waits_longer_than_the_limit(void **state)
 {
     struct pacing pacing = { 0 };
     (void)state;
@@ -64,7 +64,7 @@ static void the_wait_counts_from_the_first_answer_by_the_oldest(void **state)
     assert_int_equal(pacing_due_us(&pacing, 0), 1001000 + 10000);
 }
 
-static void the_next_publication_begins_anew(void **state)
+static void the_next_publication_begins_a_new_wait(void **state)
 {
     struct pacing pacing = { 0 };
     (void)state;
@@ -76,7 +76,7 @@ static void the_next_publication_begins_anew(void **state)
     assert_int_equal(pacing_due_us(&pacing, 0), 70000100);
 }
 
-static void behind_a_transaction_the_broker_gets_its_rest(void **state)
+static void after_a_transaction_the_broker_gets_its_rest(void **state)
 {
     struct pacing pacing = { 0 };
     (void)state;
@@ -96,12 +96,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_that_came_through_at_once_is_published_at_once),
         cmocka_unit_test(a_backlog_waits_a_quarter_of_its_age),
-        cmocka_unit_test(it_never_waits_longer_than_its_limit),
+        cmocka_unit_test(a_publication_never_waits_longer_than_the_limit),
         cmocka_unit_test(the_settings_may_ask_for_more),
         cmocka_unit_test(enough_answers_are_published_at_once),
         cmocka_unit_test(the_wait_counts_from_the_first_answer_by_the_oldest),
-        cmocka_unit_test(the_next_publication_begins_anew),
-        cmocka_unit_test(behind_a_transaction_the_broker_gets_its_rest),
+        cmocka_unit_test(the_next_publication_begins_a_new_wait),
+        cmocka_unit_test(after_a_transaction_the_broker_gets_its_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 
 /* PROTOCOL K3: smaller publications after silence, down to one delivery. */
 
-static void it_shrinks_to_a_single_delivery_and_grows_to_the_largest(void **state)
+static void a_portion_shrinks_to_a_single_delivery_and_grows_to_the_largest(void **state)
 {
     struct portion portion = PORTION_NEW;
     int failures = 0, quick = 0;
@@ -82,7 +82,7 @@ static void after_a_failure_under_a_quota_one_delivery_asks_how_long_it_lasts(vo
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_shrinks_to_a_single_delivery_and_grows_to_the_largest),
+        cmocka_unit_test(a_portion_shrinks_to_a_single_delivery_and_grows_to_the_largest),
         cmocka_unit_test(one_that_failed_is_halved_and_not_what_it_might_have_been),
         cmocka_unit_test(offsets_alone_say_nothing_of_the_size),
         cmocka_unit_test(only_a_quick_and_full_one_is_followed_by_a_larger),

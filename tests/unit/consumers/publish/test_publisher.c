@@ -167,7 +167,7 @@ static void dead_letters_go_out_with_the_events(void **state)
     fake_producer_await_log("begin 0=3 0/1 0/2! done ");
 }
 
-static void what_is_answered_during_a_transaction_goes_out_with_the_next(void **state)
+static void an_answer_during_a_transaction_goes_out_with_the_next_one(void **state)
 {
     (void)state;
 
@@ -243,7 +243,7 @@ static void a_publication_that_failed_is_sent_again_in_halves_down_to_one_delive
     await_in_flight(0, 0);
 }
 
-static void what_is_left_of_a_publication_that_failed_is_given_back_at_the_end(void **state)
+static void the_rest_of_a_failed_publication_is_given_back_at_the_end(void **state)
 {
     struct delivery *received[4];
     (void)state;
@@ -391,13 +391,13 @@ int main(void)
         TEST(an_answer_waits_for_those_that_were_received_before),
         TEST(duplicates_move_the_offset_and_publish_nothing),
         TEST(dead_letters_go_out_with_the_events),
-        TEST(what_is_answered_during_a_transaction_goes_out_with_the_next),
+        TEST(an_answer_during_a_transaction_goes_out_with_the_next_one),
         TEST(a_broken_commit_that_did_not_reach_kafka_is_published_again),
         TEST(a_broken_commit_that_did_reach_kafka_is_not_published_again),
         TEST(nothing_is_published_before_it_is_known_what_reached_kafka),
         TEST(commits_that_break_again_and_again_are_published_once),
         TEST(a_publication_that_failed_is_sent_again_in_halves_down_to_one_delivery),
-        TEST(what_is_left_of_a_publication_that_failed_is_given_back_at_the_end),
+        TEST(the_rest_of_a_failed_publication_is_given_back_at_the_end),
         TEST(nothing_is_begun_while_the_brokers_make_the_producer_wait),
         TEST(a_suspect_producer_is_replaced_before_the_next_begin),
         TEST(the_end_publishes_the_prefix_and_gives_the_rest_back),

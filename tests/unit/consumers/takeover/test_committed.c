@@ -94,7 +94,7 @@ static void commit(int32_t partition, int64_t offset)
     commit_with(partition, offset, NULL);
 }
 
-static void none_is_said_and_not_left_as_it_was(void **state)
+static void a_missing_offset_is_written_over_the_former_one(void **state)
 {
     (void)state;
     assert_true(ask(WAIT_US));
@@ -102,7 +102,7 @@ static void none_is_said_and_not_left_as_it_was(void **state)
     assert_int_equal(world.asked->elems[1].offset, RD_KAFKA_OFFSET_INVALID);
 }
 
-static void what_is_committed_is_told_beside_what_is_not(void **state)
+static void a_committed_offset_is_returned_beside_a_missing_one(void **state)
 {
     (void)state;
     commit(1, 42);
@@ -115,7 +115,7 @@ static void what_is_committed_is_told_beside_what_is_not(void **state)
 }
 
 /* PROTOCOL R1: it says whose commit it is. */
-static void what_an_offset_was_committed_with_is_told(void **state)
+static void the_metadata_of_a_committed_offset_is_returned(void **state)
 {
     (void)state;
     commit_with(0, 7, "schema:3");
@@ -168,9 +168,9 @@ static void a_broker_that_does_not_answer_costs_the_time_it_was_given(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(none_is_said_and_not_left_as_it_was, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_committed_is_told_beside_what_is_not, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_an_offset_was_committed_with_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_missing_offset_is_written_over_the_former_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_committed_offset_is_returned_beside_a_missing_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_metadata_of_a_committed_offset_is_returned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_error_is_no_answer_and_the_next_question_is_answered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_coordinator_that_moves_is_asked_again_within_the_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_broker_that_does_not_answer_costs_the_time_it_was_given, set_up, tear_down),

@@ -194,7 +194,7 @@ static void between_partitions_and_aggregates_there_is_no_order(void **state)
     audit_compare_free(compare);
 }
 
-static void an_event_of_a_topic_made_anew_is_behind_those_of_the_old_one(void **state)
+static void an_event_of_a_topic_that_was_created_again_is_after_those_of_the_old_one(void **state)
 {
     struct audit_compare *compare = audit_compare_new();
     struct audit_record old = through(1, 6, 1, "ticket/1"), new = through(1, 5, 3, "ticket/1");
@@ -240,7 +240,7 @@ int main(void)
         cmocka_unit_test(an_event_without_a_row_is_unknown),
         cmocka_unit_test(an_event_before_that_of_an_earlier_command_is_out_of_order),
         cmocka_unit_test(between_partitions_and_aggregates_there_is_no_order),
-        cmocka_unit_test(an_event_of_a_topic_made_anew_is_behind_those_of_the_old_one),
+        cmocka_unit_test(an_event_of_a_topic_that_was_created_again_is_after_those_of_the_old_one),
         cmocka_unit_test(order_is_kept_for_many_aggregates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

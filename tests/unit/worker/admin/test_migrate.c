@@ -464,7 +464,7 @@ static void down_to_where_it_is_changes_nothing(void **state)
     assert_int_equal(report.size, 0);
 }
 
-static void what_a_newer_program_applied_is_not_undone(void **state)
+static void migrations_of_a_newer_program_are_not_undone(void **state)
 {
     (void)state;
     has_applied(newest() + 1);
@@ -514,7 +514,7 @@ int main(void)
         TEST(a_hole_in_what_is_applied_is_refused),
         TEST(down_undoes_the_newest_first_and_keeps_the_reason),
         TEST(down_to_where_it_is_changes_nothing),
-        TEST(what_a_newer_program_applied_is_not_undone),
+        TEST(migrations_of_a_newer_program_are_not_undone),
         TEST(a_status_names_every_state),
     };
     return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);

@@ -27,7 +27,7 @@ static int catch_stderr(void **state)
     return pipe(pipe_ends) != 0 || dup2(pipe_ends[1], STDERR_FILENO) < 0;
 }
 
-/* What was written since catch_stderr. */
+/* The bytes written since catch_stderr. */
 static const char *release_stderr(void)
 {
     dup2(real_stderr, STDERR_FILENO);

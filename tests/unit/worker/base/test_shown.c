@@ -16,7 +16,7 @@ static void assert_shown(struct span text, const char *expected)
     buffer_done(&shown);
 }
 
-static void what_a_terminal_obeys_is_escaped(void **state)
+static void control_sequences_of_a_terminal_are_escaped(void **state)
 {
     (void)state;
     assert_shown(SPAN_LITERAL("a\x1b[2J\n\r\t\0\x7f"), "a\\u001b[2J\\u000a\\u000d\\u0009\\u0000\\u007f");
@@ -25,7 +25,7 @@ static void what_a_terminal_obeys_is_escaped(void **state)
                  "\\u009b31m\\u0080\\u009f");
 }
 
-static void what_turns_or_hides_writing_is_escaped(void **state)
+static void characters_that_turn_or_hide_writing_are_escaped(void **state)
 {
     (void)state;
     assert_shown(SPAN_LITERAL("\xe2\x80\xae"
@@ -79,8 +79,8 @@ static void json_stays_the_same_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_terminal_obeys_is_escaped),
-        cmocka_unit_test(what_turns_or_hides_writing_is_escaped),
+        cmocka_unit_test(control_sequences_of_a_terminal_are_escaped),
+        cmocka_unit_test(characters_that_turn_or_hide_writing_are_escaped),
         cmocka_unit_test(text_that_people_write_is_shown_as_it_is),
         cmocka_unit_test(bytes_that_are_no_text_are_marked),
         cmocka_unit_test(json_stays_the_same_json),

@@ -62,7 +62,7 @@ static void the_event_is_the_one_of_the_contract_byte_for_byte(void **state)
         "\"metadata\":{\"level\":{\"old\":0,\"new\":1}}}}");
 }
 
-static void what_is_not_known_is_null_or_not_there(void **state)
+static void unknown_values_are_null_or_absent(void **state)
 {
     (void)state;
     struct audit_record record = {
@@ -248,7 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_event_is_the_one_of_the_contract_byte_for_byte),
-        cmocka_unit_test(what_is_not_known_is_null_or_not_there),
+        cmocka_unit_test(unknown_values_are_null_or_absent),
         cmocka_unit_test(further_aggregates_stand_as_they_were_printed),
         cmocka_unit_test(texts_from_outside_are_escaped),
         cmocka_unit_test(an_empty_attribute_is_printed_and_an_absent_one_is_not),

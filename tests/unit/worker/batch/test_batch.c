@@ -103,7 +103,7 @@ static void a_refused_transition_leaves_no_trace_in_the_row(void **state)
                "SELECT outcome || ' ' || reason FROM interlock.audit_event WHERE kafka_offset = 1");
 }
 
-static void what_is_not_there_is_not_found_and_has_no_version(void **state)
+static void a_missing_aggregate_is_not_found_and_has_no_version(void **state)
 {
     (void)state;
     struct delivery *delivery = engine_escalate(404, "e-1");
@@ -411,7 +411,7 @@ static void a_refused_command_has_its_event_under_a_well_formed_subject_else_its
     }
 }
 
-static void what_would_have_been_made_is_refused_under_its_publisher_s_key(void **state)
+static void a_refused_creation_has_its_publisher_s_key(void **state)
 {
     (void)state;
     engine_run_one(engine_command("ticket/5", "w-1", "ticket.create", "", "{\"priority\":\"LOW\"}"));
@@ -457,7 +457,7 @@ int main(void)
         ENGINE_TEST(a_created_row_goes_from_version_0_to_1),
         ENGINE_TEST(an_unchanged_command_writes_nothing_but_its_record),
         ENGINE_TEST(a_refused_transition_leaves_no_trace_in_the_row),
-        ENGINE_TEST(what_is_not_there_is_not_found_and_has_no_version),
+        ENGINE_TEST(a_missing_aggregate_is_not_found_and_has_no_version),
         ENGINE_TEST(an_expected_version_is_checked_before_the_transition),
         ENGINE_TEST(expected_version_0_means_that_it_must_not_exist),
         ENGINE_TEST(wrong_data_and_unknown_types_are_recorded_without_a_row),
@@ -472,7 +472,7 @@ int main(void)
         ENGINE_TEST(changed_at_is_later_than_that_of_every_aggregate_it_changes),
         ENGINE_TEST(a_misrouted_command_is_applied_and_its_event_has_the_right_key),
         ENGINE_TEST(a_refused_command_has_its_event_under_a_well_formed_subject_else_its_key),
-        ENGINE_TEST(what_would_have_been_made_is_refused_under_its_publisher_s_key),
+        ENGINE_TEST(a_refused_creation_has_its_publisher_s_key),
         ENGINE_TEST(the_statements_of_a_session_are_bounded),
     };
     if (!engine_has_postgresql())

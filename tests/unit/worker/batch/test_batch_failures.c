@@ -102,7 +102,7 @@ static void only_the_culprit_is_rejected_and_its_key_stays_in_order(void **state
     assert_outcome(again, "applied");
 }
 
-static void what_a_trigger_says_is_recorded_in_whole_letters(void **state)
+static void the_message_of_a_trigger_is_recorded_in_whole_letters(void **state)
 {
     (void)state;
     engine_run_one(engine_create(1));
@@ -158,7 +158,7 @@ static void draw_elsewhere(void)
                "interlock.ticket_id_seq) s");
 }
 
-static void a_drawn_id_that_somebody_named_meanwhile_is_drawn_anew(void **state)
+static void a_drawn_id_that_somebody_named_meanwhile_is_drawn_again(void **state)
 {
     (void)state;
     struct delivery *delivery = engine_command(NULL, "c-1", "ticket.create", "", "{\"priority\":\"LOW\"}");
@@ -173,7 +173,7 @@ static void delete_the_job(void)
     engine_ask("DELETE FROM interlock.job");
 }
 
-static void what_a_row_points_to_and_is_gone_meanwhile_is_decided_again(void **state)
+static void a_command_whose_referenced_row_is_gone_meanwhile_is_decided_again(void **state)
 {
     (void)state;
     engine_ask("INSERT INTO interlock.job (id) VALUES (3)");
@@ -440,11 +440,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ENGINE_TEST(a_refused_row_makes_the_batch_split_and_leaves_nothing_behind),
         ENGINE_TEST(only_the_culprit_is_rejected_and_its_key_stays_in_order),
-        ENGINE_TEST(what_a_trigger_says_is_recorded_in_whole_letters),
+        ENGINE_TEST(the_message_of_a_trigger_is_recorded_in_whole_letters),
         ENGINE_TEST(an_event_that_is_too_large_is_a_rejection),
         ENGINE_TEST(a_row_created_meanwhile_is_found_by_the_next_try),
-        ENGINE_TEST(a_drawn_id_that_somebody_named_meanwhile_is_drawn_anew),
-        ENGINE_TEST(what_a_row_points_to_and_is_gone_meanwhile_is_decided_again),
+        ENGINE_TEST(a_drawn_id_that_somebody_named_meanwhile_is_drawn_again),
+        ENGINE_TEST(a_command_whose_referenced_row_is_gone_meanwhile_is_decided_again),
         ENGINE_TEST(a_session_killed_between_the_pipelines_costs_a_second_run),
         ENGINE_TEST(the_pool_gets_over_a_killed_session),
         ENGINE_TEST(a_ghost_of_an_ambiguous_commit_is_waited_for_and_then_answers),

@@ -163,7 +163,7 @@ static void a_busy_child_makes_its_root_busy(void **state)
 }
 
 /* A row that another session has made and not committed does not exist: its creator decides. */
-static void what_is_being_created_elsewhere_is_not_there_yet(void **state)
+static void a_row_that_another_session_is_creating_is_not_there_yet(void **state)
 {
     (void)state;
     PGconn *other = hold("INSERT INTO interlock.ticket (id) VALUES (9)");
@@ -203,7 +203,7 @@ static void in_its_turn_a_command_waits_and_sees_what_the_other_did(void **state
     assert_sql("41 8", "SELECT level || ' ' || version FROM interlock.ticket WHERE id = 1");
 }
 
-static void in_its_turn_it_waits_for_children_too(void **state)
+static void a_command_waits_for_children_too_in_its_turn(void **state)
 {
     static const char tour[] = "{\"jobneed_id\":10,\"identifier\":\"INTERNALTOUR\",\"type\":\"SCHEDULE\","
                                "\"starts_at\":\"2026-11-24T08:00:00Z\",\"checkpoints\":["
@@ -222,7 +222,7 @@ static void in_its_turn_it_waits_for_children_too(void **state)
     assert_sql("AUTOCLOSED 77", "SELECT status || ' ' || seq FROM interlock.jobneed WHERE id = 11");
 }
 
-static void a_turn_in_vain_is_transient_and_leaves_nothing(void **state)
+static void a_turn_without_success_is_transient_and_leaves_nothing(void **state)
 {
     (void)state;
     create_tickets(1);
@@ -450,10 +450,10 @@ int main(void)
         ENGINE_TEST(a_refused_command_needs_no_row_but_keeps_its_place),
         ENGINE_TEST(a_command_of_several_rows_is_held_whole),
         ENGINE_TEST(a_busy_child_makes_its_root_busy),
-        ENGINE_TEST(what_is_being_created_elsewhere_is_not_there_yet),
+        ENGINE_TEST(a_row_that_another_session_is_creating_is_not_there_yet),
         ENGINE_TEST(in_its_turn_a_command_waits_and_sees_what_the_other_did),
-        ENGINE_TEST(in_its_turn_it_waits_for_children_too),
-        ENGINE_TEST(a_turn_in_vain_is_transient_and_leaves_nothing),
+        ENGINE_TEST(a_command_waits_for_children_too_in_its_turn),
+        ENGINE_TEST(a_turn_without_success_is_transient_and_leaves_nothing),
         ENGINE_TEST(a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_end),
         ENGINE_TEST(counters_that_two_add_to_at_once_count_both),
         ENGINE_TEST(a_refused_lock_holds_its_command_back_until_its_turn),

@@ -24,7 +24,7 @@ static void the_id_is_the_one_that_any_uuid_library_makes(void **state)
     assert_memory_equal(id, expected_start, sizeof(id));
 }
 
-static void it_is_a_version_5_uuid_whatever_goes_in(void **state)
+static void an_event_id_is_a_version_5_uuid_for_any_input(void **state)
 {
     (void)state;
     for (int64_t offset = 0; offset < 1000; offset++)
@@ -85,7 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_id_is_the_one_that_any_uuid_library_makes),
-        cmocka_unit_test(it_is_a_version_5_uuid_whatever_goes_in),
+        cmocka_unit_test(an_event_id_is_a_version_5_uuid_for_any_input),
         cmocka_unit_test(every_part_of_the_position_counts),
         cmocka_unit_test(threads_make_the_same_ids),
     };

@@ -245,7 +245,7 @@ static void a_held_command_is_parked_and_passed_by_nobody(void **state)
     assert_level("2", 7);
 }
 
-static void what_is_held_blocks_in_its_own_partition(void **state)
+static void a_held_command_blocks_in_its_own_partition_only(void **state)
 {
     struct delivery *create = engine_create(7), *held = escalation(7, "e-1", "");
     (void)state;
@@ -393,7 +393,7 @@ int main(void)
         ENGINE_TEST(one_that_waits_comes_back_only_behind_what_it_waits_for),
         ENGINE_TEST(in_the_wrong_order_the_later_ones_come_again),
         ENGINE_TEST(a_held_command_is_parked_and_passed_by_nobody),
-        ENGINE_TEST(what_is_held_blocks_in_its_own_partition),
+        ENGINE_TEST(a_held_command_blocks_in_its_own_partition_only),
         ENGINE_TEST(one_that_is_parked_again_keeps_its_place),
         ENGINE_TEST(a_return_that_is_busy_again_is_parked_again_at_once),
         ENGINE_TEST(a_copy_of_a_return_that_another_decides_is_nothing),

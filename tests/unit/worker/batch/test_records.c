@@ -284,7 +284,7 @@ static void a_rewind_says_what_was_published(void **state)
     engine_run(again, 4);
     for (int i = 0; i < 4; i++)
         assert_outcome(again[i], "nothing");
-    /* What is written under the rewind's own fence came after it, wherever it lies. */
+    /* A record written under the rewind's own fence came after the rewind, wherever it lies. */
     struct delivery *young = engine_escalate(7, "e-9");
     engine_run_one(young);
     young = engine_again(young);
@@ -307,7 +307,8 @@ static void a_rewind_of_another_partition_says_nothing(void **state)
     assert_same_event(first, again);
 }
 
-/* A topic made anew has other commands at the positions of the old one's: each is answered by its own record. */
+/* A topic that was created again has other commands at the positions of the old one's: each is answered by its own
+ * record. */
 static void two_commands_that_had_one_position_are_told_apart(void **state)
 {
     (void)state;
@@ -330,7 +331,7 @@ static void two_commands_that_had_one_position_are_told_apart(void **state)
 
 /* --- dead letters ------------------------------------------------------------------------------------------------ */
 
-static void what_cannot_be_read_becomes_a_dead_letter_once(void **state)
+static void an_unreadable_message_becomes_a_dead_letter_once(void **state)
 {
     static const char *const values[] = { "not json", "{\"specversion\":\"1.0\"}", NULL, "{\"a\":1,\"a\":2}" };
     struct delivery *first[4], *again[4];
@@ -517,7 +518,7 @@ int main(void)
         ENGINE_TEST(a_rewind_says_what_was_published),
         ENGINE_TEST(a_rewind_of_another_partition_says_nothing),
         ENGINE_TEST(two_commands_that_had_one_position_are_told_apart),
-        ENGINE_TEST(what_cannot_be_read_becomes_a_dead_letter_once),
+        ENGINE_TEST(an_unreadable_message_becomes_a_dead_letter_once),
         ENGINE_TEST(dead_letters_do_not_touch_their_neighbours),
         ENGINE_TEST(a_lost_partition_has_no_effect_and_the_others_go_on),
         ENGINE_TEST(the_right_fence_with_another_token_is_lost),

@@ -57,7 +57,7 @@ static void copies_of_several_lanes_become_one(void **state)
     assert_int_equal(one.keys, 30);
 }
 
-static void what_is_no_text_or_too_long_is_shown_as_text_that_fits(void **state)
+static void a_key_that_is_not_text_or_too_long_is_shown_as_text_that_fits(void **state)
 {
     static const struct
     {
@@ -83,7 +83,7 @@ static void what_is_no_text_or_too_long_is_shown_as_text_that_fits(void **state)
     }
 }
 
-static void it_is_printed_as_json_with_times_that_are_never_below_zero(void **state)
+static void held_keys_are_printed_as_json_with_times_never_below_zero(void **state)
 {
     struct held_keys held;
     struct buffer json = BUFFER_EMPTY;
@@ -113,8 +113,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_held_are_shown_in_order_and_all_are_counted),
         cmocka_unit_test(copies_of_several_lanes_become_one),
-        cmocka_unit_test(what_is_no_text_or_too_long_is_shown_as_text_that_fits),
-        cmocka_unit_test(it_is_printed_as_json_with_times_that_are_never_below_zero),
+        cmocka_unit_test(a_key_that_is_not_text_or_too_long_is_shown_as_text_that_fits),
+        cmocka_unit_test(held_keys_are_printed_as_json_with_times_never_below_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

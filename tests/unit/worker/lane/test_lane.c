@@ -90,7 +90,7 @@ static void with_retry_off_a_busy_command_is_forgotten(void **state)
     assert_int_equal(fake_fate(given[1])->runs, 1);
 }
 
-static void what_comes_after_a_held_one_waits_behind_it(void **state)
+static void a_command_after_a_held_one_of_its_key_waits_behind_it(void **state)
 {
     struct delivery *held, *later[3], *other;
     const struct delivery *back[5];
@@ -141,7 +141,7 @@ static void a_command_past_its_longest_wait_has_a_turn_alone(void **state)
     fake_assert_order();
 }
 
-static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
+static void a_turn_without_success_is_followed_by_another_longest_wait(void **state)
 {
     struct delivery *given[3];
     (void)state;
@@ -158,7 +158,7 @@ static void a_turn_in_vain_is_followed_by_another_longest_wait(void **state)
     fake_assert_order();
 }
 
-/* PROTOCOL L4: turns of its own that were in vain do not set the time back. */
+/* PROTOCOL L4: turns of its own without success do not set the time back. */
 static void a_command_held_too_long_is_parked_alone(void **state)
 {
     struct delivery *given[6];
@@ -424,9 +424,9 @@ int main(void)
         LANE_TEST(a_batch_takes_all_that_waits_up_to_the_limit),
         LANE_TEST(a_held_key_holds_back_its_own_deliveries_and_no_other),
         LANE_TEST(with_retry_off_a_busy_command_is_forgotten),
-        LANE_TEST(what_comes_after_a_held_one_waits_behind_it),
+        LANE_TEST(a_command_after_a_held_one_of_its_key_waits_behind_it),
         LANE_TEST(a_command_past_its_longest_wait_has_a_turn_alone),
-        LANE_TEST(a_turn_in_vain_is_followed_by_another_longest_wait),
+        LANE_TEST(a_turn_without_success_is_followed_by_another_longest_wait),
         LANE_TEST(many_turns_leave_room_for_what_is_new),
         LANE_TEST(many_turns_share_one_wait),
         LANE_TEST(a_held_command_in_the_way_of_answers_is_parked),

@@ -113,7 +113,7 @@ static void one_that_is_held_again_goes_back_to_the_front_with_its_new_time(void
     assert_chain(retry_queue_take_due(world.retry_queue, 500, 10, &count), 3, 1, 2, 3, -1);
 }
 
-static void what_is_left_of_a_key_is_due_at_once(void **state)
+static void the_rest_of_a_key_is_due_at_once(void **state)
 {
     int count;
     (void)state;
@@ -126,7 +126,7 @@ static void what_is_left_of_a_key_is_due_at_once(void **state)
     assert_true(retry_queue_next_due(world.retry_queue) == INT64_MAX);
 }
 
-static void several_that_are_held_again_keep_their_places(void **state)
+static void several_deliveries_that_are_held_again_keep_their_places(void **state)
 {
     int count;
     (void)state;
@@ -282,8 +282,8 @@ int main(void)
         TEST(deliveries_of_a_key_come_out_in_order_of_arrival),
         TEST(a_key_is_due_when_its_first_is),
         TEST(one_that_is_held_again_goes_back_to_the_front_with_its_new_time),
-        TEST(what_is_left_of_a_key_is_due_at_once),
-        TEST(several_that_are_held_again_keep_their_places),
+        TEST(the_rest_of_a_key_is_due_at_once),
+        TEST(several_deliveries_that_are_held_again_keep_their_places),
         TEST(only_the_delivery_behind_a_held_one_of_its_key_is_blocked),
         TEST(keys_of_one_bucket_are_told_apart),
         TEST(revoked_deliveries_are_taken_and_the_others_stay_in_order),

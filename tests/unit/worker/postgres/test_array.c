@@ -56,7 +56,7 @@ static void an_empty_array_has_a_header_and_no_element(void **state)
     assert_memory_equal(array.bytes.at, expected, HEADER);
 }
 
-static void begun_again_it_holds_nothing_of_before(void **state)
+static void an_array_that_is_begun_again_holds_nothing_from_before(void **state)
 {
     (void)state;
     ARRAY array = { BUFFER_EMPTY, 0 };
@@ -186,7 +186,7 @@ static void every_kind_of_column_has_its_binary_form(void **state)
     assert_int_equal(array_read_int32(array.bytes.at + 8), ARRAY_FLOAT8);
 }
 
-static void what_is_not_set_is_null(void **state)
+static void unset_values_are_null(void **state)
 {
     (void)state;
     static const bool can_be_null[] = { true, true, true, false, true, true, true, true, false, true };
@@ -233,12 +233,12 @@ int main(void)
         cmocka_unit_test(the_header_says_dimension_type_length_and_lower_bound),
         cmocka_unit_test(a_null_has_the_length_minus_one_and_sets_the_flag),
         cmocka_unit_test(an_empty_array_has_a_header_and_no_element),
-        cmocka_unit_test(begun_again_it_holds_nothing_of_before),
+        cmocka_unit_test(an_array_that_is_begun_again_holds_nothing_from_before),
         cmocka_unit_test(integers_read_back_as_they_were_added),
         cmocka_unit_test(times_are_counted_from_the_year_2000),
         cmocka_unit_test(ids_keep_the_order_of_their_bytes),
         cmocka_unit_test(every_kind_of_column_has_its_binary_form),
-        cmocka_unit_test(what_is_not_set_is_null),
+        cmocka_unit_test(unset_values_are_null),
         cmocka_unit_test(an_empty_text_is_not_null),
         cmocka_unit_test(a_word_that_is_not_in_the_list_is_an_empty_text),
         cmocka_unit_test(ten_thousand_elements_are_all_counted),

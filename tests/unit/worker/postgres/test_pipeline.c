@@ -272,7 +272,7 @@ static void a_session_lost_while_statements_are_forgotten_is_closed(void **state
     assert_true(send_statement("SELECT bad"));
     assert_false(pipeline_sync(pipeline));
     assert_false(pipeline_is_connected(pipeline));
-    assert_failure(FAILURE_COMMAND, "22012"); /* what was asked for had been answered before that */
+    assert_failure(FAILURE_COMMAND, "22012"); /* the statement had been answered before that */
 }
 
 static void a_server_that_falls_silent_is_left_at_the_deadline(void **state)
@@ -493,7 +493,7 @@ static void a_long_message_is_cut_between_letters(void **state)
     }
 }
 
-static void what_is_no_utf8_in_a_message_is_replaced(void **state)
+static void bytes_of_a_message_that_are_not_utf8_are_replaced(void **state)
 {
     static const struct pq_row rows[] = {
         PQ_SENDS("SELECT 1"), PQ_SYNCS, PQ_REFUSES("P0001", "a\xFF\nb\xC3"), PQ_ENDS(PQTRANS_IDLE), PQ_END,
@@ -529,7 +529,7 @@ int main(void)
         PIPELINE_TEST(a_commit_that_may_not_be_replicated_is_known_until_the_next_one),
         PIPELINE_TEST(other_notices_are_of_no_account),
         PIPELINE_TEST(a_long_message_is_cut_between_letters),
-        PIPELINE_TEST(what_is_no_utf8_in_a_message_is_replaced),
+        PIPELINE_TEST(bytes_of_a_message_that_are_not_utf8_are_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,7 +128,7 @@ static void a_server_that_accepts_and_says_nothing_is_left_at_the_deadline(void 
     assert_true(pq_now_us() - begun_us < 6 * SECOND_US);
 }
 
-static void connecting_ends_when_it_is_to_stop(void **state)
+static void connecting_ends_when_a_stop_is_asked_for(void **state)
 {
     static const struct pq_row rows[] = { { .function = "PQconnectStartParams" }, PQ_FINISHES, PQ_END };
     atomic_bool stop = true;
@@ -259,7 +259,7 @@ int main(void)
         PIPELINE_TEST(one_port_is_every_host_s_and_one_host_stays_the_first),
         PIPELINE_TEST(a_url_that_cannot_be_read_is_a_lost_session),
         PIPELINE_TEST(a_server_that_accepts_and_says_nothing_is_left_at_the_deadline),
-        PIPELINE_TEST(connecting_ends_when_it_is_to_stop),
+        PIPELINE_TEST(connecting_ends_when_a_stop_is_asked_for),
         PIPELINE_TEST(an_interrupted_wait_goes_on),
         PIPELINE_TEST(a_wait_that_fails_is_a_lost_session),
         PIPELINE_TEST(a_server_that_falls_silent_while_the_session_is_set_up_is_left),

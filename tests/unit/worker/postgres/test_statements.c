@@ -185,7 +185,7 @@ static void rows_are_taken_as_the_lock_says(void **state)
     assert_true(statements_send_lock(statements, &thing, ids, 2, ROW_LOCK_NONE));
 }
 
-static void what_exists_is_asked_without_a_lock(void **state)
+static void existence_is_asked_without_a_lock(void **state)
 {
     (void)state;
     expect("SELECT t.id, t.id FROM interlock.thing t WHERE t.id = ANY ($1::int8[])");
@@ -205,7 +205,7 @@ static void children_are_taken_by_their_parents(void **state)
     assert_true(statements_send_children_lock(statements, &thing, ids, 2, ROW_LOCK_WAIT));
 }
 
-static void what_is_unread_is_not_loaded(void **state)
+static void unread_columns_are_not_loaded(void **state)
 {
     (void)state;
     expect("SELECT t.id, t.thing_id, t.flag, t.ctid FROM interlock.part t WHERE t.thing_id = ANY ($1::int8[]) "
@@ -424,9 +424,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(rows_are_taken_as_the_lock_says),
-        TEST(what_exists_is_asked_without_a_lock),
+        TEST(existence_is_asked_without_a_lock),
         TEST(children_are_taken_by_their_parents),
-        TEST(what_is_unread_is_not_loaded),
+        TEST(unread_columns_are_not_loaded),
         TEST(a_uuid_is_asked_for_as_a_uuid),
         TEST(looks_answer_with_their_place),
         TEST(ids_are_drawn_by_their_function),

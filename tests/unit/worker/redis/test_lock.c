@@ -182,7 +182,7 @@ static void a_name_of_another_is_refused_and_its_neighbours_are_taken(void **sta
     lock_free(theirs);
 }
 
-static void what_is_ours_already_is_taken_again_with_a_new_lease(void **state)
+static void a_lock_that_is_ours_already_is_taken_again_with_a_new_lease(void **state)
 {
     (void)state;
     struct lock *lock = new_lock(real.url, OWNER, PATIENCE_US);
@@ -400,7 +400,7 @@ int main(void)
         cmocka_unit_test_setup(free_names_are_taken_under_the_prefix_with_owner_and_lease, clear_real),
         cmocka_unit_test_setup(each_name_has_its_own_lease_and_the_shortest_one_counts, clear_real),
         cmocka_unit_test_setup(a_name_of_another_is_refused_and_its_neighbours_are_taken, clear_real),
-        cmocka_unit_test_setup(what_is_ours_already_is_taken_again_with_a_new_lease, clear_real),
+        cmocka_unit_test_setup(a_lock_that_is_ours_already_is_taken_again_with_a_new_lease, clear_real),
         cmocka_unit_test_setup(an_orphan_of_our_slot_is_taken_and_nobody_elses, clear_real),
         cmocka_unit_test_setup(an_owner_without_a_nonce_has_no_orphans, clear_real),
         cmocka_unit_test_setup(a_release_deletes_only_what_still_has_our_value, clear_real),

@@ -1,4 +1,4 @@
-/* Where a reply of Redis ends, and what is none (PROTOCOL L2). */
+/* Where a reply of Redis ends, and which bytes are not a reply (PROTOCOL L2). */
 #include "tests/fixtures/cmocka.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void replies_that_were_asked_for_are_measured(void **state)
     }
 }
 
-static void what_nobody_asked_for_is_refused_at_its_first_bytes(void **state)
+static void a_reply_that_nobody_asked_for_is_refused_at_its_first_bytes(void **state)
 {
     static const char *const texts[] = {
         "*",
@@ -77,7 +77,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_that_were_asked_for_are_measured),
-        cmocka_unit_test(what_nobody_asked_for_is_refused_at_its_first_bytes),
+        cmocka_unit_test(a_reply_that_nobody_asked_for_is_refused_at_its_first_bytes),
         cmocka_unit_test(there_is_room_as_long_as_more_has_to_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

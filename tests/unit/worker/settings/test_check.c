@@ -39,7 +39,7 @@ static void protections_can_be_switched_off_in_test_builds_only(void **state)
 #endif
 }
 
-static void what_loads_code_is_refused_and_what_runs_a_command_is_told(void **state)
+static void settings_that_load_code_are_refused_and_those_that_run_a_command_are_reported(void **state)
 {
     (void)state;
     refuses("kafka: { consumer = { ssl.engine.location = \"/x.so\"; }; };", 1, "ssl.engine.location", "no further code",
@@ -60,7 +60,7 @@ int main(void)
         TEST(timeouts_must_nest),
         TEST(topics_must_not_feed_themselves),
         TEST(protections_can_be_switched_off_in_test_builds_only),
-        TEST(what_loads_code_is_refused_and_what_runs_a_command_is_told),
+        TEST(settings_that_load_code_are_refused_and_those_that_run_a_command_are_reported),
     };
     return cmocka_run_group_tests(tests, settings_file_make, settings_file_remove);
 }

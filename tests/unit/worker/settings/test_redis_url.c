@@ -74,7 +74,7 @@ static void every_documented_form_is_taken_apart(void **state)
     }
 }
 
-static void what_is_no_url_is_refused_with_a_reason_that_does_not_quote_it(void **state)
+static void a_text_that_is_not_a_url_is_refused_with_a_reason_that_does_not_quote_it(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
@@ -113,7 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_documented_form_is_taken_apart),
-        cmocka_unit_test(what_is_no_url_is_refused_with_a_reason_that_does_not_quote_it),
+        cmocka_unit_test(a_text_that_is_not_a_url_is_refused_with_a_reason_that_does_not_quote_it),
         cmocka_unit_test(the_place_is_printed_without_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

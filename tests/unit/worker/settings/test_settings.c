@@ -145,7 +145,7 @@ static void an_empty_variable_of_a_service_is_refused(void **state)
     refuses_environment("REDIS_URL", "", "environment: REDIS_URL", "redis://");
 }
 
-static void what_kubernetes_adds_for_a_service_of_our_name_is_no_setting(void **state)
+static void variables_of_kubernetes_for_a_service_of_our_name_are_not_settings(void **state)
 {
     static const char *const links[][2] = {
         { "INTERLOCK_PORT", "tcp://10.0.0.1:9464" },
@@ -188,7 +188,7 @@ int main(void)
         TEST(the_services_variables_stand_between_file_and_own_variables),
         TEST(wrong_variables_are_refused),
         TEST(an_empty_variable_of_a_service_is_refused),
-        TEST(what_kubernetes_adds_for_a_service_of_our_name_is_no_setting),
+        TEST(variables_of_kubernetes_for_a_service_of_our_name_are_not_settings),
     };
     return cmocka_run_group_tests(tests, settings_file_make, settings_file_remove);
 }

@@ -204,7 +204,7 @@ static void fewer_than_three_vertices_contain_nothing(void **state)
     assert_false(CONTAINS(flat, 7, 7.001));
 }
 
-static void what_is_nearer_than_a_tenth_of_a_millimetre_is_on_the_edge(void **state)
+static void a_place_nearer_than_a_tenth_of_a_millimetre_is_on_the_edge(void **state)
 {
     (void)state;
     static const struct place triangle[] = { { 0, 0 }, { 0, 3 }, { 1, 3 } };
@@ -293,7 +293,7 @@ int main(void)
         cmocka_unit_test(a_polygon_may_lie_across_the_antimeridian),
         cmocka_unit_test(a_ring_around_the_earth_encloses_the_nearer_pole),
         cmocka_unit_test(fewer_than_three_vertices_contain_nothing),
-        cmocka_unit_test(what_is_nearer_than_a_tenth_of_a_millimetre_is_on_the_edge),
+        cmocka_unit_test(a_place_nearer_than_a_tenth_of_a_millimetre_is_on_the_edge),
         cmocka_unit_test(random_stars_contain_what_their_triangles_contain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static void a_punch_out_gives_the_site_and_shift_that_are_not_known_yet_and_chan
 {
     struct core *core = *state;
     assert_applied(punch(core, IN_AT_9 ",\"site_id\":3,\"shift_id\":1"));
-    assert_false(record(core)->shift_id.set); /* 1 is none */
+    assert_false(record(core)->shift_id.set); /* 1 means no shift */
     assert_applied(punch(core, OUT_AT_17 ",\"site_id\":4,\"shift_id\":6"));
     assert_int_equal(record(core)->site_id.value, 3);
     assert_int_equal(record(core)->shift_id.value, 6);
@@ -88,7 +88,7 @@ static void a_repeated_punch_is_unchanged_and_another_one_is_refused(void **stat
         bool same;
     } cases[] = {
         { IN_AT_9 ",\"site_id\":3,\"shift_id\":5,\"latitude\":12.5,\"longitude\":77.25", true },
-        { IN_AT_9, true }, /* what is not said is not another */
+        { IN_AT_9, true }, /* an absent value is not another one */
         { "\"direction\":\"in\",\"at\":\"2026-11-24T10:00:00+01:00\"", true },
         { IN_AT_9 ",\"shift_id\":1", true },
         { "\"direction\":\"in\",\"at\":\"2026-11-24T09:00:00.000001Z\"", false },
@@ -151,7 +151,7 @@ static void a_record_that_only_has_a_punch_out_is_given_its_punch_in(void **stat
     assert_int_equal(record(core)->punch_in.value, time_of("2026-11-24T09:00:00Z"));
 }
 
-static void what_is_out_of_range_is_refused_by_its_pointer(void **state)
+static void a_value_out_of_range_is_refused_by_its_pointer(void **state)
 {
     struct core *core = *state;
     static const struct
@@ -207,7 +207,7 @@ int main(void)
         CORE_TEST(a_repeated_punch_is_unchanged_and_another_one_is_refused),
         CORE_TEST(nobody_punches_for_another),
         CORE_TEST(a_record_that_only_has_a_punch_out_is_given_its_punch_in),
-        CORE_TEST(what_is_out_of_range_is_refused_by_its_pointer),
+        CORE_TEST(a_value_out_of_range_is_refused_by_its_pointer),
         CORE_TEST(a_record_in_another_s_hands_is_busy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

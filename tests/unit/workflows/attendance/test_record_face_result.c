@@ -75,7 +75,7 @@ static void results_fill_the_sides_in_order_and_never_twice(void **state)
     assert_int_equal(record(core)->version.value, 4);
 }
 
-static void a_distance_that_is_null_is_none_and_zero_is_one(void **state)
+static void a_null_distance_is_absent_and_zero_is_a_distance(void **state)
 {
     struct core *core = *state;
     assert_applied(punch(core, IN_AT_9));
@@ -465,7 +465,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CORE_TEST(results_fill_the_sides_in_order_and_never_twice),
-        CORE_TEST(a_distance_that_is_null_is_none_and_zero_is_one),
+        CORE_TEST(a_null_distance_is_absent_and_zero_is_a_distance),
         CORE_TEST(a_side_without_a_punch_takes_no_result),
         CORE_TEST(distances_keep_every_digit),
         CORE_TEST(a_face_result_is_refused_where_it_cannot_be_kept),

@@ -204,7 +204,7 @@ static void arrivals_around_the_midnight_of_utc_are_as_regular_as_any(void **sta
     arrive(core, 2, "2026-11-25T05:30:00+05:30");
     arrive(core, 3, "2026-11-26T05:35:00+05:30");
     assert_true(profile(core, 7)->regularity.value > 0.96);
-    /* What was kept without an offset is in UTC. */
+    /* A time that was kept without an offset is in UTC. */
     arrive(core, 4, "2026-11-27T00:00:00Z");
     assert_true(profile(core, 7)->regularity.value < 0.2);
     assert_non_null(strstr(profile(core, 7)->arrivals.at, ":\"2026-11-27T00:00:00.000000Z\""));
@@ -368,7 +368,7 @@ static void an_anomaly_may_be_any_json_but_null_and_as_long_as_fifty_of_them_fit
 
 /* --- what others put into the fields ----------------------------------------------------------------------------- */
 
-static void what_json_commands_put_there_is_followed_as_far_as_it_has_the_form(void **state)
+static void values_from_json_commands_count_as_far_as_they_have_the_form(void **state)
 {
     struct core *core = *state;
     assert_applied(observe(core, 1, "0", ""));
@@ -396,7 +396,7 @@ static void what_json_commands_put_there_is_followed_as_far_as_it_has_the_form(v
     assert_text(profile(core, 7)->anomaly_history, "[{\"by\":\"hand\"},1]");
 }
 
-static void a_field_that_others_have_filled_takes_no_more(void **state)
+static void a_field_that_others_have_filled_takes_nothing_new(void **state)
 {
     struct core *core = *state;
     struct behaviour_profile_row row = { .id = int_of(7),
@@ -455,7 +455,7 @@ static void a_batch_comes_to_the_same_profile_as_one_after_another(void **state)
     assert_int_equal(core->tables[PLACE_BEHAVIOURAL_EVENT].count, COUNT);
 }
 
-static void what_is_out_of_its_limits_is_refused_by_name(void **state)
+static void a_value_out_of_its_limits_is_refused_by_name(void **state)
 {
     static const struct
     {
@@ -524,10 +524,10 @@ int main(void)
         CORE_TEST(the_ten_most_frequent_locations_are_kept_and_of_equals_the_newest_then_the_smallest),
         CORE_TEST(the_newest_fifty_anomalies_are_kept_in_order),
         CORE_TEST(an_anomaly_may_be_any_json_but_null_and_as_long_as_fifty_of_them_fit),
-        CORE_TEST(what_json_commands_put_there_is_followed_as_far_as_it_has_the_form),
-        CORE_TEST(a_field_that_others_have_filled_takes_no_more),
+        CORE_TEST(values_from_json_commands_count_as_far_as_they_have_the_form),
+        CORE_TEST(a_field_that_others_have_filled_takes_nothing_new),
         CORE_TEST(a_batch_comes_to_the_same_profile_as_one_after_another),
-        CORE_TEST(what_is_out_of_its_limits_is_refused_by_name),
+        CORE_TEST(a_value_out_of_its_limits_is_refused_by_name),
         CORE_TEST(a_profile_in_anothers_hands_is_busy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

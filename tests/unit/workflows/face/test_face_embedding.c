@@ -165,7 +165,7 @@ static void an_id_is_drawn_where_none_is_given(void **state)
     assert_int_equal(primary(core, 3, 1), CORE_FIRST_DRAWN);
 }
 
-static void what_cannot_be_added_leaves_no_trace(void **state)
+static void an_embedding_that_cannot_be_added_leaves_no_trace(void **state)
 {
     struct core *core = *state;
     struct answer answer = add(core, 3, 9, 10, "");
@@ -361,7 +361,7 @@ static void a_verification_sees_what_the_batch_has_done_to_the_embedding(void **
     assert_applied(answers[2]);
     assert_refused(answers[4], REASON_NOT_FOUND);
     const struct face_counter_row *counter = core_find_id(core, &entity_face_embedding_counter, id_of(10));
-    assert_int_equal(counter->verification_count.value, 1); /* what was counted stays */
+    assert_int_equal(counter->verification_count.value, 1); /* earlier counts stay */
 }
 
 static void an_embedding_in_another_s_hands_holds_the_user_back(void **state)
@@ -496,7 +496,7 @@ int main(void)
         TEST(further_ones_are_not_primary_and_models_and_users_are_apart),
         TEST(one_that_asks_for_it_takes_the_place_of_the_primary),
         TEST(an_id_is_drawn_where_none_is_given),
-        TEST(what_cannot_be_added_leaves_no_trace),
+        TEST(an_embedding_that_cannot_be_added_leaves_no_trace),
         TEST(a_user_has_a_limit_of_embeddings),
         TEST(removing_the_primary_promotes_the_oldest_validated_of_its_model),
         TEST(removing_another_one_promotes_nobody),

@@ -88,7 +88,7 @@ static void additions_of_a_batch_are_summed(void **state)
     assert_int_equal(core->tables[PLACE_FACE_VERIFICATION_LOG].count, 100);
 }
 
-static void what_does_not_belong_together_is_refused_and_counts_nothing(void **state)
+static void data_that_does_not_belong_together_is_refused_and_counts_nothing(void **state)
 {
     struct core *core = *state;
     static const struct
@@ -129,7 +129,7 @@ int main(void)
         CORE_TEST(a_success_is_logged_and_counted_for_model_and_embedding),
         CORE_TEST(every_other_result_counts_but_not_as_a_success),
         CORE_TEST(additions_of_a_batch_are_summed),
-        CORE_TEST(what_does_not_belong_together_is_refused_and_counts_nothing),
+        CORE_TEST(data_that_does_not_belong_together_is_refused_and_counts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

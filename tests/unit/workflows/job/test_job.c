@@ -103,7 +103,7 @@ static void a_checkpoint_is_not_a_root_for_any_command(void **state)
     assert_int_equal(core_jobneed(core, 2)->status, JOBNEED_ASSIGNED);
 }
 
-static void what_is_not_there_is_not_found(void **state)
+static void a_missing_aggregate_is_not_found(void **state)
 {
     struct core *core = *state;
     core_put_jobneed(core, 1, 0, JOBNEED_ASSIGNED, IDENTIFIER_TASK);
@@ -493,7 +493,7 @@ int main(void)
         CORE_TEST(every_pair_of_statuses_passes_or_is_refused_as_the_domain_says),
         CORE_TEST(every_pair_holds_for_checkpoints_too),
         CORE_TEST(a_checkpoint_is_not_a_root_for_any_command),
-        CORE_TEST(what_is_not_there_is_not_found),
+        CORE_TEST(a_missing_aggregate_is_not_found),
         CORE_TEST(a_jobneed_is_created_assigned_with_its_checkpoints),
         CORE_TEST(a_jobneed_with_a_parent_becomes_its_checkpoint_and_raises_its_version),
         CORE_TEST(ids_in_use_and_twin_checkpoints_are_refused_whole),

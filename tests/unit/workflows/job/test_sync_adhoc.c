@@ -40,7 +40,7 @@ static void a_finished_task_is_taken_over_from_the_phone(void **state)
     assert_unchanged(core_run(core, "job.sync_adhoc", data));
 }
 
-static void what_a_sync_does_not_name_is_kept(void **state)
+static void fields_that_a_sync_does_not_name_are_kept(void **state)
 {
     struct core *core = *state;
     put_adhoc(core, 1, JOBNEED_INPROGRESS, JOBNEED_TYPE_ADHOC);
@@ -122,7 +122,7 @@ static void an_expiry_is_not_before_the_start(void **state)
     assert_applied(core_run(core, "job.set_expiry", "{\"jobneed_id\":1,\"expires_at\":\"1970-01-01T00:00:00.001Z\"}"));
 }
 
-static void what_is_finished_takes_no_expiry(void **state)
+static void a_finished_job_takes_no_expiry(void **state)
 {
     struct core *core = *state;
     for (int status = JOBNEED_ASSIGNED; status <= JOBNEED_WORKING; status++)
@@ -254,7 +254,7 @@ static void one_that_may_not_change_rejects_all(void **state)
         REASON_INVALID_DATA);
 }
 
-static void five_hundred_checkpoints_are_taken_and_no_more(void **state)
+static void five_hundred_checkpoints_are_the_most_that_are_taken(void **state)
 {
     struct core *core = *state;
     core_put_jobneed(core, 1, 0, JOBNEED_INPROGRESS, IDENTIFIER_INTERNALTOUR);
@@ -350,18 +350,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CORE_TEST(a_finished_task_is_taken_over_from_the_phone),
-        CORE_TEST(what_a_sync_does_not_name_is_kept),
+        CORE_TEST(fields_that_a_sync_does_not_name_are_kept),
         CORE_TEST(the_phones_word_on_the_change_alone_changes_nothing),
         CORE_TEST(a_sync_goes_through_the_machine),
         CORE_TEST(only_an_adhoc_root_is_synced),
         CORE_TEST(an_expiry_is_set_and_the_same_one_again_is_unchanged),
         CORE_TEST(an_expiry_is_not_before_the_start),
-        CORE_TEST(what_is_finished_takes_no_expiry),
+        CORE_TEST(a_finished_job_takes_no_expiry),
         CORE_TEST(of_ten_marks_one_applies),
         CORE_TEST(an_assignment_names_at_least_one_of_the_two),
         CORE_TEST(several_checkpoints_change_with_one_version_of_their_parent),
         CORE_TEST(one_that_may_not_change_rejects_all),
-        CORE_TEST(five_hundred_checkpoints_are_taken_and_no_more),
+        CORE_TEST(five_hundred_checkpoints_are_the_most_that_are_taken),
         CORE_TEST(a_checkpoint_or_nothing_is_no_root_of_theirs),
         CORE_TEST(data_that_does_not_fit_is_refused),
     };

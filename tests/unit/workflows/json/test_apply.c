@@ -55,7 +55,7 @@ static void sums_are_exact(void **state)
     }
 }
 
-static void what_64_bits_do_not_hold_is_refused(void **state)
+static void a_sum_that_64_bits_do_not_hold_is_refused(void **state)
 {
     (void)state;
     static const char *const sums[][2] = {
@@ -178,7 +178,7 @@ static void operations_see_what_those_before_them_left(void **state)
     assert_examples(*state, examples, sizeof(examples) / sizeof(examples[0]));
 }
 
-static void what_is_not_named_stays_byte_for_byte(void **state)
+static void parts_that_are_not_named_stay_byte_for_byte(void **state)
 {
     struct core *core = *state;
     struct order orders[] = {
@@ -294,7 +294,7 @@ static void paths_that_lead_nowhere_a_change_could_be_made_are_refused(void **st
     }
 }
 
-static void what_does_not_go_together_is_refused_before_any_row(void **state)
+static void operations_that_do_not_go_together_are_refused_before_any_row(void **state)
 {
     struct core *core = *state; /* there is no row 7: not_found would come later */
     static const struct
@@ -442,15 +442,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_exact),
-        cmocka_unit_test(what_64_bits_do_not_hold_is_refused),
+        cmocka_unit_test(a_sum_that_64_bits_do_not_hold_is_refused),
         CORE_TEST(each_operation_changes_its_place_and_no_other),
         CORE_TEST(places_that_are_not_there_are_made),
         CORE_TEST(operations_see_what_those_before_them_left),
-        CORE_TEST(what_is_not_named_stays_byte_for_byte),
+        CORE_TEST(parts_that_are_not_named_stay_byte_for_byte),
         CORE_TEST(nothing_that_differs_is_unchanged),
         CORE_TEST(a_test_that_fails_refuses_the_whole_command_and_names_itself),
         CORE_TEST(paths_that_lead_nowhere_a_change_could_be_made_are_refused),
-        CORE_TEST(what_does_not_go_together_is_refused_before_any_row),
+        CORE_TEST(operations_that_do_not_go_together_are_refused_before_any_row),
         CORE_TEST(the_number_of_operations_is_bounded),
         CORE_TEST(a_field_that_would_be_too_large_or_too_deep_stays),
         CORE_TEST(a_hundred_counts_of_one_field_lose_nothing),

@@ -67,7 +67,7 @@ static struct span appended(const char *array, const char *value, size_t length_
     return ret;
 }
 
-static void appending_drops_the_oldest_and_makes_an_array_of_what_is_none(void **state)
+static void appending_drops_the_oldest_and_makes_an_array_of_another_value(void **state)
 {
     (void)state;
     assert_text(appended(NULL, "1", SIZE_MAX), "[1]");
@@ -348,7 +348,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEXT_TEST(merging_replaces_and_adds_and_leaves_the_rest_byte_for_byte),
         TEXT_TEST(a_text_that_is_no_object_is_refused_not_followed),
-        TEXT_TEST(appending_drops_the_oldest_and_makes_an_array_of_what_is_none),
+        TEXT_TEST(appending_drops_the_oldest_and_makes_an_array_of_another_value),
         TEXT_TEST(values_are_equal_as_jsonb_compares_them),
         TEXT_TEST(depth_is_bounded_and_memory_grows_with_the_text_only),
         TEXT_TEST(any_cut_of_a_text_is_read_within_its_bounds),

@@ -228,7 +228,7 @@ static void entities_stand_at_their_places_with_their_keys_first(void **state)
             check_index(entity, entity->parent, "parent_id", COLUMN_INT64);
     }
     assert_null(entities[PLACE__COUNT]);
-    /* what is referred to is written first */
+    /* a referenced row is written first */
     assert_true(PLACE_JOB < PLACE_JOBNEED && PLACE_JOBNEED < PLACE_TICKET && PLACE_TICKET < PLACE_TICKET_HISTORY);
     assert_true(PLACE_FACE_VERIFICATION_LOG < PLACE_FACE_MODEL_COUNTER); /* counters last: PROTOCOL B8 */
 }
@@ -269,7 +269,7 @@ static void the_difference_of_two_rows_is_the_mask_of_their_columns(void **state
     }
     b = a;
     b.comments = SPAN_LITERAL("");
-    a.comments = SPAN_NULL; /* null is not the empty text, nor is 0 no number */
+    a.comments = SPAN_NULL; /* null is not the empty text, and 0 is a number */
     b.level = int_of(0);
     a.level = INT_NULL;
     assert_int_equal(__builtin_popcountll(entity_difference(&entity_ticket, &a, &b)), 2);

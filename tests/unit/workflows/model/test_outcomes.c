@@ -13,7 +13,7 @@ static void every_outcome_operation_and_reason_has_a_name(void **state)
         assert_non_null(reason_name((enum reason)reason));
 }
 
-static void none_has_no_name(void **state)
+static void the_value_none_has_no_name(void **state)
 {
     (void)state;
     assert_null(operation_name(OPERATION_NONE));
@@ -36,7 +36,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_outcome_operation_and_reason_has_a_name),
-        cmocka_unit_test(none_has_no_name),
+        cmocka_unit_test(the_value_none_has_no_name),
         cmocka_unit_test(names_are_those_of_the_contract),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

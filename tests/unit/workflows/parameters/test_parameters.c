@@ -151,7 +151,7 @@ static void every_kind_is_decoded_into_its_field(void **state)
     assert_int_equal(all.optional.value, 9);
 }
 
-static void what_is_absent_stays_unset(void **state)
+static void an_absent_member_stays_unset(void **state)
 {
     (void)state;
     struct everything all = decoded("{\"id\":1}");
@@ -469,7 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_vector_is_so_many_numbers_of_single_precision),
         cmocka_unit_test(every_kind_is_decoded_into_its_field),
-        cmocka_unit_test(what_is_absent_stays_unset),
+        cmocka_unit_test(an_absent_member_stays_unset),
         cmocka_unit_test(members_may_come_in_any_order),
         cmocka_unit_test(null_is_absent_where_the_table_says_so_and_wrong_elsewhere),
         cmocka_unit_test(missing_and_unknown_members_are_named),

@@ -457,7 +457,7 @@ static void a_bulk_update_may_change_anything_but_the_status(void **state)
     assert_false(core_ticket(core, 1)->assigned_person_id.set);
 }
 
-static void what_is_closed_or_cancelled_is_assigned_to_nobody_and_not_escalated(void **state)
+static void a_closed_or_cancelled_ticket_is_assigned_to_nobody_and_not_escalated(void **state)
 {
     struct core *core = *state;
     core_put_ticket(core, 1, TICKET_CLOSED);
@@ -567,7 +567,7 @@ int main(void)
         CORE_TEST(a_bulk_update_changes_those_that_differ_and_counts_them),
         CORE_TEST(one_ticket_that_may_not_rejects_the_whole_bulk),
         CORE_TEST(a_bulk_update_may_change_anything_but_the_status),
-        CORE_TEST(what_is_closed_or_cancelled_is_assigned_to_nobody_and_not_escalated),
+        CORE_TEST(a_closed_or_cancelled_ticket_is_assigned_to_nobody_and_not_escalated),
         CORE_TEST(an_explicit_null_or_1_clears_an_assignment_and_says_nothing_to_an_escalation),
         CORE_TEST(a_refusal_in_a_batch_leaves_no_trace_in_what_follows),
         CORE_TEST(a_busy_ticket_is_never_taken_for_a_missing_one),
