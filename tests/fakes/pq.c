@@ -33,6 +33,7 @@ static struct
     char bytes[PARAMETER_BYTES_MAX];
     char hosts[64];      /* what the last PQconnectStartParams was told beside the URL, "host=... port=..." */
     const char *message; /* of the connection that failed last; NULL: it was lost */
+    int wake;            /* a descriptor that is readable; 0: none is */
 } world;
 
 static char connection;
@@ -63,6 +64,16 @@ void pq_end(void)
 int64_t pq_now_us(void)
 {
     return world.now_us;
+}
+
+void pq_pass(int64_t us)
+{
+    world.now_us += us;
+}
+
+void pq_wake(int descriptor)
+{
+    world.wake = descriptor;
 }
 
 static bool is_next(const char *function)
@@ -386,17 +397,26 @@ void __wrap_PQclear(PGresult *result)
 int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms)
 {
     int64_t until_us = world.now_us + (int64_t)timeout_ms * 1000;
+    bool woken = count == 2 && waited[1].fd >= 0 && waited[1].fd == world.wake;
 
-    assert_int_equal(count, 1);
+    assert_true(count == 1 || count == 2);
     assert_int_equal(waited->fd, SOCKET);
-    assert_true(timeout_ms > 0);
+    assert_true(timeout_ms >= 0);
     if (is_next("poll"))
     {
         errno = take("poll", NULL)->status;
         return -1;
     }
+    if (is_next("hangup"))
+    {
+        take("hangup", NULL);
+        waited->revents = POLLIN | POLLHUP;
+        return 1;
+    }
+    if (count == 2)
+        waited[1].revents = woken ? POLLIN : 0;
     waited->revents = waited->events;
-    if (waited->events & POLLOUT || is_there())
+    if (woken || waited->events & POLLOUT || is_there())
         return 1;
     bool in_time = world.answer_at_us <= until_us;
     world.now_us = in_time ? world.answer_at_us : until_us;

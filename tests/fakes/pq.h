@@ -95,6 +95,9 @@ void pq_play(const struct pq_row *rows);
 void pq_end(void);
 
 int64_t pq_now_us(void);
+void pq_pass(int64_t us);
+/* Is readable from now on, where a wait looks at a second descriptor. */
+void pq_wake(int descriptor);
 
 /* The parameters of the last send that had some. */
 int pq_parameter_count(void);
