@@ -1,0 +1,104 @@
+/* Session (fake): a scripted session of rare statements, for those that have one: the slot, the takeover. A test reads
+ * as the conversation with the server: one row per statement or connect, in order. The clock is the fake's too: a wait
+ * costs no time.
+ *
+ * wrap: session_new session_free session_connect session_is_open session_is_unfit session_close session_socket
+ * session_run session_run_binary session_send session_collect session_listen session_problem session_where
+ * session_is_refused PQcmdStatus poll clock_gettime
+ *
+ * Threads    the test's.
+ * Failure    a statement that is not the next row fails the test, and so does a row that was not used
+ *            (fake_session_end).
+ */
+#ifndef TESTS_FAKES_SESSION_H
+#define TESTS_FAKES_SESSION_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "worker/postgres/session.h"
+
+enum
+{
+    FAKE_VALUES_MAX = 8,
+};
+
+struct session_row
+{
+    const char *sql; /* a part of the expected statement; "connect": session_connect; NULL ends the script */
+    /* What it gets: rows of one text, columns separated by '|', rows by a line feed; NULL: a command without rows. */
+    const char *rows;
+    const char *tag;      /* of a command, "COMMIT" */
+    const char *sqlstate; /* the statement is refused with it */
+    const char *problem;  /* of a refusal, of a lost session, or of a server that was refused */
+    bool lost;            /* the session is gone, or was not had */
+    bool unfit;           /* of "connect": for its terms */
+    int times;            /* so many statements in a row get this; 0: one */
+};
+
+#define SESSION_CONNECTS \
+    { \
+        .sql = "connect" \
+    }
+#define SESSION_TELLS(part, text) \
+    { \
+        .sql = (part), .rows = (text) \
+    }
+#define SESSION_DOES(part) \
+    { \
+        .sql = (part), .tag = (part) \
+    }
+#define SESSION_REFUSES(part, code, why) \
+    { \
+        .sql = (part), .sqlstate = (code), .problem = (why) \
+    }
+#define SESSION_LOSES(part) \
+    { \
+        .sql = (part), .lost = true, .problem = "the server closed the session" \
+    }
+#define SESSION_END \
+    { \
+        .sql = NULL \
+    }
+
+/* The conversation from here on. What the last one left unused fails the test. */
+void fake_session_play(const struct session_row *rows);
+/* Every row was used; forgets everything. */
+void fake_session_end(void);
+
+/* The values of the last statement that had some. */
+const char *fake_session_value(int index);
+/* The deadline of the process that the last call was given; 0: none. */
+int64_t fake_session_deadline_us(void);
+
+/* The server closes the session: session_listen says so. */
+void fake_session_close(void);
+/* From now on nothing that is sent is answered. */
+void fake_session_fall_silent(void);
+
+int64_t fake_session_now_us(void);
+
+struct session *__wrap_session_new(const struct settings *settings, const char *application_name);
+void __wrap_session_free(struct session *session);
+bool __wrap_session_connect(struct session *session, const struct session_stop *stop);
+bool __wrap_session_is_open(const struct session *session);
+bool __wrap_session_is_unfit(const struct session *session);
+void __wrap_session_close(struct session *session);
+int __wrap_session_socket(const struct session *session);
+PGresult *__wrap_session_run(struct session *session, const char *sql, int count, const char *const *values,
+                             int64_t wait_us, const struct session_stop *stop);
+PGresult *__wrap_session_run_binary(struct session *session, const char *sql, int count, const char *const *values,
+                                    int64_t wait_us, const struct session_stop *stop);
+bool __wrap_session_send(struct session *session, const char *sql, int count, const char *const *values);
+enum session_answer __wrap_session_collect(struct session *session, PGresult **ret);
+bool __wrap_session_listen(struct session *session);
+const char *__wrap_session_problem(const struct session *session);
+const char *__wrap_session_where(const struct session *session);
+bool __wrap_session_is_refused(struct session *session, const PGresult *result, const char **ret_sqlstate);
+char *__wrap_PQcmdStatus(PGresult *result);
+
+struct pollfd;
+int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+
+#endif
