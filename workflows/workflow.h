@@ -10,7 +10,7 @@
 #include "workflows/parameters/parameters.h"
 #include "workflows/retry_kind.h"
 
-/* What decide returns. The engine adds versions, status, person and group (from the root row before and after),
+/* The result of decide. The engine adds versions, status, person and group (from the root row before and after),
  * `also`, times and authors. */
 struct decision
 {
@@ -63,8 +63,9 @@ struct workflow
     const char *description;
     const struct parameter *parameters;
     size_t parameters_size;
-    /* The audited operation. Of an applied command whose operation is told by rows (outcomes.h) the engine says the one
-     * that the rows show: a root row made, else a status changed, else an assignment, else FIELD_UPDATE. */
+    /* The audited operation. If the operation of an applied command follows from the rows (outcomes.h), the engine
+     * audits the one that the rows show: a root row made, else a status changed, else an assignment, else
+     * FIELD_UPDATE. */
     enum operation operation;
     unsigned flags;
     enum lock_class lock_class;
@@ -89,8 +90,7 @@ struct workflow
 
 const struct workflow *workflow_find(struct span type);
 
-/* The aggregate that the data names, whatever else is wrong with it; AGGREGATE_NONE: none, or none that is well-formed.
- */
+/* The aggregate that the data names, whatever else is wrong with the data; AGGREGATE_NONE: no well-formed one. */
 struct aggregate workflow_named_aggregate(const struct workflow *workflow, const struct document *document,
                                           const struct node *data);
 

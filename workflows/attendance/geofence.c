@@ -33,7 +33,7 @@ static double longitude_step(double from, double to)
     return step > 180 ? step - 360 : step < -180 ? step + 360 : step;
 }
 
-/* What one edge says: whether the place is on it, and whether the ray that goes north from the place crosses it. */
+/* The verdict of one edge: is the place on it, and does the ray that goes north from the place cross it. */
 struct verdict
 {
     bool on_edge, odd;
@@ -82,7 +82,7 @@ static double meet_ring(struct verdict *verdict, const struct place *vertices, s
                                vertex->latitude - place.latitude };
         if (i == count)
         {
-            /* It ends exactly where it, or its next turn, begins: else rounding could leave a gap for the ray. */
+            /* Each turn ends exactly where the next one begins; otherwise rounding could leave a gap for the ray. */
             winding = 360 * round((next.x - first.x) / 360);
             next.x = first.x + winding;
         }

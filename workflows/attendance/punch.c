@@ -1,8 +1,8 @@
 /* attendance.punch: a person comes (in) or goes (out).
  *
- *   no record          it is made, with the person, site, shift, and the time and place of this side: of a punch-out
- *                      whose punch-in is still on its way, or was lost, a record that has its end only.
- *   without this side  it is given; the site and the shift are taken where the record has none yet, and otherwise left:
+ *   no record          a record is made, with the person, site, shift, and the time and place of this side. A punch-out
+ *                      whose punch-in is late or lost makes a record that has its end only.
+ *   without this side  the side is set; site and shift are set where the record has none yet, and otherwise kept:
  *                      a visit belongs to the site and shift it began at.
  *   with this side     `unchanged` when the command says nothing else than the record holds (members that are absent
  *                      say nothing), `already_exists` when it does.

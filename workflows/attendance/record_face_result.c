@@ -1,4 +1,4 @@
-/* attendance.record_face_result: what the face recognition said of a punch.
+/* attendance.record_face_result: the result of the face recognition for a punch.
  *
  * Three effects, none of which waits for another:
  *   side      punch-in set and extras.distance_in absent or null: verified_in, distance_in, face_in. Else punch-out set

@@ -1,6 +1,6 @@
-/* Which shift a punch belongs to. A shift's start is a minute of the local day; the local day is told by the shift's
- * own distance from UTC, never by the machine's zone, so the answer depends on the rows alone. Summer time is the
- * planning side's to put into the offset. */
+/* Which shift a punch belongs to. A shift's start is a minute of the local day; the local day follows from the shift's
+ * own distance from UTC, never from the machine's zone, so the answer depends on the rows alone. The planning side puts
+ * summer time into the offset. */
 #include "workflows/attendance/attendance.h"
 
 static const int64_t minute_us = INT64_C(60000000);

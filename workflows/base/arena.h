@@ -14,7 +14,7 @@ struct arena_block;
 
 struct arena
 {
-    struct arena_block *block; /* the one being filled; older ones hang behind it */
+    struct arena_block *block; /* the one being filled; it links to the older ones */
     size_t used;               /* bytes taken of `block` */
     size_t total;              /* bytes of all blocks */
     bool failed;
@@ -43,7 +43,7 @@ struct arena_mark
 struct arena_mark arena_mark(const struct arena *arena);
 void arena_rewind(struct arena *arena, struct arena_mark mark);
 
-/* A copy of the bytes, with a NUL behind them. A null span stays null. */
+/* A copy of the bytes, followed by a NUL. A null span stays null. */
 struct span arena_copy(struct arena *arena, struct span text);
 
 static inline bool arena_failed(const struct arena *arena)

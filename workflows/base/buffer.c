@@ -104,7 +104,7 @@ void buffer_add_number(struct buffer *buffer, double value)
     buffer_add(buffer, text, (size_t)size);
 }
 
-/* 0: the byte is printed as it is; 'u': as \u00XX; else the letter behind the backslash. */
+/* 0: the byte is printed as it is; 'u': as \u00XX; else the letter after the backslash. */
 static char escape_of(unsigned char byte)
 {
     switch (byte)

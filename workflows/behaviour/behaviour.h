@@ -1,9 +1,9 @@
-/* Behaviour: what is usual for a user: when he arrives and where, what was odd, how likely fraud is. The profile is a
- * pure function of the observations: of their order where DOMAIN.md says so (risk, average, anomalies), of their set
+/* Behaviour: the habits of a user: when he arrives and where, oddities, how likely fraud is. The profile is a pure
+ * function of the observations: of their order where DOMAIN.md says so (risk, average, anomalies), of their set
  * elsewhere (regularity, counts).
  *
- * The JSON fields of a profile may be changed by json.* commands as well. What in them is not of the form that is
- * written here is not followed, and is gone with the next observation that touches the field.
+ * The JSON fields of a profile may be changed by json.* commands as well. Parts of them that do not have the form
+ * written here are ignored, and are gone with the next observation that touches the field.
  *
  * Threads    const data; functions keep no state.
  * Ownership  texts of rows live in the batch's arena or in the message.

@@ -1,7 +1,7 @@
 /* behaviour.update_profile: one observation of a user.
  *
  * Every command is an observation of its own, whatever it says: one row of behavioural_event, and never `unchanged`.
- * The profile is made by the first one. What an observation does not say leaves its part of the profile alone:
+ * The profile is made by the first one. An absent member leaves its part of the profile alone:
  *
  *   risk        only when fraud_probability > 0; one of 0 says that nothing was looked at
  *   regularity  only with a punch-in, and from the third arrival on; it stays when fewer are left

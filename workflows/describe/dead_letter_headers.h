@@ -16,7 +16,7 @@
 #define DEAD_LETTER_ATTEMPTS "interlock.attempts"
 #define DEAD_LETTER_REDRIVE_COUNT "interlock.redrive-count"
 
-/* Of a letter that was cut, because it was too long for the topic. */
+/* Headers of a letter that was cut because it was too long for the topic. */
 #define DEAD_LETTER_TRUNCATED "interlock.truncated"
 #define DEAD_LETTER_LENGTH "interlock.length"
 #define DEAD_LETTER_SHA256 "interlock.sha256"

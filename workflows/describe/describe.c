@@ -57,7 +57,7 @@ bool describe_json_schema(struct span type, struct buffer *into)
 
 /* --- AsyncAPI ---------------------------------------------------------------------------------------------------- */
 
-/* What a channel is made from; `prefix` and a number make its id. */
+/* A channel is made from it; `prefix` and a number make its id. */
 struct channel
 {
     const char *prefix, *title, *description;

@@ -39,7 +39,7 @@ static void add_text(const struct attribute_row *row, const char *type, int shor
 
 static const char optional_text[] = "[\"string\",\"null\"]";
 
-/* Whatever its case and parameters; or nothing. */
+/* The media type in any case, with any parameters; or no media type. */
 static const char json_type_pattern[] =
     "^$|^([Aa][Pp][Pp][Ll][Ii][Cc][Aa][Tt][Ii][Oo][Nn]/[Jj][Ss][Oo][Nn]|[Tt][Ee][Xx][Tt]/[Jj][Ss][Oo][Nn]|"
     "[^/; \\t]+/[^/; \\t]+[+][Jj][Ss][Oo][Nn])([; \\t][\\s\\S]*)?$";

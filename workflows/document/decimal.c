@@ -31,7 +31,7 @@ struct reading
     bool any;
 };
 
-/* A zero is held back until a digit behind it shows that it counts: 100 has one digit and a power of ten. */
+/* A zero is held back until a digit after it shows that it counts: 100 has one digit and a power of ten. */
 static void read_digits(struct reading *reading, bool fraction)
 {
     for (; reading->at < reading->end && is_digit(*reading->at); reading->at++)

@@ -1,8 +1,8 @@
-/* Decimal: a JSON number held exactly, as a 64-bit integer and up to 18 places behind the point. A double would make
+/* Decimal: a JSON number held exactly, as a 64-bit integer and up to 18 places after the point. A double would make
  * 0.30000000000000004 of 0.1 + 0.2, and lose the last digits of a large id.
  *
- * What fits depends on the value alone, not on how it is written: 1e2, 100 and 100.0 are one decimal, so it does not
- * matter whether PostgreSQL printed the text or a command did (PROTOCOL B3).
+ * Whether a number fits depends on its value alone, not on how it is written: 1e2, 100 and 100.0 are one decimal, so it
+ * does not matter whether PostgreSQL printed the text or a command did (PROTOCOL B3).
  *
  * Threads    values; no state.
  * Failure    false: no number, or none that can be held exactly.

@@ -80,7 +80,7 @@ static char *put_utf8(char *into, unsigned code)
     return into;
 }
 
-/* A byte that cannot stand where it stands outside of strings. */
+/* A byte that is not allowed at its place outside of strings. */
 static bool fail_unexpected(struct parser *parser, const char *what)
 {
     if (parser->at == parser->end)
@@ -98,7 +98,7 @@ static bool fail_unexpected(struct parser *parser, const char *what)
 /* --- strings ----------------------------------------------------------------------------------------------------- */
 
 /* Moves over plain ASCII, eight bytes at a time. The subtractions mark bytes below 0x20, quotes and backslashes in
- * their top bit; a borrow can only mark bytes behind a true mark, and only the first mark is looked at. */
+ * their top bit; a borrow can only mark bytes after a true mark, and only the first mark is looked at. */
 static inline const char *skip_plain(const char *at, const char *end)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
@@ -135,7 +135,7 @@ static bool parse_hex4(const char *at, const char *end, unsigned *ret)
     return true;
 }
 
-/* parser->at stands behind "\u". */
+/* parser->at is after "\u". */
 static bool parse_unicode_escape(struct parser *parser, char **into)
 {
     const char *escape = parser->at - 2;
@@ -160,7 +160,7 @@ static bool parse_unicode_escape(struct parser *parser, char **into)
     return true;
 }
 
-/* parser->at stands on the backslash. */
+/* parser->at is at the backslash. */
 static bool parse_escape(struct parser *parser, char **into)
 {
     static const char plain[256] = {
@@ -178,7 +178,7 @@ static bool parse_escape(struct parser *parser, char **into)
     return true;
 }
 
-/* parser->at stands behind the opening quote, and ends up behind the closing one. Bytes are copied only from the first
+/* parser->at is after the opening quote, and ends up after the closing one. Bytes are copied only from the first
  * escape on. */
 static bool parse_string(struct parser *parser, struct span *ret)
 {
@@ -385,7 +385,7 @@ static bool close_container(struct parser *parser)
     return node->kind == NODE_ARRAY || node->count <= COMPARED_MEMBERS_MAX || check_sorted_keys(parser, node);
 }
 
-/* From the first byte behind white space to the end of the root value. */
+/* From the first byte after white space to the end of the root value. */
 static bool parse_tree(struct parser *parser)
 {
     struct span key = SPAN_NULL;

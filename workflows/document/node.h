@@ -25,7 +25,7 @@ enum node_kind
 struct node
 {
     enum node_kind kind;
-    uint32_t next;   /* index of the node behind this one's whole subtree */
+    uint32_t next;   /* index of the node after this one's whole subtree */
     uint32_t count;  /* members or elements */
     struct span key; /* unescaped name when a member of an object, else null */
     struct span raw; /* the value as written */
@@ -36,7 +36,7 @@ struct node
 
 struct document
 {
-    struct node *nodes; /* nodes[0] is the root; a container's first child is the node right behind it */
+    struct node *nodes; /* nodes[0] is the root; a container's first child is the node right after it */
     uint32_t count;
 };
 

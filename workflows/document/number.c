@@ -4,15 +4,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A larger exponent is no matter for a double, which is 0 or infinite long before; and numbers that have one are told
- * apart by how they are written. */
+/* A larger exponent makes no difference to a double, which is 0 or infinite long before; numbers that have one are
+ * compared as they are written. */
 static const int64_t EXPONENT_MAX = INT64_C(1000000000000000);
 
 enum
 {
     COPY_SIZE = 64,        /* longer numbers are copied to the arena for strtod */
     PLAIN_ZEROS_MAX = 18,  /* 10^18 is printed whole, as everybody writes it; 10^19 is 1e19 */
-    PLAIN_PLACES_MAX = 24, /* so many places behind the point are printed before an exponent is used */
+    PLAIN_PLACES_MAX = 24, /* so many places after the point are printed before an exponent is used */
 };
 
 static inline bool is_digit(char byte)
@@ -28,8 +28,8 @@ struct digits /* what the number's text says */
 {
     uint64_t mantissa; /* of all digits; exact up to 19 of them */
     int count;         /* digits from the first that is not 0 */
-    int zeros;         /* of them, how many zeros stand at the end */
-    int fraction;      /* how many of the digits stand behind the point */
+    int zeros;         /* how many of these digits are zeros at the end */
+    int fraction;      /* how many of the digits are after the point */
     int64_t exponent;
     bool negative;
     bool whole; /* neither fraction nor exponent */
@@ -82,7 +82,7 @@ static const char *scan_number(const char *at, const char *end, struct digits *d
     return at;
 }
 
-/* The first `count` digits from the first that is not 0 on, whatever stands between them: 19 at the most. */
+/* The first `count` digits from the first that is not 0 on, whatever is between them: 19 at most. */
 static uint64_t read_significant(struct span text, int count)
 {
     uint64_t value = 0;

@@ -27,10 +27,10 @@ enum pointer_index
 {
     POINTER_NO_INDEX,  /* means nothing in an array: not all digits, or a zero in front of others */
     POINTER_AT_INDEX,  /* of the element *ret; SIZE_MAX where the number is larger than any array */
-    POINTER_AFTER_END, /* "-": the element behind the last */
+    POINTER_AFTER_END, /* "-": the element after the last */
 };
 
-/* What a step means where it meets an array. */
+/* The meaning of a step that meets an array. */
 enum pointer_index pointer_read_index(struct span step, size_t *ret);
 
 #endif

@@ -119,7 +119,7 @@ static bool unescape(struct arena *arena, struct span raw, struct span *ret)
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
-/* The members or elements behind an opening bracket, so that memory is taken for these and not for what lies deeper. */
+/* The members or elements after an opening bracket, so that memory is taken for these and not for deeper ones. */
 static size_t count_members(struct scan scan)
 {
     size_t count = 1;
@@ -274,8 +274,8 @@ static long read_exponent(struct scan *scan)
     return negative ? -exponent : exponent;
 }
 
-/* -12.50e3 is -125e2: all digits without zeros at either end, then the power of ten. Digits are kept where they stand,
- * the point is left out when they are printed. */
+/* -12.50e3 is -125e2: all digits without zeros at either end, then the power of ten. Digits stay at their place, the
+ * point is left out when they are printed. */
 static bool print_number(struct span raw, struct buffer *into)
 {
     struct scan scan = scan_of(raw);

@@ -1,8 +1,9 @@
-/* JSON text: objects and arrays changed one level deep without touching what lies below.
+/* JSON text: objects and arrays changed one level deep without touching deeper ones.
  *
- * A JSON field of a row is text. It is cut at its top level, and what a command does not name is copied byte for byte:
- * a parser's doubles would turn another writer's 0.1 into 0.10000000000000001 and refuse its large integers. Texts come
- * from PostgreSQL or passed document_parse; what is not JSON all the same is answered with false, never followed.
+ * A JSON field of a row is text. It is cut at its top level, and members that a command does not name are copied byte
+ * for byte: a parser's doubles would turn another writer's 0.1 into 0.10000000000000001 and refuse its large integers.
+ * Texts come from PostgreSQL or passed document_parse; text that is not JSON all the same is answered with false, never
+ * followed.
  *
  * Threads    no state.
  * Ownership  results live in the arena; spans point into the text or the arena.
@@ -33,8 +34,8 @@ bool json_text_merge(struct arena *arena, struct span object, const struct json_
 bool json_text_append(struct arena *arena, struct span array, struct span value, size_t length_max, struct span *ret);
 
 /* The value in the one form that equal values share: keys sorted, no white space, numbers as digits and exponent. It
- * does not depend on whether the text went through PostgreSQL, which prints 1e2 as 100, so neither do the two questions
- * that are decided by it (PROTOCOL B3): are two values equal, and how large is one. */
+ * does not depend on whether the text went through PostgreSQL, which prints 1e2 as 100, and therefore neither do
+ * the two answers that rest on it (PROTOCOL B3): whether two values are equal, and how large one is. */
 bool json_text_print_canonical(struct arena *arena, struct span text, struct buffer *into);
 
 /* The same, to be read: a number is printed with a point and without an exponent, unless that takes more than some

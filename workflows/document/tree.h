@@ -32,7 +32,7 @@ const char *json_tree_increment(struct json_tree *tree, const struct pointer *po
 /* A new last element of the array there; a place that was not there was an empty array. */
 const char *json_tree_append(struct json_tree *tree, const struct pointer *pointer, struct span value);
 
-/* A member with its name; elements behind a removed one move up. */
+/* A member with its name; elements after a removed one move up. */
 const char *json_tree_remove(struct json_tree *tree, const struct pointer *pointer);
 
 /* Whether a value equal to this one (json_text_equal) is there. */

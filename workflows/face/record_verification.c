@@ -96,7 +96,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
         count(rows, &entity_face_embedding_counter, given->embedding_id.value, success, decision->now_us);
     decision_add_int(decision, "verification_id", given->verification_id.value);
     decision_add_text(decision, "result", names_word(&names_verification_result, given->result));
-    /* Of the model, and of the embedding where one is named. */
+    /* The counters of the model, and of the embedding where one is named. */
     decision_add_raw(decision, "increments", success ? INCREMENTS("1") : INCREMENTS("0"));
     decision_apply(decision);
 }

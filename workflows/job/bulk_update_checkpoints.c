@@ -19,7 +19,7 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-/* The place in the array of a checkpoint that stands there a second time, or -1. */
+/* The index of a checkpoint that the array has a second time, or -1. */
 static int find_second(const struct bulk *bulk)
 {
     const struct checkpoint_change *changes = bulk->checkpoints.at;

@@ -80,7 +80,7 @@ static struct job_row begin_child(const struct plan_kind *kind, const struct job
     };
 }
 
-/* Of an edit, null clears what may be null (a clearable parameter); of create it is as if not given. */
+/* In an edit, null clears a clearable parameter; in a create, null means absent. */
 static void set_fields(const struct plan_kind *kind, const struct plan_save *save, struct job_row *next)
 {
     for (int i = 0; i < kind->field_count; i++)

@@ -1,9 +1,9 @@
 /* Plan: the children of a root job, its checkpoint jobs and geofence assignments, and how a command creates, edits or
- * removes one. What differs between the two kinds is a struct plan_kind.
+ * removes one. A struct plan_kind has the differences between the two kinds.
  *
- * A root is made by the planning side, never here: one that is missing is not_found. Every save of a child raises the
+ * The planning side makes roots; a missing one is `not_found` here. Every save of a child raises the
  * root's version and sets its modified time and author. Nobody writes a child without holding its root (PROTOCOL B1),
- * so what is unique among the children of one root is decided here; the indexes of 0006_job_plan are the last line.
+ * so uniqueness among the children of one root is decided here; the indexes of 0006_job_plan are the last line.
  *
  * Threads    const data; functions keep no state.
  * Ownership  texts belong to the message.
@@ -42,7 +42,7 @@ struct plan_kind
     const struct plan_field *fields;
     int field_count;
     bool geofence; /* its children have the identifier GEOFENCE; else the root's */
-    /* Whether children of this kind may hang under the root; false with the refusal made. */
+    /* Whether the root may have children of this kind; false with the refusal made. */
     bool (*admit)(const struct job_row *root, struct decision *decision);
     /* Whether the child may be as it would now be; false with the refusal made. NULL: the parameters say it all. */
     bool (*check)(const struct job_row *next, struct decision *decision);

@@ -1,6 +1,6 @@
 /* A tour's expiry is known only after its checkpoints were planned. It says when the sweep may close the jobneed, so
- * one that is COMPLETED or AUTOCLOSED, which are final, takes none: invalid_transition, naming the status. To the
- * expiry it already has, in whatever status: unchanged.
+ * a COMPLETED or AUTOCLOSED jobneed (both are final) refuses it: invalid_transition, naming the status. The expiry that
+ * the jobneed already has is `unchanged` in any status.
  */
 #include "workflows/job/job.h"
 

@@ -1,9 +1,10 @@
-/* A phone's finished ad-hoc task, told when it is online again. Its status goes through the machine: what it already
- * has may be told again with other work done (another attachment), what the machine does not allow rejects all of it.
+/* A phone's finished ad-hoc task, sent when the phone is online again. Its status goes through the machine: the present
+ * status may be sent again with other work done (another attachment); a status that the machine does not allow rejects
+ * the whole sync.
  *
  * `modified_at` and `modified_by` are the phone's word on when and by whom the task was last changed on the phone. The
- * columns of these names say when the row changed and who answers for it, of every write and in strictly rising order
- * (PROTOCOL R4), so the phone's go into the audit record's metadata instead. They alone change nothing.
+ * columns of these names say for every write, in strictly rising order, when the row changed and who answers for it
+ * (PROTOCOL R4), so the phone's values go into the audit record's metadata instead. They alone change nothing.
  */
 #include "workflows/assignee.h"
 #include "workflows/job/job.h"

@@ -1,16 +1,16 @@
-/* json.apply: operations on places of one JSON field, one after another, each on what those before it left; all of them
- * or none. What the old services did with a function called on the loaded field is a list of these.
+/* json.apply: operations on places of one JSON field, one after another, each on the result of those before
+ * it; all of them or none. A list of them replaces the function that the old services called on the loaded field.
  *
- *   set        value   the value stands there, whatever stood there before
+ *   set        value   the value replaces the one there, or is added
  *   increment  by?     adds `by` (1 without it; may be negative) to the number there
  *   append     value   the value becomes the last element of the array there
- *   remove             what is there goes
+ *   remove             the value there is removed
  *   test       value   refuses the whole command (test_failed) unless a value equal to it is there
  *
  * Where a path may lead, and which of them make places that are not there, is the contract of tree.h: in short, the
- * first three make what is missing (increment from 0, append from an empty array, the way to it from objects), remove
- * finds nothing to do there and test fails. An increment of what is no number, and an append to what is no array,
- * are refused: to replace a value, set it. Arithmetic is exact or refused (decimal.h).
+ * first three create a missing value (increment from 0, append from an empty array, the way to it from objects), remove
+ * finds nothing to do there and test fails. An increment of a value that is not a number, and an append to a value that
+ * is not an array, are refused: to replace a value, set it. Arithmetic is exact or refused (decimal.h).
  */
 #include "workflows/document/tree.h"
 #include "workflows/json/field.h"

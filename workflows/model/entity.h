@@ -116,7 +116,7 @@ struct entity
     int parent; /* column that names the root's id, a number, in child rows; or COLUMN_NOT_THERE */
     const struct entity *parent_entity; /* the roots' entity where children have a table of their own; else NULL */
     bool root;                          /* has a version: see below */
-    /* Of child rows in an audit record: the list of those that a command changed, and what their id is called. */
+    /* Names in an audit record for child rows: of the list of those that a command changed, and of their id. */
     const char *children, *child_id;
     const char *draw_ids; /* SQL function that draws new ids, without the schema, or NULL */
     int place;            /* its index in entities[] */

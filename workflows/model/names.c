@@ -2,7 +2,7 @@
 
 #define WORD(name) #name,
 
-/* One set: the words behind a NULL, and their count. */
+/* One set: the words after a NULL, and their count. */
 #define NAMES(set, LIST) \
     static const char *const set##_words[] = { NULL, LIST(WORD) }; \
     const struct names names_##set = { set##_words, (int)(sizeof(set##_words) / sizeof(set##_words[0])), NULL }

@@ -65,7 +65,7 @@ void rows_want_ids(struct rows *rows, const struct entity *entity, int count);
 
 /* The row's current content for reading, or NULL when there is none (absent or deleted). */
 const void *rows_read(const struct rows *rows, const struct entity *entity, struct id id);
-/* The same for looked-up rows: the first with this key prefix, and the next one behind `row`. A row looked up by its
+/* The same for looked-up rows: the first with this key prefix, and the next one after `row`. A row looked up by its
  * id that this batch has locked or made itself is answered as the batch has it now (PROTOCOL B3). */
 const void *rows_look(const struct rows *rows, const struct entity *entity, int key_count, const void *key);
 const void *rows_look_next(const struct rows *rows, const struct entity *entity, int key_count, const void *key,
@@ -96,7 +96,7 @@ struct row *rows_find(const struct rows *rows, const struct entity *entity, stru
 struct row *rows_first(const struct rows *rows, const struct entity *entity); /* not appended ones */
 int rows_count(const struct rows *rows, const struct entity *entity);
 
-/* What a `want` asked for and is not answered yet: see rows.c for the iteration. */
+/* A look that a `want` asked for and that is not answered yet: see rows.c for the iteration. */
 struct row_look
 {
     const struct entity *entity;
@@ -139,7 +139,7 @@ struct row_edit
     bool reborn_before;
     struct row_edit *next;
 };
-/* Of the step since rows_begin, counters included, appended rows not. */
+/* The edits of the step since rows_begin: with counters, without appended rows. */
 struct row_edit *rows_edits(const struct rows *rows);
 
 #endif

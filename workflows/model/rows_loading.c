@@ -154,7 +154,7 @@ static const void *look_content(const struct row *row)
 
 const void *rows_look(const struct rows *rows, const struct entity *entity, int key_count, const void *key)
 {
-    /* What the batch has made of a row by now is later than what the look saw (PROTOCOL B3). */
+    /* The batch's own version of a row is later than the one that the look saw (PROTOCOL B3). */
     const struct row *own = entity->key_count == 1 ? rows_find(rows, entity, rows_key_id(entity, key)) : NULL;
     if (own && (own->state == ROW_LOADED || own->state == ROW_NEW))
         return own->current;

@@ -1,5 +1,4 @@
-/* What rows.c (reading, changing, steps) and rows_loading.c (needs, looks, loaded rows) share. For these two only.
- */
+/* Rows, private: shared by rows.c (reading, changing, steps) and rows_loading.c (needs, looks, loaded rows) alone. */
 #ifndef WORKFLOWS_MODEL_ROWS_PRIVATE_H
 #define WORKFLOWS_MODEL_ROWS_PRIVATE_H
 
@@ -19,7 +18,7 @@ struct row_set
     int64_t *ids; /* drawn; the first `ids_taken` are in use */
     int ids_wanted, ids_given, ids_taken, ids_capacity;
 
-    /* What rows_undo brings back: noted when a step first touches the set. */
+    /* The state that rows_undo brings back, noted when a step first touches the set. */
     uint32_t step;
     struct row *mark_appended;
     int mark_count, mark_taken;
@@ -90,7 +89,7 @@ struct row *rows_make(struct arena *arena, const struct entity *entity, struct i
 /* The row with this id, made when there is none. */
 struct row *rows_find_or_make(struct rows *rows, const struct entity *entity, struct id id, enum row_state state);
 void rows_hang_child(struct row *row, struct row *parent);
-/* What the key column of a row's content says. */
+/* The key column of a row's content. */
 struct id rows_key_id(const struct entity *entity, const void *content);
 
 #endif

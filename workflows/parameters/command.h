@@ -1,4 +1,4 @@
-/* Command: one decoded message. Filled by envelope.c, read by everything behind it.
+/* Command: one decoded message. Filled by envelope.c, read by everything after it.
  *
  * Threads    one owner (the lane that decoded it).
  * Ownership  spans point into the message or the batch's arena.
@@ -37,8 +37,8 @@ struct command
     struct document document;        /* of the data */
     const struct node *data;         /* root of the data, or NULL */
     void *parameters; /* the workflow's struct, decoded by its table; valid when refusal is REASON_NONE */
-    /* Kind AGGREGATE_NONE where it cannot be told before the rows are decided. Of a refused command it is what its
-     * event is about: named by its data, else by its subject, else by its key. */
+    /* Its kind is AGGREGATE_NONE where only the decision on the rows shows it. The event of a refused command is about
+     * the aggregate that its data names, else its subject, else its key. */
     struct aggregate aggregate;
 
     /* A command that was readable but is wrong is refused before any row is looked at. `refusal_metadata` is JSON

@@ -458,7 +458,7 @@ static bool parse_zone(struct span text, int *ret_minutes)
     return true;
 }
 
-/* ".123456789": microseconds, what is finer is cut off; returns the length with the point, 0 when there is none. */
+/* ".123456789": microseconds, finer digits are cut off; returns the length with the point, 0 when there is none. */
 static size_t parse_fraction(struct span text, int64_t *ret_us)
 {
     *ret_us = 0;

@@ -58,11 +58,11 @@ enum parameter_flag
     PARAMETER_REQUIRED = 1,
     PARAMETER_NULLABLE = 2, /* JSON null is accepted and reads as absent */
     PARAMETER_OPTIONAL = 4, /* may be absent; a null is a value of its own, if the kind has one */
-    /* As nullable, of ids, integers, times and texts: null can be told from absent, by int_is_cleared and the like. */
+    /* As nullable, for ids, integers, times and texts: int_is_cleared and its like distinguish null from absent. */
     PARAMETER_CLEARABLE = 8 | PARAMETER_NULLABLE,
 };
 
-/* What a null leaves in a clearable parameter's field: as unset as an absent one, except these. */
+/* The field of a clearable parameter after a null: not set, as after an absent one, but with these values. */
 #define INT_CLEARED ((struct field_int){ 1, false })
 #define SPAN_CLEARED ((struct span){ NULL, 1 })
 
@@ -116,7 +116,7 @@ bool parameters_is_bounded(const struct parameter *parameter);
 /* The JSON Schema (2020-12) of the table as an object schema. */
 void parameters_print_schema(const struct parameter *table, struct buffer *into);
 
-/* What it says of a time and of an aggregate, behind their type: ",\"pattern\":...". */
+/* Its members for a time and for an aggregate after their type: ",\"pattern\":...". */
 extern const char parameters_time_schema[];
 void parameters_add_aggregate_pattern(struct buffer *into);
 

@@ -59,7 +59,7 @@ static const struct plain plain_kinds[] = {
 static void add_object_body(const struct parameter *table, struct buffer *into);
 
 /* JSON Schema counts characters and the decoder bytes of UTF-8, of which a character has one to four. The schema never
- * refuses what is accepted; the limit itself is told beside it, by a name that validators leave alone. */
+ * refuses what is accepted; the limit itself stands beside it under a name that validators ignore. */
 static void add_text_limits(const struct parameter *parameter, struct buffer *into)
 {
     if (!parameters_is_bounded(parameter))

@@ -36,7 +36,7 @@ static bool identify(const void *data, struct arena *arena, struct aggregate *re
     return true;
 }
 
-/* Of one that changes nothing: what it is about. */
+/* The operation of a command that changes nothing: the one that it asks for. */
 static enum operation name_operation(const void *data)
 {
     const struct bulk *bulk = data;
@@ -87,7 +87,7 @@ static bool changes(const struct bulk *bulk, const struct assignee *assignee, co
            assignment_changes(assignee, ticket->assigned_person_id, ticket->assigned_group_id);
 }
 
-/* What the ticket's history says of it. */
+/* The entry of the ticket's history about it. */
 static const char *action_on(const struct bulk *bulk, const struct assignee *assignee, const struct ticket_row *ticket)
 {
     if (bulk->status && bulk->status != ticket->status)

@@ -85,7 +85,7 @@ void ticket_refuse_final(struct decision *decision, const struct ticket_row *tic
 
 enum
 {
-    MATRIX_KEY_COUNT = 3, /* site, category, client: the levels are told apart in C */
+    MATRIX_KEY_COUNT = 3, /* site, category, client: the levels are compared in C */
 };
 
 void ticket_want_matrix(struct rows *rows, struct field_int site_id, struct span category, struct field_int client_id)

@@ -40,7 +40,7 @@ static inline struct aggregate ticket_aggregate(int64_t id)
     return (struct aggregate){ AGGREGATE_TICKET, id_of(id) };
 }
 
-/* The ticket for changing, with a history row in which it stands as it is now: one change, one entry, in the same
+/* The ticket for changing, with a history row that has its present state: one change, one entry, in the same
  * transaction. `details` is JSON or null. */
 struct ticket_row *ticket_change(const struct command *command, struct rows *rows, const struct decision *decision,
                                  int64_t id, const char *action, struct span details);
