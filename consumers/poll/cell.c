@@ -1,5 +1,6 @@
 #include "consumers/poll/cell_private.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -18,11 +19,6 @@
 enum
 {
     ROUND_MAX = 1000, /* messages of one round: then the lanes get them, and everything else is looked at */
-    POLL_MS = 100,    /* a poll without messages; whoever has something for the poll thread cuts it short */
-    NUDGE_BYTES =
-        2 * 1024 * 1024, /* half of queued.max.messages.kbytes: what was read since librdkafka was last busy */
-    NUDGE_POLL_MS = 5,   /* without a message for this long */
-    NUDGE_MS = 100,
 };
 
 static const int64_t FULL_US = 500000;        /* longer than that full: partitions are paused and polling goes on */
@@ -56,6 +52,32 @@ static void wait_for_wake(struct cell *cell, int64_t wait_us)
     pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
     cell->waiting = false;
     pthread_mutex_unlock(&cell->mutex);
+}
+
+/* The states that may come after each, as bits. */
+static const unsigned followers[] = {
+    [CELL_NEW] = 1u << CELL_WAITING,
+    [CELL_WAITING] =
+        1u << CELL_SERVING | 1u << CELL_STOPPED | 1u << CELL_NEW, /* CELL_NEW: there was no thread for it */
+    [CELL_SERVING] = 1u << CELL_REPLACING | 1u << CELL_FENCED | 1u << CELL_LEAVING,
+    [CELL_REPLACING] = 1u << CELL_FENCED | 1u << CELL_LEAVING,
+    [CELL_FENCED] = 1u << CELL_LEAVING,
+    [CELL_LEAVING] = 1u << CELL_WAITING,
+    [CELL_STOPPED] = 0,
+};
+
+void cell_enter(struct cell *cell, enum cell_state next)
+{
+    assert(followers[cell_state(cell)] & 1u << next);
+    /* Release: who sees CELL_STOPPED sees `left`. */
+    atomic_store_explicit(&cell->state, (int)next, memory_order_release);
+}
+
+/* The consumer has to be replaced, which it may have to be already. */
+static void replace_consumer(struct cell *cell)
+{
+    if (cell_state(cell) == CELL_SERVING)
+        cell_enter(cell, CELL_REPLACING);
 }
 
 static void show_life(struct cell *cell, int64_t now_us)
@@ -132,7 +154,7 @@ static void watch(struct cell *cell, int64_t now_us)
     watch_kafka(cell, now_us);
     if (!rebuild)
         return;
-    cell->replace = true;
+    replace_consumer(cell);
     cell->away_until_us = now_us + watchdog_rest_us(&cell->watchdog);
 }
 
@@ -141,6 +163,7 @@ static bool open_consumer(struct cell *cell)
 {
     struct buffer fault = BUFFER_EMPTY;
 
+    assert(cell->consumer == NULL && cell_state(cell) == CELL_WAITING);
     if (monotonic_us() < cell->away_until_us)
     {
         problem_set(&cell->problem, "waiting", "the group forgets this member before it joins again");
@@ -165,7 +188,6 @@ static bool open_consumer(struct cell *cell)
     assignment_join(cell->assignment);
     watchdog_begin(&cell->watchdog, monotonic_us());
     cell->reach = REACH_NEW;
-    cell->replace = cell->fenced = false;
     problem_clear(&cell->problem);
     return true;
 }
@@ -174,6 +196,7 @@ static void close_consumer(struct cell *cell, bool publisher_is_done, int64_t de
 {
     rd_kafka_t *consumer = cell->consumer;
 
+    assert(consumer != NULL && assignment_pressure(cell->assignment).commands == 0); /* all of it was given back */
     consumer_leave(consumer, deadline_us);
     use_consumer(cell, NULL);
     FAULT_POINT(IN_CLOSE);
@@ -182,122 +205,7 @@ static void close_consumer(struct cell *cell, bool publisher_is_done, int64_t de
         log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
 }
 
-/* --- messages ---------------------------------------------------------------------------------------------------- */
-
-/* What is collected in one round. Counting is done per run of messages of one partition: they come in such runs, and
- * the counters are shared with the publisher. */
-struct round
-{
-    struct delivery *first, *last;
-    struct owned_partition *owned; /* of the run, with a reference: a rebalance may come in the middle of a round */
-    int64_t count, bytes;          /* of the run */
-    int received;
-    int64_t taken; /* bytes of the whole round */
-    int64_t now_us;
-};
-
-static void end_run(struct round *round)
-{
-    struct owned_partition *owned = round->owned;
-
-    if (round->count == 0)
-        return;
-    owned_retain(owned, (int)round->count);
-    if (atomic_fetch_add_explicit(&owned->shared.in_flight, round->count, memory_order_relaxed) == 0)
-        /* It was idle: it has not stalled since. */
-        atomic_store_explicit(&owned->shared.moved_us, round->now_us, memory_order_relaxed);
-    atomic_fetch_add_explicit(&owned->shared.in_flight_bytes, round->bytes, memory_order_relaxed);
-    owned_release(owned, 1);
-    round->owned = NULL;
-    round->count = round->bytes = 0;
-}
-
-static void begin_run(struct round *round, struct owned_partition *owned)
-{
-    end_run(round);
-    round->owned = owned_retain(owned, 1);
-}
-
-static void take_message(struct cell *cell, struct round *round, rd_kafka_message_t *message)
-{
-    struct owned_partition *owned = assignment_find(cell->assignment, message);
-
-    if (owned == NULL)
-        return; /* of a former assignment: read again by whoever owns it */
-    if (message->offset <= owned->poll.last_offset || message->offset < owned->start_offset)
-    {
-        /* PROTOCOL O5: the topic was made anew under us. */
-        end_run(round);
-        assignment_end_partition(cell->assignment, cell->consumer, owned, true, "an offset came that was behind us");
-        return;
-    }
-    spread_note(&cell->spread, cell->consumer, owned->partition.epoch, message);
-    struct delivery *delivery = delivery_pool_make(cell->delivery_pool, message, round->now_us);
-    if (delivery == NULL)
-    {
-        end_run(round);
-        assignment_end_partition(cell->assignment, cell->consumer, owned, false, "out of memory");
-        return;
-    }
-    if (round->owned != owned)
-        begin_run(round, owned);
-    round->count++;
-    round->bytes += (int64_t)delivery_size(delivery);
-    if ((int64_t)delivery_size(delivery) > cell->largest_bytes)
-        cell->largest_bytes = (int64_t)delivery_size(delivery);
-    round->taken += (int64_t)delivery_size(delivery);
-    round->received++;
-    delivery->partition = &owned->partition;
-    delivery->sequence = owned->poll.next_sequence++;
-    owned->poll.last_offset = message->offset;
-    if (round->last)
-        round->last->next = delivery;
-    else
-        round->first = delivery;
-    round->last = delivery;
-}
-
-/* Errors come as messages. Most pass by themselves; librdkafka says what it retries. */
-static void take_error(struct cell *cell, struct round *round, const rd_kafka_message_t *message)
-{
-    char text[256];
-    struct owned_partition *owned;
-
-    switch (message->err)
-    {
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        owned = assignment_find(cell->assignment, message);
-        end_run(round);
-        if (owned)
-            assignment_end_partition(cell->assignment, cell->consumer, owned, true, "the offset is out of range");
-        return;
-    case RD_KAFKA_RESP_ERR__FATAL:
-        rd_kafka_fatal_error(cell->consumer, text, sizeof(text));
-        log_error("cell %d: consumer: %s; it is replaced", cell->number, text);
-        cell->replace = cell->fenced = true;
-        return;
-    default:
-        rights_watch_suspect(message->err);
-        problem_set(&cell->problem, "consumer", rd_kafka_message_errstr(message));
-        cell->error_us = monotonic_us();
-        return;
-    }
-}
-
-static void submit(struct cell *cell, struct round *round)
-{
-    end_run(round);
-    if (FAULT_POINT_FAILS(AFTER_POLL))
-        rd_kafka_test_fatal_error(cell->consumer, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "a fault point");
-    if (round->first)
-        lanes_submit(cell->lanes, round->first);
-    if (round->received > 0)
-    {
-        metrics_add(METRIC_RECEIVED, round->received);
-        problem_clear(&cell->problem);
-    }
-}
+/* --- back-pressure ----------------------------------------------------------------------------------------------- */
 
 /* How many messages there is room for. */
 static int64_t room(const struct cell *cell, struct pressure pressure)
@@ -305,45 +213,6 @@ static int64_t room(const struct cell *cell, struct pressure pressure)
     int64_t commands = cell->settings->consumers.in_flight_commands - pressure.commands;
     return pressure.bytes >= cell->settings->consumers.in_flight_bytes ? 0 : commands;
 }
-
-/* The first message of a round. When as much was read as librdkafka fetches ahead and now there is nothing, it is not
- * the end of the topic that was reached but more likely librdkafka that pauses. */
-static rd_kafka_message_t *wait_message(struct cell *cell)
-{
-    bool may_pause = cell->read_bytes >= NUDGE_BYTES;
-    rd_kafka_message_t *message = rd_kafka_consumer_poll(cell->consumer, may_pause ? NUDGE_POLL_MS : POLL_MS);
-
-    if (message || !may_pause || cell_is_stopping(cell))
-        return message;
-    cell->read_bytes = 0;
-    assignment_nudge(cell->assignment, cell->consumer, NUDGE_MS);
-    return rd_kafka_consumer_poll(cell->consumer, POLL_MS);
-}
-
-/* One round: a wait for the first message, then what librdkafka has ready, then all of it to the lanes. */
-static void read_round(struct cell *cell, int64_t limit)
-{
-    struct round round = { .now_us = monotonic_us() };
-    int64_t bytes_max = cell->settings->consumers.in_flight_bytes - cell->counted.bytes;
-    rd_kafka_message_t *message = wait_message(cell);
-
-    if (message)
-        round.now_us = monotonic_us();
-    for (; message; message = rd_kafka_consumer_poll(cell->consumer, 0))
-    {
-        cell->read_bytes += (int64_t)(message->len + message->key_len);
-        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-            take_message(cell, &round, message);
-        else
-            take_error(cell, &round, message);
-        rd_kafka_message_destroy(message);
-        if (round.received >= limit || round.taken >= bytes_max || cell->replace || cell_is_stopping(cell))
-            break;
-    }
-    submit(cell, &round);
-}
-
-/* --- back-pressure ----------------------------------------------------------------------------------------------- */
 
 static void count_pressure(struct cell *cell, struct pressure pressure)
 {
@@ -393,7 +262,7 @@ static void shed(struct cell *cell)
 
 static void serve(struct cell *cell)
 {
-    while (!cell_is_stopping(cell) && !cell->replace)
+    while (!cell_is_stopping(cell) && cell_state(cell) == CELL_SERVING)
     {
         int64_t now_us = monotonic_us();
         struct pressure pressure = assignment_pressure(cell->assignment);
@@ -412,11 +281,11 @@ static void serve(struct cell *cell)
         if (make_room(cell, pressure, now_us))
         {
             int64_t left = room(cell, pressure);
-            read_round(cell, left < 1 ? 1 : left < ROUND_MAX ? left : ROUND_MAX);
+            cell_read_round(cell, left < 1 ? 1 : left < ROUND_MAX ? left : ROUND_MAX);
         }
         /* Another process has our slot's ids now: ours must not be used any more (PROTOCOL O1). */
         if (slot_is_held(cell->slot) && slot_number(cell->slot) != cell->slot_number)
-            cell->replace = true;
+            replace_consumer(cell);
         watch(cell, now_us);
     }
 }
@@ -438,17 +307,19 @@ static void drain(struct cell *cell, int64_t deadline_us)
 static void leave(struct cell *cell)
 {
     int64_t deadline_us = monotonic_us() + cell->settings->consumers.drain_timeout_us, left;
+    bool fenced = cell_state(cell) == CELL_FENCED;
     struct held_keys held;
 
+    cell_enter(cell, CELL_LEAVING);
     if (cell_is_stopping(cell))
         deadline_us = atomic_load(&cell->stop_deadline_us);
-    if (cell->fenced && monotonic_us() + FENCED_US < deadline_us)
+    if (fenced && monotonic_us() + FENCED_US < deadline_us)
         deadline_us = monotonic_us() + FENCED_US;
-    if (!cell->fenced)
+    if (!fenced)
         drain(cell, deadline_us);
     held_keys_clear(&held);
     lanes_held(cell->lanes, &held);
-    bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us, cell->fenced, &left);
+    bool done = assignment_leave(cell->assignment, cell->consumer, deadline_us, fenced, &left);
     if (left > 0)
         held_keys_log(cell->number, &held);
     atomic_store_explicit(&cell->left, left, memory_order_relaxed);
@@ -468,11 +339,13 @@ static void *cell_main(void *owner)
             wait_for_wake(cell, RETRY_US);
             continue;
         }
+        cell_enter(cell, CELL_SERVING);
         log_info("cell %d: slot %d: joining group %s", cell->number, cell->slot_number, cell->settings->kafka.group);
         serve(cell);
         leave(cell);
+        cell_enter(cell, CELL_WAITING);
     }
-    atomic_store_explicit(&cell->stopped, true, memory_order_release);
+    cell_enter(cell, CELL_STOPPED);
     return NULL;
 }
 
@@ -543,12 +416,13 @@ bool cell_start(struct cell *cell, const char **reterr)
 {
     char name[16];
 
+    cell_enter(cell, CELL_WAITING); /* before there is a thread that changes it */
     if (pthread_create(&cell->thread, NULL, cell_main, cell) != 0)
     {
+        cell_enter(cell, CELL_NEW);
         *reterr = "no thread for the poll loop";
         return false;
     }
-    cell->started = true;
     snprintf(name, sizeof(name), "poll-%d", cell->number % 1000);
     pthread_setname_np(cell->thread, name);
     return true;
@@ -569,14 +443,16 @@ void cell_stop(struct cell *cell, int64_t deadline_us)
 
 bool cell_is_stopped(const struct cell *cell)
 {
-    return !cell->started || atomic_load_explicit(&cell->stopped, memory_order_acquire);
+    enum cell_state state = cell_state(cell);
+    return state == CELL_NEW || state == CELL_STOPPED;
 }
 
 void cell_free(struct cell *cell)
 {
     if (cell == NULL)
         return;
-    if (cell->started)
+    assert(cell_is_stopping(cell) || cell_state(cell) == CELL_NEW); /* else the join waits for ever */
+    if (cell_state(cell) != CELL_NEW)
         pthread_join(cell->thread, NULL);
     if (cell->lanes)
         lanes_free(cell->lanes, atomic_load(&cell->stop_deadline_us));

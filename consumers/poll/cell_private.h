@@ -1,5 +1,5 @@
-/* Cell, private: what cell.c (the poll thread and its life) and consumers/poll/cell_view.c (what others may ask) share.
- * Nobody else includes it. */
+/* Cell, private: what cell.c (the poll thread and its life), consumers/poll/cell_reading.c (one round of messages) and
+ * consumers/poll/cell_view.c (what others may ask) share. Nobody else includes it. */
 #ifndef CONSUMERS_POLL_CELL_PRIVATE_H
 #define CONSUMERS_POLL_CELL_PRIVATE_H
 
@@ -15,6 +15,18 @@
 #include "consumers/poll/watchdog.h"
 #include "consumers/publish/publisher.h"
 
+/* ARCHITECTURE.md, "States", draws them. cell_enter alone changes the state. */
+enum cell_state
+{
+    CELL_NEW,       /* its poll thread does not run yet */
+    CELL_WAITING,   /* without a consumer: for the slot, Kafka and the topics */
+    CELL_SERVING,   /* a member of the group */
+    CELL_REPLACING, /* its consumer has to be replaced; the round in hand ends first */
+    CELL_FENCED,    /* as CELL_REPLACING, and another process has taken this member's place */
+    CELL_LEAVING,   /* drains, gives its partitions back, closes its consumer */
+    CELL_STOPPED,   /* its poll thread does nothing more */
+};
+
 struct cell
 {
     const struct settings *settings;
@@ -26,13 +38,13 @@ struct cell
     struct assignment *assignment;
     char lock_owner[300];
     pthread_t thread;
-    bool started;
+    /* enum cell_state. Writer: main up to the start of the poll thread, then the poll thread; readers: main, HTTP. */
+    atomic_int state;
 
     /* Writer: main. Reader: poll thread. */
     atomic_bool quiet, stopping;
     atomic_int_fast64_t stop_deadline_us;
     /* Writer: poll thread. Readers: main and HTTP. */
-    atomic_bool stopped;
     atomic_int_fast64_t seen_us;
     atomic_int_fast64_t left; /* messages that were received and not published when it had ended */
 
@@ -48,8 +60,6 @@ struct cell
     /* Poll thread. */
     rd_kafka_t *consumer;
     int slot_number;         /* that the consumer was made for */
-    bool replace;            /* the consumer must be made anew */
-    bool fenced;             /* and somebody else has its place */
     int64_t away_until_us;   /* no consumer is made before */
     struct pressure counted; /* as the metrics have it */
     int64_t full_since_us;   /* 0: there is room */
@@ -59,12 +69,23 @@ struct cell
     int64_t error_us; /* when librdkafka last complained */
 };
 
+static inline enum cell_state cell_state(const struct cell *cell)
+{
+    return (enum cell_state)atomic_load_explicit(&cell->state, memory_order_acquire);
+}
+
 static inline bool cell_is_stopping(const struct cell *cell)
 {
     return atomic_load_explicit(&cell->stopping, memory_order_acquire);
 }
 
-/* consumers/poll/cell_view.c: the log is told which keys are held back. */
+/* The transition is asserted. The writer of the state calls it. */
+void cell_enter(struct cell *cell, enum cell_state next);
+
+/* consumers/poll/cell_reading.c: waits for messages, and gives up to `limit` of them to the lanes. */
+void cell_read_round(struct cell *cell, int64_t limit);
+
+/* consumers/poll/cell_view.c: logs which keys are held back. */
 void held_keys_log(int cell, const struct held_keys *held);
 
 #endif

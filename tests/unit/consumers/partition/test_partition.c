@@ -1,12 +1,7 @@
-#include "consumers/partition/partition.h"
-
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "tests/fixtures/cmocka.h"
+
+#include "consumers/partition/partition.h"
+#include "tests/fixtures/abort.h"
 
 /* --- the test's side --------------------------------------------------------------------------------------------- */
 
@@ -26,25 +21,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* In a process of its own, which an assertion is to end. */
-static bool is_refused(enum partition_change change)
+static void change(void *owner)
 {
-    int status = 0;
-    pid_t child = fork();
+    owned_change(owned, *(enum partition_change *)owner);
+}
 
-    assert_true(child >= 0);
-    if (child == 0)
-    {
-        const struct rlimit none = { 0, 0 };
-        setrlimit(RLIMIT_CORE, &none);
-        signal(SIGABRT, SIG_DFL);
-        if (freopen("/dev/null", "w", stderr) == NULL)
-            _exit(2);
-        owned_change(owned, change);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+static bool is_refused(enum partition_change refused)
+{
+    return aborts(change, &refused);
 }
 
 /* --- states ------------------------------------------------------------------------------------------------------ */
