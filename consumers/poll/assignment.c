@@ -93,6 +93,7 @@ static void assign(struct assignment *assignment, rd_kafka_t *consumer,
 
 static struct owned_partition *begin_partition(struct assignment *assignment, struct assigned *assigned)
 {
+    assert(assigned->owned == NULL);
     struct owned_partition *owned = owned_new(assigned->topic, assigned->partition, assignment->epoch);
 
     if (owned == NULL)
@@ -127,6 +128,7 @@ static void make_places(struct assignment *assignment, const rd_kafka_topic_part
 {
     struct assigned *assigned_partitions = calloc((size_t)partitions->cnt + 1, sizeof(*assigned_partitions));
 
+    assert(assignment->count == 0 && !assignment->assigned);
     if (assigned_partitions == NULL)
         die_out_of_memory("an assignment");
     for (int i = 0; i < partitions->cnt; i++)
@@ -154,6 +156,7 @@ static void on_assign(struct assignment *assignment, rd_kafka_t *consumer,
     rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(consumer);
     rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
 
+    assert(!assignment->left);
     clear_places(assignment);
     assignment->epoch++;
     assignment->assigned_us = monotonic_us();
@@ -220,6 +223,7 @@ bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64
 {
     *ret_left = 0;
     bool finished = leave(assignment, consumer, deadline_us, lost, ret_left);
+    assert(assignment->count == 0);
     assign(assignment, consumer, NULL);
     assignment->left = true;
     return finished;
@@ -227,6 +231,7 @@ bool assignment_leave(struct assignment *assignment, rd_kafka_t *consumer, int64
 
 void assignment_join(struct assignment *assignment)
 {
+    assert(assignment->count == 0); /* the former membership was left */
     assignment->left = false;
 }
 
@@ -284,6 +289,7 @@ static void set_paused(struct assignment *assignment, rd_kafka_t *consumer, stru
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
 
+    assert(assigned->owned && assigned->owned->shared.paused != paused); /* else the metric counts it twice */
     rd_kafka_topic_partition_list_add(list, assigned->topic, assigned->partition);
     rd_kafka_resp_err_t error =
         paused ? rd_kafka_pause_partitions(consumer, list) : rd_kafka_resume_partitions(consumer, list);
@@ -308,6 +314,7 @@ static void end_assigned(struct assignment *assignment, rd_kafka_t *consumer, st
 {
     struct owned_partition *owned = assigned->owned;
 
+    assert(owned && !owned_is_revoked(owned));
     if (owned->shared.paused)
         set_paused(assignment, consumer, assigned, false);
     owned_revoke(owned, 0);
@@ -447,6 +454,7 @@ struct owned_partition *assignment_find(struct assignment *assignment, const rd_
 {
     int i = topic_index_find(&assignment->index, message->rkt, message->partition, tell_place, assignment);
 
+    assert(i < assignment->count && (i < 0 || assignment->assigned_partitions[i].partition == message->partition));
     return i >= 0 && assignment->assigned_partitions[i].fetching ? assignment->assigned_partitions[i].owned : NULL;
 }
 
@@ -464,6 +472,7 @@ struct pressure assignment_pressure(const struct assignment *assignment)
         pressure.commands += atomic_load_explicit(&owned->shared.in_flight, memory_order_relaxed);
         pressure.bytes += atomic_load_explicit(&owned->shared.in_flight_bytes, memory_order_relaxed);
     }
+    assert(pressure.commands >= 0); /* else one was given back twice */
     return pressure;
 }
 
@@ -480,7 +489,7 @@ struct owned_partition *assignment_largest(const struct assignment *assignment)
     return largest;
 }
 
-/* `part` in halves of the partition's share of the cell's caps. */
+/* `halves` of the partition's share of the cell's caps. */
 static bool is_above(const struct assignment *assignment, const struct owned_partition *owned, int halves)
 {
     int64_t commands = assignment->settings->consumers.in_flight_commands / assignment->count;

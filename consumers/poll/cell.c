@@ -47,6 +47,7 @@ static void wait_for_wake(struct cell *cell, int64_t wait_us)
 {
     struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
 
+    assert(cell_is_mine(cell)); /* wake wakes one */
     pthread_mutex_lock(&cell->mutex);
     cell->waiting = true;
     pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
@@ -82,6 +83,7 @@ static void replace_consumer(struct cell *cell)
 
 static void show_life(struct cell *cell, int64_t now_us)
 {
+    assert(cell_is_mine(cell));
     atomic_store_explicit(&cell->seen_us, now_us, memory_order_relaxed);
 }
 
@@ -112,6 +114,7 @@ static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
 {
     rd_kafka_queue_t *queue = consumer ? rd_kafka_queue_get_consumer(consumer) : NULL;
 
+    assert(cell_is_mine(cell) && (cell->consumer == NULL || consumer == NULL));
     cell->consumer = consumer;
     pthread_mutex_lock(&cell->mutex);
     rd_kafka_queue_t *former = cell->queue;
@@ -262,6 +265,7 @@ static void shed(struct cell *cell)
 
 static void serve(struct cell *cell)
 {
+    assert(cell->consumer);
     while (!cell_is_stopping(cell) && cell_state(cell) == CELL_SERVING)
     {
         int64_t now_us = monotonic_us();
@@ -331,6 +335,7 @@ static void *cell_main(void *owner)
 {
     struct cell *cell = owner;
 
+    cell->me = pthread_self();
     while (!cell_is_stopping(cell))
     {
         show_life(cell, monotonic_us());
@@ -345,6 +350,7 @@ static void *cell_main(void *owner)
         leave(cell);
         cell_enter(cell, CELL_WAITING);
     }
+    assert(cell->consumer == NULL);
     cell_enter(cell, CELL_STOPPED);
     return NULL;
 }

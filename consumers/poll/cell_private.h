@@ -58,6 +58,7 @@ struct cell
     struct reach reach; /* poll thread */
 
     /* Poll thread. */
+    pthread_t me;
     rd_kafka_t *consumer;
     int slot_number;         /* that the consumer was made for */
     int64_t away_until_us;   /* no consumer is made before */
@@ -72,6 +73,12 @@ struct cell
 static inline enum cell_state cell_state(const struct cell *cell)
 {
     return (enum cell_state)atomic_load_explicit(&cell->state, memory_order_acquire);
+}
+
+/* For assertions: the caller is the poll thread. */
+static inline bool cell_is_mine(const struct cell *cell)
+{
+    return pthread_equal(cell->me, pthread_self());
 }
 
 static inline bool cell_is_stopping(const struct cell *cell)

@@ -1,5 +1,6 @@
 #include "consumers/poll/topic_index.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,11 +25,12 @@ static struct topic_numbers *add_topic(struct topic_index *index, rd_kafka_topic
     for (int i = 0; entry(owner, i, &topic, &partition); i++)
         if (strcmp(topic, name) == 0 && partition >= count)
             count = partition + 1;
+    assert(index->count < TOPIC_INDEX_MAX);
     struct topic_numbers *numbers = &index->topics[index->count];
     numbers->at = malloc(((size_t)count + 1) * sizeof(int));
+    /* Without the index its message would pass for one of a former assignment, and be lost. */
     if (numbers->at == NULL)
-        die_out_of_memory(
-            "the index of a topic"); /* its message would pass for one of a former assignment, and be lost */
+        die_out_of_memory("the index of a topic");
     numbers->handle = handle;
     numbers->count = count;
     for (int i = 0; i < count; i++)

@@ -1,5 +1,6 @@
 #include "consumers/poll/watchdog.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,6 +99,7 @@ static bool is_due(const struct watchdog *watchdog, int64_t now_us)
 /* No assignment. A broker that comes back has the whole time to let the member join. */
 static bool weigh_none(struct watchdog *watchdog, enum group_answer answer, const char *why, int64_t now_us)
 {
+    assert(watchdog->extent == EXTENT_NONE);
     if (answer != GROUP_SILENT)
         return is_due(watchdog, now_us);
     watchdog->since_us = now_us;
@@ -111,6 +113,7 @@ static bool weigh_partial(struct watchdog *watchdog, enum group_answer answer, i
 {
     char text[sizeof(watchdog->why)];
 
+    assert(watchdog->extent == EXTENT_PARTIAL);
     switch (answer)
     {
     case GROUP_OWNED:

@@ -1,5 +1,6 @@
 #include "consumers/publish/mailbox.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -36,6 +37,7 @@ void mailbox_free(struct mailbox *mailbox)
 {
     if (mailbox == NULL)
         return;
+    assert(mailbox->first == NULL);
     for (int i = 0; i < mailbox->asked_count; i++)
         owned_release(mailbox->asked[i], 1);
     free(mailbox->asked);
@@ -47,8 +49,15 @@ void mailbox_free(struct mailbox *mailbox)
     free(mailbox);
 }
 
+/* By this thread or, where it is a bug that stays unseen, by another. */
+static bool is_locked(struct mailbox *mailbox)
+{
+    return pthread_mutex_trylock(&mailbox->mutex) != 0;
+}
+
 static void signal_locked(struct mailbox *mailbox)
 {
+    assert(is_locked(mailbox));
     if (mailbox->waiting)
         pthread_cond_signal(&mailbox->mail);
 }
@@ -62,6 +71,7 @@ void mailbox_answer(struct mailbox *mailbox, struct delivery *chain)
     while (last->next)
         last = last->next;
     pthread_mutex_lock(&mailbox->mutex);
+    assert(chain != mailbox->first && last != mailbox->last); /* else it is answered twice */
     if (mailbox->last)
         mailbox->last->next = chain;
     else
@@ -81,7 +91,10 @@ void mailbox_ask(struct mailbox *mailbox, struct owned_partition *const *owned_p
         die_out_of_memory("the request for a takeover");
     mailbox->asked = asked;
     for (int i = 0; i < count; i++)
+    {
+        assert(!owned_is_taken(owned_partitions[i]));
         mailbox->asked[mailbox->asked_count++] = owned_retain(owned_partitions[i], 1);
+    }
     if (group && mailbox->group)
         rd_kafka_consumer_group_metadata_destroy(mailbox->group);
     if (group)
@@ -108,6 +121,7 @@ bool mailbox_finish(struct mailbox *mailbox, int64_t deadline_us)
 void mailbox_finished(struct mailbox *mailbox, uint64_t wanted)
 {
     pthread_mutex_lock(&mailbox->mutex);
+    assert(wanted > mailbox->finish_done && wanted <= mailbox->finish_wanted);
     mailbox->finish_done = wanted;
     pthread_cond_broadcast(&mailbox->finished);
     pthread_mutex_unlock(&mailbox->mutex);
@@ -141,6 +155,7 @@ static void wait_locked(struct mailbox *mailbox, int64_t wait_us, bool for_answe
 {
     struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
 
+    assert(is_locked(mailbox) && !mailbox->waiting); /* one thread waits, the publisher */
     mailbox->waiting = true;
     while (wait_us > 0 && mailbox->first == NULL && !(for_answers ? mailbox->stopping : is_wanted_locked(mailbox)))
         if (pthread_cond_timedwait(&mailbox->mail, &mailbox->mutex, &until) != 0)
@@ -151,6 +166,8 @@ static void wait_locked(struct mailbox *mailbox, int64_t wait_us, bool for_answe
 static struct delivery *take_answered_locked(struct mailbox *mailbox)
 {
     struct delivery *chain = mailbox->first;
+
+    assert(is_locked(mailbox) && (mailbox->first == NULL) == (mailbox->last == NULL));
     mailbox->first = mailbox->last = NULL;
     return chain;
 }

@@ -1,5 +1,7 @@
 #include "consumers/publish/offset_commits.h"
 
+#include <assert.h>
+
 #include "consumers/partition/commit_mark.h"
 
 static void on_committed(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *offsets,
@@ -8,6 +10,7 @@ static void on_committed(rd_kafka_t *consumer, rd_kafka_resp_err_t error, rd_kaf
     struct offset_commits *commits = owner;
     (void)consumer, (void)offsets;
 
+    assert(commits->out && !commits->answered);
     commits->answered = true;
     commits->good = error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -31,6 +34,7 @@ static void send_offsets(struct offset_commits *commits, rd_kafka_t *consumer,
 {
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(count);
 
+    assert(commits->out == NULL && !commits->answered); /* one commit at a time */
     for (int i = 0; i < count; i++)
     {
         int64_t committed = atomic_load_explicit(&owned_partitions[i]->shared.committed, memory_order_relaxed);

@@ -1,7 +1,10 @@
 #include "consumers/publish/portion.h"
 
+#include <assert.h>
+
 static bool shrink(struct portion *portion, int64_t bytes)
 {
+    assert(portion->bytes > 0);
     int64_t least = bytes < 1 ? 1 : bytes;
     bool smaller = least < portion->bytes;
 
@@ -17,6 +20,7 @@ static void grow(struct portion *portion, int64_t sent)
     portion->bytes = bytes + (bytes < PORTION_FIRST ? bytes : bytes / 4);
     if (portion->bytes > PORTION_MAX)
         portion->bytes = PORTION_MAX;
+    assert(portion->bytes > 0);
 }
 
 bool portion_note_done(struct portion *portion, int64_t sent, bool quick, int64_t muted_us)

@@ -21,6 +21,8 @@ static bool reserve_parts(struct publication *publication, int count)
 
 static void append(struct part *part, struct delivery *delivery)
 {
+    assert(part->last == NULL ||
+           delivery->sequence == part->last->sequence + 1); /* the prefix has no gap (PROTOCOL K1) */
     delivery->next = NULL;
     if (part->last)
         part->last->next = delivery;
@@ -123,6 +125,8 @@ void publication_trim(struct publication *publication, int64_t bytes)
         publication->parts[parts++] = part;
         publication->deliveries += part.count;
     }
+    /* One delivery stays, or nothing would ever be published. */
+    assert(parts > 0 || publication->count == 0);
     publication->count = parts;
     publication->sends = sum;
 }
@@ -146,6 +150,7 @@ rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *p
     for (int i = 0; i < publication->count; i++)
     {
         const struct part *part = &publication->parts[i];
+        assert(part->count > 0 && part->next_offset == part->last->offset + 1);
         commit_mark_add(offsets, part->owned, part->next_offset, true);
     }
     return offsets;
@@ -154,6 +159,7 @@ rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *p
 enum producer_result publication_send(const struct publication *publication, struct producer *producer,
                                       const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
 {
+    assert(publication->count > 0);
     enum producer_result result = producer_begin(producer);
     if (result != PRODUCER_DONE)
         return result;
@@ -181,6 +187,8 @@ void publication_release(struct publication *publication, int index, struct deli
 {
     struct part part = publication->parts[index];
 
+    assert(index < publication->count && publication->deliveries >= part.count);
+    assert(atomic_load_explicit(&part.owned->shared.in_flight, memory_order_relaxed) >= part.count);
     publication->parts[index] = publication->parts[--publication->count];
     publication->deliveries -= part.count;
     delivery_pool_give_back(delivery_pool, part.first);

@@ -37,6 +37,7 @@ struct publisher
     _Atomic(rd_kafka_t *) consumer; /* at-least-once: whose handle commits offsets; writer: the poll thread */
 
     /* Of the publisher's thread. */
+    pthread_t me; /* and, once that has ended, of the thread that frees it */
     struct producer *producer;
     struct takeover *takeover;
     struct offset_commits commits; /* at-least-once */
@@ -80,6 +81,13 @@ void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
     atomic_store(&publisher->consumer, consumer);
 }
 
+/* --- asserted ---------------------------------------------------------------------------------------------------- */
+
+static bool is_mine(const struct publisher *publisher)
+{
+    return pthread_equal(publisher->me, pthread_self());
+}
+
 /* --- answers ----------------------------------------------------------------------------------------------------- */
 
 /* Everything the lanes answered goes to its watermark, or back when its owned partition has ended. */
@@ -87,6 +95,7 @@ static void absorb(struct publisher *publisher, struct delivery *chain)
 {
     int64_t now_us = monotonic_us();
 
+    assert(is_mine(publisher));
     if (chain == NULL)
         return;
     pacing_note(&publisher->pacing, chain->received_us, now_us);
@@ -137,6 +146,7 @@ static bool open_producer(struct publisher *publisher)
     const struct settings *settings = publisher->settings;
     char id[300];
 
+    assert(is_mine(publisher));
     if (publisher->options.slot && !slot_is_held(publisher->options.slot))
         return problem_set(&publisher->problem, "publisher", "the slot's PostgreSQL session is lost"), false;
     if (publisher->slot_number != present_slot(publisher) && publisher->slot_number >= 0)
@@ -184,6 +194,9 @@ static void settle_part(struct publisher *publisher, int index)
     const struct part *part = &publisher->publication.parts[index];
     struct owned_partition *owned = part->owned;
 
+    /* The prefix goes on where it ended, and has no gap: nothing is published twice or left out (PROTOCOL K1). */
+    assert(part->first->sequence == owned->publisher.settled);
+    assert(part->last->sequence + 1 == owned->publisher.settled + (uint64_t)part->count);
     publication_count(part, wall_us());
     owned->publisher.settled = part->last->sequence + 1;
     atomic_store_explicit(&owned->shared.moved_us, monotonic_us(), memory_order_relaxed);
@@ -205,6 +218,7 @@ static void settle_all(struct publisher *publisher)
 static bool settle_reached(struct publisher *publisher)
 {
     rd_kafka_topic_partition_list_t *offsets = publication_offsets(&publisher->publication);
+    assert(publisher->unclear);
     bool known = takeover_read_committed(publisher->takeover, offsets);
 
     for (int i = publisher->publication.count - 1; known && i >= 0; i--)
@@ -231,6 +245,7 @@ static void attempt(struct publisher *publisher)
     int64_t longest_us = half_us < ATTEMPT_US ? half_us : ATTEMPT_US;
     int64_t deadline_us = publication_deadline(&publisher->publication, longest_us);
     int64_t sent = publisher->publication.sends;
+    assert(!publisher->unclear && producer_is_open(publisher->producer)); /* PROTOCOL K3 */
     enum producer_result result =
         publication_send(&publisher->publication, publisher->producer, publisher->group, deadline_us);
     int64_t took_us = monotonic_us() - begun_us, muted_us = producer_muted_us(publisher->producer);
@@ -320,6 +335,7 @@ static void commit_last_offsets(struct publisher *publisher)
 {
     rd_kafka_t *consumer = atomic_load(&publisher->consumer);
 
+    assert(!publisher->settings->kafka.exactly_once);
     while (publisher->list.count > 0 && !owned_is_given_up(publisher->list.owned[0], monotonic_us()) &&
            offset_commits_step(&publisher->commits, consumer, publisher->list.owned, publisher->list.count, 20))
         continue;
@@ -345,6 +361,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
             break;
         publish(publisher);
     }
+    assert(publisher->publication.count == 0);
     if (!publisher->settings->kafka.exactly_once)
         commit_last_offsets(publisher);
     raise_published(publisher, RAISE_AT_END_US);
@@ -359,6 +376,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
  * before the beginning of the next. */
 static void serve(struct publisher *publisher, struct mail *mail)
 {
+    assert((mail->asked_count > 0) == (mail->asked != NULL));
     absorb(publisher, mail->chain);
     if (mail->finish)
         finish(publisher, mail->finish_wanted);
@@ -414,6 +432,7 @@ static void *publisher_main(void *owner)
     struct publisher *publisher = owner;
     bool more = false;
 
+    publisher->me = pthread_self();
     open_producer(publisher); /* while the group still forms: the first command finds it there */
     for (;;)
     {
@@ -491,6 +510,7 @@ void publisher_free(struct publisher *publisher)
         return;
     mailbox_stop(publisher->mailbox);
     pthread_join(publisher->thread, NULL);
+    publisher->me = pthread_self();
     for (int i = publisher->publication.count - 1; i >= 0; i--)
         publication_release(&publisher->publication, i, publisher->options.delivery_pool);
     publication_done(&publisher->publication);
