@@ -1,4 +1,4 @@
-/* Audit: the record of what became of a command, and the event printed from it.
+/* Audit: the record of the result of a command, and the event printed from it.
  *
  * The record is a row of audit_event; the event is printed by one function from one struct, filled either by the batch
  * or from the row, so that an event that must be published again has the same bytes (PROTOCOL R3).
@@ -43,7 +43,7 @@ struct audit_also
 
 extern const struct entity entity_audit_also;
 
-/* PROTOCOL R1, R2: what a message seen again is recognised by. */
+/* PROTOCOL R1, R2: a message that is seen again is recognised by it. */
 struct inbox_record
 {
     struct id identity, body_digest;

@@ -9,7 +9,7 @@
 enum
 {
     DIGEST_TEXT_MAX = 112, /* {"bytes":18446744073709551615,"sha256":"64 digits"} */
-    MEMBER_FRAME = 18,     /* of "key":{"old":...,"new":...} what is neither key nor value, and a comma */
+    MEMBER_FRAME = 18,     /* of "key":{"old":...,"new":...} without key and values, and a comma */
 };
 
 void audit_change_begin_member(struct buffer *into, const char *name)
@@ -60,7 +60,7 @@ static struct span print_plain(struct arena *arena, struct span json)
     struct buffer text = BUFFER_EMPTY;
     if (!json.at)
         return SPAN_LITERAL("null");
-    /* What is no JSON is in no row; it is shown as a text all the same. */
+    /* No row has a text that is not JSON; such a text is shown as a string all the same. */
     if (!json_text_print_plain(arena, json, &text))
     {
         buffer_clear(&text);
@@ -121,7 +121,7 @@ static size_t least_size(struct span value)
     return value.size < DIGEST_TEXT_MAX ? value.size : DIGEST_TEXT_MAX;
 }
 
-/* The value where there is room for it, else its digest. `spare` is what is left when all values take the least. */
+/* The value where there is room for it, else its digest. `spare` is the room left when all values take the least. */
 static void add_value(struct span value, size_t *spare, struct buffer *into)
 {
     size_t more = value.size - least_size(value);
@@ -143,7 +143,7 @@ static void add_pair(struct span old, struct span new, size_t *spare, struct buf
     buffer_add_byte(into, '}');
 }
 
-/* Of what is no object, or has too many keys that changed: the whole of it. */
+/* A value that is not an object, or in which too many keys changed, is shown whole. */
 static void add_whole(struct arena *arena, const char *name, struct span before, struct span after, bool digests,
                       struct buffer *into)
 {
@@ -276,7 +276,7 @@ static uint64_t bit_of(int column)
     return column == COLUMN_NOT_THERE ? 0 : (uint64_t)1 << column;
 }
 
-/* What the event says elsewhere, or what says nothing of a row of this aggregate. */
+/* Columns that the event shows elsewhere, or that say nothing about a row of this aggregate. */
 static uint64_t left_out(const struct entity *entity)
 {
     return bit_of(entity->version) | bit_of(entity->modified_at) | bit_of(entity->modified_by) |

@@ -18,10 +18,10 @@
 
 enum
 {
-    AUDIT_JSON_MAX = 4096, /* bytes of what is told of a JSON column */
+    AUDIT_JSON_MAX = 4096, /* bytes that are shown of a JSON column */
 };
 
-/* How much is told, the most first: the event has to stay within its limit (PROTOCOL R5). */
+/* How much is shown, the most first: the event has to stay within its limit (PROTOCOL R5). */
 enum audit_detail
 {
     AUDIT_WHOLE,

@@ -128,7 +128,7 @@ enum retry_kind batch_retry_kind(const struct batch *batch, int index)
     return item && item->command.workflow ? workflow_retry(item->command.workflow) : RETRY_DEFAULT;
 }
 
-/* A row is skipped without its owner's name; a lock that Redis refused is known by its own. */
+/* PostgreSQL skips a locked row without naming its owner; Redis names the lock that it refuses. */
 static void explain_busy(const struct batch *batch, const struct item *item, struct batch_result *ret)
 {
     char name[AGGREGATE_KEY_MAX];

@@ -42,7 +42,7 @@ void batch_free(struct batch *batch);
 enum batch_end
 {
     BATCH_DONE,    /* committed: every item is answered or held */
-    BATCH_AGAIN,   /* nobody's fault: the same commands again after a delay (PROTOCOL B4) */
+    BATCH_AGAIN,   /* not the fault of a command: the same commands again after a delay (PROTOCOL B4) */
     BATCH_SPLIT,   /* one command's fault or turn: again in halves, then alone */
     BATCH_SESSION, /* the session is gone, maybe while COMMIT was out: connect, then again */
     BATCH_STUCK,   /* resources or our own fault: again after a longer delay, not ready, loudly */

@@ -30,7 +30,7 @@ void batch_reject(struct batch *batch, struct item *item, const char *reason, st
     struct aggregate keyed;
 
     record_begin(batch, item);
-    /* Of what was to be created under an id yet to be drawn: its publisher waits under the key. */
+    /* A refused creation whose id would have been drawn has no aggregate: its publisher waits under the key. */
     if (!item->record.aggregate.at && aggregate_parse(item->delivery->key, &keyed))
         item->record.aggregate = record_aggregate(batch, keyed);
     /* A command that was refused unread has asked for no row; that another one of the batch did must not show in its
@@ -44,12 +44,13 @@ void batch_reject(struct batch *batch, struct item *item, const char *reason, st
     item->record.metadata = metadata;
 }
 
-/* PostgreSQL refused the command for good (PROTOCOL B4): what it says becomes the reason. */
+/* PostgreSQL refused the command for good (PROTOCOL B4): its error becomes the reason. */
 static void reject_as_refused(struct batch *batch, struct item *item)
 {
     const struct failure *refused = batch->mode.refused;
     struct buffer *text = &batch->text;
 
+    assert(batch->count == 1); /* or another command would be refused with it */
     buffer_clear(text);
     buffer_add_text(text, "{\"sqlstate\":");
     buffer_add_json_string(text, span_of(refused->sqlstate));
@@ -67,7 +68,7 @@ static void reject_as_refused(struct batch *batch, struct item *item)
         buffer_add_text(text, refused->constraint[0] ? refused->constraint : refused->column);
     }
     struct span reason = record_text(batch, text);
-    /* `decide` mirrors every CHECK; one that is met here is a defect of ours (PROTOCOL B3). */
+    /* `decide` mirrors every CHECK; a CHECK that fails here is a defect of ours (PROTOCOL B3). */
     if (strcmp(refused->sqlstate, "23514") == 0)
         metrics_add(METRIC_DEFECT_CHECKS, 1);
     batch_reject(batch, item, reason.at, metadata);
@@ -103,7 +104,7 @@ static void stamp(struct row *row, const void *before, int64_t changed_us, struc
         *(struct span *)entity_field(&entity->columns[entity->modified_by], row->current) = actor;
 }
 
-/* PROTOCOL R4: at least a microsecond behind the last change of every root that changes. */
+/* PROTOCOL R4: at least a microsecond after the last change of every root that changes. */
 static int64_t changed_after(const struct rows *rows, int64_t changed_us)
 {
     for (struct row_edit *edit = rows_edits(rows); edit; edit = edit->next)
@@ -118,7 +119,7 @@ static int64_t changed_after(const struct rows *rows, int64_t changed_us)
 
 /* --- one command ------------------------------------------------------------------------------------------------- */
 
-/* What the engine answers before the workflow is asked. REASON_NONE: go on. */
+/* The refusals of the engine, before the workflow is asked. REASON_NONE: go on. */
 static enum reason refuse_early(const struct batch *batch, const struct command *command)
 {
     const struct workflow *workflow = command->workflow;
@@ -140,6 +141,7 @@ static bool apply(struct batch *batch, struct item *item, const struct decision 
     struct audit_record *record = &item->record;
     const struct entity *entity = batch_root_entity(decision->aggregate.kind);
 
+    assert(decision->outcome == OUTCOME_APPLIED);
     batch->changed_us = changed_after(batch->rows, batch->changed_us);
     record->changed_at = int_of(batch->changed_us);
     record->aggregate = record_aggregate(batch, decision->aggregate);
@@ -158,6 +160,7 @@ static bool decide_command(struct batch *batch, struct item *item)
     enum reason early = refuse_early(batch, command);
     struct decision decision = { .arena = &batch->arena, .aggregate = command->aggregate };
 
+    assert(item->state == ITEM_NEW && command->refusal == REASON_NONE);
     if (early != REASON_NONE)
     {
         batch_reject(batch, item, reason_name(early), SPAN_NULL);
@@ -214,7 +217,7 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
 {
     if (held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)])
         return HOLD_BEHIND;
-    /* A twin is a duplicate once the first one is recorded; nobody records a lost one here. */
+    /* A repeated item is a duplicate once the first one is recorded; this batch does not record a fenced one. */
     if (item->state == ITEM_REPEATED && (item->twin->verdict == VERDICT_HOLD || item->twin->verdict == VERDICT_FENCED))
         return HOLD_BEHIND;
     if (!batch->any_busy || item->state != ITEM_NEW || item->command.refusal != REASON_NONE || batch->mode.refused)

@@ -41,7 +41,7 @@ static void note_identity(struct batch *batch, struct item *item)
     }
 }
 
-/* What is recorded as refused asks for its root alone, for the version that it met. */
+/* A command whose refusal is recorded needs its root alone: the record has its version. */
 static void want_rows(struct batch *batch, const struct command *command)
 {
     const struct entity *root = batch_root_entity(command->aggregate.kind);

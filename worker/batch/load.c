@@ -1,5 +1,6 @@
 /* Pipeline 1 (PROTOCOL B1): BEGIN, fences, inbox, rows, looks, clock; one round trip. A second one is made only where
  * rows came back short, or a command wants to look at what its rows point to. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "worker/base/clock.h"
@@ -50,6 +51,7 @@ static bool send_fences(struct batch *batch, struct answers *answers)
     struct array *ids = &batch->arrays[0];
     const struct array *parameters[1] = { ids };
 
+    assert(batch->partition_count > 0 && batch->fence_at < 0);
     /* Shared locks in one order, so that two batches and a takeover cannot wait in a circle. */
     qsort(batch->partitions, (size_t)batch->partition_count, sizeof(*batch->partitions), compare_partitions);
     array_begin(ids, ARRAY_INT4);
@@ -58,7 +60,7 @@ static bool send_fences(struct batch *batch, struct answers *answers)
     if (!statements_send_fixed(batch->tools.statements, fence_lock_sql, parameters, 1))
         return false;
     batch->fence_at = answers->next++;
-    /* A later statement, so a new snapshot: it sees what a takeover committed before it let go of the lock. */
+    /* A later statement, so a new snapshot: it sees the commit of a takeover that had the lock before. */
     answers->fence = answers->next++;
     return statements_send_fixed(batch->tools.statements, fence_sql, parameters, 1);
 }
@@ -130,7 +132,7 @@ static void read_inbox(struct batch *batch, const PGresult *result)
         statements_read_row(result, r, 0, &entity_inbox, &batch->arena, &item->inbox);
         item->parked.known = *PQgetvalue(result, r, 5) != 0;
     }
-    /* What has the identity of a seen one is seen, too: it may have a record of its own (PROTOCOL R2, id_reused). */
+    /* An item with the identity of a known one is known, too: it may have its own record (PROTOCOL R2, id_reused). */
     for (int i = 0; i < batch->count; i++)
         if (batch->items[i].state == ITEM_REPEATED && batch->items[i].twin->state == ITEM_KNOWN)
         {
@@ -292,7 +294,7 @@ static void read_rows(struct batch *batch, const PGresult *result, const struct 
     }
 }
 
-/* PROTOCOL B2: what exists and was not returned is somebody else's at the moment. */
+/* PROTOCOL B2: another session has the rows that exist and were not returned. */
 static void read_existing(struct batch *batch, const PGresult *result, const struct entity *entity, bool children)
 {
     for (int r = 0; r < PQntuples(result); r++)
@@ -365,6 +367,7 @@ static struct row_look **next_looks(struct batch *batch, struct row_look *from, 
 
     for (struct row_look *look = from; look; look = look->next)
         count++;
+    assert(!from->answered);
     struct row_look **group = arena_take(&batch->arena, ((size_t)count + 1) * sizeof(*group));
     *ret_count = 0;
     for (struct row_look *look = from; group && look; look = look->next)
@@ -424,7 +427,7 @@ static void read_looks(struct batch *batch, const struct look_group *groups)
     }
 }
 
-/* What the loaded rows point to: asked for by the workflows' `look`. */
+/* Rows that the loaded rows point to: asked for by the workflows' `look`. */
 static bool look_further(struct batch *batch)
 {
     struct look_group *groups;
@@ -433,7 +436,7 @@ static bool look_further(struct batch *batch)
     for (int i = 0; i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
-        /* A parked one may have come back: that is known after the rows (worker/batch/park.c). */
+        /* A parked command may have come back: batch_look_parked finds that out after the rows. */
         bool may_be_decided = item->state == ITEM_NEW || (item->state == ITEM_KNOWN && item->parked.known);
         if (may_be_decided && item->command.refusal == REASON_NONE && item->command.workflow->look &&
             batch->mode.refused == NULL)
@@ -494,6 +497,7 @@ static void read_pipeline(struct batch *batch, const struct answers *answers, co
 {
     struct pipeline *pipeline = batch->tools.pipeline;
 
+    assert(answers->fence >= 0 && answers->clock == answers->next - 1); /* the clock is read last (PROTOCOL R4) */
     read_fences(batch, pipeline_result(pipeline, answers->fence));
     if (answers->inbox >= 0)
         read_inbox(batch, pipeline_result(pipeline, answers->inbox));

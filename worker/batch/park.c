@@ -11,7 +11,8 @@
  *   held    in a lane for worker.park_after later ones are parked behind it
  *   behind  one of these                    as the one it is behind
  */
-#include "worker/base/metrics.h"
+#include <assert.h>
+
 #include "worker/batch/item.h"
 #include "worker/settings/settings.h"
 
@@ -118,7 +119,9 @@ static void read_heads(struct batch *batch, const PGresult *result)
 {
     for (int r = 0; r < PQntuples(result); r++)
     {
-        struct parked *parked = &batch->items[array_read_int32(PQgetvalue(result, r, 0))].parked;
+        int32_t i = array_read_int32(PQgetvalue(result, r, 0));
+        assert(i >= 0 && i < batch->count);
+        struct parked *parked = &batch->items[i].parked;
         parked->others_parked = *PQgetvalue(result, r, 1) != 0;
         parked->others_block = *PQgetvalue(result, r, 2) != 0;
     }
@@ -142,6 +145,7 @@ static bool send_returns(struct batch *batch, bool *ret_sent)
  * wrong token is a duplicate like any other. */
 static void read_return(struct item *item, const PGresult *result)
 {
+    assert(came_back(item) && !item->parked.returns);
     item->hold = item->delivery->attempts == 0 ? HOLD_BUSY : HOLD_NOT;
     for (int r = 0; r < PQntuples(result); r++)
     {
@@ -168,6 +172,7 @@ static void read_return(struct item *item, const PGresult *result)
 
 static void count_earlier(struct batch *batch, struct item *item, const PGresult *fronts)
 {
+    assert(item->parked.returns && item->parked.ahead == 0);
     if (item->command.aggregate.kind == AGGREGATE_NONE)
         return;
     struct span aggregate = print_aggregate(batch, &item->command);
@@ -303,6 +308,7 @@ struct park_arrays
 
 static void begin_arrays(struct park_arrays *arrays, const enum array_type *types, int count)
 {
+    assert(count <= PARK_ARRAYS);
     memset(arrays, 0, sizeof(*arrays));
     for (int i = 0; i < count; i++)
     {
@@ -358,7 +364,7 @@ static bool send_park_inbox(struct batch *batch, int *next)
     return send_arrays(batch, next, park_inbox_sql, &arrays, 5);
 }
 
-/* A held one is tried again soon, and then ever later; one behind is due when the ones before it are gone. */
+/* A held command is tried again soon, then at growing intervals; one behind others is due when those are gone. */
 static int64_t due_us(const struct batch *batch, const struct item *item)
 {
     int64_t longest_us = batch->tools.settings->worker.park_after_us;
@@ -375,6 +381,7 @@ static void add_parked(struct batch *batch, struct park_arrays *arrays, const st
     static const char *const reasons[] = { [PARK_EARLY] = "notbefore", [PARK_HELD] = "held", [PARK_BEHIND] = "behind" };
     const struct delivery *delivery = item->delivery;
 
+    assert(item->park != PARK_NOT && item->state == ITEM_NEW);
     array_add_bytes(&arrays->of[0], item->command.identity, DIGEST_SIZE);
     array_add_int64(&arrays->of[1], delivery->offset);
     array_add_int64(&arrays->of[2], delivery->partition->fence);
@@ -468,7 +475,7 @@ static bool send_put_aside(struct batch *batch, int *next)
     return send_arrays(batch, next, put_aside_sql, &tokens, 1);
 }
 
-/* An aggregate's name that there was no memory for must not be written as none: later commands would pass. */
+/* Without memory for an aggregate's name the batch is given up: written as null, it would let later commands pass. */
 bool batch_send_parked(struct batch *batch, int *next)
 {
     bool any = false;

@@ -19,11 +19,11 @@ enum
 
 #define QUARANTINE_REASON "crashed_worker"
 
-/* Commits that the command is about to be tried; *ret_crashes: how often that was so before without an answer. */
+/* Commits that the command is about to be tried; *ret_crashes: how many earlier tries had no answer. */
 bool quarantine_note(struct pipeline *pipeline, struct statements *statements, const struct delivery *delivery,
                      int *ret_crashes);
 
-/* A delivery that is `quarantined`: its reason. Also where its letter was recorded before. */
+/* The reason of a quarantined delivery; also where its dead letter was recorded before. */
 void quarantine_refuse(struct delivery *delivery);
 
 /* It was held, or dropped: no crash. */

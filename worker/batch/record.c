@@ -1,4 +1,4 @@
-/* The record of a command: what does not depend on its outcome, the root before and after, what else changed. */
+/* The record of a command: the part that does not depend on its outcome, the root before and after, other changes. */
 #include "worker/batch/record.h"
 
 #include <assert.h>
@@ -24,7 +24,7 @@ static struct span aggregate_of(struct batch *batch, const struct command *comma
     return command->aggregate.kind == AGGREGATE_NONE ? SPAN_NULL : record_aggregate(batch, command->aggregate);
 }
 
-/* What the command says that it is; what the rows say of an applied one comes later. */
+/* The operation that the command names; record_tale reads it from the rows of an applied one. */
 static enum operation named_operation(const struct command *command)
 {
     const struct workflow *workflow = command->workflow;
@@ -36,7 +36,6 @@ static enum operation named_operation(const struct command *command)
     return workflow->operation;
 }
 
-/* All of the record that does not depend on the outcome. */
 void record_begin(struct batch *batch, struct item *item)
 {
     const struct command *command = &item->command;
@@ -48,7 +47,7 @@ void record_begin(struct batch *batch, struct item *item)
     memset(record, 0, sizeof(*record));
     if (!event_id_make(command->identity, delivery->partition->topic, delivery->partition->number, delivery->offset,
                        event_id))
-        batch->arena.failed = true; /* the batch is given up, as for any memory that could not be had */
+        batch->arena.failed = true; /* out of memory: the batch is given up */
     record->event_id = array_read_id((const char *)event_id);
     record->kafka_offset = int_of(delivery->offset);
     record->fence = int_of(delivery->partition->fence);
@@ -82,8 +81,6 @@ static struct span status_field(const struct entity *entity, const void *content
     return name > 0 ? span_of(column->names->names[name]) : SPAN_NULL;
 }
 
-/* Version, status, person and group of the command's own aggregate before and after; `before` NULL: it was not there.
- */
 void record_change(struct audit_record *record, const struct entity *entity, const void *before, const void *after)
 {
     assert(entity != NULL);
@@ -97,15 +94,14 @@ void record_change(struct audit_record *record, const struct entity *entity, con
     record->group_new = record_number(entity, entity->group, after);
 }
 
-/* A text that is cut short would be recorded, and make of an event what nobody can read: the batch is given up, as for
- * any memory that could not be had. */
+/* A text that is cut short would make an event that cannot be read: the batch is given up, as wherever memory is
+ * missing. */
 struct span record_text(struct batch *batch, const struct buffer *text)
 {
     batch->arena.failed = batch->arena.failed || buffer_failed(text);
     return arena_copy(&batch->arena, buffer_span(text));
 }
 
-/* A deleted row is what it was before. */
 bool record_is_root(const struct row *row, const void *before)
 {
     const struct entity *entity = row->entity;
@@ -186,7 +182,7 @@ static bool collect(struct batch *batch, struct aggregate own, struct tale *ret)
     return true;
 }
 
-/* In the place of what was printed behind `start`. */
+/* Replaces the text after `start` by its digest. */
 static void put_digest(struct batch *batch, struct buffer *text, size_t start)
 {
     if (buffer_failed(text))
@@ -218,7 +214,7 @@ static void print_children(struct batch *batch, const struct tale *tale, enum au
         put_digest(batch, text, start);
 }
 
-/* What the workflow said, then what of the root changed, then its children. Null: nothing. */
+/* The metadata of the workflow, then the changes of the root, then its children. Null: nothing. */
 static struct span print_metadata(struct batch *batch, const struct tale *tale, const struct decision *decision,
                                   bool one_child, enum audit_detail detail)
 {
@@ -286,6 +282,7 @@ static struct span print_also(struct batch *batch, const struct tale *tale, enum
 
 static void record_also(struct batch *batch, struct item *item, const struct tale *tale)
 {
+    assert(item->also == NULL && tale->further_count <= AUDIT_ALSO_MAX);
     item->also = arena_take(&batch->arena, (size_t)tale->further_count * sizeof(*item->also) + 1);
     for (int i = 0; i < tale->further_count && item->also; i++)
     {
@@ -308,7 +305,7 @@ static bool differs(const struct entity *entity, int column, const void *before,
     return column != COLUMN_NOT_THERE && !column_equal(&entity->columns[column], before, after);
 }
 
-/* DOMAIN.md, "Operations", of what the rows tell: a root made, else a status changed, else an assignment. */
+/* DOMAIN.md, "Operations", from the rows: a root created, else a status changed, else an assignment. */
 static enum operation told_operation(const struct tale *tale)
 {
     bool status = false, assignment = false;
@@ -334,8 +331,6 @@ bool record_is_too_large(const struct audit_record *record)
     return record->metadata.size + record->also.size > AUDIT_EVENT_SIZE_MAX - RECORD_SIZE_SPARE;
 }
 
-/* The rest of an applied command's record. False: the event would be too large (PROTOCOL R5), or would list more
- * aggregates than it may. */
 bool record_tale(struct batch *batch, struct item *item, const struct decision *decision)
 {
     struct audit_record *record = &item->record;

@@ -10,7 +10,7 @@
 
 #include "worker/batch/item.h"
 
-/* All of the record that does not depend on the outcome. */
+/* The part of the record that does not depend on the outcome. */
 void record_begin(struct batch *batch, struct item *item);
 
 /* Version, status, person and group of the command's own aggregate before and after; `before` NULL: it was not there.
@@ -26,7 +26,7 @@ struct span record_aggregate(struct batch *batch, struct aggregate aggregate);
 struct span record_text(struct batch *batch, const struct buffer *text);
 /* A number of the row; null where it has no such column, or there is no row. */
 struct field_int record_number(const struct entity *entity, int column, const void *content);
-/* Of a deleted row: what it was before. */
+/* A deleted row is judged by its content before. */
 bool record_is_root(const struct row *row, const void *before);
 
 #endif

@@ -1,4 +1,4 @@
-/* What is answered from records (PROTOCOL R2): a message that is not new gets its recorded event again, or nothing.
+/* Answers from records (PROTOCOL R2): a message that is not new gets its recorded event again, or nothing.
  *
  *   identity known, at the position in its inbox row      the recorded event, unless a rewind says it is published
  *   identity known, elsewhere or parked, same body        the publisher's duplicate: nothing
@@ -29,14 +29,15 @@ static bool same_body(const struct item *item)
     return is_digest(item, item->command.body_digest) || is_digest(item, item->command.written_digest);
 }
 
-/* Not in both forms: another program version may have answered with id_reused what is the same body today. */
+/* Not in both forms: an earlier version of the program may have answered id_reused to a body that counts as the same
+ * today. */
 static bool same_in_every_form(const struct item *item)
 {
     return is_digest(item, item->command.body_digest) && is_digest(item, item->command.written_digest);
 }
 
-/* Seen messages whose answer stands in an audit row at their own position: themselves, or an id_reused of theirs. A
- * parked one has none (PROTOCOL L4). */
+/* Messages whose recorded event lies at their own position: either the command's, or the id_reused that rejected it. A
+ * parked command has none (PROTOCOL L4). */
 static bool wants_record(const struct item *item)
 {
     return item->state == ITEM_KNOWN && ((same_position(item) && !item->parked.known) || !same_in_every_form(item));
@@ -70,7 +71,7 @@ static bool send_looks(struct batch *batch, bool *ret_sent)
     return statements_send_fixed(batch->tools.statements, rewinds_sql, parameters, 1);
 }
 
-/* The record at the item's position that is of its identity's source and id. */
+/* The record at the item's position, if it is of the same source and id. */
 static void read_records(struct batch *batch, const PGresult *result)
 {
     for (int r = 0; r < PQntuples(result); r++)

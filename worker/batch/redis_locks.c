@@ -1,5 +1,7 @@
 /* The outer layer of locks (PROTOCOL P5, L2): one name in Redis for each aggregate of the batch, in one script. Nothing
  * rests on it; a batch without Redis goes on. */
+#include <assert.h>
+
 #include "worker/base/clock.h"
 #include "worker/base/metrics.h"
 #include "worker/batch/item.h"
@@ -29,6 +31,7 @@ static void collect_lock_names(struct batch *batch, int64_t lease_us)
     for (int e = 0; batch->locks && entities[e]; e++)
         for (struct row *row = rows_first(batch->rows, entities[e]); row && entities[e]->root; row = row->next)
         {
+            assert(batch->lock_count < capacity);
             char *name = arena_take(&batch->arena, AGGREGATE_KEY_MAX);
             if (name == NULL)
                 return;
@@ -47,6 +50,7 @@ static void mark_refused(struct batch *batch)
     for (int e = 0; entities[e]; e++)
         for (struct row *row = rows_first(batch->rows, entities[e]); row && entities[e]->root; row = row->next)
         {
+            assert(at < batch->lock_count); /* the names are those of the same walk */
             if (!batch->locks[at++].refused)
                 continue;
             metrics_add(METRIC_LOCK_REFUSED, 1);

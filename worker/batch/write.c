@@ -40,7 +40,7 @@ static bool send_deletes(struct batch *batch, struct ranges *ranges, const struc
     return statements_send_delete(batch->tools.statements, entity, ids, count);
 }
 
-/* Rows that were locked by a transaction that still is open are where they were read. */
+/* A row that this transaction has locked is still where it was read. */
 static bool rows_stay(const struct batch *batch)
 {
     return batch->tools.settings->protections.row_locks && batch->tools.settings->protections.transaction;
@@ -148,7 +148,7 @@ static bool send_domain(struct batch *batch, struct ranges *ranges)
     return true;
 }
 
-/* --- what the engine keeps --------------------------------------------------------------------------------------- */
+/* --- rows of the engine ------------------------------------------------------------------------------------------- */
 
 static int compare_identities(const void *a, const void *b)
 {
@@ -253,7 +253,7 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
     return sent;
 }
 
-/* What was run with care is answered in this transaction. */
+/* The notes of crash suspects that this transaction answers. */
 static bool send_suspects(struct batch *batch, struct ranges *ranges)
 {
     array_begin(&batch->arrays[0], ARRAY_INT4);
@@ -278,6 +278,7 @@ static bool print_event(struct batch *batch, struct item *item)
 {
     struct delivery *delivery = item->delivery;
 
+    assert(delivery->event == NULL); /* nothing is answered twice */
     buffer_clear(&batch->text);
     audit_print_event(&item->record, &batch->text);
     if (buffer_failed(&batch->text))
@@ -331,7 +332,7 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
     ranges->audit = ranges->next;
     if (!send_audit(batch, ranges) || !send_dead(batch, ranges) || !send_suspects(batch, ranges))
         return false;
-    /* PROTOCOL R6: a batch that only answers from records has a COMMIT that waits for the standby, too. */
+    /* PROTOCOL R6: the COMMIT of a batch that only answers from records waits for the standby, too. */
     if (ranges->next == 0 && any_recorded_answer(batch))
     {
         ranges->next++;
@@ -353,6 +354,7 @@ static enum batch_end end_of_failure(const struct batch *batch, const struct ran
     const struct failure *failure = pipeline_failure(batch->tools.pipeline);
     int at = pipeline_failed_at(batch->tools.pipeline);
 
+    assert(ranges->inbox <= ranges->audit && ranges->audit <= ranges->commit);
     if (failure->class != FAILURE_COMMAND && failure->class != FAILURE_TRANSIENT)
         return batch_end_of(failure);
     bool too_long = strcmp(failure->sqlstate, "57014") == 0;
@@ -361,8 +363,8 @@ static enum batch_end end_of_failure(const struct batch *batch, const struct ran
     return BATCH_SPLIT;
 }
 
-/* PROTOCOL R6: committed here, perhaps not on the standby: not committed for Kafka's purposes until a later COMMIT
- * answers without the warning. */
+/* PROTOCOL R6: committed here, maybe not on the standby. For Kafka it counts as committed when a later COMMIT answers
+ * without the warning. */
 static bool await_replication(struct batch *batch)
 {
     static struct log_rate rate;
@@ -385,13 +387,14 @@ enum batch_end batch_write(struct batch *batch)
 {
     struct ranges ranges;
 
+    assert(!batch_is_heavy(batch) && !arena_failed(&batch->arena)); /* part of it may not be decided */
     if (!print_events(batch))
         return BATCH_AGAIN;
     if (!send_pipeline(batch, &ranges))
         return batch_end_of(pipeline_failure(batch->tools.pipeline));
     bool commits = batch->tools.settings->protections.transaction;
     if (!commits && ranges.commit == 0)
-        return BATCH_DONE; /* all of it is held, and there is no COMMIT to wait for */
+        return BATCH_DONE; /* every item is held, and there is no COMMIT to wait for */
     FAULT_POINT_QUEUED(COMMIT_SENT, batch->tools.pipeline);
     if (!pipeline_sync(batch->tools.pipeline))
         return end_of_failure(batch, &ranges);

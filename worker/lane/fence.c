@@ -12,6 +12,7 @@ void lane_note_fence(struct lane *lane, enum batch_end end)
 {
     int64_t since_us = batch_fenced_since_us(lane->batch, end);
 
+    lane_assert_owner(lane);
     if (since_us == 0)
         lane->fenced_since_us = 0;
     else if (lane->fenced_since_us == 0)

@@ -1,9 +1,9 @@
-/* Held keys: what is shown of the keys that are held back: how many, since when, and the ones that wait longest.
+/* Held keys: a report of the keys that are held back: how many, since when, and the ones that wait longest.
  *
  * A copy, bounded and free of pointers, so that it may be read while the lane that owns the commands goes on.
  *
  * Threads    values; no state. The copy is its owner's.
- * Failure    none: what is too long is cut, what is no text is shown as '?'.
+ * Failure    none: long texts are cut, bytes that are not text are shown as '?'.
  */
 #ifndef WORKER_LANE_HELD_KEYS_H
 #define WORKER_LANE_HELD_KEYS_H
@@ -14,7 +14,7 @@
 
 enum
 {
-    HELD_KEYS_SHOWN = 20, /* keys told apart; the others are only counted */
+    HELD_KEYS_SHOWN = 20, /* keys that are listed; the others are only counted */
 };
 
 /* A key, by the first of its commands. */
@@ -34,7 +34,7 @@ struct held_key
 struct held_keys
 {
     int64_t keys;
-    int64_t oldest_us; /* monotonic: since when the first of all waits; 0: none does */
+    int64_t oldest_us; /* monotonic: since when the first of all waits; 0: no key waits */
     int shown;
     struct held_key longest[HELD_KEYS_SHOWN]; /* by since_us */
 };
@@ -44,7 +44,7 @@ void held_keys_clear(struct held_keys *held);
 /* Counts a key. Where it belongs among the longest held, its place is returned to be filled; else NULL. */
 struct held_key *held_keys_place(struct held_keys *held, int64_t since_us);
 
-/* What the delivery itself says; since_us is kept. */
+/* Fills the copy from the delivery; since_us is kept. */
 void held_keys_describe(struct held_key *copy, const struct delivery *delivery, const char *lane, const char *reason);
 
 void held_keys_merge(struct held_keys *into, const struct held_keys *from);

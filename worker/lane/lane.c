@@ -11,7 +11,7 @@
 enum
 {
     FULL_US = 1000000,   /* held this long in a partition that is full: parked */
-    LOOK_US = 100000,    /* so often the held keys are looked at for what is in the way of others */
+    LOOK_US = 100000,    /* between two searches among the held keys for those that block others */
     TURN_REST = 4,       /* times as long as a turn of its own took, no other one of the lane */
     TURN_MIN_US = 20000, /* the shortest wait of a turn, however many keys share the longest */
     LINGER_FOR = 8,      /* commands that must be expected within worker.batch_linger for the wait to pay */
@@ -20,7 +20,7 @@ enum
 
 /* --- collecting -------------------------------------------------------------------------------------------------- */
 
-/* Drops what was revoked; then lane_await_quiet may go on. Nothing is in a batch here. */
+/* Drops the revoked deliveries; then lane_await_quiet may go on. Nothing is in a batch here. */
 static void drop_revoked(struct lane *lane, uint64_t wanted)
 {
     struct delivery *kept = NULL, **end = &kept, *dropped = retry_queue_take_revoked(lane->retry_queue);
@@ -46,6 +46,7 @@ static void drop_revoked(struct lane *lane, uint64_t wanted)
         waiting++;
     }
     *end = NULL;
+    assert(waiting <= lane->waiting && (kept == NULL) == (last == NULL));
     lane->first = kept;
     lane->last = last;
     lane->waiting = waiting;
@@ -85,8 +86,8 @@ static bool is_in_the_way(const struct lane *lane, const struct delivery *delive
     return blocked_us > 0 && now_us - blocked_us >= longest_us;
 }
 
-/* Held for park_after, while its partition is full of what waits behind it, or in the way of the answers of others: it
- * is parked (PROTOCOL L3, L4), and what stands behind it follows it there. */
+/* Parked (PROTOCOL L3, L4): held for park_after, or while its partition is full of deliveries that wait behind it, or in
+ * the way of the answers of others. The deliveries behind it follow it there. */
 static bool is_to_be_parked(const void *owner, const struct delivery *delivery, int64_t now_us)
 {
     const struct lane *lane = owner;
@@ -121,7 +122,7 @@ static void put_back(struct lane *lane, struct delivery *chain, int64_t due_us)
     }
 }
 
-/* While it waits for its rows nobody else of the lane is served. So the keys that want a turn share the longest wait,
+/* While it waits for its rows no other key of the lane is served. So the keys that want a turn share the longest wait,
  * and after a turn the lane rests from turns: a fifth of its time goes to them at most, however many rows are locked.
  */
 static void take_turn(struct lane *lane, struct delivery *first, int64_t now_us)
@@ -129,6 +130,7 @@ static void take_turn(struct lane *lane, struct delivery *first, int64_t now_us)
     struct delivery *followers = first->next;
     int64_t begun_us = monotonic_us();
 
+    assert(wants_a_turn(lane, first, begun_us));
     first->next = NULL;
     lane->turn_wait_us = lane->settings->database.lock_timeout_us / 4 /
                          (1 + retry_queue_count(lane->retry_queue, wants_a_turn, lane, now_us));
@@ -140,15 +142,16 @@ static void take_turn(struct lane *lane, struct delivery *first, int64_t now_us)
     lane->turn_us = ended_us + TURN_REST * (ended_us - begun_us);
 }
 
-/* All that are to be parked, as one batch. What stands behind them waits outside of the hold meanwhile. */
+/* All that are to be parked, as one batch. Their followers wait outside of the retry queue meanwhile. */
 static void park(struct lane *lane, struct delivery *followers, int64_t now_us)
 {
+    assert(lane->park_count > 0);
     lane_run(lane, lane->parks, lane->park_count, TURN_PARK);
     lane->park_count = 0;
     put_back(lane, followers, now_us);
 }
 
-/* Held keys whose time has come, in front of what is new. */
+/* Held keys that are due, before new deliveries. */
 static void take_due(struct lane *lane, int64_t now_us)
 {
     int max = (int)lane->settings->worker.batch_max, count;
@@ -249,6 +252,7 @@ static bool await_work(struct lane *lane, uint64_t *ret_sweep)
 {
     int64_t due_us = retry_queue_next_due(lane->retry_queue), show_us = lane_show_due(lane);
 
+    lane_assert_owner(lane);
     due_us = show_us < due_us ? show_us : due_us;
     if (retry_queue_keys(lane->retry_queue) > 0 && lane->look_us < due_us)
         due_us = lane->look_us;
@@ -266,11 +270,12 @@ static bool await_work(struct lane *lane, uint64_t *ret_sweep)
 
 /* --- the thread -------------------------------------------------------------------------------------------------- */
 
-/* The end: everything that still waits is dropped; its offsets were not committed, so its next owner runs it. */
+/* The end: every delivery that still waits is dropped; its offset was not committed, so its next owner runs it. */
 static void drop_all(struct lane *lane)
 {
     int count;
 
+    assert(atomic_load(&lane->stopping));
     while (retry_queue_keys(lane->retry_queue) > 0)
         lane_drop(lane, retry_queue_take_due(lane->retry_queue, INT64_MAX, INT32_MAX, &count));
     lane_lock(lane);
@@ -464,6 +469,7 @@ void lane_ask_stop(struct lane *lane, int64_t deadline_us)
 
 void lane_free(struct lane *lane)
 {
+    assert(atomic_load(&lane->stopping)); /* or it never ends */
     pthread_join(lane->thread, NULL);
     free_parts(lane);
 }

@@ -40,7 +40,7 @@ bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us);
 bool lane_is_ready(struct lane *lane, char *why, size_t why_size);
 void lane_held(struct lane *lane, struct held_keys *into);
 
-/* Asks the lane to end: a batch that runs may go on until the deadline, what waits is dropped. */
+/* Asks the lane to end: a batch that runs may go on until the deadline, deliveries that wait are dropped. */
 void lane_ask_stop(struct lane *lane, int64_t deadline_us);
 /* Joins the thread of a lane that was asked to stop, and frees it. */
 void lane_free(struct lane *lane);

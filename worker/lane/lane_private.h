@@ -18,14 +18,14 @@
 enum
 {
     LANE_PROBE_US = 1000000, /* resources, or a fault of ours: looked at again once a second */
-    LANE_OWED_MAX = 8,       /* one more: the oldest is forgotten, which costs a command one of its three tries */
+    LANE_OWED_MAX = 8,       /* at one more the oldest is forgotten, which costs a command one of its three tries */
 };
 
 /* A batch that PostgreSQL does not take: its commands wait outside of the retry queue. */
 struct lane_stuck
 {
     struct delivery *const *deliveries;
-    int count; /* 0: none waits */
+    int count; /* 0: no batch waits */
     int attempts;
     int64_t since_us;
 };
@@ -79,13 +79,13 @@ struct lane
     int run_count;
     struct delivery **parks; /* the first of each key that is to be parked now, as many at most */
     int park_count;
-    int64_t held_before; /* what METRIC_HELD_KEYS has of us */
+    int64_t held_before; /* our part of METRIC_HELD_KEYS */
     uint64_t tickets;
     int64_t taken_us, gap_us;  /* when the last batch was taken; the mean time between two commands, 0: not known */
     int64_t turn_us;           /* no turn before it; see take_turn */
     int64_t turn_wait_us;      /* how long the next one may wait for its rows */
     int64_t look_us;           /* the next search among the held keys for those that block others */
-    uint64_t revocations_seen; /* of revocations_asked: the run in hand was cleared of what is revoked */
+    uint64_t revocations_seen; /* of revocations_asked: the run in hand has dropped the deliveries of these */
     uint64_t random_state;
     bool unanswered_in_run; /* a delivery of the present run was held, dropped, or is another owner's */
     struct lane_notes_to_retract
@@ -97,7 +97,7 @@ struct lane
     struct lane_stuck stuck;
     struct held_keys *copied; /* the next copy is made here */
     int64_t copied_us;        /* when the last was */
-    bool shows, shows_late;   /* something is shown; it is not the latest */
+    bool shows, shows_late;   /* a report is shown; it is not the latest */
     bool without_redis;       /* the log said so, and why: it says the end, too */
     char redis_why[96];
     int64_t fenced_since_us; /* batches wait for their partitions' locks since then; 0: no */

@@ -47,7 +47,7 @@ void lanes_submit(struct lanes *lanes, struct delivery *chain)
     }
     for (struct delivery *next; chain; chain = next)
     {
-        /* The upper half: the hold and held keys look at the lower bits of the same hash. */
+        /* The upper half: the retry queue and the held keys of a batch use the lower bits of the same hash. */
         int lane = (int)((chain->lane_hash >> 32) % (uint64_t)lanes->count);
         next = chain->next;
         chain->next = NULL;

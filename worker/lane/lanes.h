@@ -31,7 +31,7 @@ bool lanes_is_ready(struct lanes *lanes, char *why, size_t why_size);
 /* Adds the keys that the lanes hold back, as they were up to a second ago. Any thread. */
 void lanes_held(struct lanes *lanes, struct held_keys *into);
 
-/* Ends the lanes: in-flight batches finish until the deadline, what waits is answered ANSWER_DROPPED. */
+/* Ends the lanes: in-flight batches finish until the deadline, deliveries that wait are answered ANSWER_DROPPED. */
 void lanes_free(struct lanes *lanes, int64_t deadline_us);
 
 #endif

@@ -11,14 +11,15 @@ enum
     CARE_PAUSE_US = 2000,
 };
 
-/* One command with care at a time in the process: whose crash it was must be beyond doubt. Held while servers are
+/* One suspect at a time in the process, so that a crash has one possible cause. Held while servers are
  * talked to; whoever waits for it looks after revocations meanwhile. */
 static pthread_mutex_t care = PTHREAD_MUTEX_INITIALIZER;
 
 /* A note that stays without a crash is one of three that put a command to the dead letters. Where PostgreSQL is away at
- * the end of its run it is owed. */
+ * the end of its run it is taken back later. */
 static void owe_note(struct lane *lane, int32_t partition_id, int64_t offset)
 {
+    lane_assert_owner(lane);
     if (lane->notes_to_retract_count == LANE_OWED_MAX)
         memmove(lane->notes_to_retract, lane->notes_to_retract + 1,
                 (size_t)--lane->notes_to_retract_count * sizeof(lane->notes_to_retract[0]));
@@ -93,7 +94,8 @@ void lane_run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane
             return;
         lane_pause(lane, CARE_PAUSE_US);
     }
-    /* Nor may it be Redis that ended the worker. A call takes no longer than its timeout. */
+    /* A crash within a call to Redis must not count against the command: Redis rests meanwhile, after at most one
+     * timeout. */
     while (!lock_rest_until(delivery->partition->solo_until_us))
         lane_pause(lane, CARE_PAUSE_US);
     bool noted = note(lane, one);

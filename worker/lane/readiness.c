@@ -8,7 +8,7 @@
 
 enum
 {
-    LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
+    LOG_EVERY_US = 60 * 1000000, /* a state that lasts is logged once a minute */
     LOG_NEW_EVERY_US = 5 * 1000000,
     RECONNECT_DELAY_MAX_US = 2000000,
 };
@@ -142,8 +142,8 @@ void lane_tell_trouble(struct lane *lane, enum batch_end end, int count, int64_t
         lane_become(lane, LANE_STUCK, where_and_why);
         if (log_allowed(&lane->stuck_rate, LOG_EVERY_US))
             log_error(
-                "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); nothing is lost, they go on when "
-                "it is mended",
+                "%s: holding %d commands, PostgreSQL at %s refuses to work (%s); no command is lost, they resume when "
+                "PostgreSQL accepts work again",
                 lane->name, count, pipeline_where(lane->pipeline), why);
     }
     else if (log_allowed(&lane->again_rate, LOG_EVERY_US))

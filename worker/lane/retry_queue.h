@@ -31,22 +31,22 @@ void retry_queue_say(struct retry_queue *retry_queue, const struct delivery *del
 /* Adds every key to the copy. */
 void retry_queue_show(const struct retry_queue *retry_queue, const char *lane, struct held_keys *into);
 
-/* What is asked of the first delivery of each key. */
+/* A question about the first delivery of each key. */
 typedef bool retry_queue_test_fn(const void *owner, const struct delivery *first, int64_t now_us);
 /* How many keys pass the test. */
 int retry_queue_count(const struct retry_queue *retry_queue, retry_queue_test_fn *test, const void *owner,
                       int64_t now_us);
-/* Makes those that pass it due now. */
+/* The keys that pass the test are due now. */
 void retry_queue_hurry(struct retry_queue *retry_queue, retry_queue_test_fn *test, const void *owner, int64_t now_us);
 
-/* When the next key is due; INT64_MAX when none is held. */
+/* When the next key is due; INT64_MAX: no key is held. */
 int64_t retry_queue_next_due(const struct retry_queue *retry_queue);
 
-/* Takes up to `max` deliveries of one key that is due, in order, as a chain; what is left of the key stays, due at
- * once. NULL: none is due. */
+/* Takes up to `max` deliveries of one key that is due, in order, as a chain; the rest of the key stays, due at
+ * once. NULL: no key is due. */
 struct delivery *retry_queue_take_due(struct retry_queue *retry_queue, int64_t now_us, int max, int *ret_count);
 
-/* Takes every delivery whose ownership is revoked, as a chain. */
+/* Takes every delivery whose partition is revoked, as a chain. */
 struct delivery *retry_queue_take_revoked(struct retry_queue *retry_queue);
 
 #endif

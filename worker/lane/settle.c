@@ -11,8 +11,8 @@
 enum
 {
     ALONE_TRIES_MAX = 3,         /* PROTOCOL B4: loaded and decided again before a refusal is recorded */
-    LATE_MAX = 2,                /* deadlines of our own in a row: then it is the batch, not the server */
-    LOG_EVERY_US = 60 * 1000000, /* a state that lasts is told once a minute */
+    LATE_MAX = 2,                /* deadlines of our own in a row: then the batch is the cause, not the server */
+    LOG_EVERY_US = 60 * 1000000, /* a state that lasts is logged once a minute */
 };
 
 /* --- giving back ------------------------------------------------------------------------------------------------- */
@@ -52,7 +52,8 @@ int lane_drop_revoked(struct lane *lane, struct delivery **deliveries, int count
     return kept;
 }
 
-/* With protections.retry off, which only tests do, what cannot be done now is forgotten, as the old system did. */
+/* With protections.retry off, as only tests have it, a command that cannot be applied now is forgotten, as in the old
+ * system. */
 static void forget(struct lane *lane, struct delivery *delivery)
 {
     delivery->answer = ANSWER_NOTHING;
@@ -60,7 +61,7 @@ static void forget(struct lane *lane, struct delivery *delivery)
     lane->complete(lane->owner, delivery);
 }
 
-/* `why` is for people, and of the first of a key: the others stand behind it. */
+/* `why` is for people, and kept for the first of a key: the others stand behind it. */
 static void hold_delivery(struct lane *lane, struct delivery *delivery, enum retry_kind kind, const char *why)
 {
     int64_t now_us = monotonic_us();
@@ -78,12 +79,12 @@ static void hold_delivery(struct lane *lane, struct delivery *delivery, enum ret
         delivery->attempts++;
         due_us += retry_delay_us(&lane->settings->retries[kind], delivery->attempts, &lane->random_state);
         if (delivery->stuck_since_us == 0)
-            delivery->stuck_since_us = now_us; /* what only stands behind it is not stuck itself */
+            delivery->stuck_since_us = now_us; /* a follower is not stuck itself */
     }
     if (delivery->held_since_us == 0)
         delivery->held_since_us = now_us;
     while (!retry_queue_put(lane->retry_queue, delivery, due_us))
-        lane_pause(lane, LANE_PROBE_US); /* out of memory: nothing may be dropped, so it waits for some */
+        lane_pause(lane, LANE_PROBE_US); /* out of memory: no delivery may be dropped, so the lane waits for some */
     retry_queue_say(lane->retry_queue, delivery, why);
 }
 
@@ -133,11 +134,12 @@ static void settle(struct lane *lane, struct delivery *const *deliveries, int co
 
 /* --- running ----------------------------------------------------------------------------------------------------- */
 
-/* What stands behind a held key joins it (PROTOCOL B4: a rejection commits before any later command of its key). */
+/* A delivery behind a held key joins it (PROTOCOL B4: a rejection commits before any later command of its key). */
 static int divert_held(struct lane *lane, struct delivery **deliveries, int count)
 {
     int kept = 0;
 
+    lane_assert_owner(lane);
     if (retry_queue_keys(lane->retry_queue) == 0)
         return count;
     for (int i = 0; i < count; i++)
@@ -165,6 +167,7 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
 {
     const struct retry_policy *policy = &lane->settings->retries[RETRY_DATABASE_OPERATION];
 
+    assert(*count > 0);
     lane_begin_run(lane);
     for (int attempt = 0, connects = 0, lost = 0, late = 0;;)
     {
@@ -229,7 +232,7 @@ static enum batch_end run_until_settled(struct lane *lane, struct delivery **del
     }
 }
 
-/* A command that failed alone: its turn is not now, or it is refused for good. */
+/* A command that failed alone: it is held, or refused for good. */
 static void run_alone(struct lane *lane, struct delivery *delivery, enum lane_turn turn)
 {
     struct failure failure = *pipeline_failure(lane->pipeline);
@@ -259,7 +262,7 @@ static void run_alone(struct lane *lane, struct delivery *delivery, enum lane_tu
         failure = *pipeline_failure(lane->pipeline);
         if (last)
         {
-            /* Even the record was refused: never drop; hold and say so through the metrics and the log. */
+            /* Even the record was refused: the command is never dropped but held, and metrics and log say so. */
             lane_tell_trouble(lane, BATCH_STUCK, 1, 0);
             hold_delivery(lane, delivery, RETRY_DATABASE_OPERATION, why);
             return;
@@ -310,7 +313,7 @@ void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum l
     }
     for (int i = 0; i < count; i++)
     {
-        /* Behind one that was held just now. */
+        /* It may be behind one that was held in this loop. */
         if (turn == TURN_COMMON && divert_held(lane, deliveries + i, 1) == 0)
             continue;
         if (is_solo(deliveries[i]))

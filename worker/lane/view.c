@@ -21,10 +21,11 @@ static int compare_deliveries(const void *a, const void *b)
 static void add_stuck_keys(struct lane *lane, int64_t next_us, const char *why)
 {
     const struct lane_stuck *stuck = &lane->stuck;
+    assert(stuck->count > 0);
     const struct delivery **sorted = malloc((size_t)stuck->count * sizeof(*sorted));
 
     if (sorted == NULL)
-        return; /* it is only not shown */
+        return; /* the keys are not shown, and that is all */
     for (int i = 0; i < stuck->count; i++)
         sorted[i] = stuck->deliveries[i];
     qsort(sorted, (size_t)stuck->count, sizeof(*sorted), compare_deliveries);
@@ -47,6 +48,7 @@ static void add_stuck_keys(struct lane *lane, int64_t next_us, const char *why)
 
 static void count_keys(struct lane *lane, int64_t keys)
 {
+    assert(keys >= 0);
     if (keys != lane->held_before)
         metrics_add(METRIC_HELD_KEYS, keys - lane->held_before);
     lane->held_before = keys;
