@@ -154,17 +154,17 @@ static const struct
     { "messages received", METRIC_RECEIVED },
     { "commands in committed transactions", METRIC_BATCH_COMMANDS },
     { "transactions", METRIC_BATCHES },
-    { "commands seen again", METRIC_DEDUPE_HITS },
+    { "repeated commands", METRIC_DEDUPE_HITS },
     { "dead letters", METRIC_DEAD_LETTERS },
     { "audit events published", METRIC_EVENTS },
     { "in flight", METRIC_IN_FLIGHT },
     { "keys held back", METRIC_HELD_KEYS },
     { "partitions owned", METRIC_PARTITIONS },
     { "partitions paused", METRIC_PAUSED },
-    { "batches that went on without Redis", METRIC_LOCK_DEGRADED },
+    { "batches that continued without Redis", METRIC_LOCK_DEGRADED },
     { "batches refused by the fence", METRIC_FENCE_REJECTIONS },
     { "PostgreSQL reconnects", METRIC_RECONNECTS },
-    { "producers built anew", METRIC_PRODUCER_REBUILDS },
+    { "producers replaced", METRIC_PRODUCER_REBUILDS },
 };
 
 static unsigned print_page(const struct http *http, struct buffer *into)

@@ -90,7 +90,7 @@ static void add_cells_memory(struct bounds *bounds, const struct quantities *q)
 
     add(bounds, BOUND_MEMORY, "received and not published, with the events", "consumers.in_flight_bytes",
         CELL_BYTES_TIMES * q->settings->consumers.in_flight_bytes, q->cells);
-    add(bounds, BOUND_MEMORY, "room for each of them", "consumers.in_flight_commands",
+    add(bounds, BOUND_MEMORY, "bookkeeping of each of them", "consumers.in_flight_commands",
         (commands + ROUND) * (int64_t)(delivery_room() + 2 * sizeof(void *)), q->cells);
     add(bounds, BOUND_MEMORY, "fetched ahead, and answers being read", "queued.max.messages.kbytes, fetch.max.bytes",
         q->queued_bytes + 2 * q->fetch_bytes * q->brokers, q->cells);
@@ -119,9 +119,9 @@ static void add_memory(struct bounds *bounds, const struct quantities *q)
     add(bounds, BOUND_MEMORY, "PostgreSQL sessions at rest", "see below", SESSION, bounds->total[BOUND_POSTGRESQL]);
     add_cells_memory(bounds, q);
     add_lanes_memory(bounds, q);
-    add(bounds, BOUND_MEMORY, "parked commands coming back: as text, and being published",
+    add(bounds, BOUND_MEMORY, "returning parked commands, as text and while published",
         "fixed, queue.buffering.max.kbytes", 3 * (int64_t)CLAIMS_BYTES + q->produce_bytes, 1);
-    add(bounds, BOUND_MEMORY, "what malloc keeps: a quarter of all that", "fixed",
+    add(bounds, BOUND_MEMORY, "memory that malloc keeps: a quarter of the sum", "fixed",
         bounds->total[BOUND_MEMORY] / SPARE_PARTS, 1);
 }
 
@@ -142,7 +142,7 @@ static void add_counts(struct bounds *bounds, const struct quantities *q)
     add(bounds, BOUND_DESCRIPTORS, "standard ones, signals, http", "fixed", BASE_DESCRIPTORS + HTTP_CONNECTIONS_MAX, 1);
     add(bounds, BOUND_DESCRIPTORS, "PostgreSQL", "see its line", 1, bounds->total[BOUND_POSTGRESQL]);
     add(bounds, BOUND_DESCRIPTORS, "Redis", "see its line", 1, bounds->total[BOUND_REDIS]);
-    add(bounds, BOUND_DESCRIPTORS, "Kafka, with what wakes its threads", "see its line", BROKER_DESCRIPTORS,
+    add(bounds, BOUND_DESCRIPTORS, "Kafka, and the wake-up of its threads", "see its line", BROKER_DESCRIPTORS,
         bounds->total[BOUND_KAFKA] + q->clients);
 }
 

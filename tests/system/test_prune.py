@@ -176,7 +176,7 @@ def test_a_pruner_who_lies_about_kafka_takes_nothing_that_is_fresh_parked_or_not
 
 @pytest.mark.parametrize("words, says", [
     ((), "--older-than is missing"), (("--older-than", "soon"), "--older-than soon"),
-    (("--older-than", "720h", "--execute"), "wants a --reason"), (("--older-than", "23h"), "younger than 24 hours"), (("--older-than", "1h", "inbox"), "unknown argument inbox"),
+    (("--older-than", "720h", "--execute"), "needs a --reason"), (("--older-than", "23h"), "younger than 24 hours"), (("--older-than", "1h", "inbox"), "unknown argument inbox"),
 ])
 def test_a_wrong_call_is_told(world, words, says):
     done = world.verb("prune", *words)

@@ -96,7 +96,7 @@ def test_check_takes_locks_as_a_batch_does(world):
         redis.ask("REPLICAOF", "127.0.0.1", "1")
         refused(redis.url, "READONLY", "primary")
     with PrivateRedis(options=["--cluster-enabled", "yes"]) as redis:
-        refused(redis.url, "CLUSTERDOWN", "nobody has its slots")
+        refused(redis.url, "CLUSTERDOWN", "no node serves its slots")
 
 
 # ---- a running pool --------------------------------------------------------------------------------------

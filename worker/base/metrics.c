@@ -193,5 +193,5 @@ void metrics_print(struct buffer *into)
     add_head(into, "interlock_build_info", "gauge", "The version that runs.");
     buffer_add_text(into, "interlock_build_info{version=\"" INTERLOCK_VERSION "\"} 1\n");
     add_head(into, METRIC_UNPUBLISHED, "gauge",
-             "How long the first answer of a partition that is not published yet waits for that.");
+             "How long the first unpublished answer of a partition has been waiting.");
 }

@@ -16,51 +16,53 @@
     X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.") \
     X(UNEXPECTED_PARTITION, COUNTER, "interlock_unexpected_partition_total", \
       "Messages with a key in another partition than murmur2 gives it.") \
-    X(DEDUPE_HITS, COUNTER, "interlock_dedupe_hits_total", "Commands seen again.") \
+    X(DEDUPE_HITS, COUNTER, "interlock_dedupe_hits_total", "Repeated commands.") \
     X(DEAD_LETTERS, COUNTER, "interlock_dlq_total", "Messages that could not be read as a command.") \
     X(BATCHES, COUNTER, "interlock_batches_total", "Transactions committed in PostgreSQL.") \
     X(BATCH_COMMANDS, COUNTER, "interlock_batch_commands_total", "Commands in committed transactions.") \
     X(BATCH_SPLITS, COUNTER, "interlock_batch_splits_total", "Batches run again in halves.") \
     X(BATCH_RETRIES, COUNTER, "interlock_batch_retries_total", "Batches run again whole.") \
-    X(BUSY, COUNTER, "interlock_busy_rows_total", "Commands held back because somebody else holds a row.") \
-    X(LOCK_REFUSED, COUNTER, "interlock_lock_refused_total", "Redis locks held by another.") \
-    X(LOCK_DEGRADED, COUNTER, "interlock_lock_degraded_total", "Batches that went on without Redis.") \
+    X(BUSY, COUNTER, "interlock_busy_rows_total", "Commands held back because another session holds a row.") \
+    X(LOCK_REFUSED, COUNTER, "interlock_lock_refused_total", "Redis locks that another worker held.") \
+    X(LOCK_DEGRADED, COUNTER, "interlock_lock_degraded_total", "Batches that continued without Redis.") \
     X(LOCK_WAIT, COUNTER_US, "interlock_lock_wait_seconds_total", "Time spent in the Redis lock script.") \
     X(TRANSACTION_TIME, COUNTER_US, "interlock_transaction_seconds_total", "Time spent in PostgreSQL transactions.") \
     X(FENCE_REJECTIONS, COUNTER, "interlock_fence_rejections_total", "Batches refused by the partition fence.") \
-    X(DEFECT_CHECKS, COUNTER, "interlock_check_defects_total", "CHECK constraints met in PostgreSQL (a defect here).") \
+    X(DEFECT_CHECKS, COUNTER, "interlock_check_defects_total", \
+      "CHECK constraints violated in PostgreSQL (a defect of Interlock).") \
     X(RECONNECTS, COUNTER, "interlock_database_reconnects_total", "New PostgreSQL sessions after a lost one.") \
     X(EVENTS, COUNTER, "interlock_events_published_total", "Audit events published.") \
-    X(PUBLICATIONS, COUNTER, "interlock_publications_total", \
-      "Kafka transactions (or offset commits) that ended well.") \
+    X(PUBLICATIONS, COUNTER, "interlock_publications_total", "Kafka transactions (or offset commits) that succeeded.") \
     X(PUBLISH_TIME, COUNTER_US, "interlock_publish_seconds_total", "Time spent publishing.") \
     X(PUBLICATION_SHRINKS, COUNTER, "interlock_publication_shrinks_total", \
-      "Publications made smaller because one failed, or a quota asked for a long pause.") \
-    X(THROTTLED, COUNTER_US, "interlock_throttled_seconds_total", "Time that the brokers' quotas asked to wait.") \
+      "Publications made smaller because one failed, or a quota demanded a long pause.") \
+    X(THROTTLED, COUNTER_US, "interlock_throttled_seconds_total", "Time that the brokers' quotas demanded to wait.") \
     X(PRODUCER_REBUILDS, COUNTER, "interlock_producer_rebuilds_total", \
       "Producers replaced after an error or a deadline.") \
     X(CONSUMER_REBUILDS, COUNTER, "interlock_consumer_rebuilds_total", \
       "Consumers replaced because the group gave them nothing for too long.") \
     X(REBALANCES, COUNTER, "interlock_rebalances_total", "Assignments received.") \
     X(REWINDS, COUNTER, "interlock_offset_rewinds_total", \
-      "Partitions taken over at an offset behind what was published: offsets moved or expired, a recreated topic.") \
+      "Partitions taken over at an offset below the published position: offsets moved or expired, or a recreated " \
+      "topic.") \
     X(OUT_OF_RANGE, COUNTER, "interlock_offsets_out_of_range_total", \
-      "Partitions whose next offset was not there any more: cut off before it was read, or a recreated topic.") \
+      "Partitions whose next offset no longer existed: deleted before it was read, or a recreated topic.") \
     X(AUDIT_SEARCHES, COUNTER, "interlock_audit_searches_total", \
       "Topics searched for recorded events by takeovers: offsets that somebody else moved, expired, a " \
       "recreated topic.") \
     X(RESTORED, COUNTER, "interlock_restored_total", \
-      "Recorded events and dead letters that nobody had published, published by a takeover.") \
+      "Recorded events and dead letters that no owner had published, published by a takeover.") \
     X(REBALANCE_DRAIN, COUNTER_US, "interlock_rebalance_drain_seconds_total", "Time spent draining on revoke.") \
     X(IN_FLIGHT, GAUGE, "interlock_inflight", "Messages received and not yet published.") \
-    X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Their bytes.") \
+    X(IN_FLIGHT_BYTES, GAUGE, "interlock_inflight_bytes", "Bytes of these messages.") \
     X(QUARANTINED, COUNTER, "interlock_quarantined_total", \
-      "Commands put to the dead letters because the worker ended whenever it tried them.") \
-    X(PARKED, COUNTER, "interlock_parked_total", "Commands parked in PostgreSQL until later, again ones included.") \
+      "Commands that became dead letters because the worker ended whenever it tried them.") \
+    X(PARKED, COUNTER, "interlock_parked_total", \
+      "Commands parked in PostgreSQL until later; a command counts each time.") \
     X(RETURNED, COUNTER, "interlock_parked_returns_total", "Parked commands published again to their topic.") \
-    X(PARKED_NOW, GAUGE, "interlock_parked_commands", "Commands that are parked, of the whole group.") \
+    X(PARKED_NOW, GAUGE, "interlock_parked_commands", "Parked commands of the whole group.") \
     X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.") \
-    X(HELD_OLDEST, AGE, "interlock_held_oldest_seconds", "How long the key that waits longest is held.") \
+    X(HELD_OLDEST, AGE, "interlock_held_oldest_seconds", "How long the longest held key has waited.") \
     X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.") \
     X(PAUSED, GAUGE, "interlock_partitions_paused", "Partitions paused for back-pressure.")
 

@@ -12,11 +12,11 @@ static const char usage[] =
     "usage: interlock audit list [--aggregate ticket/42] [--operation O] [--author A] [--status-from S] [--status-to "
     "S]\n"
     "                            [--since T] [--until T] [--limit N] [--explain] [--output json]\n"
-    "                            the newest N (100) that fit, oldest first. T: 2026-11-24T09:00:00Z, or 2h for 2 "
+    "                            the newest N (100) that match, oldest first. T: 2026-11-24T09:00:00Z, or 2h for 2 "
     "hours\n"
     "                            ago; --explain: PostgreSQL's plan instead\n"
-    "       interlock audit show --source S --id I [--output json]   what became of one command\n"
-    "       interlock audit show EVENT_ID [--output json]            the same by its event (reads the whole table)\n"
+    "       interlock audit show --source S --id I [--output json]   the result of one command\n"
+    "       interlock audit show EVENT_ID [--output json]            the same, by its event (reads the whole table)\n"
     "       interlock audit verify ...                               see interlock audit verify --help\n";
 
 enum
@@ -332,7 +332,8 @@ static int run_show(struct invocation *invocation)
         return fail_with(invocation, &fault);
     buffer_done(&fault);
     if (PQntuples(rows) == 0)
-        return verb_fail(invocation, "nothing is recorded of it: not applied yet, never sent, or a dead letter");
+        return verb_fail(invocation,
+                         "no event is recorded for it: it was not applied yet, never sent, or became a dead letter");
     return print_one(invocation, rows);
 }
 

@@ -27,7 +27,7 @@ static const char usage[] =
     "usage: interlock audit verify [--repair [--execute --reason TEXT]] [--output json]\n"
     "                              compares audit_event with the audit topic, and with the command topics' ends. Exit "
     "0:\n"
-    "                              all is well; 3: there are differences; 1: it could not look\n";
+    "                              no difference; 3: there are differences; 1: the comparison failed\n";
 
 struct verification
 {
@@ -283,7 +283,8 @@ static int report(struct verification *verification, bool execute)
             counts.events, verification->invocation->settings->kafka.audit_topic, counts.rows, counts.holes,
             counts.doubles, counts.mismatches, counts.unknown, counts.reordered, verification->impossible);
         if (verification->wants_repair)
-            printf(execute ? "%ld events published\n" : "%ld events would be published: --execute --reason TEXT does\n",
+            printf(execute ? "%ld events published\n"
+                           : "%ld events would be published: add --execute --reason TEXT to publish them\n",
                    verification->repaired);
     }
     return faults - (execute ? verification->repaired : 0) > 0 ? EXIT_FOUND : 0;
@@ -301,11 +302,11 @@ int verify_run(struct invocation *invocation)
     if (!verb_parse_options(invocation, options, usage))
         return 1;
     if (invocation->argc > 1)
-        return verb_usage_error(usage, "%s: no operand is taken", invocation->argv[1]);
+        return verb_usage_error(usage, "%s takes no operands", invocation->argv[1]);
     if (execute && !repair)
-        return verb_usage_error(usage, "--execute goes with --repair");
+        return verb_usage_error(usage, "--execute needs --repair");
     if (execute && (reason == NULL || reason[0] == '\0'))
-        return verb_usage_error(usage, "--execute asks for --reason");
+        return verb_usage_error(usage, "--execute needs --reason");
     struct verification verification = { .invocation = invocation, .wants_repair = repair };
     arena_init(&verification.arena);
     verification.compare = audit_compare_new();

@@ -16,9 +16,9 @@ enum
 static const char usage[] =
     "usage: interlock check [--offline] [--output json]\n"
     "\n"
-    "  --offline   settings only, nothing is connected to\n"
+    "  --offline   checks the settings only, without any connection\n"
     "\n"
-    "Exit 0: nothing is to be fixed; 3: something is, what cannot be reached included; 1: nothing was looked at.\n";
+    "Exit 0: there is nothing to fix; 3: there is, or a service cannot be reached; 1: no check was made.\n";
 
 static const char *const result_names[] = { "ok", "note", "fix" };
 

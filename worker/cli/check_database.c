@@ -165,7 +165,8 @@ static void check_advisory(struct check *check, PGconn *connection)
                   PQuser(connection));
     else if (*text)
         check_add(check, CHECK_NOTE, "advisory locks",
-                  "whoever may connect to this database can take those of the partitions and stop all work: run psql "
+                  "every role that may connect to this database can take the locks of the partitions and stop all "
+                  "work: run psql "
                   "-f schema/roles.sql");
     else
         check_add(check, CHECK_OK, "advisory locks", "for the roles of schema/roles.sql only");

@@ -41,7 +41,7 @@ static enum check_result describe_topic(const struct settings *settings, const s
         buffer_add_text(says, strcmp(topic->role, "commands") == 0 ? ", the inbox longer" : "");
         return CHECK_OK;
     }
-    buffer_add_text(says, "cleanup.policy and max.message.bytes not looked at, for which no worker needs a right; ");
+    buffer_add_text(says, "cleanup.policy and max.message.bytes were not checked; no worker needs a right for that: ");
     acls_add_missing(settings, ACL_DESCRIBE_CONFIGS, resource_of(topic), topic->name, says);
     return CHECK_NOTE;
 }
@@ -54,7 +54,7 @@ static void check_topic(struct check *check, const struct settings *settings, co
     buffer_add_text(&says, topic->name);
     buffer_add_text(&says, ": ");
     if (topic->forbidden)
-        buffer_add_text(&says, "it may not be looked at: the rights below that are missing include that");
+        buffer_add_text(&says, "the right to describe it is missing, see below");
     else if (!topic->exists)
         buffer_add_text(&says, "it does not exist: run `interlock topics create`");
     else if (!topics_find_fault(topic, &says))
@@ -66,9 +66,9 @@ static void check_topic(struct check *check, const struct settings *settings, co
 /* PROTOCOL O5: what a worker does about a command topic that is deleted and created again while it runs. */
 static void check_topic_ids(struct check *check, const struct topics_report *report)
 {
-    static const char risk[] = "where it is deleted and created again while workers run, and is longer than their "
-                               "position before they look at it, the messages below that position are not read: stop "
-                               "the workers before a topic is deleted";
+    static const char risk[] = "if it is deleted and created again while workers run, and grows past their position "
+                               "before they check it, the messages below that position are not read: stop the workers "
+                               "before a topic is deleted";
     const char *unknown = NULL;
 
     for (int i = 0; i < report->count && unknown == NULL; i++)
@@ -76,7 +76,7 @@ static void check_topic_ids(struct check *check, const struct topics_report *rep
             unknown = report->at[i].name;
     if (!topic_ids_are_told())
         check_add(check, CHECK_NOTE, "topic ids",
-                  "librdkafka %s cannot tell a command topic from a former one of its name (2.3 and later can, where "
+                  "librdkafka %s cannot tell a command topic from a former one of its name (2.3 and later can, if "
                   "this program is built with it): %s",
                   library_version(), risk);
     else if (unknown)
@@ -84,7 +84,8 @@ static void check_topic_ids(struct check *check, const struct topics_report *rep
     else
         check_add(check, CHECK_OK, "topic ids",
                   "a command topic that is deleted and created again is noticed within %d s, and read from its "
-                  "beginning; stop the workers before a topic is deleted, or what they read until then comes first",
+                  "beginning; stop the workers before a topic is deleted, or the messages that they read until then "
+                  "come first",
                   TOPIC_WATCH_S);
 }
 

@@ -53,7 +53,7 @@ static const struct
 } ssl_modes[] = {
     { "disable", "sslmode=disable: not encrypted, the server not verified" },
     { "allow", "sslmode=allow: encrypted only if the server asks for it, the server not verified" },
-    { "prefer", "sslmode=prefer: a false server gets the password and all data in the clear" },
+    { "prefer", "sslmode=prefer: any server that answers gets the password and all data in the clear" },
     { "require", "sslmode=require: encrypted, the server not verified" },
     { "verify-ca", "sslmode=verify-ca: encrypted, but any server of that authority passes for this one" },
     { "verify-full", NULL },
@@ -143,6 +143,6 @@ void check_transport(struct check *check, const struct settings *settings)
              "this build has no TLS for Redis: a trusted network, or a tunnel");
     if (settings->http.listen && *settings->http.listen)
         tell(check, "http transport", are_local(settings->http.listen),
-             "not encrypted, and nobody is asked who he is: status names keys of commands",
-             "http.listen = \"127.0.0.1:9464\", or a proxy that asks, in front");
+             "not encrypted and without authentication: status names keys of commands",
+             "http.listen = \"127.0.0.1:9464\", or a proxy that authenticates in front of it");
 }

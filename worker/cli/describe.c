@@ -8,8 +8,8 @@
 #include "workflows/describe/describe.h"
 
 static const char usage[] =
-    "usage: interlock describe types [--output json]       the commands, what they do and take\n"
-    "       interlock describe settings [--output json]    every setting, its present value and where it came from\n"
+    "usage: interlock describe types [--output json]       the commands, their effect and their data\n"
+    "       interlock describe settings [--output json]    every setting, its value and the source of the value\n"
     "       interlock describe settings --example          the documented settings file with all defaults\n"
     "       interlock describe topics [--output json]      the topics that the settings name\n"
     "       interlock describe bounds [--output json]      the most that a pool may use with these settings\n"

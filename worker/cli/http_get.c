@@ -148,7 +148,7 @@ bool http_get(const char *listen, const char *path, int64_t timeout_us, int *ret
     if (!ok)
         fail(reterr, listen, strerror(errno));
     else if (!split_answer(&answer, ret_status, ret_body))
-        ok = fail(reterr, listen, "it is not HTTP what answers there");
+        ok = fail(reterr, listen, "the answer is not HTTP");
     buffer_done(&answer);
     return ok;
 }

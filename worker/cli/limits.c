@@ -28,7 +28,7 @@ static bool allow_descriptors(int64_t needed, struct buffer *reterr)
     }
     snprintf(text, sizeof(text),
              "%lld open files are allowed (ulimit -n; LimitNOFILE of the unit), up to %lld may be needed: "
-             "`interlock describe bounds` says for what",
+             "`interlock describe bounds` lists them",
              (long long)limit.rlim_max, (long long)needed);
     buffer_add_text(reterr, text);
     return false;

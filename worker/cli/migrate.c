@@ -7,11 +7,11 @@
 #include "worker/postgres/query.h"
 
 static const char usage[] =
-    "usage: interlock migrate up     [--to N]   apply what is pending, up to number N\n"
+    "usage: interlock migrate up     [--to N]   apply pending migrations, up to number N\n"
     "       interlock migrate down   [--to N] [--execute --reason TEXT]\n"
     "                                           undo the newest, or all above N; their data is lost.\n"
-    "                                           Without --execute it only says what it would undo\n"
-    "       interlock migrate status            what is applied; exit 0 only if all of it is, else 3\n";
+    "                                           Without --execute it only lists them\n"
+    "       interlock migrate status            which are applied; exit 0 only if all are, else 3\n";
 
 enum
 {

@@ -39,7 +39,7 @@ static void print_count(struct buffer *out, const char *table, int64_t gone, boo
     buffer_add_int64(out, gone);
     buffer_add_text(out, " rows of ");
     buffer_add_text(out, table);
-    buffer_add_text(out, executes ? " deleted\n" : " would be deleted; nothing was: add --execute\n");
+    buffer_add_text(out, executes ? " deleted\n" : " would be deleted; add --execute to delete them\n");
 }
 
 static bool prune(struct invocation *invocation, int64_t older_than_us, bool executes, struct buffer *out,
@@ -83,7 +83,7 @@ int verb_prune(struct invocation *invocation)
         return verb_usage_error(usage, "prune: --older-than %s: give an age such as 720h",
                                 older_than ? older_than : "is missing");
     if (executes && !reason)
-        return verb_usage_error(usage, "prune: --execute wants a --reason, for the log");
+        return verb_usage_error(usage, "prune: --execute needs a --reason, for the log");
     if (executes)
         log_info("prune: rows older than %s: %s", older_than, reason);
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;

@@ -13,10 +13,10 @@ static const char usage[] =
     "usage: interlock run [--config FILE]\n"
     "\n"
     "Applies the commands of kafka.topics until a signal ends it.\n"
-    "  TERM, INT   finish what is in flight, publish it, end: exit code 0; HUP is the same\n"
-    "  again       end at once: exit code 2; nothing is lost, what was in flight is read again. The same, with a list\n"
-    "              of it in the log, where not all of it can be finished within consumers.drain_timeout\n"
-    "  TSTP        take no more commands, finish what is in flight, stay\n";
+    "  TERM, INT   finish and publish the work in flight, then end: exit code 0; HUP does the same\n"
+    "  again       end at once: exit code 2; no command is lost, those in flight are read again. The same happens,\n"
+    "              with a list of them in the log, if they are not finished within consumers.drain_timeout\n"
+    "  TSTP        take no more commands, finish those in flight, keep running\n";
 
 /* Before any thread starts. */
 static bool prepare_limits(const struct settings *settings)

@@ -10,7 +10,7 @@
 
 static const char status_usage[] =
     "usage: interlock status [--all] [--output json]   --all: of every pool of this host that\n"
-    "                                   took http.listen's port or, where it was in use, one of the 16 behind it\n";
+    "                                   took http.listen's port or, if that was in use, one of the 16 after it\n";
 static const char health_usage[] =
     "usage: interlock health [--live]   exit 0: the pool is alive and ready; 3: it is not; 1: no\n"
     "                                   answer. --live: alive is enough\n";
@@ -73,7 +73,7 @@ static int print_lines(const struct invocation *invocation, const struct buffer 
     struct buffer lines = BUFFER_EMPTY;
     json_t *root = json_loadb(body->at ? body->at : "", body->size, JSON_DECODE_ANY, NULL);
     if (!root)
-        return verb_fail(invocation, "the answer is not JSON: is it a pool that listens there?");
+        return verb_fail(invocation, "the answer is not JSON: is it the port of a pool?");
     add_value(root, "", 0, &lines);
     json_decref(root);
     int code = verb_print(invocation, &lines);
@@ -81,7 +81,7 @@ static int print_lines(const struct invocation *invocation, const struct buffer 
     return code;
 }
 
-/* The address with the port that stands `behind` places behind it; "" where there is none. */
+/* The address with the port `behind` places higher; "" if there is no such port. */
 static void print_address(const char *listen, int behind, char into[LISTEN_SIZE_MAX])
 {
     const char *colon = strrchr(listen, ':');
@@ -134,7 +134,7 @@ static int print_all(const struct invocation *invocation)
     }
     buffer_add_text(&text, invocation->json ? "\n]}\n" : "");
     int code = found > 0 ? verb_print(invocation, &text)
-                         : verb_fail(invocation, "no pool answers at %s or at the %d ports behind it", listen,
+                         : verb_fail(invocation, "no pool answers at %s or at the %d ports after it", listen,
                                      (int)HTTP_PORTS_TRIED);
     buffer_done(&text);
     return code;

@@ -23,16 +23,16 @@ static const char usage[] =
     "  jobs      job.autoclose for every jobneed that expired within the last day and is not finished\n"
     "  tickets   ticket.escalate for every open ticket that is older than the escalation matrix allows for its level\n"
     "\n"
-    "  --execute     publish; without it what would be published is listed\n"
-    "  --every 60s   again and again until TERM or INT\n"
-    "  --notify N    what job.autoclose says in notify: no table holds it. Default: null. Sweepers that run side by\n"
+    "  --execute     publish; without it the commands are only listed\n"
+    "  --every 60s   repeat at this interval until TERM or INT\n"
+    "  --notify N    notify of job.autoclose, which no table holds. Default: null. Sweepers that run side by\n"
     "                side must agree on it: the same command with other data is refused as id_reused\n"
     "  --topic T     another command topic than the first one of kafka.topics\n"
     "  --reason TEXT why, for the log\n"
     "  --explain     PostgreSQL's plan of the first page instead\n"
     "  --output json\n"
     "\n"
-    "What was answered before is not published again until its row has changed. Two sweepers at once do no harm.\n";
+    "A command that was answered is not published again until its row has changed. Two sweepers at once do no harm.\n";
 
 static const int64_t every_min_us = 100000, every_max_us = 24 * INT64_C(3600000000);
 static const int64_t stall_us = 10000000; /* no broker has answered for so long: the round is given up */
@@ -264,7 +264,7 @@ static bool take_pages(struct sweeping *sweeping, struct buffer *out)
         if (!done)
             return false;
         if (!cursor.ended && is_told_to_end(sweeping, 0))
-            return fail_round(sweeping, "stopped", "what is left is due in the next sweep");
+            return fail_round(sweeping, "stopped", "the remaining commands are due in the next sweep");
     }
     return true;
 }
@@ -311,7 +311,7 @@ static int run_every(struct sweeping *sweeping)
         if (run_round(sweeping))
         {
             if (failures > 0)
-                log_info("sweep %s: goes on after %d failed attempts", sweeping->due_rule->name, failures);
+                log_info("sweep %s: works again after %d failed attempts", sweeping->due_rule->name, failures);
             if (sweeping->due > 0)
                 log_info("sweep %s: %ld due, %ld published", sweeping->due_rule->name, sweeping->due,
                          sweeping->published);

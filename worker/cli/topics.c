@@ -17,12 +17,12 @@ enum
 static const char usage[] =
     "usage: interlock topics plan|create [--partitions N] [--audit-partitions N] [--output text|json]\n"
     "\n"
-    "  plan     what is missing or set wrongly; changes nothing\n"
-    "  create   makes what is missing, changes nothing else\n"
+    "  plan     list the topics that are missing or set wrongly; change nothing\n"
+    "  create   create the missing topics, change nothing else\n"
     "\n"
     "  --partitions N        of a new command topic (default 12)\n"
-    "  --audit-partitions N  of a new audit topic (default 4): few are quicker, each transaction marks every one it "
-    "touches\n"
+    "  --audit-partitions N  of a new audit topic (default 4): few are quicker, as a transaction marks each that "
+    "it touches\n"
     "\n"
     "Order per aggregate holds only while a command topic keeps its number of partitions: to change it, stop the\n"
     "producers, let the pool drain, add the partitions, start them again.\n";
@@ -83,9 +83,9 @@ static bool find_fault(const struct topic_state *topic, bool awaited, struct buf
     else if (topic->exists)
         return topics_find_fault(topic, into);
     else if (topic->forbidden)
-        buffer_add_text(into, "or it may not be looked at, which takes Describe (interlock describe acls)");
+        buffer_add_text(into, "or the right to describe it is missing (interlock describe acls)");
     else if (awaited)
-        buffer_add_text(into, "made, but the broker does not list it yet; run this again");
+        buffer_add_text(into, "created, but the broker does not list it yet; run this again");
     return true;
 }
 

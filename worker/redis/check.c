@@ -67,9 +67,9 @@ static const struct
     { "NOPERM",
       "allow this user eval, evalsha, mget, set, pexpire and del, and the keys that begin with redis.prefix" },
     { "can't run this command", "allow this user eval, evalsha, mget, set, pexpire and del" },
-    { "CROSSSLOT", "a cluster keeps the locks of one batch apart: use a Redis that is none" },
-    { "MOVED", "a cluster keeps the locks of one batch apart: use a Redis that is none" },
-    { "CLUSTERDOWN", "it is a cluster, and nobody has its slots: use a Redis that is none" },
+    { "CROSSSLOT", "a cluster keeps the locks of one batch apart: use a Redis without cluster mode" },
+    { "MOVED", "a cluster keeps the locks of one batch apart: use a Redis without cluster mode" },
+    { "CLUSTERDOWN", "it is a cluster, and no node serves its slots: use a Redis without cluster mode" },
     { "unknown command", "every lock is a script: let it run eval and evalsha" },
     { "OOM", "its maxmemory is used up: raise it" },
 };
@@ -120,7 +120,7 @@ static bool check_policy(struct redis_connection *link, struct buffer *report)
     struct span policy = reply && reply->type == REDIS_REPLY_STRING ? find_field(reply, "maxmemory_policy") : SPAN_NULL;
     if (!policy.at)
     {
-        buffer_add_text(report, ", its maxmemory-policy may not be asked (allow info): see that it is noeviction");
+        buffer_add_text(report, ", its maxmemory-policy cannot be read (allow info): make sure that it is noeviction");
         return true;
     }
     if (span_is(policy, "noeviction"))
@@ -142,7 +142,7 @@ bool redis_check(const struct lock_options *options, struct buffer *report)
     if (!link || !redis_connection_use(link))
     {
         buffer_add_text(report, link ? redis_connection_reason(link) : "out of memory");
-        buffer_add_text(report, ": start it or correct redis.url; until then workers go on without the outer lock");
+        buffer_add_text(report, ": start it or correct redis.url; until then workers continue without the outer lock");
         return false;
     }
     if (!check_locks(options, report))

@@ -69,7 +69,7 @@ struct redis_connection *redis_connection_new(const char *url, int64_t connect_t
     link->command_timeout_us = command_timeout_us;
     link->random_state = (uint64_t)monotonic_us() ^ (uint64_t)(uintptr_t)link;
     if (url == NULL || *url == '\0')
-        snprintf(link->reason, sizeof(link->reason), "no Redis is set");
+        snprintf(link->reason, sizeof(link->reason), "Redis is not set");
     else if (!redis_url_parse(url, &link->url, &problem))
         snprintf(link->reason, sizeof(link->reason), "redis.url: %s", problem);
     else
@@ -286,7 +286,7 @@ static int await_reply(struct redis_connection *link, int64_t wait_until_us, red
 /* What nobody asked for would be taken for the next answer. */
 static bool is_quiet(struct redis_connection *link)
 {
-    return link->received_size == 0 || drop(link, "more than it was asked for");
+    return link->received_size == 0 || drop(link, "more bytes than were asked for");
 }
 
 static bool greet_finish(struct redis_connection *link, int64_t wait_until_us)

@@ -42,7 +42,7 @@ static enum redis_reply measure_bulk(struct span received, size_t line, int64_t 
         return LOCK_REPLY_WHOLE;
     }
     if (size < 0 || size > (int64_t)(LOCK_REPLY_MAX - line - 2))
-        return refuse(reterr, "a reply larger than any that was asked for");
+        return refuse(reterr, "a reply larger than any request asks for");
     *ret_size = line + (size_t)size + 2;
     if (received.size < *ret_size)
         return LOCK_REPLY_PART;
@@ -60,9 +60,9 @@ enum redis_reply redis_reply_measure(struct span received, size_t *ret_size, con
         return LOCK_REPLY_PART;
     char kind = received.at[0];
     if (kind == '*')
-        return refuse(reterr, "an array, which nothing here asks for");
+        return refuse(reterr, "an array, for which no request asks");
     if (kind != '+' && kind != '-' && kind != ':' && kind != '$')
-        return refuse(reterr, "it is not Redis that answers");
+        return refuse(reterr, "the answer is not from Redis");
     size_t line = measure_line(received);
     if (line > LOCK_REPLY_LINE_MAX || (line == 0 && received.size >= LOCK_REPLY_LINE_MAX))
         return refuse(reterr, "a line without an end");
@@ -71,7 +71,7 @@ enum redis_reply redis_reply_measure(struct span received, size_t *ret_size, con
     if (line < 3 || received.at[line - 2] != '\r' || memchr(received.at, '\r', line - 2))
         return refuse(reterr, "a line that does not end as Redis ends them");
     if ((kind == ':' || kind == '$') && !read_number(received.at, line, &number))
-        return refuse(reterr, "a number that is none");
+        return refuse(reterr, "an invalid number");
     if (kind == '$')
         return measure_bulk(received, line, number, ret_size, reterr);
     *ret_size = line;

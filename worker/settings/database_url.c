@@ -32,7 +32,7 @@ PQconninfoOption *database_url_parse(const char *url, const char **reterr)
     *reterr = "it does not begin with postgresql://";
     if (rest == NULL)
         return NULL;
-    *reterr = "an @ that ends no user, or a / before it: in a password / @ are written as %2F %40";
+    *reterr = "an @ that does not end the user, or a / before it: write / and @ of a password as %2F and %40";
     if (at && (strchr(at + 1, '@') || memchr(rest, '/', (size_t)(at - rest))))
         return NULL;
     *reterr = "libpq cannot read it";

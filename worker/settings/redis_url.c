@@ -84,7 +84,7 @@ static bool parse_network(const char *text, struct redis_url *ret, const char **
     const char *at = strrchr(text, '@');
 
     if (at && !parse_credentials(text, (size_t)(at - text), ret))
-        return refuse(reterr, "before '@' stands [user]:password, with reserved characters as %XX");
+        return refuse(reterr, "accepted before '@': [user]:password, with reserved characters as %XX");
     char *rest = strdup(at ? at + 1 : text);
     if (rest == NULL)
         return refuse(reterr, "out of memory");
@@ -92,11 +92,11 @@ static bool parse_network(const char *text, struct redis_url *ret, const char **
     if (slash)
         *slash = '\0';
     bool host_good = parse_host(rest, ret);
-    bool pipeline_good = !slash || slash[1] == '\0' || read_number(slash + 1, REDIS_DATABASE_MAX, &ret->database);
+    bool database_good = !slash || slash[1] == '\0' || read_number(slash + 1, REDIS_DATABASE_MAX, &ret->database);
     free(rest);
     if (!host_good)
         return refuse(reterr, "no host:port");
-    return pipeline_good || refuse(reterr, "behind '/' stands the number of a database");
+    return database_good || refuse(reterr, "accepted after '/': the number of a database");
 }
 
 bool redis_url_parse(const char *text, struct redis_url *ret, const char **reterr)

@@ -69,8 +69,8 @@ static bool see_setting(struct scan *scan)
     struct span path = buffer_span(&scan->path);
     if (scan->seen.size > 0 && memmem(scan->seen.at, scan->seen.size, path.at, path.size))
     {
-        settings_add_text(scan->reterr, "%s:%u: %.*s: it stands here a second time; each name once in its group",
-                          scan->file, scan->line, (int)path.size - 2, path.at + 1);
+        settings_add_text(scan->reterr, "%s:%u: %.*s: it is set a second time; each name once in its group", scan->file,
+                          scan->line, (int)path.size - 2, path.at + 1);
         return false;
     }
     buffer_add_span(&scan->seen, path);
@@ -181,7 +181,7 @@ static bool take_sign(struct scan *scan)
 static bool refuse_byte(struct scan *scan)
 {
     if (next_is(scan, "@include"))
-        return refuse(scan, scan->line, "@include is not accepted: all settings stand in one file");
+        return refuse(scan, scan->line, "@include is not accepted: all settings are in one file");
     char why[80];
     unsigned char byte = (unsigned char)*scan->at;
     snprintf(why, sizeof(why), byte > 0x20 && byte < 0x7F ? "unexpected '%c'" : "unexpected byte 0x%02x", byte);

@@ -109,26 +109,26 @@ static const char *const format_words[] = { "text", "json", NULL };
 
 const struct settings_section settings_sections[] = {
     { "kafka", "Where commands come from and audit events go." },
-    { "database", "PostgreSQL. Everything that must be right rests on it." },
-    { "redis", "The outer lock. Without it everything stays right, and busy aggregates cost more." },
+    { "database", "PostgreSQL. Correctness rests on it alone." },
+    { "redis", "The outer lock. Results are right without it, but busy aggregates cost more." },
     { "consumers", "The Kafka edge of this process." },
     { "worker", "The lanes, which apply commands in batches." },
-    { "locks.attendance", "Locks by what they guard: how long a Redis lock lasts, and how long one is waited for." },
+    { "locks.attendance", "Redis locks by the kind of work: the lease of a lock, and the longest wait for one." },
     { "locks.face_verification", NULL },
     { "locks.behaviour", NULL },
     { "locks.embedding", NULL },
     { "locks.job_workflow", NULL },
     { "locks.parent_with_children", NULL },
     { "locks.status_change", NULL },
-    { "retries.default",
-      "Delays of what is tried again. Past the count the longest delay repeats; nothing is dropped." },
+    { "retries.default", "Delays between tries. After the last one the longest delay repeats; no command is dropped." },
     { "retries.aggressive", NULL },
     { "retries.conservative", NULL },
     { "retries.database_operation", NULL },
     { "retries.lock_acquisition", NULL },
     { "http", "Health, metrics and the status page." },
     { "log", "Standard error." },
-    { "protections", "What the promises rest on. Test builds alone may switch one off, to show what it is for." },
+    { "protections",
+      "The promises rest on these. Only a build for tests can switch one off, to show the failure that it prevents." },
     { NULL, NULL },
 };
 
@@ -158,14 +158,15 @@ const struct settings_section settings_sections[] = {
 #define DURATION(section, name, member, standard, minimum, maximum, says) \
     RANGE(section, name, SETTINGS_DURATION, member, standard, minimum, maximum, says)
 #define LOCK(section, class, lease, wait) \
-    DURATION(section, "lease", locks[class].lease_us, lease, 100 * MS, HOUR, "the lock ends by itself after this"), \
-        DURATION(section, "wait", locks[class].wait_us, wait, 0, HOUR, "then the command goes on without the lock")
+    DURATION(section, "lease", locks[class].lease_us, lease, 100 * MS, HOUR, "the lock expires after this"), \
+        DURATION(section, "wait", locks[class].wait_us, wait, 0, HOUR, "then the command continues without the lock")
 #define RETRY(section, policy, count, shortest, growth, limit, spread) \
-    RANGE(section, "retries", SETTINGS_COUNT, retries[policy].retries, count, 0, 1000, "delays that still grow"), \
+    RANGE(section, "retries", SETTINGS_COUNT, retries[policy].retries, count, 0, 1000, \
+          "number of delays that still grow"), \
         DURATION(section, "first", retries[policy].first_us, shortest, MS, HOUR, "the first delay"), \
         RANGE(section, "factor", SETTINGS_NUMBER, retries[policy].factor, growth, 1, 10, \
-              "each delay to the one before"), \
-        DURATION(section, "longest", retries[policy].longest_us, limit, MS, HOUR, "no delay is longer"), \
+              "ratio of a delay to the one before it"), \
+        DURATION(section, "longest", retries[policy].longest_us, limit, MS, HOUR, "the longest delay"), \
         RANGE(section, "jitter", SETTINGS_NUMBER, retries[policy].jitter, spread, 0, 1, "0.1 is +-10 %")
 
 /* Grouped by section, in the order of settings_sections. */
@@ -189,7 +190,7 @@ const struct settings_key settings_keys[] = {
         "  security.protocol = \"sasl_ssl\"; ssl.ca.location = \"/path/ca.pem\"; sasl.mechanisms = \"PLAIN\";\n"
         "  sasl.username = \"interlock_worker\"; the password: INTERLOCK_KAFKA_CONSUMER_SASL_PASSWORD"),
     PAIRS("kafka", "producer", kafka.producer,
-          "librdkafka's own names, for every producer: compression.type, ...; what consumer has of security, too"),
+          "librdkafka's own names, for every producer: compression.type, ...; the same security settings as consumer"),
 
     TEXT("database", "url", database.url, "postgresql://127.0.0.1:5432/interlock", 1, 4096, is_database_url,
          "postgresql://[user[:password]@]host[:port]/database[?name=value&...], reserved characters as %XX: / is %2F, "
@@ -197,7 +198,7 @@ const struct settings_key settings_keys[] = {
          SETTINGS_SECRET,
          "libpq URL; DATABASE_URL overrides it; passwords go into PGPASSFILE. On a network that is not this host's\n"
          "own: \"postgresql://interlock_worker@db.example/interlock?sslmode=verify-full&sslrootcert=/path/ca.pem\";\n"
-         "libpq's own default, sslmode=prefer, gives the password to a false server"),
+         "libpq's own default, sslmode=prefer, sends the password to any server that answers"),
     DURATION("database", "statement_timeout", database.statement_timeout_us, "4s", 10 * MS, 10 * MIN,
              "less than half the shortest lease of a lock"),
     DURATION("database", "lock_timeout", database.lock_timeout_us, "2s", 10 * MS, 10 * MIN,
@@ -205,36 +206,37 @@ const struct settings_key settings_keys[] = {
     DURATION("database", "idle_in_transaction_timeout", database.idle_in_transaction_timeout_us, "10s", 100 * MS, HOUR,
              "PostgreSQL ends the session of a worker that stopped in a transaction"),
     DURATION("database", "connect_timeout", database.connect_timeout_us, "5s", 100 * MS, 10 * MIN,
-             "for one attempt; there is always another"),
+             "for one attempt; attempts repeat without end"),
 
-    SWITCH("redis", "enabled", redis.enabled, 0, "false: no outer lock at all"),
+    SWITCH("redis", "enabled", redis.enabled, 0, "false: no outer lock"),
     TEXT("redis", "url", redis.url, "redis://127.0.0.1:6379", 1, 4096, is_redis_url,
          "redis://[[user]:password@]host:port[/number], reserved characters as %XX, or unix:/path (no TLS in this "
          "build)",
          SETTINGS_SECRET, "REDIS_URL overrides it"),
     TEXT("redis", "prefix", redis.prefix, "interlock:", 0, 64, has_no_space, "up to 64 bytes without spaces", 0,
-         "of every lock's name"),
+         "the beginning of every lock's name"),
     DURATION("redis", "connect_timeout", redis.connect_timeout_us, "1s", MS, MIN, "for one attempt"),
-    DURATION("redis", "command_timeout", redis.command_timeout_us, "500ms", MS, MIN, "then on without the lock"),
+    DURATION("redis", "command_timeout", redis.command_timeout_us, "500ms", MS, MIN,
+             "then the batch continues without the lock"),
 
     RANGE("consumers", "count", SETTINGS_INTEGER, consumers.count, "1", 1, 16,
           "cells: a consumer, its lanes and a producer each"),
     SWITCH("consumers", "static", consumers.static_membership, 0,
-           "static membership: quick restarts; false for those who scale often"),
+           "static membership: quick restarts; false where workers come and go often"),
     RANGE("consumers", "in_flight_commands", SETTINGS_INTEGER, consumers.in_flight_commands, "16384", 1, 1000000,
-          "received and not yet published, per cell"),
+          "commands received and not yet published, per cell"),
     RANGE("consumers", "in_flight_bytes", SETTINGS_SIZE, consumers.in_flight_bytes, "32MiB", 64 * KIB,
-          INT64_C(4096) * MIB, "the same in bytes"),
+          INT64_C(4096) * MIB, "the bytes of these commands"),
     DURATION("consumers", "session_timeout", consumers.session_timeout_us, "10s", S, 30 * MIN,
              "after this Kafka gives a silent worker's partitions to others"),
     DURATION("consumers", "drain_timeout", consumers.drain_timeout_us, "10s", 100 * MS, 30 * MIN,
-             "for work in flight when a partition or the process ends; max.poll.interval.ms is 10 s more"),
+             "time to finish work in flight when a partition or the process ends; max.poll.interval.ms is 10 s more"),
     DURATION("consumers", "publish_linger", consumers.publish_linger_us, "0ms", 0, S,
              "gather events this long before publishing"),
     DURATION("consumers", "transaction_timeout", consumers.transaction_timeout_us, "10s", S, 15 * MIN,
              "Kafka aborts a transaction of ours after this"),
     DURATION("consumers", "watchdog", consumers.watchdog_us, "30s", S, HOUR,
-             "without a partition that it should have for this and for drain_timeout + 10s: the consumer is rebuilt"),
+             "a consumer that lacks a partition of its own for this plus drain_timeout + 10s is rebuilt"),
 
     RANGE("worker", "lanes", SETTINGS_INTEGER, worker.lanes, "4", 1, 64,
           "per cell; each has a thread and a PostgreSQL session"),
@@ -242,9 +244,9 @@ const struct settings_key settings_keys[] = {
     DURATION("worker", "batch_linger", worker.batch_linger_us, "10ms", 0, 50 * MS,
              "wait up to this to fill a batch, while commands come fast"),
     DURATION("worker", "park_after", worker.park_after_us, "60s", 100 * MS, HOUR,
-             "a command held this long is parked in PostgreSQL; tried again at least as often"),
+             "a command held this long is parked in PostgreSQL, and tried again at least this often"),
     DURATION("worker", "park_when_blocking", worker.park_when_blocking_us, "1s", 0, HOUR,
-             "a held command is parked once answers of other keys have waited this long behind it; 0s: never"),
+             "a held command is parked once answers of other keys have waited this long for it; 0s: never"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),
@@ -269,29 +271,29 @@ const struct settings_key settings_keys[] = {
 
     SWITCH("protections", "row_locks", protections.row_locks, SETTINGS_PROTECTION,
            "rows are locked before they are read"),
-    SWITCH("protections", "inbox", protections.inbox, SETTINGS_PROTECTION, "a command seen again is not applied again"),
+    SWITCH("protections", "inbox", protections.inbox, SETTINGS_PROTECTION, "a repeated command is not applied again"),
     SWITCH("protections", "fence", protections.fence, SETTINGS_PROTECTION,
            "a worker that lost a partition has no effect"),
     SWITCH("protections", "producer_guard", protections.producer_guard, SETTINGS_PROTECTION,
-           "a producer whose transaction may be in doubt is built anew"),
+           "a producer whose transaction may be in doubt is replaced"),
     SWITCH("protections", "retry", protections.retry, SETTINGS_PROTECTION,
-           "a command whose turn is not now waits for it; else it is dropped"),
+           "a command that cannot be applied yet is tried again; without this it is dropped"),
     SWITCH("protections", "redis_lock", protections.redis_lock, SETTINGS_PROTECTION,
            "aggregates are locked in Redis before PostgreSQL is asked"),
     SWITCH("protections", "transaction", protections.transaction, SETTINGS_PROTECTION,
-           "a batch is one transaction; else each statement commits by itself"),
+           "a batch is one transaction; without this each statement commits by itself"),
     SWITCH("protections", "parking", protections.parking, SETTINGS_PROTECTION,
-           "what is held too long, or in a full partition, is parked"),
+           "a command that is held too long, or in a full partition, is parked"),
     SWITCH("protections", "quarantine", protections.quarantine, SETTINGS_PROTECTION,
-           "a command that ends the worker again and again is put aside"),
+           "a command that ends the worker again and again becomes a dead letter"),
     SWITCH("protections", "steady_waits", protections.steady_waits, SETTINGS_PROTECTION,
            "librdkafka does not wait on the wall clock"),
     SWITCH("protections", "standby", protections.standby, SETTINGS_PROTECTION,
-           "what a synchronous standby may lack is not published"),
+           "commits that a synchronous standby may lack are not published"),
     SWITCH("protections", "session_terms", protections.session_terms, SETTINGS_PROTECTION,
-           "a PostgreSQL session sets what it rests on; else it only looks whether it is so"),
+           "a PostgreSQL session sets the parameters that it needs; without this it only checks them"),
     SWITCH("protections", "watchdog", protections.watchdog, SETTINGS_PROTECTION,
-           "a consumer that the group gives nothing is rebuilt"),
+           "a consumer to which the group assigns nothing is rebuilt"),
     SWITCH("protections", "commit_marks", protections.commit_marks, SETTINGS_PROTECTION,
            "offsets that somebody else committed do not count as published"),
     SWITCH("protections", "topic_ids", protections.topic_ids, SETTINGS_PROTECTION,

@@ -114,7 +114,7 @@ static void a_full_redis_degrades(void **state)
 static void garbage_degrades(void **state)
 {
     (void)state;
-    check_refusal("HTTP/1.1 400 Bad Request\r\n\r\n", "not Redis");
+    check_refusal("HTTP/1.1 400 Bad Request\r\n\r\n", "not from Redis");
 }
 
 static void an_answer_of_another_length_degrades(void **state)
@@ -148,8 +148,8 @@ static void an_answer_without_an_end_degrades_at_its_first_bytes(void **state)
 static void more_than_was_asked_for_degrades(void **state)
 {
     (void)state;
-    check_refusal("$1\r\n1\r\n$1\r\n1\r\n", "more than it was asked for");
-    check_refusal("$1\r\n1\r\n+", "more than it was asked for");
+    check_refusal("$1\r\n1\r\n$1\r\n1\r\n", "more bytes than were asked for");
+    check_refusal("$1\r\n1\r\n+", "more bytes than were asked for");
 }
 
 static void a_null_answer_degrades(void **state)
@@ -309,8 +309,8 @@ static void without_a_url_or_with_a_wrong_one_it_is_always_degraded_and_says_why
 {
     (void)state;
     static const char *const pairs[][2] = {
-        { NULL, "no Redis is set" },
-        { "", "no Redis is set" },
+        { NULL, "Redis is not set" },
+        { "", "Redis is not set" },
         { "redis://:pw@h:x", "redis.url: no host:port" },
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
