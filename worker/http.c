@@ -28,7 +28,7 @@ enum
 
 static const int64_t REQUEST_US = 5000000; /* from the connection's beginning to the end of its answer */
 
-/* A connection serves one request. Whoever sends a byte a second is never idle, so its age is what ends it. */
+/* A connection serves one request. A client that sends a byte a second is never idle, so the age ends it. */
 struct guest
 {
     int fd;
@@ -273,7 +273,7 @@ static bool is_host_of_ours(const struct http *http, const char *named)
 /* --- guests ------------------------------------------------------------------------------------------------------ */
 
 /* Ends the oldest connections until there is room, and all that are too old. The socket is still theirs: it is closed
- * behind the notice of its end, which waits for the mutex. */
+ * after the notice of its end, which waits for the mutex. */
 static void make_room(struct http *http, int most)
 {
     int64_t now_us = monotonic_us();
@@ -290,7 +290,7 @@ static void make_room(struct http *http, int most)
         if (oldest == NULL || (count <= most && now_us - oldest->since_us < REQUEST_US))
             return;
         shutdown(oldest->fd, SHUT_RDWR);
-        oldest->since_us = -1; /* told to go, and not gone yet */
+        oldest->since_us = -1; /* shut down, and not gone yet */
         count--;
     }
 }

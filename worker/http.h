@@ -17,7 +17,7 @@ struct http;
 enum
 {
     HTTP_CONNECTIONS_MAX = 16, /* at a time */
-    HTTP_PORTS_TRIED = 16,     /* behind one that is in use */
+    HTTP_PORTS_TRIED = 16,     /* after one that is in use */
 };
 
 struct http_sources
@@ -27,13 +27,13 @@ struct http_sources
     bool (*ready)(void *owner, struct buffer *why);
     /* One JSON object. */
     void (*status)(void *owner, struct buffer *json);
-    /* Series behind those of metrics_print, of the last one it names; may be NULL. */
+    /* Series after those of metrics_print, of the last one it names; may be NULL. */
     void (*metrics)(void *owner, struct buffer *into);
     void *owner;
 };
 
 /* `listen`: host:port or [address]:port; port 0 takes a free one. Where the port is in use: the next free one of the 16
- * behind it. */
+ * after it. */
 struct http *http_start(const char *listen, const struct http_sources *sources, struct buffer *reterr);
 /* To be called once a second: ends connections whose request takes too long. NULL is fine. */
 void http_step(struct http *http);

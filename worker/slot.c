@@ -21,7 +21,7 @@ struct slot
     uint64_t key_base; /* of the advisory locks: slot n is key_base + n */
     int64_t next_try_us;
     int64_t next_probe_us;
-    int64_t answer_by_us;     /* of the probe that is out; 0: none is */
+    int64_t answer_by_us;     /* of the probe that is out; 0: no probe is out */
     struct session_stop stop; /* of waits for answers */
     char problem[320];
     /* Writer: the owner loop. Readers: publishers, before they build a producer or begin a transaction; poll threads.

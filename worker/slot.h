@@ -26,7 +26,7 @@ enum slot_event
     SLOT_SAME,    /* nothing new */
     SLOT_TAKEN,   /* held now: slot_number */
     SLOT_LOST,    /* the session is gone: no producer may be built until SLOT_TAKEN */
-    SLOT_WAITING, /* not held; slot_problem says what it waits for */
+    SLOT_WAITING, /* not held; slot_problem says why */
     SLOT_REFUSED, /* the schema belongs to another consumer group (PROTOCOL O2): slot_problem names it */
 };
 
@@ -41,7 +41,7 @@ void slot_hurry(struct slot *slot, int64_t deadline_us);
 enum slot_event slot_keep(struct slot *slot, int wake_fd, int64_t wait_us);
 
 bool slot_is_held(const struct slot *slot);
-int slot_number(const struct slot *slot); /* the last one held; -1: none yet */
+int slot_number(const struct slot *slot); /* the last one held; -1: there was no slot yet */
 
 const char *slot_problem(const struct slot *slot);
 const char *slot_where(const struct slot *slot);

@@ -20,7 +20,7 @@ struct audit_repair
 {
     const struct settings *settings;
     rd_kafka_t *producer;
-    int open; /* events in the open transaction; 0: none is open */
+    int open; /* events in the open transaction; 0: no transaction is open */
 };
 
 /* True when there was no error. */

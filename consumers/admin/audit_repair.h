@@ -3,7 +3,7 @@
  *
  * Threads    one caller.
  * Ownership  keys and events are copied.
- * Failure    false, with a message: the open transaction is lost as a whole, what was committed before stays.
+ * Failure    false, with a message: the open transaction is lost as a whole, earlier ones stay.
  */
 #ifndef CONSUMERS_ADMIN_AUDIT_REPAIR_H
 #define CONSUMERS_ADMIN_AUDIT_REPAIR_H
@@ -18,7 +18,7 @@ struct audit_repair *audit_repair_new(const struct settings *settings, struct bu
 void audit_repair_free(struct audit_repair *repair);
 
 bool audit_repair_publish(struct audit_repair *repair, const char *key, struct span event, struct buffer *reterr);
-/* Commits what is not committed yet. */
+/* Commits the open transaction. */
 bool audit_repair_commit(struct audit_repair *repair, struct buffer *reterr);
 
 #endif

@@ -16,14 +16,14 @@ enum
     KIB = 1024,
     MIB = 1024 * 1024,
     PROGRAM = 20 * MIB,  /* with its libraries; measured 13 */
-    THREAD = 96 * KIB,   /* what one touches of its stack, and its part of malloc; measured 40 to 60 */
+    THREAD = 96 * KIB,   /* touched pages of its stack, and its part of malloc; measured 40 to 60 */
     CLIENT = 1 * MIB,    /* a librdkafka handle at rest; measured 0.3 to 0.6 */
     SESSION = 512 * KIB, /* a PostgreSQL session at rest, with its prepared statements' texts */
     MESSAGE = 512,       /* of librdkafka for each message, besides its bytes */
     RECORD_MIN = 64,     /* bytes: a command is never smaller on the wire */
     BATCH_BUFFERS = 3,   /* times BATCH_ARENA_MAX: parameters, libpq's output buffer, events, each at their growth */
     ROUND = 1000,        /* messages that a round may take over the cap */
-    SPARE_PARTS = 4,     /* a quarter on top: what malloc keeps between blocks and does not give back */
+    SPARE_PARTS = 4,     /* a quarter on top: memory that malloc keeps between blocks and does not give back */
     CLIENTS_OF_CELL =
         6,            /* consumer, producer, committed offsets, a scan (or a question about the group); two that end */
     OWN_THREADS = 4,  /* main, http, returner, rights */
@@ -36,7 +36,7 @@ enum
     OWN_SESSIONS = 2,       /* slot, returner */
 };
 
-/* What the numbers are made of. */
+/* The terms of the sums. */
 struct quantities
 {
     const struct settings *settings;

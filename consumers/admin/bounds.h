@@ -1,4 +1,4 @@
-/* Bounds: what a running pool may use at the most, derived from its settings: memory, file descriptors, threads,
+/* Bounds: the most that a running pool may use, derived from its settings: memory, file descriptors, threads,
  * connections. `interlock describe bounds` prints the derivation; the unit's MemoryMax and LimitNOFILE come from it,
  * and the fault tests hold every worker to it.
  *
@@ -34,7 +34,7 @@ struct bound_line
 {
     enum bound_kind kind;
     const char *what;    /* for people */
-    const char *setting; /* what it follows from */
+    const char *setting; /* the setting that it follows from */
     int64_t each, times;
 };
 

@@ -33,7 +33,7 @@ struct audit_compare
     size_t seen_slots, seen_count;
     struct last_event *last;
     size_t last_slots, last_count;
-    int64_t since_us; /* what was published before may be gone */
+    int64_t since_us; /* earlier events may be gone */
     struct audit_compare_counts counts;
 };
 
@@ -126,8 +126,8 @@ static uint64_t stream_of(const struct audit_record *record)
     return stream ? stream : 1;
 }
 
-/* Events of one partition are published in the order of its commands, whoever published them. Between partitions
- * nothing is promised, and a topic made anew begins with offset 0 again, under a higher fence. */
+/* Events of one partition are published in the order of its commands, by any publisher. Between partitions
+ * nothing is promised, and a recreated topic begins with offset 0 again, under a higher fence. */
 static bool is_reordered(struct audit_compare *compare, const struct audit_record *record, const struct seen *seen)
 {
     struct last_event *last = find_last(compare->last, compare->last_slots, stream_of(record));

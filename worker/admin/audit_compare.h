@@ -1,5 +1,5 @@
-/* Audit compare: the audit rows of PostgreSQL against the events on the topic (PROTOCOL R7). No I/O: it is told the
- * events first, then the rows, and says what does not fit.
+/* Audit compare: the audit rows of PostgreSQL against the events on the topic (PROTOCOL R7). No I/O: it is given
+ * the events first, then the rows, and reports the differences.
  *
  * Threads    one owner.
  * Ownership  copies what it keeps: 48 bytes an event.
@@ -29,7 +29,7 @@ enum audit_fit
     AUDIT_MISMATCH,
     AUDIT_REORDERED, /* and it would fit otherwise */
     AUDIT_NOT_YET,   /* not published as far as is known */
-    AUDIT_TOO_OLD,   /* older than what the topic still has */
+    AUDIT_TOO_OLD,   /* older than the oldest event of the topic */
 };
 
 struct audit_compare *audit_compare_new(void);

@@ -148,8 +148,8 @@ static void add_also(struct draft *draft, const struct audit_filter *filter, con
     add(draft, ")");
 }
 
-/* A question that leaves open what its index begins with is asked once for each value there is, and for null: a few
- * short scans from the newest end instead of a long one of the table. */
+/* A question without a value for the first column of its index is asked once for each value there is, and for null: a
+ * few short scans from the newest end instead of a long one of the table. */
 static void add_for_each(struct draft *draft, const struct audit_filter *filter, const char *values, const char *equal,
                          const char *null, const char *limit)
 {

@@ -1,7 +1,7 @@
 /* Audit query: the audit's four questions (by aggregate, operation, author, status change, each in time), and one
  * command's record.
  *
- * Each question is one statement whose WHERE is what an index of the schema begins with; `explain` shows the plan.
+ * Each question is one statement whose WHERE has the first columns of an index; `explain` shows the plan.
  *
  * Threads    one owner per connection; no state.
  * Ownership  the connection is borrowed, the result is the caller's (query.h).
@@ -12,7 +12,7 @@
 
 #include "worker/postgres/query.h"
 
-struct audit_filter /* what is NULL or 0 does not count */
+struct audit_filter /* NULL and 0: any */
 {
     const char *aggregate;
     const char *operation;
@@ -75,7 +75,7 @@ extern const struct audit_column_name audit_columns[AUDIT_COLUMN__COUNT];
 /* Oldest first. With `explain`: the plan, one line a row. */
 PGresult *audit_query_list(PGconn *connection, const struct audit_filter *filter, bool explain, struct buffer *reterr);
 
-/* By the command's identity, through the inbox: one row or none. */
+/* By the command's identity, through the inbox: at most one row. */
 PGresult *audit_query_command(PGconn *connection, const char *source, const char *id, struct buffer *reterr);
 
 /* By the event's id, which no index has: reads the table. */

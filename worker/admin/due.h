@@ -1,9 +1,9 @@
-/* Due: what has become due by time alone, and the command that says so (DOMAIN.md, "Two sweeps"). The two statements
+/* Due: rows that have become due by time alone, and the commands for them (DOMAIN.md, "Two sweeps"). The two statements
  * and the event's text stand here; who asks and who publishes is worker/cli/sweep.c.
  *
  * A command's id names the version that was read, so that two sweepers, or one run twice, make the same command again,
- * which changes nothing (PROTOCOL R2), and a refused one is made anew when the row has moved. What the inbox already
- * holds is not made again.
+ * which changes nothing (PROTOCOL R2), and another one after a refusal when the row has changed. A command that the
+ * inbox holds already is not made again.
  *
  * Threads    one owner of the session.
  * Ownership  pages are PGresults, the caller's (PQclear). A command's texts live as long as its page.
@@ -47,7 +47,7 @@ struct due_cursor
 
 struct due_cursor sweep_begin(void);
 
-/* The next page; the cursor moves behind it. `explain`: the page's plan instead, one line a row, and the cursor stays.
+/* The next page; the cursor moves past it. `explain`: the page's plan instead, one line a row, and the cursor stays.
  */
 PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool explain,
                    int64_t wait_us, const struct session_stop *stop);

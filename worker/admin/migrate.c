@@ -72,7 +72,7 @@ static void roll_back(PGconn *connection)
     (void)result;
 }
 
-/* --- what is applied --------------------------------------------------------------------------------------------- */
+/* --- applied migrations ------------------------------------------------------------------------------------------ */
 
 static const struct migration *find_migration(int number)
 {
@@ -155,7 +155,7 @@ static bool refuse_row(const struct migrate_row *row, const char *why, struct bu
     return false;
 }
 
-/* What no program may build upon: another text than ours, or a hole. */
+/* States that no program may build upon: another text than ours, or a hole. */
 static bool check_applied(const struct migrate_status *status, struct buffer *reterr)
 {
     for (int i = 0; i < status->count; i++)
@@ -197,7 +197,7 @@ static bool begin_step(PGconn *connection, struct migrate_status *status, struct
            migrate_read_status(connection, status, reterr) && check_applied(status, reterr);
 }
 
-/* The schema and the list of what is applied. CREATE SCHEMA asks for a right that its owner need not have later. */
+/* The schema and the list of applied migrations. CREATE SCHEMA asks for a right that its owner need not have later. */
 static bool make_list(PGconn *connection, struct buffer *reterr)
 {
     QUERY_RESULT there = query_run(connection, "SELECT to_regnamespace('interlock') IS NOT NULL", 0, NULL, reterr);

@@ -1,8 +1,8 @@
 /* Migrate: the numbered, reversible migrations of the schema `interlock`, which are part of the binary (embed.cmake).
  *
- * Each is one transaction that takes an advisory lock first and reads what is applied after it, so any number of
- * processes may migrate at once: one does the work, the others find it done. interlock.schema_migration says what is
- * applied, with the SHA-256 of the text that was; a text that changed after it was applied is refused.
+ * Each is one transaction that takes an advisory lock first and then reads the list of applied ones, so any number of
+ * processes may migrate at once: one does the work, the others find it done. interlock.schema_migration lists the
+ * applied ones, with the SHA-256 of their text; a text that changed after it was applied is refused.
  *
  * Threads    one owner per connection; no state besides.
  * Ownership  the connection is borrowed (query.h).
@@ -58,14 +58,14 @@ struct migrate_status
 /* Reads only; a database that was never migrated is all pending. */
 bool migrate_read_status(PGconn *connection, struct migrate_status *ret, struct buffer *reterr);
 
-/* True when every migration of this program is applied unchanged; else *reterr says what is wrong and what to do.
+/* True when every migration of this program is applied unchanged; else *reterr says the fault and the remedy.
  * A newer schema is accepted with `allow_newer`. */
 bool migrate_is_current(const struct migrate_status *status, bool allow_newer, struct buffer *reterr);
 
-/* Applies what is pending, up to number `to`. One line per migration is added to `report`. */
+/* Applies the pending ones, up to number `to`. One line per migration is added to `report`. */
 bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer *reterr);
 
-/* Undoes, newest first, what is applied above number `to`. `reason` is kept in interlock.schema_migration_log. */
+/* Undoes, newest first, the applied ones above number `to`. `reason` is kept in interlock.schema_migration_log. */
 bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer *report, struct buffer *reterr);
 
 const char *migrate_state_name(enum migrate_state state);

@@ -15,7 +15,7 @@ const char *const prune_tables[] = { "inbox", "dead_letter", NULL };
 static const char size_sql[] = "SELECT pg_relation_size(('interlock.' || $1)::regclass) / "
                                "current_setting('block_size')::bigint";
 
-/* schema/0014: the rules stand there, for whoever has no other right. Counting and deleting differ in $2 alone. */
+/* schema/0014 has the rules, for a role that has no other right. Counting and deleting differ in $2 alone. */
 static const char prune_sql[] = "SELECT interlock.prune_rows($1, $2::boolean, $3::text[], $4::integer[], $5::bigint[], "
                                 "$6::bigint * interval '1 microsecond', $7::tid, $8::tid)";
 

@@ -1,14 +1,14 @@
-/* Prune: forgets what can no longer be seen again. An inbox row exists so that a command that comes a second time is
- * known; a dead letter's row, so that its letter is published once. Both may go when Kafka cannot bring the message any
- * more and the publisher will not send it again (PROTOCOL R8): below what the group has published, below the first
+/* Prune: forgets commands that can no longer come again. An inbox row exists so that a command that comes a second time
+ * is known; a dead letter's row, so that its letter is published once. Both may go when Kafka cannot bring the message
+ * any more and the publisher will not send it again (PROTOCOL R8): below what the group has published, below the first
  * offset that the partition still has, older than the retention, and not parked. A publisher's duplicate that comes
  * later than that is a new command.
  *
  * The tables have no index for this: their insert is on the path of every command. They are read once from front to
  * back, a stretch of blocks a statement, each a transaction of its own: no lock and no snapshot is held for long.
  *
- * What is read may change meanwhile. An offset that goes back (a takeover after a rewind) stops at the log's start, and
- * that only rises; a topic made anew begins at 0, so that nothing of it lies below its start.
+ * The values that are read may change meanwhile. An offset that goes back (a takeover after a rewind) stops at the
+ * log's start, and that only rises; a recreated topic begins at 0, so that no offset of it lies below its start.
  *
  * Threads    one owner of the connection.
  * Ownership  the log starts are the caller's.

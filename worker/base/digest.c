@@ -27,7 +27,7 @@ static void free_contexts(void *owned)
     mine = NULL;
 }
 
-/* Once a thread. What could not be had is asked for again, so that a moment without memory passes. */
+/* Once a thread. A failed fetch is repeated by the next call, so that a moment without memory passes. */
 static bool set_up(void)
 {
     pthread_mutex_lock(&mutex);

@@ -15,7 +15,7 @@ enum
     DIGEST_SHA1_SIZE = 20,
 };
 
-/* The digest of the parts, one behind the other. */
+/* The digest of the parts, in their order. */
 bool digest_sha256(const struct span *parts, int count, uint8_t ret[DIGEST_SHA256_SIZE]);
 bool digest_sha1(const struct span *parts, int count, uint8_t ret[DIGEST_SHA1_SIZE]);
 

@@ -3,7 +3,7 @@
  *
  *   FAULT_POINTS=after_commit=crash@3,in_revoke=delay:500   the third time crash (SIGKILL); each time 500 ms late
  *   actions: crash, stop (SIGSTOP), delay:<ms>, error, error:retriable, error:fatal; @<n>: only the n-th time, else
- *            every time. error is what the servers do at that place: the connection to PostgreSQL is cut, Redis's
+ *            every time. error imitates the servers at that place: the connection to PostgreSQL is cut, Redis's
  *            answer is lost, Kafka refuses the call or its answer is lost. Kafka's calls have two more kinds:
  *            retriable (not now) and fatal (the handle is of no use any more).
  *   FAULT_POINTS=random=crash:5,random=delay:20:50          each reach of any point: with a probability of 5 in 1,000
@@ -14,10 +14,10 @@
  *
  * Reproducible   whether the n-th reach of a point fires follows from the seed, the point's name and n alone, whatever
  *                other threads and points do. Which command and which thread it meets does not: that is up to the
- *                scheduler. Counts begin anew with each process, so one that is started again wants another seed.
+ *                scheduler. Counts begin at 0 in each process, so one that is started again needs another seed.
  *
  * A point between statements that are only queued (FAULT_POINT_QUEUED, worker/postgres/pipeline.h) first has the server
- * execute them: what the point's name says is done has been done when it fires.
+ * execute them: the step that the point is named after is done when it fires.
  *
  * Threads    any; counted over all of them.
  * Failure    a FAULT_POINTS that cannot be read ends the program at its start, saying so: a fault that is not there
@@ -75,7 +75,7 @@ enum fault_error
 
 #include <stdbool.h>
 
-/* What a reach of a point is to become; counted by being drawn. */
+/* Draws the fault for one reach of a point, and counts the reach. */
 struct fault
 {
     enum fault_action

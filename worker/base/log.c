@@ -111,7 +111,7 @@ void log_write(enum log_level level, const char *format, ...)
     line_add_escaped(&line, message, json);
     line_add_text(&line, json ? "\"}" : "");
     line.at[line.size++] = '\n';
-    /* One call, so that lines of several threads do not mix; nobody could be told of a failure. */
+    /* One call, so that lines of several threads do not mix; a failure cannot be reported anywhere. */
     ssize_t written = write(STDERR_FILENO, line.at, line.size);
     (void)written;
 }

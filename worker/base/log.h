@@ -1,7 +1,7 @@
 /* Log: one line per event, JSON or text, on standard error. Ids, offsets, codes, lengths; never payloads or secrets.
  *
  * Threads    any; a line is written by one write(2).
- * Failure    none: a log that cannot be written is dropped.
+ * Failure    a line that cannot be written is dropped.
  */
 #ifndef WORKER_BASE_LOG_H
 #define WORKER_BASE_LOG_H
@@ -28,8 +28,8 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
-/* For what may repeat in a loop: at most one line per `every_us`; says how many were left out. Each call site has its
- * own `struct log_rate`, zeroed; racy use only miscounts. */
+/* For lines that may repeat in a loop: at most one line per `every_us`; says how many were left out. Each call site has
+ * its own `struct log_rate`, zeroed; racy use only miscounts. */
 struct log_rate
 {
     int64_t last_us;

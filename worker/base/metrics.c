@@ -8,7 +8,7 @@
 
 enum
 {
-    TYPES_MAX = 128, /* command types counted apart; the slot behind them is the unknown type's */
+    TYPES_MAX = 128, /* command types counted apart; the slot after them is the unknown type's */
     UNKNOWN_TYPE = TYPES_MAX,
 };
 
@@ -41,7 +41,7 @@ enum
     BOUND_COUNT = sizeof(bounds_us) / sizeof(*bounds_us),
 };
 
-/* Writers: whoever counts, relaxed: a reader may see one number before another. Reader: the HTTP thread. */
+/* Writers: any thread, relaxed: a reader may see one number before another. Reader: the HTTP thread. */
 static atomic_llong values[METRIC__COUNT];
 static atomic_llong commands[TYPES_MAX + 1][OUTCOME__COUNT];
 static atomic_llong latency[BOUND_COUNT + 1]; /* not cumulated; the last is above every bound */

@@ -1,6 +1,6 @@
 /* Metrics: every number that /metrics shows, each named once in this table (Prometheus units).
  *
- * Threads    any; counters and gauges are relaxed atomics. Writers: whoever counts. Reader: the HTTP thread.
+ * Threads    any; counters and gauges are relaxed atomics. Writers: any. Reader: the HTTP thread.
  */
 #ifndef WORKER_BASE_METRICS_H
 #define WORKER_BASE_METRICS_H

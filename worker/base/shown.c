@@ -9,7 +9,7 @@ struct range
     unsigned first, last;
 };
 
-/* What is seen as something else than it is, or not at all, and is obeyed. */
+/* Characters that look like others, or are invisible, or are obeyed. */
 static const struct range hidden[] = {
     { 0x0000, 0x001F },   /* C0 */
     { 0x007F, 0x009F },   /* DEL, C1 */

@@ -1,6 +1,6 @@
 /* Shown: text from outside as people may see it, on a terminal, in a log line, on a page. Terminals obey control
  * characters (C0, C1), readers of logs obey newlines, and eyes obey the marks that turn the direction of writing; all
- * of them become \u001b, \u009b, \u202e, which in JSON is the same character again. Bytes that are no UTF-8 become
+ * of them become \u001b, \u009b, \u202e, which in JSON is the same character again. Bytes that are not UTF-8 become
  * \ufffd. Everything that leaves for people goes through here.
  *
  * Threads    pure functions.
@@ -22,7 +22,7 @@ size_t shown_step(const unsigned char *at, size_t size, char escape[SHOWN_ESCAPE
 /* One line: newlines are escaped too. */
 void shown_add(struct buffer *into, struct span text);
 
-/* Lines that we made; what stands in them from outside has been through shown_add or is JSON. */
+/* Lines that we made; text from outside in them has been through shown_add or is JSON. */
 void shown_add_lines(struct buffer *into, struct span text);
 
 #endif

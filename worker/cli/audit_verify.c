@@ -1,6 +1,6 @@
 /* audit verify: PostgreSQL's audit rows against the audit topic as a read_committed reader sees it (PROTOCOL R7):
- * holes, doubles, mismatches, order. --repair publishes what is missing, with the same ids and bytes; it is a dry run
- * until --execute. */
+ * holes, doubles, mismatches, order. --repair publishes the missing events, with the same ids and bytes; it is a dry
+ * run until --execute. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,7 +19,7 @@ enum
 {
     PAGE_ROWS = 5000,
     AUDIT_OFFSET_COLUMN = 1, /* of entity_audit_event */
-    TOLD_MAX = 20,           /* faults told one by one; the rest is counted */
+    TOLD_MAX = 20,           /* faults printed one by one; the rest is counted */
     EXIT_FOUND = 3,          /* looked, and there is something */
 };
 
@@ -38,7 +38,7 @@ struct verification
     struct buffer fault, event;
     struct arena arena;
     bool wants_repair;
-    struct prune_log_starts ends; /* of the command topics: what is behind each one's last message */
+    struct prune_log_starts ends; /* of the command topics: the offset after each one's last message */
     long told, repaired, impossible;
 };
 
@@ -167,7 +167,7 @@ static bool judge_partition(struct verification *verification, const char *parti
 
 /* --- rows that no message can stand for -------------------------------------------------------------------------- */
 
-/* Before the beginning of a topic or behind its end, where no rewind tells that it was another topic then; of a fence
+/* Before the beginning of a topic or after its end, where no rewind tells that it was another topic then; of a fence
  * or of a partition that nobody ever had. Every row is read, whatever its partition. */
 static const char impossible_sql[] =
     "SELECT a.event_id, a.partition_id, a.kafka_offset, count(*) OVER () FROM interlock.audit_event a "

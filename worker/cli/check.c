@@ -78,7 +78,7 @@ int verb_check(struct invocation *invocation)
     if (invocation->argc != 1)
         return verb_usage_error(usage, "check takes no operands");
     const struct settings *settings = invocation->settings;
-    /* The report says what is wrong; librdkafka's own lines would only stand between. */
+    /* The report has the faults; librdkafka's own lines would only interrupt it. */
     if (!log_is_on(LOG_LEVEL_DEBUG))
         log_setup(LOG_LEVEL_ERROR, strcmp(settings->log.format, "json") == 0);
     struct check check = { .json = invocation->json };

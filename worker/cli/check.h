@@ -1,4 +1,4 @@
-/* Check: the lines of `interlock check`. Each says ok, note (it works, but read this), or fix (and what to do).
+/* Check: the lines of `interlock check`. Each says ok, note (it works, but read this), or fix (with the remedy).
  *
  * Threads    main.
  * Ownership  the caller frees the report's text.

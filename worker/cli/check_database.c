@@ -1,4 +1,4 @@
-/* What a worker needs of PostgreSQL, asked one thing at a time, so that each line says what to do. */
+/* The needs of a worker in PostgreSQL, asked one at a time, so that each line has its remedy. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,11 +12,11 @@ enum
     SESSIONS_BESIDES_LANES = 4, /* of a process: slot, takeovers, publisher's bookkeeping, returner */
 };
 
-/* What the worker does to each table; roles.sql grants it. */
+/* The rights that a worker uses on each table; roles.sql grants them. */
 static const struct
 {
     const char *relation;
-    const char *rights; /* as has_table_privilege and, but for DELETE, has_any_column_privilege know them */
+    const char *rights; /* as has_table_privilege and, except DELETE, has_any_column_privilege know them */
 } grants[] = {
     { "interlock.inbox", "SELECT" },
     { "interlock.inbox", "INSERT" },
@@ -150,7 +150,7 @@ static void check_grants(struct check *check, PGconn *connection)
     buffer_done(&missing);
 }
 
-/* The locks behind fences and slots (PROTOCOL O1, O4). Whoever may take advisory locks may take these. */
+/* The locks behind fences and slots (PROTOCOL O1, O4). A role that may take advisory locks may take these. */
 static void check_advisory(struct check *check, PGconn *connection)
 {
     static const char sql[] =

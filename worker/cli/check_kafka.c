@@ -1,4 +1,4 @@
-/* What a worker needs of Kafka: its topics as they should be, and every right, tried. */
+/* The needs of a worker in Kafka: its topics as they should be, and every right, tried. */
 #include <stdio.h>
 
 #include "consumers/kafka/acls.h"
@@ -37,7 +37,7 @@ static enum check_result describe_topic(const struct settings *settings, const s
     if (!topic->settings_unknown)
     {
         print_retention(topic->retention_ms, says);
-        /* The inbox is what makes a replay harmless; nothing prunes it, so it outlives every topic. */
+        /* The inbox makes a replay harmless; nothing prunes it by itself, so it outlives every topic. */
         buffer_add_text(says, strcmp(topic->role, "commands") == 0 ? ", the inbox longer" : "");
         return CHECK_OK;
     }
@@ -63,7 +63,7 @@ static void check_topic(struct check *check, const struct settings *settings, co
     buffer_done(&says);
 }
 
-/* PROTOCOL O5: what a worker does about a command topic that is deleted and created again while it runs. */
+/* PROTOCOL O5: how a worker treats a command topic that is deleted and created again while it runs. */
 static void check_topic_ids(struct check *check, const struct topics_report *report)
 {
     static const char risk[] = "if it is deleted and created again while workers run, and grows past their position "
@@ -89,7 +89,7 @@ static void check_topic_ids(struct check *check, const struct topics_report *rep
                   TOPIC_WATCH_S);
 }
 
-/* Retention may have to pass before what was spread wrongly is gone: a note. */
+/* Retention may have to pass before wrongly spread messages are gone: a note. */
 static void check_spread(struct check *check, const struct settings *settings, const struct topic_state *topic)
 {
     struct buffer fault = BUFFER_EMPTY;

@@ -36,7 +36,7 @@ void check_locks(struct check *check, const struct settings *settings, const str
     QUERY_CONNECTION connection = query_connect(settings, SESSION_CHECKS, "interlock check", &fault);
     QUERY_RESULT result = connection ? query_run(connection, sql, 0, NULL, &fault) : NULL;
 
-    buffer_done(&fault); /* who cannot be asked was told of before */
+    buffer_done(&fault); /* an unreachable server has its line already */
     if (result == NULL)
         return;
     long long each = atoll(query_text(result, 0, 0)), sessions = atoll(query_text(result, 0, 1));

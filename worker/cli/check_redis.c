@@ -1,4 +1,4 @@
-/* What the outer lock needs of Redis. */
+/* The needs of the outer lock in Redis. */
 #include "worker/cli/check.h"
 #include "worker/redis/check.h"
 

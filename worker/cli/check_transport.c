@@ -1,4 +1,4 @@
-/* What goes over the network unencrypted, or to whom nobody proved who he is: from the settings alone. On loopback
+/* Connections that are not encrypted, or whose server is not verified: from the settings alone. On loopback
  * neither matters. */
 #include <stdio.h>
 
@@ -19,7 +19,7 @@ static bool is_local_host(struct span host)
     return host.size > 4 && memcmp(host.at, "127.", 4) == 0;
 }
 
-/* Of "a:1,b:2"; a port is what stands behind the last colon, unless it is one of an address without brackets. */
+/* Of "a:1,b:2"; the port follows the last colon, unless that is one of an address without brackets. */
 static bool are_local(const char *hosts)
 {
     for (const char *at = hosts; *at; at += *at == ',')

@@ -1,7 +1,7 @@
-/* Http_get: one GET from a running pool's endpoint; no TLS, no redirects, no more than that.
+/* Http_get: one GET from a running pool's endpoint; no TLS, no redirects.
  *
  * Threads    no state.
- * Failure    false, and what to do in *reterr.
+ * Failure    false, and the remedy in *reterr.
  */
 #ifndef WORKER_CLI_HTTP_GET_H
 #define WORKER_CLI_HTTP_GET_H

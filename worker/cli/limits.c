@@ -1,4 +1,4 @@
-/* What the system allows this process, made ready before any thread starts. */
+/* The system's limits for this process, set before any thread starts. */
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -8,7 +8,7 @@
 
 enum
 {
-    /* Of every thread, the libraries' as well. Only what is touched of it is memory; the default would follow
+    /* Of every thread, the libraries' as well. Only its touched pages are memory; the default would follow
      * `ulimit -s`, under which a thread might run into its end. */
     STACK_BYTES = 2 * 1024 * 1024,
 };
@@ -23,7 +23,7 @@ static bool allow_descriptors(int64_t needed, struct buffer *reterr)
     if (limit.rlim_max >= (rlim_t)needed)
     {
         limit.rlim_cur = (rlim_t)needed;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* refused: then it is told by whoever finds no more */
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* refused: the first call that fails for it says so */
         return true;
     }
     snprintf(text, sizeof(text),

@@ -58,7 +58,7 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
-/* Is argv[*at] the global option `name`? Its value, "" when there is none, may stand in the next argument. */
+/* Whether argv[*at] is the global option `name`? Its value, "" when there is none, may stand in the next argument. */
 static bool is_global(int argc, char **argv, int *at, const char *name, const char **ret_value)
 {
     size_t size = strlen(name);

@@ -75,7 +75,7 @@ int verb_print(const struct invocation *invocation, const struct buffer *buffer)
     return code;
 }
 
-/* The option that `argument` names; *ret_value is what stands behind its "=", or NULL. */
+/* The option that `argument` names; *ret_value: the text after its "=", or NULL. */
 static const struct verb_option *find_option(const struct verb_option *options, const char *argument,
                                              const char **ret_value)
 {
@@ -87,7 +87,7 @@ static const struct verb_option *find_option(const struct verb_option *options, 
     return NULL;
 }
 
-/* Reads the option at argv[*at]; moves *at behind a value in the next argument. */
+/* Reads the option at argv[*at]; moves *at past a value in the next argument. */
 static bool take_option(struct invocation *invocation, const struct verb_option *options, int *at, const char *usage)
 {
     const char *argument = invocation->argv[*at];

@@ -14,7 +14,7 @@ enum
 };
 
 static const int64_t deliver_us = 30000000;
-static const int64_t silent_us = 2000000; /* then it is said what is waited for */
+static const int64_t silent_us = 2000000; /* after this the wait is reported */
 static const char usage[] = "interlock publish [--topic TOPIC] [FILE|-]";
 
 struct publishing
@@ -31,7 +31,7 @@ static void tell_bad(struct publishing *publishing, const char *what)
     publishing->bad++;
 }
 
-/* The aggregate where the data names one; else what the publisher says: partitionkey (which the envelope does not
+/* The aggregate if the data names one; else the publisher's choice: partitionkey (which the envelope does not
  * keep), or subject. */
 static struct span key_of(struct publishing *publishing, const struct command *command, struct span line,
                           char into[AGGREGATE_KEY_MAX])
@@ -75,7 +75,7 @@ static void publish_line(struct publishing *publishing, struct span line)
     case DECODE_COMMAND:
         break;
     }
-    /* What the worker will refuse is published all the same: its refusal is an event like any other. */
+    /* A command that the worker will refuse is published all the same: its refusal is an event like any other. */
     if (command.refusal != REASON_NONE)
         verb_tell("%s:%ld: published, and will be rejected: %s %.*s", publishing->name, publishing->line,
                   reason_name(command.refusal), (int)command.refusal_metadata.size,

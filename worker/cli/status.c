@@ -1,4 +1,4 @@
-/* interlock status | health: what a running pool says of itself over HTTP. */
+/* interlock status | health: the state of a running pool, over HTTP. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

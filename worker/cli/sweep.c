@@ -1,4 +1,4 @@
-/* interlock sweep jobs | tickets: turns time into commands. What is due is read in pages; the commands of a page are
+/* interlock sweep jobs | tickets: turns time into commands. Due rows are read in pages; the commands of a page are
  * delivered before the next page is read. An answer may be lost at any point: the next sweep makes the same commands
  * again, and they change nothing. */
 #include <errno.h>
@@ -55,7 +55,7 @@ struct sweeping
 
 /* --- ending ------------------------------------------------------------------------------------------------------ */
 
-/* Blocked before any thread starts. The signal is left in the descriptor: once told to end, always told to end. */
+/* Blocked before any thread starts. The signal is left in the descriptor: the end, once asked for, stays asked for. */
 static int open_signals(void)
 {
     sigset_t set;
@@ -283,7 +283,7 @@ static bool run_round(struct sweeping *sweeping)
         add_text_end(sweeping, &out);
     done = print(sweeping, &out) && done;
     buffer_done(&out);
-    /* A handle of its own for each round that publishes: none is left to grow old, or with messages of a failed one. */
+    /* Each round that publishes has its own handle, so none grows old or keeps messages of a failed round. */
     command_writer_free(sweeping->writer);
     sweeping->writer = NULL;
     return done;

@@ -89,7 +89,7 @@ static bool find_fault(const struct topic_state *topic, bool awaited, struct buf
     return true;
 }
 
-/* Prints the report; *ret_wrong counts what is missing or set wrongly. */
+/* Prints the report; *ret_wrong counts topics that are missing or set wrongly. */
 static int print_report(const struct invocation *invocation, const struct topics_report *before,
                         const struct topics_report *report, int *ret_wrong)
 {
@@ -134,7 +134,7 @@ static int create_missing(struct invocation *invocation, int partitions, int aud
         return fail_with(invocation, &fault);
     int code = print_report(invocation, &before, &after, &wrong);
     for (int i = 0; i < after.count && code == 0; i++)
-        code = !after.at[i].exists; /* what was asked is not done */
+        code = !after.at[i].exists; /* the request is not fulfilled */
     return code != 0 ? code : wrong > 0 ? EXIT_FOUND : 0;
 }
 

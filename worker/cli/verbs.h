@@ -1,9 +1,9 @@
-/* Verbs: what `interlock VERB` does. main.c reads the command line and the settings, then calls one function of this
- * list; adding a verb is one file, one declaration here and one row in main.c.
+/* Verbs: the functions behind `interlock VERB`. main.c reads the command line and the settings, then calls one function
+ * of this list; adding a verb is one file, one declaration here and one row in main.c.
  *
  * Threads    a verb runs on the main thread and may start others; it ends them before it returns.
  * Ownership  everything in the invocation is borrowed and lives until the verb returns. argv is the verb's to reorder.
- * Failure    the verb says on standard error what failed and what to do, and returns the exit code: 0 done, or looked
+ * Failure    the verb says the failure and the remedy on standard error, and returns the exit code: 0 done, or looked
  *            and all is well; 1 not done (usage errors included), or could not look; 2 stopped by force; 3 looked, and
  *            there is something. Standard output is for results only.
  */
@@ -52,7 +52,7 @@ struct verb_option
     bool *ret_switch;
 };
 
-/* Takes the options of the table (ends with name NULL) out of argv; what is left are argv[0] and the operands. "--"
+/* Takes the options of the table (ends with name NULL) out of argv; argv[0] and the operands remain. "--"
  * ends the options, --help prints `usage` and ends the program. False: an option that is unknown, given twice, or lacks
  * its value; the message and `usage` are printed already. */
 bool verb_parse_options(struct invocation *invocation, const struct verb_option *options, const char *usage);
@@ -66,7 +66,7 @@ int verb_fail(const struct invocation *invocation, const char *format, ...) __at
 /* The command topic that a verb publishes to: `named`, or the first one of the settings, copied into `into`. */
 const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX + 1]);
 
-/* One line on standard error; what stands in it from outside is escaped (worker/base/shown.h), as in all that follow.
+/* One line on standard error; text from outside is escaped (worker/base/shown.h), as in all that follow.
  */
 void verb_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

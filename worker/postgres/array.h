@@ -52,7 +52,7 @@ static inline bool array_failed(const struct array *array)
     return buffer_failed(&array->bytes);
 }
 
-/* Nothing was added. An array that there was no memory for is not empty: what it was for must not be left out. */
+/* Nothing was added. An array that ran out of memory is not empty: its statement must not be skipped. */
 static inline bool array_is_empty(const struct array *array)
 {
     return array->count == 0 && !array_failed(array);

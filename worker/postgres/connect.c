@@ -78,7 +78,7 @@ PGconn *connect_begin(const struct connect_attempt *connect_attempt, const char 
     int count = 2;
     struct rotated rotated;
 
-    /* What stands later has precedence over what the URL says. */
+    /* Later names have precedence over those of the URL. */
     rotate_url(url, connect_attempt->first, &rotated);
     for (int i = 0; i < 3; i++)
         if (rotated.values[i])
@@ -109,7 +109,7 @@ void connect_end(PGconn *connection)
     PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
 }
 
-/* What stands below a message: advice, details that may quote what nobody else should read, places in the server. */
+/* The lines below a message: advice, details that may quote rows, places in the server. */
 static bool is_beside(const char *line)
 {
     static const char *const heads[] = { "\t", "DETAIL:", "HINT:", "CONTEXT:", "LOCATION:" };
@@ -152,7 +152,7 @@ void connect_explain(const PGconn *connection, char *into, size_t into_size, cha
         line += length + (line[length] == '\n');
     }
     text[size] = '\0';
-    /* libpq's words for what target_session_attrs refuses; they do not say where to look. */
+    /* libpq's words for a session that target_session_attrs refuses; they do not say where to look. */
     static const char read_only[] = " (a standby, or default_transaction_read_only of server, database or role)";
     if (strstr(text, "session is read-only") && size + sizeof(read_only) < sizeof(text))
         memcpy(text + size, read_only, sizeof(read_only));

@@ -2,10 +2,10 @@
  *
  * database.url may name several hosts, a primary and its standbys; libpq goes through them, but only as long as each
  * answers or refuses. One that is silent (a machine that is gone, a server that is stopped) takes all the time of an
- * attempt, so the next attempt begins with the host behind it.
+ * attempt, so the next attempt begins with the host after it.
  *
  * Threads    one owner for a struct connecting.
- * Failure    NULL from connect_begin: out of memory. What else goes wrong is the connection's to tell.
+ * Failure    NULL from connect_begin: out of memory. The connection itself tells every other failure.
  */
 #ifndef WORKER_POSTGRES_CONNECT_H
 #define WORKER_POSTGRES_CONNECT_H

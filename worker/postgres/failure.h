@@ -1,4 +1,4 @@
-/* Failure: what a failed PostgreSQL call becomes. The table is in failure.c.
+/* Failure: the class of a failed PostgreSQL call. The table is in failure.c.
  *
  * Threads    values; no state.
  */

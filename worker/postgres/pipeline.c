@@ -41,7 +41,7 @@ static void free_statement(struct statement *statement)
     free(statement);
 }
 
-/* None is there in the session, or it is not known which. */
+/* The session has no prepared statement, or it is not known which. */
 static void forget_prepared(struct pipeline *pipeline)
 {
     for (int i = 0; i < STATEMENT_BUCKETS; i++)
@@ -215,7 +215,7 @@ static bool finish_connecting(struct pipeline *pipeline, int64_t deadline_us, co
     return true;
 }
 
-/* What a session is asked before it is in pipeline mode. Bounded, as all waiting is: a server may stop answering
+/* A question to a session that is not in pipeline mode yet. Bounded, as all waiting is: a server may stop answering
  * between any two messages. NULL: the session is lost. */
 static PGresult *ask(struct pipeline *pipeline, const char *sql, int64_t deadline_us)
 {
@@ -237,7 +237,7 @@ static PGresult *ask(struct pipeline *pipeline, const char *sql, int64_t deadlin
     return result;
 }
 
-/* The session is not fit for use: `problem`, or what the server says; then it is closed. */
+/* The session is not fit for use, because of `problem` or the server's message; it is closed. */
 static bool refuse_session(struct pipeline *pipeline, const PGresult *answer, const char *problem)
 {
     struct failure kept;
@@ -547,7 +547,7 @@ bool pipeline_rollback(struct pipeline *pipeline)
     if (PQtransactionStatus(pipeline->connection) == PQTRANS_IDLE)
         return true;
     bool done = pipeline_send_text(pipeline, "ROLLBACK") && pipeline_sync(pipeline);
-    /* Behind statements that had been sent and failed only now it was skipped with them. */
+    /* Statements sent before it have failed only now: it was skipped with them. */
     if (!done && pipeline->connection && PQtransactionStatus(pipeline->connection) != PQTRANS_IDLE)
         done = pipeline_send_text(pipeline, "ROLLBACK") && pipeline_sync(pipeline);
     if (pipeline->connection)

@@ -36,7 +36,7 @@ struct statement
     bool prepared; /* in the present session */
     uint64_t used; /* the number of the send that used it last */
     struct statement *next;
-    uint64_t key[3]; /* what it was made for, see statements.c */
+    uint64_t key[3]; /* its purpose, see statements.c */
 };
 
 struct parameter_value
@@ -69,7 +69,7 @@ const struct failure *pipeline_failure(const struct pipeline *pipeline);
 void pipeline_forget_failure(struct pipeline *pipeline);
 int pipeline_failed_at(const struct pipeline *pipeline);
 
-/* Rolls back what is open, if anything. False: the session is lost. */
+/* Rolls back the open transaction, if there is one. False: the session is lost. */
 bool pipeline_rollback(struct pipeline *pipeline);
 
 /* PROTOCOL R6: the last sync carried a warning that a commit may not have been replicated. */

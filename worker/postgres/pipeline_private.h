@@ -30,7 +30,7 @@ struct pipeline
         PGresult *result;
     } sent[PIPELINE_PIPELINE_MAX];
     int sent_count;
-    bool synced; /* the entries are answered: the next send starts anew */
+    bool synced; /* the entries are answered: the next send starts a new pipeline */
 
     struct failure failure;
     int failed_at;

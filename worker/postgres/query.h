@@ -3,8 +3,8 @@
  *
  * Threads    one owner per connection.
  * Ownership  connections and results are the caller's: QUERY_CONNECTION and QUERY_RESULT end them with their scope.
- * Failure    NULL, and one line in *reterr: what failed, SQLSTATE, the primary message. Never DETAIL, which may quote
- *            rows, and never a password.
+ * Failure    NULL, and one line in *reterr: the failed call, SQLSTATE, the primary message. Never DETAIL, which may
+ *            quote rows, and never a password.
  */
 #ifndef WORKER_POSTGRES_QUERY_H
 #define WORKER_POSTGRES_QUERY_H
@@ -17,7 +17,7 @@
 #define QUERY_CONNECTION __attribute__((cleanup(query_closep))) PGconn *
 #define QUERY_RESULT __attribute__((cleanup(query_clearp))) PGresult *
 
-/* Opens database.url and sets what such a session rests on. `application` is what pg_stat_activity shows. */
+/* Opens database.url and sets the parameters that such a session needs. `application`: its name in pg_stat_activity. */
 PGconn *query_connect(const struct settings *settings, enum session_kind kind, const char *application,
                       struct buffer *reterr);
 

@@ -205,7 +205,7 @@ static enum session_answer next_result(struct session *session, PGresult **ret)
     return SESSION_ANSWERED;
 }
 
-/* The last result of the statement that is out: one statement has one, and a NULL behind it. */
+/* The last result of the statement that is out: one statement has one, and a NULL after it. */
 static bool wait_result(struct session *session, int64_t deadline_us, const struct session_stop *stop, PGresult **ret)
 {
     PGresult *last = NULL;
@@ -341,7 +341,7 @@ enum session_answer session_collect(struct session *session, PGresult **ret)
     enum session_answer answer = next_result(session, &result);
     if (answer != SESSION_ANSWERED)
         return answer;
-    /* The NULL behind the result comes with the same packet in all but rare cases: a short wait suffices. */
+    /* The NULL after the result comes with the same packet in all but rare cases: a short wait suffices. */
     if (result)
     {
         enum session_answer ended;

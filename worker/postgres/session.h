@@ -17,22 +17,22 @@
 struct settings;
 struct session;
 
-/* What may end a wait early; all may be unset (NULL, -1, 0). */
+/* Reasons to end a wait early; all may be unset (NULL, -1, 0). */
 struct session_stop
 {
     const atomic_bool *flag; /* looked at several times a second */
     int fd;                  /* readable = stop */
-    int64_t deadline_us;     /* monotonic: stop by then, whatever else is allowed; 0: none */
+    int64_t deadline_us;     /* monotonic: stop by then in any case; 0: no deadline */
 };
 
 struct session *session_new(const struct settings *settings, const char *application_name);
 void session_free(struct session *session);
 
-/* Replaces a session that may be open. It sets what a session rests on (worker/postgres/session_terms.h). The bound is
+/* Replaces a session that may be open. It sets the terms of a session (worker/postgres/session_terms.h). The bound is
  * database.connect_timeout. */
 bool session_connect(struct session *session, const struct session_stop *stop);
 bool session_is_open(const struct session *session);
-/* The last session_connect reached a server and was refused by it for what a session rests on
+/* The last session_connect reached a server and the session did not meet the terms
  * (worker/postgres/session_terms.h).
  */
 bool session_is_unfit(const struct session *session);
@@ -59,7 +59,7 @@ enum session_answer
 };
 enum session_answer session_collect(struct session *session, PGresult **ret);
 
-/* Takes in what the server said unasked; false: the session is gone. */
+/* Reads unrequested messages of the server; false: the session is gone. */
 bool session_listen(struct session *session);
 
 /* Why the last call failed, one line, no secrets; host:port of the last attempt. */

@@ -28,15 +28,15 @@ struct term
     unsigned kinds;
     const char *value; /* NULL: `setting` */
     size_t setting;    /* offset of a time of struct settings, in microseconds */
-    const char *also;  /* a stricter value that is kept; NULL: none */
+    const char *also;  /* a stricter value that is kept; NULL: there is no such value */
     enum term_way way;
-    const char *hint; /* what to do, where setting it does not help */
+    const char *hint; /* advice, where setting it does not help */
 };
 
 #define DATABASE(member) offsetof(struct settings, database.member)
 
 static const struct term terms[] = {
-    /* What bytes mean. */
+    /* The meaning of bytes. */
     { "client_encoding", SETS, "UTF8", 0, NULL, TERM_SET, NULL },
     { "server_encoding", SETS & ~(unsigned)SESSION_CHECKS, "UTF8", 0, NULL, TERM_LOOK,
       ": commands are UTF-8: create the database with ENCODING 'UTF8'" },
@@ -49,8 +49,8 @@ static const struct term terms[] = {
     { "IntervalStyle", SETS, "postgres", 0, NULL, TERM_SET, NULL },
     { "TimeZone", SETS, "UTC", 0, NULL, TERM_SET, NULL },
 
-    /* What statements see and touch. Names have a schema everywhere; what a table's owner protects by triggers, foreign
-     * keys and policies stays so. */
+    /* The rows that statements see and touch. Names have a schema everywhere; what a table's owner protects by
+     * triggers, foreign keys and policies stays so. */
     { "default_transaction_isolation", SETS, "read committed", 0, NULL, TERM_SET, NULL },
     { "search_path", SETS, "pg_catalog, pg_temp", 0, NULL, TERM_SET, NULL },
     { "row_security", SETS, "on", 0, NULL, TERM_SET, NULL },
@@ -59,7 +59,7 @@ static const struct term terms[] = {
     { "transaction_read_only", CHANGES, "off", 0, NULL, TERM_LOOK,
       ": this is a standby, or default_transaction_read_only is on for the server, the database or the role" },
 
-    /* What a COMMIT means: `on` at least, and its warning that a standby may lack it is heard (PROTOCOL R6). */
+    /* The meaning of a COMMIT: `on` at least, and its warning that a standby may lack it is heard (PROTOCOL R6). */
     { "synchronous_commit", SETS & ~(unsigned)SESSION_CHECKS, "on", 0, "remote_apply", TERM_SET, NULL },
     { "client_min_messages", SETS, "warning", 0, NULL, TERM_SET, NULL },
 
@@ -68,7 +68,7 @@ static const struct term terms[] = {
     { "statement_timeout", SESSION_BOOKS, "30000", 0, NULL, TERM_SET, NULL },
     { "statement_timeout", TOOLS, "0", 0, NULL, TERM_SET, NULL },
     { "lock_timeout", WORKS, NULL, DATABASE(lock_timeout_us), NULL, TERM_SET, NULL },
-    /* Who waits for a table that is in use makes everybody else wait behind him. */
+    /* A session that waits for a table in use makes all later sessions wait. */
     { "lock_timeout", TOOLS, "10000", 0, NULL, TERM_SET, NULL },
     { "idle_in_transaction_session_timeout", WORKS, NULL, DATABASE(idle_in_transaction_timeout_us), NULL, TERM_SET,
       NULL },

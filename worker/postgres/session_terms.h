@@ -22,7 +22,7 @@ enum session_kind
     SESSION_CHECKS = 16 /* query.h: check, which has lines of its own for encoding and durability */
 };
 
-/* A transaction says itself what its statements see: behind a wait for a lock a later statement has to have a new
+/* A transaction says itself what its statements see: after a wait for a lock a later statement has to have a new
  * snapshot (PROTOCOL O4). */
 #define TRANSACTION_BEGIN "BEGIN ISOLATION LEVEL READ COMMITTED"
 

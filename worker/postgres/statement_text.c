@@ -41,7 +41,7 @@ static void add_bounds(struct buffer *sql, int parameter, int first)
     buffer_add_text(sql, ")");
 }
 
-/* PostgreSQL has no arrays of arrays: vectors come one behind another in one flat array and are cut out of it, in step
+/* PostgreSQL has no arrays of arrays: vectors follow one another in one flat array and are cut out of it, in step
  * with what is unnested. Binary, because the text of a vector costs more to print and to parse than all the rest. */
 static void add_slices(struct buffer *sql, int parameter)
 {
@@ -162,7 +162,7 @@ static int write_draw(struct buffer *sql, const struct entity *entity)
     return 1;
 }
 
-/* "c = d.c". A word that this program does not know, perhaps of a newer migration, was read as such and comes back as
+/* "c = d.c". A word that this program does not know, possibly of a newer migration, was read as such and comes back as
  * an empty text: the column keeps it. */
 static void add_setting(struct buffer *sql, const struct column *column)
 {

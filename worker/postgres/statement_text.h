@@ -1,4 +1,5 @@
-/* Statement text: the SQL of the set-based statements, written from an entity table. See statements.h for what they do.
+/* Statement text: the SQL of the set-based statements, written from an entity table. statements.h says how they are
+ * used.
  *
  * Threads    any; no state.
  */
@@ -16,8 +17,8 @@ enum row_lock
     ROW_LOCK_NONE,
 };
 
-/* What a kept statement is for. Its key: the entity (or the literal's address), the kind, and a detail: the columns of
- * an update or insert, the key count of a look, the enum row_lock of a lock. */
+/* The purpose of a kept statement. Its key: the entity (or the literal's address), the kind, and a detail: the columns
+ * of an update or insert, the key count of a look, the enum row_lock of a lock. */
 enum statement_kind
 {
     STATEMENT_FIXED,

@@ -51,14 +51,14 @@ static struct span find_field(const redisReply *reply, const char *name)
     return SPAN_NULL;
 }
 
-/* A server's words go to a terminal: only what can be shown. */
+/* A server's words go to a terminal: only printable ASCII passes. */
 static void add_shown(struct buffer *into, struct span text)
 {
     for (size_t i = 0; i < text.size && i < 120; i++)
         buffer_add_byte(into, text.at[i] >= ' ' && text.at[i] <= '~' ? text.at[i] : '?');
 }
 
-/* What its answers mean for whoever set it up; the first word that is found. */
+/* The meaning of its answers for the administrator; the first word that matches counts. */
 static const struct
 {
     const char *sign, *hint;
@@ -94,7 +94,7 @@ static void lock_freep(struct lock **lock)
 }
 
 /* Two names, as a batch has: taken, extended, released, with the scripts of every batch and under the prefix of all.
- * The answer to a release is read by the call behind it. */
+ * The answer to a release is read by the call after it. */
 static bool check_locks(const struct lock_options *options, struct buffer *report)
 {
     struct lock_name names[] = { { .name = SPAN_LITERAL("check/1"), .lease_us = LEASE_US },

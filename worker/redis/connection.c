@@ -93,7 +93,7 @@ void redis_connection_drop(struct redis_connection *link, const char *what, size
     int size = snprintf(link->reason, sizeof(link->reason), "%s: %.*s", link->where,
                         what_size < sizeof(link->reason) ? (int)what_size : (int)sizeof(link->reason), what);
 
-    /* What a server says may hold anything; the reason goes to a log line. */
+    /* A server's message may hold any byte; the reason goes to a log line. */
     for (int i = 0; i < size && i < (int)sizeof(link->reason); i++)
         if ((unsigned char)link->reason[i] < ' ' || link->reason[i] == 0x7F)
             link->reason[i] = link->reason[i] ? ' ' : '\0';
@@ -223,7 +223,7 @@ static bool drop_by_context(struct redis_connection *link)
     return drop(link, *error ? error : "connection lost");
 }
 
-/* The first reply of what was received. 1: there it is; 0: more has to come; -1: the link is dropped. */
+/* The first reply among the received bytes. 1: it is complete; 0: more has to come; -1: the link is dropped. */
 static int take_reply(struct redis_connection *link, redisReply **ret)
 {
     const char *why = "";
@@ -248,7 +248,7 @@ static int take_reply(struct redis_connection *link, redisReply **ret)
     return 1;
 }
 
-/* One read, of what is there. */
+/* One read, of the bytes that have arrived. */
 static bool receive(struct redis_connection *link)
 {
     size_t room = sizeof(link->received) - link->received_size;
@@ -283,7 +283,7 @@ static int await_reply(struct redis_connection *link, int64_t wait_until_us, red
     }
 }
 
-/* What nobody asked for would be taken for the next answer. */
+/* Unrequested bytes would be taken for the next answer. */
 static bool is_quiet(struct redis_connection *link)
 {
     return link->received_size == 0 || drop(link, "more bytes than were asked for");

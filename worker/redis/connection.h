@@ -23,13 +23,13 @@ struct redisReply;
 
 enum
 {
-    REDIS_CONNECTION_ATTEMPT_WAIT_US = 5000, /* of a later attempt; what takes longer is looked at by the next use */
+    REDIS_CONNECTION_ATTEMPT_WAIT_US = 5000, /* of a later attempt; the next use looks at one that takes longer */
 };
 
 struct redis_connection *redis_connection_new(const char *url, int64_t connect_timeout_us, int64_t command_timeout_us);
 void redis_connection_free(struct redis_connection *link);
 
-/* Whether it is open and has answered. Goes on with what it takes to get there. */
+/* Whether it is open and has answered. Takes the next step towards that. */
 bool redis_connection_use(struct redis_connection *link);
 /* The same, without doing anything for it. */
 bool redis_connection_is_open(const struct redis_connection *link);
@@ -38,13 +38,13 @@ bool redis_connection_is_open(const struct redis_connection *link);
  * link dropped. */
 bool redis_connection_append(struct redis_connection *link, const char *bytes, size_t size);
 
-/* Writes what the socket takes at once, without waiting. */
+/* Writes as much as the socket takes at once, without waiting. */
 bool redis_connection_flush(struct redis_connection *link);
 
-/* Writes what is left, and waits for the next reply up to the command timeout. NULL: the link is dropped. */
+/* Writes the rest, and waits for the next reply up to the command timeout. NULL: the link is dropped. */
 struct redisReply *redis_connection_receive(struct redis_connection *link);
 
-/* The answer was what was asked for: the next failure begins with the shortest pause again. */
+/* The answer was the expected one: the next failure begins with the shortest pause again. */
 void redis_connection_reset_backoff(struct redis_connection *link);
 
 /* Drops the connection because of its answer. `what` of `what_size` bytes is outside text. */

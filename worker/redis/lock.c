@@ -26,7 +26,7 @@ enum
  * and '0', not an array: Redis writes it, and we read it, in one piece.
  *
  * ARGV: the owner; the lengths of its group/slot/ and group/slot/nonce/ (PROTOCOL L2: a value with the first but not
- * the second is what a former process of our slot left behind); the lease in ms, one for all or one a name. */
+ * the second is a lock that a former process of our slot left); the lease in ms, one for all or one a name. */
 static const char acquire_source[] =
     "local call, keys = redis.call, KEYS\n"
     "local owner, slot, nonce, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]\n"
@@ -218,7 +218,7 @@ static bool call_begin(struct lock *lock, struct call *call, enum script script,
     return call->names > 0;
 }
 
-/* Milliseconds, never none: Redis refuses a lease of 0. */
+/* Milliseconds, at least 1: Redis refuses a lease of 0. */
 static int64_t lease_ms(const struct lock_name *name)
 {
     int64_t ms = name->lease_us / US_PER_MS;
@@ -375,7 +375,7 @@ static enum lock_result acquire(struct lock *lock, struct lock_name *names, int 
     }
     if (good)
         return LOCK_TAKEN;
-    /* What an earlier call took ends with its lease, or is found ours the next time. */
+    /* A lock that an earlier call took ends with its lease, or is found to be ours the next time. */
     for (int i = 0; i < count; i++)
         names[i].taken = names[i].refused = false;
     *ret_valid_until_us = 0;

@@ -27,7 +27,7 @@ void lock_free(struct lock *lock);
 
 enum lock_result
 {
-    LOCK_TAKEN,    /* every name is ours, or refused as told per name */
+    LOCK_TAKEN,    /* every name is ours, or refused, per name */
     LOCK_DEGRADED, /* Redis did not answer: go on without */
     LOCK_AT_REST,  /* not asked: see lock_rest_until */
 };

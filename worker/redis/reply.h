@@ -1,5 +1,5 @@
 /* Redis reply: where a reply of Redis ends, before anything is made of it. Whatever answers on Redis' port may send
- * what it likes; what is let through to hiredis is whole, no larger than LOCK_REPLY_MAX, and of a kind that our
+ * any bytes; hiredis only gets a reply that is whole, no larger than LOCK_REPLY_MAX, and of a kind that our
  * requests are answered with. An array is not: hiredis would take memory for as many elements as its first line
  * promises.
  *
@@ -24,7 +24,7 @@ enum redis_reply
     LOCK_REPLY_REFUSED,
 };
 
-/* Of what was received so far; *ret_size: of the first reply, where it is whole. */
+/* Of the bytes received so far; *ret_size: of the first reply, if it is whole. */
 enum redis_reply redis_reply_measure(struct span received, size_t *ret_size, const char **reterr);
 
 #endif

@@ -1,4 +1,4 @@
-/* What must hold between settings, and which of librdkafka's names are Interlock's own. */
+/* Rules between settings, and the names of librdkafka's that are Interlock's own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -169,7 +169,7 @@ bool settings_set_pair(struct settings_pairs *pairs, const char *name, const cha
     return true;
 }
 
-/* A pair in milliseconds, as microseconds; what librdkafka itself will refuse counts as not given. */
+/* A pair in milliseconds, as microseconds; a value that librdkafka will refuse counts as not given. */
 static int64_t pair_us(const struct settings_pairs *pairs, const char *name, int64_t standard_us)
 {
     const char *text = settings_find_pair(pairs, name);
@@ -178,7 +178,7 @@ static int64_t pair_us(const struct settings_pairs *pairs, const char *name, int
     return text && *text && *end == '\0' && ms > 0 && ms < INT64_MAX / 1000 ? ms * 1000 : standard_us;
 }
 
-/* Where the value came from, when it is not the default: what is wrong between two values is told of the first. */
+/* The source of the value, if it is not the default: a conflict of two values is reported for the first. */
 static void add_where(const struct settings *settings, const char *path, struct buffer *into)
 {
     for (const struct settings_key *key = settings_keys; key->name; key++)

@@ -1,4 +1,4 @@
-/* The settings file as a file, and settings that run or load code: who can write the one decides what the others do. */
+/* The settings file as a file, and settings that run or load code: who can write the file decides which code runs. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static bool refuse_file(const char *name, struct buffer *reterr, const char *why
     return false;
 }
 
-/* Whoever may write the folder may put another file in this one's place, except in folders like /tmp, where only a
+/* A user who may write the folder may put another file in this one's place, except in folders like /tmp, where only a
  * file's owner may, and for file systems that nobody may write (a mounted ConfigMap). */
 static bool check_folder(const char *name, struct buffer *reterr)
 {
@@ -138,7 +138,7 @@ static bool ends_with(const char *text, size_t size, const char *end)
     return size >= length && memcmp(text + size - length, end, length) == 0;
 }
 
-/* _PORT_9464_TCP and what may stand behind it. */
+/* _PORT_9464_TCP, and its possible endings. */
 static bool is_port_part(const char *text)
 {
     static const char *const protocols[] = { "_TCP", "_UDP", "_SCTP" };

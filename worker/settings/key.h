@@ -38,7 +38,7 @@ struct settings_key
     int64_t minimum, maximum; /* of the value; of texts the length in bytes */
     const char *const *words;
     bool (*is_valid)(const char *text); /* of texts */
-    const char *accepts;                /* of texts: what is_valid asks for */
+    const char *accepts;                /* of texts: the rule of is_valid, in words */
     unsigned flags;
     const char *help; /* for the settings file: a line, or a few */
 };
@@ -73,10 +73,10 @@ struct settings_origins
     char *file;                 /* NULL: none */
     struct settings_origin *at; /* one per key */
     bool is_readable_by_all;    /* the file */
-    struct buffer warnings;     /* lines: what is accepted, and better not so */
+    struct buffer warnings;     /* lines: values that are accepted and should be changed */
 };
 
-/* How a value stands where it was found: what is right depends on it (a duration is a string, a count is not). */
+/* How a value stands where it was found: the accepted form depends on it (a duration is a string, a count is not). */
 enum settings_form
 {
     SETTINGS_FORM_STRING,
@@ -87,7 +87,7 @@ enum settings_form
 
 /* Sets one value. False: it is not accepted, and nothing is changed. */
 bool settings_set(struct settings *settings, const struct settings_key *key, enum settings_form form, const char *text);
-/* What settings_set accepts for the key, in words. */
+/* The values that settings_set accepts for the key, in words. */
 void settings_add_accepted(const struct settings_key *key, struct buffer *into);
 /* The present value as it would stand in the file, without quotes and secrets. Not for pairs. */
 void settings_add_value(const struct settings *settings, const struct settings_key *key, struct buffer *into);
@@ -97,12 +97,12 @@ bool settings_parse_size(const char *text, int64_t *ret_bytes);
 void settings_add_duration(int64_t us, struct buffer *into);
 void settings_add_size(int64_t bytes, struct buffer *into);
 
-/* Turns the text of a settings file into what libconfig reads without harm: see worker/settings/scan.c. Line numbers
- * stay. */
+/* Turns the text of a settings file into one that libconfig reads without harm: see worker/settings/scan.c. Line
+ * numbers stay. */
 bool settings_prepare_text(struct span text, const char *file, struct buffer *into, struct buffer *reterr);
 enum
 {
-    SETTINGS_NUMBER_MARK = 1, /* first byte of what was a number */
+    SETTINGS_NUMBER_MARK = 1, /* first byte of a value that was a number */
     SETTINGS_DOT_MARK = '*',  /* stands for the dots of librdkafka's names */
 };
 
@@ -123,10 +123,10 @@ bool settings_check_file(int file, const char *name, struct settings_origins *or
 void settings_warn(struct settings *settings);
 void settings_add_warning(struct settings_origins *origins, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* What Kubernetes adds to the environment for a Service called `interlock` or `interlock-...`: no settings. */
+/* A variable that Kubernetes adds for a Service called `interlock` or `interlock-...`: not a setting. */
 bool settings_is_service_link(const char *variable, const char *value);
 
-/* What must hold between values. */
+/* The rules between values. */
 bool settings_check(const struct settings *settings, struct buffer *reterr);
 
 void settings_add_text(struct buffer *into, const char *format, ...) __attribute__((format(printf, 2, 3)));

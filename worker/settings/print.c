@@ -10,7 +10,7 @@ static const char *const source_names[] = { "default", "file", "service variable
 
 /* --- secrets ----------------------------------------------------------------------------------------------------- */
 
-/* By the parsers that read them for use: what those do not understand is hidden whole. */
+/* By the parsers that read them for use: a text that those do not understand is hidden whole. */
 void settings_add_url(const char *url, struct buffer *into)
 {
     if (strncmp(url, "postgres", strlen("postgres")) == 0)
@@ -33,7 +33,7 @@ static void add_indent(int depth, struct buffer *into)
         buffer_add_text(into, "  ");
 }
 
-/* What is accepted, where the line that says what the key is for does not say it. */
+/* The accepted values, if the key's help does not name them. */
 static void add_limits(const struct settings_key *key, struct buffer *into)
 {
     static const struct

@@ -3,7 +3,7 @@
  *
  * Threads    values; no state.
  * Ownership  redis_url_done frees, and wipes the password first.
- * Failure    false, and what is wrong with it; the text never contains the password.
+ * Failure    false, and the reason; the text never contains the password.
  */
 #ifndef WORKER_SETTINGS_REDIS_URL_H
 #define WORKER_SETTINGS_REDIS_URL_H

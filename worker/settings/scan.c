@@ -1,4 +1,4 @@
-/* What stands between a settings file and libconfig 1.5.
+/* Scan: stands between a settings file and libconfig 1.5.
  *
  * libconfig wraps integers silently (4294967297 reads as 1), ends the process on a clever @include, and has no names
  * with dots, which librdkafka's names are made of. So the file is read here first, token by token, and only what is

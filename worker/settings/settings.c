@@ -98,7 +98,7 @@ static bool refuse_unknown(const struct load *load, unsigned line, const char *p
     return false;
 }
 
-/* What stands there, without secrets and not longer than a line. */
+/* The value as it was given, without secrets and no longer than a line. */
 static void add_shown(const struct settings_key *key, enum settings_form form, const char *text, struct buffer *into)
 {
     struct buffer shown = BUFFER_EMPTY;
@@ -118,7 +118,7 @@ static void add_shown(const struct settings_key *key, enum settings_form form, c
 static bool refuse_value(const struct settings_key *key, enum settings_form form, const char *text,
                          struct buffer *reterr)
 {
-    if (errno == ENOMEM) /* settings_set begins with none: nothing is wrong with the value */
+    if (errno == ENOMEM) /* settings_set clears errno first: nothing is wrong with the value */
         return buffer_add_text(reterr, "out of memory"), false;
     add_shown(key, form, text, reterr);
     buffer_add_text(reterr, ": accepted: ");

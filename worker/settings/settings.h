@@ -6,7 +6,7 @@
  *
  * Threads    loaded before any thread starts, read-only after.
  * Ownership  the struct owns its texts; settings_done frees.
- * Failure    false, with a message that names file, line, key, what stands there and what is accepted.
+ * Failure    false, with a message that names file, line, key, the given value and the accepted values.
  */
 #ifndef WORKER_SETTINGS_SETTINGS_H
 #define WORKER_SETTINGS_SETTINGS_H
@@ -96,7 +96,7 @@ struct settings
 bool settings_load(struct settings *ret, const char *file, struct buffer *reterr);
 void settings_done(struct settings *settings);
 
-/* What was accepted and had better be changed, a line each; empty as a rule. */
+/* Values that were accepted and should be changed, a line each; empty as a rule. */
 struct span settings_warnings(const struct settings *settings);
 
 /* The first of protections that is false, by its key; NULL: none. */

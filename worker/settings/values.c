@@ -1,4 +1,4 @@
-/* Values: text to number and back, strictly, and what each key accepts. */
+/* Values: text to number and back, strictly, and the values that each key accepts. */
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -36,7 +36,7 @@ void settings_add_text(struct buffer *into, const char *format, ...)
     into->size += (size_t)size;
 }
 
-/* Decimal digits without a leading zero; *text moves behind them. */
+/* Decimal digits without a leading zero; *text moves past them. */
 static bool take_digits(const char **text, int64_t *ret)
 {
     const char *at = *text;
@@ -100,7 +100,7 @@ static bool parse_integer(const char *text, int64_t *ret)
     return take_digits(&text, ret) && *text == '\0';
 }
 
-/* Digits, and perhaps a point with digits behind it. */
+/* Digits, and optionally a point with digits after it. */
 static bool parse_number(const char *text, double *ret)
 {
     size_t whole = strspn(text, "0123456789");
