@@ -203,8 +203,8 @@ static bool leave(struct assignment *assignment, rd_kafka_t *consumer, int64_t d
         deadline_us = 0; /* no time is left */
     revoke_partitions(assignment, lost ? 0 : deadline_us);
     assignment_resume_all(assignment, consumer); /* a pause would outlive the assignment in librdkafka */
-    lanes_revoke(assignment->lanes, assignment->epoch);
-    bool quiet = lost || lanes_await_quiet(assignment->lanes, assignment->epoch, deadline_us);
+    lanes_revoke(assignment->lanes);
+    bool quiet = lost || lanes_await_quiet(assignment->lanes, deadline_us);
     bool finished = publisher_finish(assignment->publisher, deadline_us);
     if (ret_left)
         *ret_left = assignment_tell_left(assignment);

@@ -255,10 +255,9 @@ static void shed(struct cell *cell)
 
     if (owned == NULL)
         return;
-    uint64_t epoch = owned->partition.epoch;
     assignment_end_partition(cell->assignment, cell->consumer, owned, false,
                              "its events and commands need more memory than allowed");
-    lanes_revoke(cell->lanes, epoch);
+    lanes_revoke(cell->lanes);
 }
 
 /* --- the life of the poll thread --------------------------------------------------------------------------------- */

@@ -1,27 +1,19 @@
 #include "consumers/producer/producer_guard.h"
 
-#include <stdio.h>
-
-static const struct guarded
-{
-    int16_t api_key;
-    const char *name;
-} guarded[] = {
-    { 0, "Produce" },          { 22, "InitProducerId" }, { 24, "AddPartitionsToTxn" },
-    { 25, "AddOffsetsToTxn" }, { 26, "EndTxn" },         { 28, "TxnOffsetCommit" },
-};
+/* Produce, InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit. */
+static const int16_t guarded[] = { 0, 22, 24, 25, 26, 28 };
 
 enum
 {
     GUARDED_COUNT = sizeof(guarded) / sizeof(*guarded),
 };
 
-static const char *guarded_name(int api_key)
+static bool is_guarded(int16_t api_key)
 {
     for (int i = 0; i < GUARDED_COUNT; i++)
-        if (guarded[i].api_key == api_key)
-            return guarded[i].name;
-    return NULL;
+        if (guarded[i] == api_key)
+            return true;
+    return false;
 }
 
 /* Runs on librdkafka's broker threads, twice for some answers: it sets a flag and does nothing else. */
@@ -33,15 +25,9 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int socket, const cha
     (void)client, (void)socket, (void)broker, (void)broker_id, (void)api_version, (void)correlation, (void)size;
     (void)round_trip;
 
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR || guarded_name(api_key) == NULL)
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR || !is_guarded(api_key))
         return RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (!atomic_load_explicit(&guard->suspect, memory_order_relaxed))
-    {
-        atomic_store_explicit(&guard->api_key, api_key, memory_order_relaxed);
-        atomic_store_explicit(&guard->error, error, memory_order_relaxed);
-        /* Release: whoever reads the flag reads what it is about. */
-        atomic_store_explicit(&guard->suspect, true, memory_order_release);
-    }
+    atomic_store_explicit(&guard->suspect, true, memory_order_release);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -55,8 +41,6 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *con
 void producer_guard_init(struct producer_guard *guard)
 {
     atomic_init(&guard->suspect, false);
-    atomic_init(&guard->api_key, -1);
-    atomic_init(&guard->error, 0);
 }
 
 bool producer_guard_watch(struct producer_guard *guard, rd_kafka_conf_t *conf)
@@ -67,12 +51,4 @@ bool producer_guard_watch(struct producer_guard *guard, rd_kafka_conf_t *conf)
 bool producer_guard_is_suspect(const struct producer_guard *guard)
 {
     return atomic_load_explicit(&guard->suspect, memory_order_acquire);
-}
-
-void producer_guard_describe(const struct producer_guard *guard, char *into, size_t size)
-{
-    const char *name = guarded_name(atomic_load_explicit(&guard->api_key, memory_order_relaxed));
-    int error = atomic_load_explicit(&guard->error, memory_order_relaxed);
-
-    snprintf(into, size, "%s: %s", name ? name : "no request", rd_kafka_err2str((rd_kafka_resp_err_t)error));
 }

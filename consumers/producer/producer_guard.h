@@ -1,4 +1,4 @@
-/* Producer guard: sees every answer a producer's requests got, and remembers the first that did not arrive.
+/* Producer guard: sees the answers to a producer's requests, and remembers that one did not arrive.
  *
  * No librdkafka speaks KIP-890's part 2: an EndTxn or produce request that was lost on the way and sent again may land
  * in the next transaction, and rd_kafka_commit_transaction says OK about it. So after any transport error or time-out
@@ -19,8 +19,6 @@
 struct producer_guard
 {
     atomic_bool suspect;
-    atomic_int api_key; /* of the first request that did not come back; for the log */
-    atomic_int error;
 };
 
 void producer_guard_init(struct producer_guard *guard);
@@ -29,8 +27,5 @@ void producer_guard_init(struct producer_guard *guard);
 bool producer_guard_watch(struct producer_guard *guard, rd_kafka_conf_t *conf);
 
 bool producer_guard_is_suspect(const struct producer_guard *guard);
-
-/* "EndTxn: Local: Timed out". */
-void producer_guard_describe(const struct producer_guard *guard, char *into, size_t size);
 
 #endif

@@ -4,14 +4,6 @@
 
 #include "worker/base/random.h"
 
-const struct retry_policy retry_defaults[RETRY__COUNT] = {
-    [RETRY_DEFAULT] = { "default", 3, 100000, 2.0, 5000000, 0.1 },
-    [RETRY_AGGRESSIVE] = { "aggressive", 5, 50000, 1.5, 3000000, 0.1 },
-    [RETRY_CONSERVATIVE] = { "conservative", 2, 500000, 2.5, 10000000, 0.0 },
-    [RETRY_DATABASE_OPERATION] = { "database_operation", 3, 200000, 2.0, 4000000, 0.1 },
-    [RETRY_LOCK_ACQUISITION] = { "lock_acquisition", 4, 100000, 1.5, 2000000, 0.1 },
-};
-
 /* Grows by multiplication and stops at the longest, so that no count of attempts can leave the range of the type. */
 static double delay_without_jitter(const struct retry_policy *policy, int attempt)
 {

@@ -20,8 +20,6 @@ struct retry_policy
     double jitter; /* 0.1 = +-10 % */
 };
 
-extern const struct retry_policy retry_defaults[RETRY__COUNT]; /* DOMAIN.md, "Locks and retries" */
-
 /* The delay before attempt number `attempt` (1 = the first retry). `random_state`: splitmix64 state. */
 int64_t retry_delay_us(const struct retry_policy *policy, int attempt, uint64_t *random_state);
 

@@ -417,9 +417,8 @@ void lane_submit(struct lane *lane, struct delivery *first, struct delivery *las
     lane_unlock(lane);
 }
 
-void lane_revoke(struct lane *lane, uint64_t epoch)
+void lane_revoke(struct lane *lane)
 {
-    (void)epoch; /* which deliveries are meant stands in their ownership */
     lane_lock(lane);
     lane->revocations_asked++;
     atomic_store(&lane->interrupted, true);
@@ -427,9 +426,8 @@ void lane_revoke(struct lane *lane, uint64_t epoch)
     lane_unlock(lane);
 }
 
-bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us)
+bool lane_await_quiet(struct lane *lane, int64_t deadline_us)
 {
-    (void)epoch;
     lane_lock(lane);
     uint64_t wanted = lane->revocations_asked;
     while (lane->revocations_handled < wanted && monotonic_us() < deadline_us)

@@ -35,8 +35,8 @@ struct lane *lane_new(const struct lanes_options *options, int number);
 
 /* `last` is the end of the chain that begins with `first`. */
 void lane_submit(struct lane *lane, struct delivery *first, struct delivery *last, int count);
-void lane_revoke(struct lane *lane, uint64_t epoch);
-bool lane_await_quiet(struct lane *lane, uint64_t epoch, int64_t deadline_us);
+void lane_revoke(struct lane *lane);
+bool lane_await_quiet(struct lane *lane, int64_t deadline_us);
 bool lane_is_ready(struct lane *lane, char *why, size_t why_size);
 void lane_held(struct lane *lane, struct held_keys *into);
 

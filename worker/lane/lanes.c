@@ -63,18 +63,18 @@ void lanes_submit(struct lanes *lanes, struct delivery *chain)
             lane_submit(lanes->lanes[i], lanes->firsts[i], lanes->lasts[i], lanes->counts[i]);
 }
 
-void lanes_revoke(struct lanes *lanes, uint64_t epoch)
+void lanes_revoke(struct lanes *lanes)
 {
     for (int i = 0; i < lanes->count; i++)
-        lane_revoke(lanes->lanes[i], epoch);
+        lane_revoke(lanes->lanes[i]);
 }
 
-bool lanes_await_quiet(struct lanes *lanes, uint64_t epoch, int64_t deadline_us)
+bool lanes_await_quiet(struct lanes *lanes, int64_t deadline_us)
 {
     bool quiet = true;
 
     for (int i = 0; i < lanes->count; i++)
-        quiet = lane_await_quiet(lanes->lanes[i], epoch, deadline_us) && quiet;
+        quiet = lane_await_quiet(lanes->lanes[i], deadline_us) && quiet;
     return quiet;
 }
 

@@ -18,12 +18,12 @@ struct lanes *lanes_new(const struct lanes_options *options, const char **reterr
 /* Takes a chain (by `next`) of deliveries, in order of receipt; wakes each lane at most once. */
 void lanes_submit(struct lanes *lanes, struct delivery *chain);
 
-/* An epoch was revoked (its ownership's `revoked` is set): waiting deliveries of it are answered ANSWER_DROPPED at
- * once; a batch in flight ends by itself. */
-void lanes_revoke(struct lanes *lanes, uint64_t epoch);
+/* Partitions were revoked (their `revoked` is set): their waiting deliveries are answered ANSWER_DROPPED at once; a
+ * batch in flight ends by itself. */
+void lanes_revoke(struct lanes *lanes);
 
-/* Waits until nothing of the epoch is in a batch, or the deadline (monotonic). True: nothing is. */
-bool lanes_await_quiet(struct lanes *lanes, uint64_t epoch, int64_t deadline_us);
+/* Waits until no revoked delivery is in a batch, or the deadline (monotonic). False: the deadline has passed. */
+bool lanes_await_quiet(struct lanes *lanes, int64_t deadline_us);
 
 /* Whether the lanes can reach PostgreSQL, and why not (static or lane-owned text copied into `why`). */
 bool lanes_is_ready(struct lanes *lanes, char *why, size_t why_size);

@@ -86,15 +86,12 @@ static void a_producer_whose_answers_all_came_is_not_suspect(void **state)
 /* PROTOCOL K3: what it ended is not known. */
 static void a_commit_that_was_sent_again_after_a_broken_connection_makes_it_suspect(void **state)
 {
-    char text[128];
     (void)state;
 
     commit_one_event();
     rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
     commit_one_event();
     assert_true(producer_guard_is_suspect(&world.guard));
-    producer_guard_describe(&world.guard, text, sizeof(text));
-    assert_non_null(strstr(text, "EndTxn"));
 }
 
 static void an_answer_that_is_an_error_of_the_broker_is_an_answer(void **state)

@@ -1,9 +1,11 @@
 /* Retry: the numbers of DOMAIN.md's table, the growth, the limits, the spread. */
 #include "tests/fixtures/cmocka.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/base/retry.h"
+#include "worker/settings/settings.h"
 
 enum
 {
@@ -25,13 +27,15 @@ static const struct
     { RETRY_LOCK_ACQUISITION, "lock_acquisition", 4, { 100000, 150000, 225000, 337500, 2000000 }, 10 },
 };
 
+static struct settings defaults;
+
 static void every_policy_has_the_numbers_of_the_table(void **state)
 {
     (void)state;
     assert_int_equal(sizeof(table) / sizeof(*table), RETRY__COUNT);
     for (size_t i = 0; i < RETRY__COUNT; i++)
     {
-        struct retry_policy exact = retry_defaults[table[i].kind];
+        struct retry_policy exact = defaults.retries[table[i].kind];
         assert_string_equal(exact.name, table[i].name);
         assert_int_equal(exact.retries, table[i].retries);
         assert_int_equal((int)(exact.jitter * 100 + 0.5), table[i].percent);
@@ -48,7 +52,7 @@ static void past_the_count_the_longest_delay_repeats_for_ever(void **state)
     (void)state;
     for (int kind = 0; kind < RETRY__COUNT; kind++)
     {
-        struct retry_policy exact = retry_defaults[kind];
+        struct retry_policy exact = defaults.retries[kind];
         exact.jitter = 0;
         uint64_t random_state = 1;
         assert_int_equal(retry_delay_us(&exact, exact.retries + 1, &random_state), exact.longest_us);
@@ -70,7 +74,7 @@ static void growth_stops_at_the_longest_delay_before_the_count_is_reached(void *
 static void jitter_stays_within_its_bounds_and_reaches_for_both_ends(void **state)
 {
     (void)state;
-    const struct retry_policy *policy = &retry_defaults[RETRY_DEFAULT];
+    const struct retry_policy *policy = &defaults.retries[RETRY_DEFAULT];
     uint64_t random_state = 42;
     int64_t least = INT64_MAX, most = 0, sum = 0;
     for (int i = 0; i < DRAWS; i++)
@@ -88,7 +92,7 @@ static void jitter_stays_within_its_bounds_and_reaches_for_both_ends(void **stat
 static void no_delay_is_longer_than_the_longest_and_the_last_ones_do_not_bunch_there(void **state)
 {
     (void)state;
-    const struct retry_policy *policy = &retry_defaults[RETRY_LOCK_ACQUISITION];
+    const struct retry_policy *policy = &defaults.retries[RETRY_LOCK_ACQUISITION];
     uint64_t random_state = 7;
     int at_the_limit = 0;
     for (int i = 0; i < DRAWS; i++)
@@ -104,7 +108,7 @@ static void without_jitter_nothing_is_drawn(void **state)
 {
     (void)state;
     uint64_t random_state = 99;
-    assert_int_equal(retry_delay_us(&retry_defaults[RETRY_CONSERVATIVE], 1, &random_state), 500000);
+    assert_int_equal(retry_delay_us(&defaults.retries[RETRY_CONSERVATIVE], 1, &random_state), 500000);
     assert_int_equal(random_state, 99);
 }
 
@@ -113,8 +117,8 @@ static void equal_states_give_equal_delays(void **state)
     (void)state;
     uint64_t one = 5, other = 5;
     for (int attempt = 1; attempt < 20; attempt++)
-        assert_int_equal(retry_delay_us(&retry_defaults[RETRY_AGGRESSIVE], attempt, &one),
-                         retry_delay_us(&retry_defaults[RETRY_AGGRESSIVE], attempt, &other));
+        assert_int_equal(retry_delay_us(&defaults.retries[RETRY_AGGRESSIVE], attempt, &one),
+                         retry_delay_us(&defaults.retries[RETRY_AGGRESSIVE], attempt, &other));
 }
 
 static void full_jitter_never_goes_below_zero(void **state)
@@ -138,5 +142,12 @@ int main(void)
         cmocka_unit_test(equal_states_give_equal_delays),
         cmocka_unit_test(full_jitter_never_goes_below_zero),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    struct buffer fault = BUFFER_EMPTY;
+    clearenv();
+    if (!settings_load(&defaults, NULL, &fault))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    settings_done(&defaults);
+    buffer_done(&fault);
+    return failed;
 }

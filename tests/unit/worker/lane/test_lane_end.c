@@ -34,11 +34,11 @@ static void a_revocation_drops_what_waits_and_what_is_held(void **state)
     struct delivery *inside = stop_at_gate();
     make_deliveries(waiting, 5, 5);
     submit(waiting, 5);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_false(lane_await_quiet(lane, epoch, monotonic_us())); /* one is in a batch */
+    fake_revoke_epoch();
+    lane_revoke(lane);
+    assert_false(lane_await_quiet(lane, monotonic_us())); /* one is in a batch */
     fake_open_gate();
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US));
+    assert_true(lane_await_quiet(lane, monotonic_us() + MINUTE_US));
     fake_await_completed(10);
     assert_int_equal(count_dropped(10), 9);
     assert_int_equal(inside->answer, ANSWER_EVENT); /* a batch in flight ends by itself */
@@ -52,13 +52,13 @@ static void a_revocation_leaves_the_deliveries_of_another_epoch(void **state)
     begin_lane(10);
     stop_at_gate();
     make_deliveries(old, 6, 2);
-    uint64_t epoch = fake_revoke_epoch();
+    fake_revoke_epoch();
     make_deliveries(young, 6, 2);
     submit(old, 6);
     submit(young, 6);
-    lane_revoke(lane, epoch);
+    lane_revoke(lane);
     fake_open_gate();
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US));
+    assert_true(lane_await_quiet(lane, monotonic_us() + MINUTE_US));
     fake_await_completed(13);
     assert_int_equal(count_dropped(13), 6);
     for (int i = 0; i < 6; i++)
@@ -85,9 +85,9 @@ static void a_revocation_ends_the_retries_of_a_batch(void **state)
     make_deliveries(given, 4, 4);
     submit(given, 4);
     fake_await_runs(1);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_revoke_epoch();
+    lane_revoke(lane);
+    assert_true(lane_await_quiet(lane, monotonic_us() + MINUTE_US / 2));
     fake_await_completed(4);
     assert_int_equal(count_dropped(4), 4);
     fake_script(NULL, 0, NULL);
@@ -102,9 +102,9 @@ static void a_revocation_does_not_wait_for_postgresql(void **state)
     make_deliveries(given, 4, 4);
     submit(given, 4);
     fake_await_connects(1);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_revoke_epoch();
+    lane_revoke(lane);
+    assert_true(lane_await_quiet(lane, monotonic_us() + MINUTE_US / 2));
     fake_await_completed(4);
     assert_int_equal(count_dropped(4), 4);
 }
@@ -127,9 +127,9 @@ static void a_lane_whose_work_was_taken_while_it_could_not_connect_is_ready_agai
     fake_refuse_connects(FAKE_FOR_EVER);
     submit(&given, 1);
     fake_await_connects(3); /* by then it has said that it waits */
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_revoke_epoch();
+    lane_revoke(lane);
+    assert_true(lane_await_quiet(lane, monotonic_us() + MINUTE_US / 2));
     fake_await_completed(1);
     fake_refuse_connects(0);
     await_ready();
@@ -145,9 +145,9 @@ static void a_lane_whose_refused_work_was_taken_is_ready_again_by_itself(void **
     fake_script(stuck, 4, "42P01");
     submit(&given, 1);
     fake_await_runs(1);
-    uint64_t epoch = fake_revoke_epoch();
-    lane_revoke(lane, epoch);
-    assert_true(lane_await_quiet(lane, epoch, monotonic_us() + MINUTE_US / 2));
+    fake_revoke_epoch();
+    lane_revoke(lane);
+    assert_true(lane_await_quiet(lane, monotonic_us() + MINUTE_US / 2));
     fake_await_completed(1);
     await_ready();
     fake_script(NULL, 0, NULL);
@@ -157,7 +157,7 @@ static void quiet_needs_no_revocation_to_be_told(void **state)
 {
     (void)state;
     begin_lane(10);
-    assert_true(lane_await_quiet(lane, 0, monotonic_us()));
+    assert_true(lane_await_quiet(lane, monotonic_us()));
 }
 
 /* --- the end ----------------------------------------------------------------------------------------------------- */

@@ -55,22 +55,6 @@ static void the_lock_times_are_those_of_the_original(void **state)
     settings_done(&settings);
 }
 
-static void the_retry_policies_have_one_set_of_defaults(void **state)
-{
-    (void)state;
-    struct settings settings = load_good("");
-    for (int i = 0; i < RETRY__COUNT; i++)
-    {
-        assert_string_equal(settings.retries[i].name, retry_defaults[i].name);
-        assert_int_equal(settings.retries[i].retries, retry_defaults[i].retries);
-        assert_int_equal(settings.retries[i].first_us, retry_defaults[i].first_us);
-        assert_int_equal(settings.retries[i].longest_us, retry_defaults[i].longest_us);
-        assert_true(settings.retries[i].factor == retry_defaults[i].factor);
-        assert_true(settings.retries[i].jitter == retry_defaults[i].jitter);
-    }
-    settings_done(&settings);
-}
-
 static void the_table_is_grouped_by_section_and_names_no_key_twice(void **state)
 {
     (void)state;
@@ -129,9 +113,11 @@ static void the_printed_example_loads_and_is_all_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(without_a_file_every_key_has_its_default),    TEST(the_lock_times_are_those_of_the_original),
-        TEST(the_retry_policies_have_one_set_of_defaults), TEST(the_table_is_grouped_by_section_and_names_no_key_twice),
-        TEST(the_checked_in_file_is_the_printed_example),  TEST(the_printed_example_loads_and_is_all_defaults),
+        TEST(without_a_file_every_key_has_its_default),
+        TEST(the_lock_times_are_those_of_the_original),
+        TEST(the_table_is_grouped_by_section_and_names_no_key_twice),
+        TEST(the_checked_in_file_is_the_printed_example),
+        TEST(the_printed_example_loads_and_is_all_defaults),
     };
     return cmocka_run_group_tests(tests, settings_file_make, settings_file_remove);
 }
