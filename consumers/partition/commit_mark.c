@@ -1,6 +1,10 @@
 #include "consumers/partition/commit_mark.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* Behind the mark of a commit that must not count as ours: it names its owner all the same. */
+static const char ARREARS[] = ":arrears";
 
 void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owned_partition *owned, int64_t offset,
                      bool is_ours)
@@ -10,11 +14,11 @@ void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owne
 
     added->offset = offset;
     /* By librdkafka's own allocator: it frees it. Without memory the commit has none, which costs a look-up. */
-    added->metadata = is_ours ? rd_kafka_mem_malloc(NULL, sizeof(owned->publisher.mark)) : NULL;
-    if (added->metadata == NULL)
-        return;
-    added->metadata_size = strlen(owned->publisher.mark);
-    memcpy(added->metadata, owned->publisher.mark, added->metadata_size + 1);
+    size_t room = sizeof(owned->publisher.mark) + sizeof(ARREARS);
+    added->metadata = rd_kafka_mem_malloc(NULL, room);
+    if (added->metadata)
+        added->metadata_size =
+            (size_t)snprintf(added->metadata, room, "%s%s", owned->publisher.mark, is_ours ? "" : ARREARS);
 }
 
 struct span commit_mark_of(const rd_kafka_topic_partition_t *committed)

@@ -1,6 +1,6 @@
 /* Commit mark: what a commit of ours carries beside its offset, "<schema id>:<fence>" (PROTOCOL R1). Whoever takes the
  * partition over reads from it that everything before the offset was published; a commit without it was made by
- * somebody else, who moved the group.
+ * somebody else, who moved the group, or, with ":arrears" behind it, while arrears were being published.
  *
  * Threads    any.
  * Ownership  the list owns its copy.
@@ -12,7 +12,8 @@
 
 #include "consumers/partition/partition.h"
 
-/* Adds the partition's partition with an offset to be committed; `is_ours`: with the partition's mark. */
+/* Adds the partition with an offset to be committed and the mark of its owner; `is_ours` false: as one that says
+ * nothing about what is published, because events at or above the offset are out. */
 void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owned_partition *owned, int64_t offset,
                      bool is_ours);
 

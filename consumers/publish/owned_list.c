@@ -64,6 +64,12 @@ static void give_all_back(struct owned_list *list, struct owned_partition *owned
         give_back(list, delivery);
 }
 
+void owned_list_lose(struct owned_list *list, struct owned_partition *owned)
+{
+    owned_change(owned, PARTITION_LOSE);
+    give_all_back(list, owned);
+}
+
 static bool is_publishable(enum answer answer)
 {
     return answer == ANSWER_EVENT || answer == ANSWER_NOTHING || answer == ANSWER_DEAD_LETTER;
@@ -83,10 +89,7 @@ enum answered owned_list_answer(struct owned_list *list, struct delivery *delive
     /* Another process is the owner; or the ring cannot grow. */
     bool lost = live && delivery->answer != ANSWER_DROPPED;
     if (lost)
-    {
-        owned_change(owned, PARTITION_LOSE);
-        give_all_back(list, owned);
-    }
+        owned_list_lose(list, owned);
     give_back(list, delivery);
     return lost ? ANSWERED_LOST : ANSWERED_RETURNED;
 }
@@ -109,6 +112,18 @@ void owned_list_end(struct owned_list *list, struct owned_partition *owned)
 {
     owned_change(owned, PARTITION_END);
     give_all_back(list, owned);
+}
+
+bool owned_list_has_unknown(const struct owned_list *list, int64_t now_us)
+{
+    for (int i = 0; i < list->count; i++)
+    {
+        const struct owned_partition *owned = list->owned[i];
+        if (owned_is_live(owned) && owned_is_given_up(owned, now_us) &&
+            owned->publisher.published_reached > owned->publisher.published_known)
+            return true;
+    }
+    return false;
 }
 
 void owned_list_drop_ended(struct owned_list *list, int64_t now_us)

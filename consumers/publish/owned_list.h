@@ -39,6 +39,12 @@ enum answered owned_list_answer(struct owned_list *list, struct delivery *delive
 /* The partition publishes nothing any more; its answers go back. It stays in the list. */
 void owned_list_end(struct owned_list *list, struct owned_partition *owned);
 
+/* So does it here, and has to be taken over again. */
+void owned_list_lose(struct owned_list *list, struct owned_partition *owned);
+
+/* Whether the time of one is over of which more is published than PostgreSQL was told. */
+bool owned_list_has_unknown(const struct owned_list *list, int64_t now_us);
+
 /* Ends those whose time is over, and drops the ended ones. */
 void owned_list_drop_ended(struct owned_list *list, int64_t now_us);
 

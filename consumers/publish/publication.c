@@ -174,6 +174,23 @@ enum producer_result publication_send(const struct publication *publication, str
     return result == PRODUCER_DONE ? producer_commit(producer, deadline_us) : result;
 }
 
+enum part_outcome publication_outcome(const struct part *part, const rd_kafka_topic_partition_list_t *committed)
+{
+    const struct owned_partition *owned = part->owned;
+    const rd_kafka_topic_partition_t *found =
+        rd_kafka_topic_partition_list_find(committed, owned->topic, owned->partition.number);
+
+    if (found == NULL)
+        return PART_NOT_REACHED;
+    if (found->offset < 0)
+        return owned->publisher.published_reached > 0 ? PART_GONE_BACK : PART_NOT_REACHED;
+    if (!commit_mark_is_ours(owned, commit_mark_of(found)))
+        return PART_NOT_REACHED;
+    if (found->offset >= part->next_offset)
+        return PART_REACHED;
+    return found->offset < owned->publisher.published_reached ? PART_GONE_BACK : PART_NOT_REACHED;
+}
+
 void publication_count(const struct part *part, int64_t now_us)
 {
     metrics_add(METRIC_EVENTS, part->events);

@@ -59,6 +59,17 @@ enum producer_result publication_send(const struct publication *publication, str
 /* The offsets it commits; the caller destroys. */
 rd_kafka_topic_partition_list_t *publication_offsets(const struct publication *publication);
 
+enum part_outcome
+{
+    PART_REACHED,
+    PART_NOT_REACHED,
+    PART_GONE_BACK, /* Kafka has less than it acknowledged to this owner before */
+};
+
+/* What became of a part, by the offsets that Kafka has committed. A commit that is not ours says nothing: somebody may
+ * have moved the group meanwhile (PROTOCOL R1). */
+enum part_outcome publication_outcome(const struct part *part, const rd_kafka_topic_partition_list_t *committed);
+
 /* A part is published: its events go into the metrics. `now_us`: wall clock. */
 void publication_count(const struct part *part, int64_t now_us);
 

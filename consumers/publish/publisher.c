@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "consumers/kafka/problem.h"
-#include "consumers/partition/commit_mark.h"
 #include "consumers/publish/mailbox.h"
 #include "consumers/publish/offset_commits.h"
 #include "consumers/publish/owned_list.h"
@@ -170,7 +169,32 @@ static bool open_producer(struct publisher *publisher)
     return true;
 }
 
+static void raise_published(struct publisher *publisher, int64_t wait_us)
+{
+    struct takeover_means means = { publisher->producer, publisher->group };
+    takeover_raise_published(publisher->takeover, &means, publisher->list.owned, publisher->list.count, wait_us);
+}
+
+/* Those whose time is over leave the list. A broker that crashed may know less of them than it acknowledged, and the
+ * next owner compares its answer with `published`. */
+static void drop_ended(struct publisher *publisher)
+{
+    int64_t now_us = monotonic_us();
+
+    if (owned_list_has_unknown(&publisher->list, now_us))
+        raise_published(publisher, RAISE_AT_END_US);
+    owned_list_drop_ended(&publisher->list, now_us);
+}
+
 /* --- publishing -------------------------------------------------------------------------------------------------- */
+
+static void drop_part(struct publisher *publisher, int index)
+{
+    const struct part *part = &publisher->publication.parts[index];
+
+    owned_note_dropped(part->owned, part->count);
+    publication_release(&publisher->publication, index, publisher->options.delivery_pool);
+}
 
 /* Parts whose owned partition must not publish any more leave the publication. */
 static void drop_given_up(struct publisher *publisher)
@@ -183,8 +207,7 @@ static void drop_given_up(struct publisher *publisher)
         if (owned_is_live(owned) && !owned_is_given_up(owned, monotonic_us()))
             continue;
         owned_list_end(&publisher->list, owned);
-        owned_note_dropped(owned, publication->parts[i].count);
-        publication_release(publication, i, publisher->options.delivery_pool);
+        drop_part(publisher, i);
     }
 }
 
@@ -214,7 +237,9 @@ static void settle_all(struct publisher *publisher)
     publisher->options.wake(publisher->options.owner, false);
 }
 
-/* After an unclear end: parts whose offset Kafka has are done (PROTOCOL K3). False: not known yet. */
+/* After an unclear end: parts whose offset Kafka has are done (PROTOCOL K3). Where it has less than it acknowledged
+ * before, it says nothing about the last attempt either: the takeover looks at the audit topic. False: not known yet.
+ */
 static bool settle_reached(struct publisher *publisher)
 {
     rd_kafka_topic_partition_list_t *offsets = publication_offsets(&publisher->publication);
@@ -222,14 +247,20 @@ static bool settle_reached(struct publisher *publisher)
     bool known = takeover_read_committed(publisher->takeover, offsets);
 
     for (int i = publisher->publication.count - 1; known && i >= 0; i--)
-    {
-        const struct part *part = &publisher->publication.parts[i];
-        const rd_kafka_topic_partition_t *found =
-            rd_kafka_topic_partition_list_find(offsets, part->owned->topic, part->owned->partition.number);
-        /* A commit that is not ours says nothing: somebody may have moved the group meanwhile (PROTOCOL R1). */
-        if (found && found->offset >= part->next_offset && commit_mark_is_ours(part->owned, commit_mark_of(found)))
+        switch (publication_outcome(&publisher->publication.parts[i], offsets))
+        {
+        case PART_REACHED:
             settle_part(publisher, i);
-    }
+            break;
+        case PART_GONE_BACK:
+            raise_published(publisher, RAISE_AT_END_US);
+            owned_list_lose(&publisher->list, publisher->publication.parts[i].owned);
+            drop_part(publisher, i);
+            publisher->options.wake(publisher->options.owner, true);
+            break;
+        case PART_NOT_REACHED:
+            break;
+        }
     rd_kafka_topic_partition_list_destroy(offsets);
     if (known)
         publisher->options.wake(publisher->options.owner, false);
@@ -272,9 +303,10 @@ static void publish(struct publisher *publisher)
 {
     for (;;)
     {
+        if (owned_list_has_unknown(&publisher->list, monotonic_us()))
+            raise_published(publisher, RAISE_AT_END_US);
         drop_given_up(publisher);
-        owned_list_drop_ended(&publisher->list,
-                              monotonic_us()); /* this may last: what ended meanwhile must not stay in memory */
+        drop_ended(publisher); /* this may last: what ended meanwhile must not stay in memory */
         if (publisher->publication.count == 0)
             break;
         bool able = open_producer(publisher) && (!publisher->unclear || settle_reached(publisher));
@@ -315,12 +347,6 @@ static void take_over(struct publisher *publisher)
         publisher->options.wake(publisher->options.owner, true);
 }
 
-static void raise_published(struct publisher *publisher, int64_t wait_us)
-{
-    struct takeover_means means = { publisher->producer, publisher->group };
-    takeover_raise_published(publisher->takeover, &means, publisher->list.owned, publisher->list.count, wait_us);
-}
-
 static bool gather(struct publisher *publisher)
 {
     if (publisher->list.count == 0)
@@ -356,7 +382,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
     for (;;)
     {
         absorb(publisher, mailbox_wait(publisher->mailbox, 0, NULL));
-        owned_list_drop_ended(&publisher->list, monotonic_us());
+        drop_ended(publisher);
         if (!gather(publisher))
             break;
         publish(publisher);
@@ -393,7 +419,7 @@ static void serve(struct publisher *publisher, struct mail *mail)
     }
     free(mail->asked);
     take_over(publisher);
-    owned_list_drop_ended(&publisher->list, monotonic_us());
+    drop_ended(publisher);
 }
 
 /* Gathers more before a transaction, where that pays. */

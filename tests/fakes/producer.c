@@ -205,7 +205,7 @@ bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_pa
     note(known ? "look " : "unknown ");
     for (int i = 0; i < offsets->cnt; i++)
     {
-        offsets->elems[i].offset = fake_producer.committed[offsets->elems[i].partition];
+        offsets->elems[i].offset = fake_producer.committed[offsets->elems[i].partition] - fake_producer.forgets;
         free(offsets->elems[i].metadata);
         offsets->elems[i].metadata = fake_producer.foreign ? NULL : strdup(MARK);
         offsets->elems[i].metadata_size = fake_producer.foreign ? 0 : strlen(MARK);
@@ -217,7 +217,10 @@ bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_pa
 void __wrap_takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
                                      struct owned_partition *const *owned_partitions, int count, int64_t wait_us)
 {
-    (void)takeover, (void)means, (void)owned_partitions, (void)count, (void)wait_us;
+    (void)takeover, (void)means, (void)owned_partitions, (void)count;
+    pthread_mutex_lock(&fake_producer.mutex);
+    fake_producer.raised += wait_us > 0;
+    pthread_mutex_unlock(&fake_producer.mutex);
 }
 
 const char *__wrap_takeover_problem(const struct takeover *takeover)

@@ -40,6 +40,8 @@ struct fake_producer
     int64_t muted_until_us;
     int unknown;  /* so many questions about committed offsets get no answer */
     bool foreign; /* somebody else committed them */
+    bool forgets; /* Kafka has less than it acknowledged */
+    int raised;   /* how often `published` was raised and waited for */
 };
 
 extern struct fake_producer fake_producer;

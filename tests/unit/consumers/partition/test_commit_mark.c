@@ -45,6 +45,7 @@ static void an_offset_that_others_commit_is_not_ours(void **state)
     assert_false(is_ours(SCHEMA ":"));
     assert_false(is_ours(SCHEMA ":7 "));
     assert_false(is_ours(SCHEMA ":-7"));
+    assert_false(is_ours(SCHEMA ":7:arrears"));
 }
 
 static void a_commit_of_ours_names_the_fence_of_its_owner(void **state)
@@ -80,7 +81,8 @@ static void an_offset_goes_out_with_the_mark_or_without_it(void **state)
     assert_true(span_is(commit_mark_of(&copy->elems[0]), SCHEMA ":7")); /* as librdkafka makes one of it */
     rd_kafka_topic_partition_list_destroy(copy);
     commit_mark_add(offsets, owned, 42, false);
-    assert_null(commit_mark_of(&offsets->elems[1]).at);
+    assert_true(span_is(commit_mark_of(&offsets->elems[1]), SCHEMA ":7:arrears"));
+    assert_false(commit_mark_is_ours(owned, commit_mark_of(&offsets->elems[1])));
     rd_kafka_topic_partition_list_destroy(offsets);
     owned_release(owned, 1);
 }

@@ -217,6 +217,34 @@ static void nothing_is_published_before_it_is_known_what_reached_kafka(void **st
     fake_producer_await_log("begin 0=2 0/1 broken unknown unknown look ");
 }
 
+static void await_lost(int partition)
+{
+    int64_t until_us = monotonic_us() + BOUND_US;
+
+    pthread_mutex_lock(&fake_producer.mutex);
+    while (owned_state(owned_partitions[partition]) != PARTITION_LOST && fake_producer_wait(until_us))
+        continue;
+    pthread_mutex_unlock(&fake_producer.mutex);
+    assert_int_equal(owned_state(owned_partitions[partition]), PARTITION_LOST);
+}
+
+/* Its answer says nothing about the last attempt: what is on the audit topic already must not be published again. */
+static void a_partition_is_taken_over_again_where_kafka_forgot_a_commit(void **state)
+{
+    (void)state;
+
+    answer(receive(0, 1), ANSWER_EVENT);
+    fake_producer_await_log("begin 0=2 0/1 done ");
+    fake_producer.commits_failing = 1;
+    fake_producer.forgets = true;
+    answer(receive(0, 2), ANSWER_EVENT);
+    await_lost(0);
+    await_in_flight(0, 0);
+    assert_int_equal(fake_producer.raised, 1);
+    answer(receive(1, 1), ANSWER_EVENT);
+    fake_producer_await_log("begin 0=2 0/1 done begin 0=3 0/2 broken look begin 1=2 1/1 done ");
+}
+
 static void commits_that_break_again_and_again_are_published_once(void **state)
 {
     (void)state;
@@ -336,6 +364,19 @@ static void a_lost_assignment_publishes_nothing(void **state)
     assert_int_equal(atomic_load(&owned_partitions[0]->shared.in_flight), 0);
 }
 
+/* A broker that crashed may have less of it: the next owner compares its answer with what PostgreSQL knows. */
+static void the_published_offset_of_a_lost_assignment_is_known_to_its_next_owner(void **state)
+{
+    (void)state;
+
+    answer(receive(0, 1), ANSWER_EVENT);
+    fake_producer_await_log("begin 0=2 0/1 done ");
+    await_in_flight(0, 0);
+    revoke(0);
+    assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
+    assert_int_equal(fake_producer.raised, 2); /* for those that were lost; at the end, for those that were not */
+}
+
 static void a_revoke_that_waits_no_longer_leaves_the_publisher_behind(void **state)
 {
     (void)state;
@@ -354,16 +395,11 @@ static void a_revoke_that_waits_no_longer_leaves_the_publisher_behind(void **sta
 static void a_partition_that_another_owns_is_lost_and_the_other_goes_on(void **state)
 {
     struct delivery *first = receive(0, 1), *second = receive(0, 2);
-    int64_t until_us = monotonic_us() + BOUND_US;
     (void)state;
 
     answer(second, ANSWER_EVENT);
     answer(first, ANSWER_NOT_OWNER);
-    pthread_mutex_lock(&fake_producer.mutex);
-    while (owned_state(owned_partitions[0]) != PARTITION_LOST && fake_producer_wait(until_us))
-        continue;
-    pthread_mutex_unlock(&fake_producer.mutex);
-    assert_int_equal(owned_state(owned_partitions[0]), PARTITION_LOST);
+    await_lost(0);
     answer(receive(1, 1), ANSWER_EVENT);
     fake_producer_await_log("begin 1=2 1/1 done ");
     await_in_flight(0, 0);
@@ -395,6 +431,7 @@ int main(void)
         TEST(a_broken_commit_that_did_not_reach_kafka_is_published_again),
         TEST(a_broken_commit_that_did_reach_kafka_is_not_published_again),
         TEST(nothing_is_published_before_it_is_known_what_reached_kafka),
+        TEST(a_partition_is_taken_over_again_where_kafka_forgot_a_commit),
         TEST(commits_that_break_again_and_again_are_published_once),
         TEST(a_publication_that_failed_is_sent_again_in_halves_down_to_one_delivery),
         TEST(the_rest_of_a_failed_publication_is_given_back_at_the_end),
@@ -403,6 +440,7 @@ int main(void)
         TEST(the_end_publishes_the_prefix_and_gives_the_rest_back),
         TEST(an_answer_that_comes_after_the_end_is_given_back),
         TEST(a_lost_assignment_publishes_nothing),
+        TEST(the_published_offset_of_a_lost_assignment_is_known_to_its_next_owner),
         TEST(a_revoke_that_waits_no_longer_leaves_the_publisher_behind),
         TEST(a_partition_that_another_owns_is_lost_and_the_other_goes_on),
         TEST(a_partition_that_was_revoked_before_it_was_taken_over_is_let_go),
