@@ -5,6 +5,7 @@ would.
 Only over plain connections: where they are encrypted or need a password, the answer is Unreadable.
 """
 
+import re
 import socket
 import struct
 import time
@@ -18,6 +19,7 @@ PLAIN = -1                              # the producer of a record outside of an
 COMPRESSED, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20
 COMMITTED = 1                           # the marker of a transaction: 0 for one that was given up
 BATCH_HEAD = struct.Struct(">qiibIhiqqqhii")
+MARK = re.compile(r"[0-9a-f-]{36}:([0-9]+)(?::arrears)?")
 ANSWER_SECONDS = 20
 PAUSE_SECONDS = 0.2
 LEADERLESS = (5, 6, 74, 76)             # LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, epochs of another leader
@@ -39,10 +41,22 @@ class Commit:
     producer: int = PLAIN
     place: int = 0          # in Kafka's topic
     at: Optional[int] = None  # Unix microseconds
+    mark: str = ""          # the commit's metadata
 
     @property
     def is_plain(self):
         return self.producer == PLAIN
+
+    @property
+    def fence(self):
+        """Of the worker that committed it; None: somebody else did."""
+        found = MARK.fullmatch(self.mark)
+        return int(found[1]) if found else None
+
+    @property
+    def in_arrears(self):
+        """Made by an owner that was still publishing what lacked on the audit topic."""
+        return self.mark.endswith(":arrears")
 
 
 # ---- the bytes -----------------------------------------------------------------------------------------------
@@ -69,16 +83,26 @@ class Bytes:
         size = self.number(">h")
         return self.take(size).decode() if size >= 0 else None
 
-    def varint(self):
-        """Zigzag, seven bits a byte."""
+    def compact_text(self):
+        """Its length and one."""
+        size = self.unsigned() - 1
+        return self.take(size).decode() if size >= 0 else None
+
+    def unsigned(self):
+        """Seven bits a byte."""
         value = shift = 0
         while True:
             byte = self.data[self.at]
             self.at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                return (value >> 1) ^ -(value & 1)
+                return value
             shift += 7
+
+    def varint(self):
+        """Zigzag."""
+        value = self.unsigned()
+        return (value >> 1) ^ -(value & 1)
 
 
 @dataclass
@@ -124,11 +148,15 @@ def read_key(key):
 
 
 def read_offset(value):
-    """All versions, 0 to 4, begin alike."""
-    version, offset = struct.unpack_from(">hq", value)
+    """The offset and its metadata. All versions, 0 to 4, begin alike; from 3 on there is a leader's epoch, 4 is
+    compact."""
+    reader = Bytes(value)
+    version, offset = reader.number(">h"), reader.number(">q")
     if not 0 <= version <= 4:
         raise Unreadable(f"{TOPIC} holds commits of version {version}")
-    return offset
+    if version >= 3:
+        reader.take(4)
+    return offset, (reader.text() if version < 4 else reader.compact_text()) or ""
 
 
 def read_commit(group, producer, record):
@@ -136,8 +164,8 @@ def read_commit(group, producer, record):
     named = read_key(key) if key is not None else None
     if named is None or named[0] != group:
         return None
-    offset = read_offset(value) if value is not None else None
-    return Commit(named[1], named[2], offset, producer, place, 1000 * time_ms)
+    offset, mark = read_offset(value) if value is not None else (None, "")
+    return Commit(named[1], named[2], offset, producer, place, 1000 * time_ms, mark)
 
 
 class Log:

@@ -7,6 +7,11 @@ In Kafka: the group's commits of a partition do not go back. What explains one t
 moved, but that they were, by somebody who is no worker: a plain commit among transactions (workers of such a group
 commit in transactions alone); among plain ones, the rewind that the next owner wrote down, or that there was none
 since; and after a topic was created again, that the offsets were forgotten between the two.
+A broker that crashed and is alone may answer with offsets older than commits that it acknowledged, though its log has
+them (Kafka 4.3.1: a coordinator serves while it is still being loaded, or keeps what it had loaded when a load failed).
+Where the run had such a crash, a commit that goes back is explained by the owner's own record: it is the first one under
+its fence, which is above all before, and the owner had written down, before it read on, that it found the offsets gone
+back.
 """
 
 from collections import defaultdict
@@ -25,8 +30,8 @@ def fenced(evidence, options):
     yield from fences_rise_with_versions(evidence)
     yield from one_fence_a_command(evidence)
     for place, commits in by_partition(evidence.commits or []).items():
-        rewinds = [row["below"] for row in evidence.rewinds if (row["topic"], row["partition"]) == place]
-        yield from commits_rise(place, commits, rewinds, options.drained)
+        rewinds = [row for row in evidence.rewinds if place_of(row) == place]
+        yield from commits_rise(place, commits, rewinds, options)
         yield from published_was_committed(evidence, place, commits)
 
 
@@ -101,19 +106,32 @@ def by_partition(commits):
     return found
 
 
-def commits_rise(place, commits, rewinds, drained):
+def commits_rise(place, commits, noted, options):
     in_transactions = any(not commit.is_plain and commit.offset is not None for commit in commits)
-    rewinds = sorted(rewinds)
+    rewinds = sorted(row["below"] for row in noted)
     last = moved = None
+    highest = 0
     for number, commit in enumerate(commits):
         moved = commit.offset if commit.is_plain else moved
         if commit.offset is not None and last is not None and commit.offset < last:
-            if not explained(commit, last == moved, in_transactions, rewinds, drained,
-                             is_last=number == len(commits) - 1):
+            if not explained(commit, last == moved, in_transactions, rewinds, options.drained,
+                             is_last=number == len(commits) - 1) and \
+                    not (options.broker_crashed and found_gone_back(commits[number:], highest, noted)):
                 who = "plainly" if commit.is_plain else f"by producer {commit.producer}"
                 yield Violation("I5", f"offset {commit.offset} was committed {who} after {last}",
                                 position=(*place, commit.offset), at=commit.at)
-        last = commit.offset
+        last, highest = commit.offset, max(highest, commit.fence or 0)
+
+
+def found_gone_back(commits, highest, noted):
+    """The owner of the first of them wrote that down, or one between it and the last owner that committed. An owner
+    that dies while it publishes arrears, at the offset that it found, leaves the note to the next one."""
+    first = commits[0]
+    if first.is_plain or first.fence is None or first.fence <= highest:
+        return False
+    latest = next((each.fence for each in commits if each.fence is not None and not each.in_arrears), None)
+    return any(highest < row["fence"] and (latest is None or row["fence"] <= latest) and row["below"] > first.offset
+               for row in noted)
 
 
 def explained(commit, from_moved, in_transactions, rewinds, drained, is_last):

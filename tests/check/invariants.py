@@ -180,7 +180,8 @@ def in_order(evidence, commands, options):
 def topic_order(evidence, commands, about):
     """Of every aggregate, among the commands that came under its key through one partition: their events lie in the
     audit topic in the order of their offsets, versions rising. (A duplicate in another partition may be the one that
-    was applied; between partitions nothing is promised but the version.)"""
+    was applied; between partitions nothing is promised but the version. A copy of a parked command that came before its
+    turn did nothing; where offsets went back it is read again, and may be the one that is applied.)"""
     keys = {command.record.position: command.aggregate_key for command in commands}
     partitions, streams = defaultdict(dict), defaultdict(list)
     for event in evidence.events:
@@ -190,18 +191,25 @@ def topic_order(evidence, commands, about):
         partitions[event.subject].setdefault(event.partition, event)
         place = (row["topic"], row["partition"], row["offset"])
         if keys.get(place) == event.subject:
-            streams[(event.subject, place[:2])].append((event.offset, place[2], event))
+            streams[(event.subject, place[:2])].append((event.offset, place[2], event, row["fence"]))
     for subject, among in partitions.items():
         if len(among) > 1:
             yield about.event("I4", f"{subject}: its events lie in several partitions of the audit topic",
                               list(among.values())[1])
-    for (subject, _), stream in streams.items():
+    copies = {command.record.position for command in commands if command.record.header("interlock.return") is not None}
+    for (subject, place), stream in streams.items():
         stream.sort(key=lambda entry: entry[0])
-        for (_, before, _), (_, after, event) in zip(stream, stream[1:]):
-            if before >= after:
+        for (_, before, _, older), (_, after, event, fence) in zip(stream, stream[1:]):
+            if before >= after and not ((*place, after) in copies and went_back(evidence, place, after, older, fence)):
                 yield about.event("I4", f"{subject}: the event of offset {after} comes after that of {before}", event)
-        versions = [(event.data["version"]["to"], event) for _, _, event in stream
+        versions = [(event.data["version"]["to"], event) for _, _, event, _ in stream
                     if event.data.get("version") and event.data["version"].get("to") is not None]
         for (before, _), (after, event) in zip(versions, versions[1:]):
             if after < before:
                 yield about.event("I4", f"{subject}: version {after} comes after {before} on the audit topic", event)
+
+
+def went_back(evidence, place, offset, older, fence):
+    """The offsets went back past this one, between the owners with these fences."""
+    return any((row["topic"], row["partition"]) == place and older < row["fence"] <= fence and offset < row["below"]
+               for row in evidence.rewinds)

@@ -8,6 +8,7 @@ from typing import Optional
 class Options:
     ordered: bool = True              # every command came under its aggregate's key: topic order must hold
     drained: bool = True              # the group has reached the end of the topics
+    broker_crashed: bool = False      # one that was alone: it may have answered with older offsets than it acknowledged
     within: Optional[float] = None    # I6: at rest within so many seconds; the evidence was gathered after waiting
     caps: dict = None                 # I7: name of rest.Usage -> the most of it
 

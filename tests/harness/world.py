@@ -33,6 +33,7 @@ class World:
         self.workers, self.tails, self.closed = [], [], False
         self.settings = {}
         self.rows_before = None
+        self.broker_crashed = False  # while it was alone
         self._publisher = None
 
     # ---- making and ending ----
@@ -176,7 +177,7 @@ class World:
     def violations(self, ordered=True, drained=True, **options):
         evidence = self.evidence()
         assert evidence.commits is not None, f"I5: the group's offsets cannot be judged: {evidence.commits_problem}"
-        return check(evidence, Options(ordered=ordered, drained=drained, **options))
+        return check(evidence, Options(ordered=ordered, drained=drained, broker_crashed=self.broker_crashed, **options))
 
     def check(self, ordered=True):
         violations = self.violations(ordered)

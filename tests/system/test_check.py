@@ -14,7 +14,6 @@ from confluent_kafka import Producer
 
 from check import commits, evidence, rest
 from check.__main__ import main as check_main
-from check.commits import Commit
 from check.envelope import Record, Unreadable, read_command
 from check.evidence import AuditEvent
 from check.invariants import Options, check
@@ -228,53 +227,7 @@ def test_published_above_every_commit_is_found(story):
     broken(story, "I5", "published stands at")
 
 
-# ---- I5: what the group committed ----------------------------------------------------------------------------
-
-def committed(story, *offsets, producers=(7,)):
-    """The commits of partition 0, each by a producer in its turn."""
-    story.evidence.commits = [Commit(TOPIC, 0, offset, producers[place % len(producers)], place, 1000 * place)
-                              for place, offset in enumerate(offsets)]
-    story.evidence.owners[0]["published"] = 0
-
-
-def test_a_commit_below_a_later_one_is_found(story):
-    committed(story, 3, 5, 4, 7, producers=(7, 8))
-    broken(story, "I5", "offset 4 was committed by producer 7 after 5")
-
-
-def test_a_rewind_does_not_explain_what_a_worker_committed(story):
-    committed(story, 3, 5, 4, 7, producers=(7, 8))
-    story.evidence.rewinds.append({"topic": TOPIC, "partition": 0, "fence": 1, "below": 5})
-    broken(story, "I5", "offset 4 was committed by producer 7 after 5")
-
-
-def test_a_group_that_was_moved_past_the_end_begins_again_below(story):
-    committed(story, 3, 5, 7)
-    story.evidence.commits[2:2] = [Commit(TOPIC, 0, 500)]
-    broken(story, "I5", "offset 7 was committed by producer 7 after 500")
-    story.evidence.rewinds.append({"topic": TOPIC, "partition": 0, "fence": 1, "below": 500})
-    assert check(story.evidence) == []
-
-
-def test_offsets_that_an_operator_moved_are_no_zombie_s(story):
-    committed(story, 3, 5, 7)
-    story.evidence.commits[1:1] = [Commit(TOPIC, 0, 0), Commit(TOPIC, 0, 2)]
-    assert check(story.evidence) == []
-
-
-def test_offsets_that_were_forgotten_begin_again(story):
-    committed(story, 3, 5, None, 2, 7)
-    assert check(story.evidence) == []
-
-
-def test_among_plain_commits_a_rewind_explains_one_that_goes_back_and_no_second_one(story):
-    committed(story, 3, 5, 1, 7, producers=(commits.PLAIN,))
-    broken(story, "I5", "offset 1 was committed plainly after 5")
-    story.evidence.rewinds.append({"topic": TOPIC, "partition": 0, "fence": 1, "below": 5})
-    assert check(story.evidence) == []
-    committed(story, 3, 5, 1, 7, 4, 7, producers=(commits.PLAIN,))
-    broken(story, "I5", "offset 4 was committed plainly after 7")
-
+# ---- I5: what the group committed, where it is to be read (test_check_commits.py: what it says) ---------------
 
 def hide_commits(monkeypatch, how):
     """From the checker: they cannot be read, or their topic is not shown to who asks."""
@@ -300,6 +253,9 @@ def test_commits_that_cannot_be_read_are_not_taken_for_good_ones(world, program,
         told = capsys.readouterr()
         assert told.err == f"I5: the group's offsets were not judged: {HIDDEN[how]}\n" and "judged" not in told.out
         world.database.execute("UPDATE interlock.ticket SET level = 1 WHERE id = 1")
+
+
+MARK = "e1c4a8d2-0000-4000-8000-000000000001"
 
 
 # Batches as a broker wrote them: two commits in a transaction, its marker; a commit given up; a plain one; a tombstone.
@@ -328,8 +284,10 @@ def key_of(group, topic, partition, version=1):
     return version.to_bytes(2, "big") + texts + partition.to_bytes(4, "big")
 
 
-def value_of(offset, version=3):
-    return version.to_bytes(2, "big") + offset.to_bytes(8, "big") + b"\xff" * 4 + b"\0" * 10
+def value_of(offset, version=3, mark=""):
+    size = (len(mark) + 1).to_bytes(1, "big") if version == 4 else len(mark).to_bytes(2, "big")
+    epoch = b"\xff" * 4 if version >= 3 else b""
+    return version.to_bytes(2, "big") + offset.to_bytes(8, "big") + epoch + size + mark.encode() + b"\0" * 8
 
 
 def marker(kind):
@@ -340,20 +298,21 @@ def test_commits_are_read_as_the_broker_wrote_them():
     mine, other = key_of("mine", TOPIC, 3), key_of("other", TOPIC, 3)
     log = commits.Log("mine")
     data = b"".join([
-        batch(0, 7, (mine, value_of(10)), (other, value_of(99)), attributes=commits.TRANSACTIONAL),
-        batch(2, 8, (mine, value_of(8, version=1)), attributes=commits.TRANSACTIONAL),
+        batch(0, 7, (mine, value_of(10, mark=f"{MARK}:3")), (other, value_of(99)), attributes=commits.TRANSACTIONAL),
+        batch(2, 8, (mine, value_of(8, version=1, mark=f"{MARK}:12:arrears")), attributes=commits.TRANSACTIONAL),
         batch(3, 9, (mine, value_of(500)), attributes=commits.TRANSACTIONAL),
         batch(4, 8, marker(1), attributes=commits.TRANSACTIONAL | commits.CONTROL),
         batch(5, 9, marker(0), attributes=commits.TRANSACTIONAL | commits.CONTROL),
         batch(6, 7, marker(1), attributes=commits.TRANSACTIONAL | commits.CONTROL),
-        batch(7, commits.PLAIN, (mine, value_of(4, version=4)), (key_of("mine", "x", 0, version=2), b"\0")),
+        batch(7, commits.PLAIN, (mine, value_of(4, version=4, mark="moved")), (key_of("mine", "x", 0, version=2), b"\0")),
         batch(9, commits.PLAIN, (mine, None)),
         batch(10, 7, (mine, value_of(11)), attributes=commits.TRANSACTIONAL),
     ])
     for each in commits.batches(data + data[:30]):  # a fetch may end within one
         log.add(each)
-    assert [(each.place, each.offset, each.producer) for each in log.in_order()] == [
-        (0, 10, 7), (2, 8, 8), (7, 4, commits.PLAIN), (9, None, commits.PLAIN)]
+    assert [(each.place, each.offset, each.producer, each.fence, each.in_arrears) for each in log.in_order()] == [
+        (0, 10, 7, 3, False), (2, 8, 8, 12, True), (7, 4, commits.PLAIN, None, False),
+        (9, None, commits.PLAIN, None, False)]
 
 
 def test_a_group_s_partition_is_found_as_java_finds_it():
