@@ -18,6 +18,7 @@ from harness.waiting import NotReached, holds_for, until
 ROUND_SECONDS = 60
 JUDGE_TRIES = 4
 PATIENCE = 600  # seconds
+STUCK_SECONDS = 60
 SAMPLES_MIN = 10
 SLOPES_SECONDS = 600  # a soak of that length or more is judged by its slopes
 WARM_SHARE = 0.4  # of the samples: caches, arenas and connections are still being made
@@ -132,6 +133,7 @@ class Soak:
             return True
 
     def crash(self, service):
+        self.world.broker_crashed = self.world.broker_crashed or service == "kafka"
         self.world.stack.kill(service)
         until(f"{service} answers", lambda: self.starts(service), PATIENCE)
 
@@ -159,7 +161,7 @@ class Soak:
                 with contextlib.suppress(NotReached):  # judged below, where it must come to rest
                     self.trial.progress(self.random.randrange(1, 2 * self.rate), 20)
             if self.faults:
-                self.trial.recovered(PATIENCE)
+                self.recover()
         for worker in [self.keeper, *self.victims]:
             worker.wait_ready(PATIENCE)
         try:
@@ -169,6 +171,21 @@ class Soak:
         violations = self.judged()
         assert not violations, f"{len(violations)} violations:\n" + "\n".join(str(each) for each in violations[:20])
         self.sample()
+
+    def recover(self):
+        """A broker that is alone and serves its group nowhere has to be started again; nothing else helps. (Kafka 4.3.1:
+        the load of a former leader's epoch ends a later one's; a write then fails for good, and the log says "No
+        in-memory snapshot for epoch 0".) Counted, with the answer that shows it."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self.trial.recovered(STUCK_SECONDS)
+            except NotReached:
+                if time.monotonic() - began > PATIENCE:
+                    raise
+            if Kafka(self.world.stack.bootstrap).has_no_coordinator(self.world.group):
+                self.counts["broker_without_coordinator"] = self.counts.get("broker_without_coordinator", 0) + 1
+                self.crash("kafka")
 
     def judged(self):
         """A question that the broker did not answer is asked again, by another client: one that lived through a crash
@@ -199,7 +216,7 @@ class Soak:
         names = [name for name in ALLOWED if name != "rss_kib" or not is_sanitized(self.keeper.binary)]
         slopes = slopes_of(self.samples, names)
         self.trial.note(soak_seconds=round(time.monotonic() - self.begun), faults=self.counts,
-                        samples=len(self.samples),
+                        samples=len(self.samples), rewinds=self.world.database.count("partition_rewind"),
                         slopes={name: {"mean": round(each.mean, 1), "per_hour": round(each.per_hour, 1),
                                        "growth": round(each.growth, 1)} for name, each in slopes.items()},
                         series={name: [used[name] for _, used in self.samples] for name in ALLOWED})

@@ -51,6 +51,14 @@ class Kafka:
             self.admin = self.new_admin()
             return {}
 
+    def has_no_coordinator(self, group):
+        """The broker that should serve it says that it does not: of one that is alone, for good."""
+        try:
+            self.admin.describe_consumer_groups([group], request_timeout=10)[group].result(30)
+        except KafkaException as error:
+            return error.args[0].code() == KafkaError.NOT_COORDINATOR
+        return False
+
     def move_offsets(self, group, topic, offsets):
         """By hand, as an operator would: the group must be empty, so it asks until it is."""
         partitions = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
