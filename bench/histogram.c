@@ -1,6 +1,6 @@
 #include "bench/histogram.h"
 
-/* Values below HISTOGRAM_STEPS have a step each; above, the top six bits behind the highest choose it. */
+/* Values below HISTOGRAM_STEPS have a step each; above, the six bits after the highest choose it. */
 static int step_of(int64_t us)
 {
     int power = 0;

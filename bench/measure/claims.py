@@ -1,4 +1,4 @@
-"""What the replaced system said of itself, and the same here: updates lost, lock timeouts, what protection costs."""
+"""The claims of the replaced system about itself, and the same here: updates lost, lock timeouts, what protection costs."""
 
 import copy
 import re

@@ -1,4 +1,4 @@
-"""What an append to a ticket's history costs when the history is long already."""
+"""The cost of an append to a ticket's history that is long already."""
 
 import json
 import statistics

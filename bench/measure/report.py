@@ -100,7 +100,7 @@ def audit_table(measured, limit_ms):
 
 
 def history_table(by_batch):
-    """The cost of an append behind histories of different lengths; `by_batch`: batch size to length to result."""
+    """The cost of an append after histories of different lengths; `by_batch`: batch size to length to result."""
     lines = ["| entries before | appends a transaction | transaction us an append | of the first | PostgreSQL CPU ms per 1,000 | "
              "worker CPU ms per 1,000 |", "|--:|--:|--:|--:|--:|--:|"]
     for batch, lengths in by_batch.items():
@@ -112,7 +112,7 @@ def history_table(by_batch):
 
 
 def claims_table(old, attack, pairs, ratio, cpu):
-    """What the replaced system said, the old pattern here, and Interlock."""
+    """The claims of the replaced system, the old pattern here, and Interlock."""
     share = attack["timeouts"] / attack["commands"]
     lines = ["| claim | the old system said | the old pattern here | Interlock |", "|---|---|---|---|",
              f"| updates lost | 40 to 50 % | {old['lost'] / old['done']:.0%} of {old['done']:,} escalations of 10 tickets, "

@@ -72,7 +72,7 @@ class Stack:
         return name
 
     def environment(self, database, settings):
-        """Of a program: the services, and settings by their INTERLOCK_ names."""
+        """The environment of a program: the services, and settings by their INTERLOCK_ names."""
         env = {**os.environ, **self.env, "DATABASE_URL": self.url(database)}
         env.update({f"INTERLOCK_{name}": str(value) for name, value in settings.items()})
         return env

@@ -1,4 +1,4 @@
-"""What the aggregates were before the first command, where nobody took a snapshot then.
+"""The aggregates before the first command, where nobody took a snapshot then.
 
 Known is what the run itself made, and what no command of it changed. An aggregate that was there before and was changed
 since is open: its beginning is not to be had, and neither it nor what depends on it is judged.
@@ -91,7 +91,7 @@ class Beginnings:
         for _, _, event in self.steps[aggregate]:
             metadata = event.data.get("metadata") or {}
             number = metadata.get(name)
-            # What makes a child does not repeat it; an edit and a removal tell its old and new.
+            # The event of a new child does not repeat it; those of an edit and a removal have its old and new values.
             creates = event.data["command"]["type"].startswith(creator) and \
                 not any(isinstance(each, dict) and "old" in each for each in metadata.values())
             if creates:

@@ -1,4 +1,4 @@
-"""What a group committed, in the order in which it lies in Kafka's own topic, and by whom: with a transaction's
+"""The commits of a group, in their order in Kafka's own topic, and who made them: with a transaction's
 producer, or plainly, as an administrator moves offsets. A consumer is not told that, so the log is read as a follower
 would.
 

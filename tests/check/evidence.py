@@ -116,7 +116,7 @@ def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
 
 
 def read_to(consumer, topic, ends, deadline):
-    """An end may be that of a transaction, which no reader is shown: what comes behind it tells that it was passed."""
+    """An end may be that of a transaction, which no reader is shown: the records after it show that it was passed."""
     from confluent_kafka import KafkaError, TopicPartition
 
     records, waiting = {number: [] for _, number in ends}, {number for _, number in ends}
@@ -167,7 +167,7 @@ def committed_offsets(bootstrap, group, partitions):
     return {(each.topic, each.partition): each.offset for each in answer.topic_partitions}
 
 
-# What commands only look up. No command writes it: the planning side does, or a test.
+# Tables that commands only look up. No command writes them: the planning side does, or a test.
 LOOKED_UP = {
     "geofence": "id, enabled, center_latitude, center_longitude, radius_m",
     "geofence_vertex": "geofence_id, seq, latitude, longitude",
@@ -261,7 +261,7 @@ def gather(bootstrap, database, topics, audit_topic, group, dlq_suffix=".dlq", b
 
 
 def read_group(bootstrap, group, evidence):
-    """What stands somewhere was committed: where none of that is to be seen, the topic is hidden and not empty."""
+    """Every row was committed: where not one of their events is to be seen, the topic is hidden and not empty."""
     try:
         evidence.commits = read_commits(bootstrap, group)
     except Unreadable as problem:

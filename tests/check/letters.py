@@ -7,7 +7,7 @@ from os.path import commonprefix
 
 from .violation import Violation, about_row
 
-# What a letter has besides the message's own headers; a redriven message's of these names are replaced.
+# The headers of a letter besides the message's own; those of a redriven message with these names are replaced.
 OWN = {f"__dlq.errors.{name}" for name in ("topic", "partition", "offset", "group", "message")} | \
       {f"interlock.{name}" for name in ("reason", "first-failed-at", "attempts", "redrive-count", "truncated", "length",
                                         "sha256")}

@@ -24,7 +24,7 @@ STEP = 1_000_000
 
 
 class FakeEvent:
-    """What the program tells of ids that it draws."""
+    """The ids that the program draws, as its events name them."""
 
     def __init__(self, first):
         self.subject, self.data = f"drawn/{first}", {
@@ -127,7 +127,7 @@ class Story:
     # ---- what is there ----
 
     def finish(self):
-        """The rows as the domain has them now. What a test changed of them by hand is gone then."""
+        """The rows as the domain has them now. Changes that a test made by hand are gone then."""
         evidence = self.evidence
         evidence.tables = {table: copy.deepcopy(list(self.domain.table(table).values()))
                            for table in COMPARED + LOOKED_UP}

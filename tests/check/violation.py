@@ -1,4 +1,4 @@
-"""What a check finds: the invariant, a sentence, and which command, position and aggregate it is about."""
+"""A finding of a check: the invariant, a sentence, and which command, position and aggregate it is about."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -35,7 +35,7 @@ class Violation:
 
 
 def earliest_first(violations):
-    """What happened first comes first; what has no time comes last, in the order of the invariants."""
+    """The earliest comes first; findings without a time come last, in the order of the invariants."""
     return sorted(violations, key=lambda each: (each.at is None, each.at or 0, each.invariant))
 
 

@@ -1,6 +1,6 @@
 /* Batch (fake): a batch_run that answers by script, so that lanes and pools can be tested without PostgreSQL.
  *
- * Each delivery's `message` is a struct fate: what becomes of it. What the lanes did with them is written down: every
+ * Each delivery's `message` is a struct fate: how it ends. The fake records what the lanes did with them: every
  * run, every delivery in the order of its commit, and every one that came back.
  *
  * wrap: batch_run batch_result pipeline_connect pipeline_is_connected pipeline_failure

@@ -1,4 +1,4 @@
-/* What the tests of the envelope share: a registry of three types, messages without Kafka, and what to say of the
+/* Shared by the tests of the envelope: a registry of three types, messages without Kafka, and assertions about the
  * result. The registry replaces the real one, so that these tests do not move with the workflows.
  *
  * Threads    one: the test.

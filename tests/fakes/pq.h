@@ -35,10 +35,10 @@ struct pq_row
     int status;           /* ExecStatusType of a result, PostgresPollingStatusType, CONNECTION_BAD */
     const char *value;    /* of a result: its command tag, or its only field */
     const char *sqlstate, *message, *detail, *severity, *constraint, *column;
-    PGTransactionStatusType transaction; /* behind the end of a pipeline */
+    PGTransactionStatusType transaction; /* after the end of a pipeline */
     int64_t delay_us;                    /* before a result is there */
     bool fails;                          /* the call returns its failure, and the connection is bad */
-    bool breaks;                         /* behind this row the connection is bad */
+    bool breaks;                         /* after this row the connection is bad */
 };
 
 #define PQ_SENDS(sql) \
@@ -77,7 +77,7 @@ struct pq_row
         .function = NULL \
     }
 
-/* What every session begins with. The rows behind PQ_STARTS are those of the set-up of the session. */
+/* The beginning of every session. The rows after PQ_STARTS are those of the set-up of the session. */
 #define PQ_STARTS \
     { .function = "PQconnectStartParams" }, \
     { \
@@ -89,7 +89,7 @@ struct pq_row
         .function = "PQenterPipelineMode" \
     }
 
-/* The conversation from here on. What the last one left unused fails the test. */
+/* The conversation from here on. Unused rows of the last one fail the test. */
 void pq_play(const struct pq_row *rows);
 /* Every row was used; forgets everything. */
 void pq_end(void);
@@ -103,7 +103,7 @@ void pq_wake(int descriptor);
 int pq_parameter_count(void);
 struct span pq_parameter(int index);
 
-/* What the last attempt to connect was told beside its URL: "host=... port=..."; "" where that was enough. */
+/* The parameters of the last attempt to connect beside its URL: "host=... port=..."; "" where that was enough. */
 const char *pq_hosts(void);
 
 PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname);

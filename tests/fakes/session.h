@@ -26,7 +26,7 @@ enum
 struct session_row
 {
     const char *sql; /* a part of the expected statement; "connect": session_connect; NULL ends the script */
-    /* What it gets: rows of one text, columns separated by '|', rows by a line feed; NULL: a command without rows. */
+    /* Its result: rows of one text, columns separated by '|', rows by a line feed; NULL: a command without rows. */
     const char *rows;
     const char *tag;      /* of a command, "COMMIT" */
     const char *sqlstate; /* the statement is refused with it */
@@ -61,7 +61,7 @@ struct session_row
         .sql = NULL \
     }
 
-/* The conversation from here on. What the last one left unused fails the test. */
+/* The conversation from here on. Unused rows of the last one fail the test. */
 void fake_session_play(const struct session_row *rows);
 /* Every row was used; forgets everything. */
 void fake_session_end(void);

@@ -6,7 +6,7 @@ STEADY = ("ticket", "ticket_history", "jobneed", "inbox", "audit_event", "audit_
 
 
 def steady(world):
-    """What must not change: rows, without the bookkeeping of owners; and the events."""
+    """The state that must not change: rows, without the bookkeeping of owners; and the events."""
     return world.database.fingerprint(*STEADY), [each.event_id for each in world.audit.all()]
 
 

@@ -1,4 +1,4 @@
-"""What a run of the faults measured, as a table for people: `python3 tests/faults/report.py FIGURES...`."""
+"""The measurements of a run of the faults, as a table for people: `python3 tests/faults/report.py FIGURES...`."""
 
 import json
 import statistics
@@ -59,7 +59,7 @@ def table(figures):
 
 
 def extras(figures):
-    """What single tests measured besides."""
+    """Further measurements of single tests."""
     for each in figures:
         own = {name: value for name, value in each.items() if name not in SAME}
         if "row" in each and own:

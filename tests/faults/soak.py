@@ -65,7 +65,7 @@ def complaints(samples, slopes, seconds):
 
 
 def round_seconds(seconds):
-    """Where slopes are wanted, thrice as many rounds as samples: a fault, and the rest behind it, take their time."""
+    """Where slopes are wanted, three times as many rounds as samples: a fault, and the rest after it, take their time."""
     return min(ROUND_SECONDS, seconds / (3 * SAMPLES_MIN)) if seconds >= SLOPES_SECONDS else ROUND_SECONDS
 
 

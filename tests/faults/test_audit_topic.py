@@ -34,7 +34,7 @@ def acknowledged(world):
 
 
 def refused_for_a_while(trial, worker, *says):
-    """What must be true while the audit topic refuses everything; the load runs."""
+    """Waits for the facts that must be true while the audit topic refuses everything; the load runs."""
     world = trial.world
     for each in says:
         until(f"/readyz says: {each}", lambda each=each: each in reason(worker), 60)
@@ -152,7 +152,7 @@ class GuardedBroker(PrivateBroker):
         })
 
     def use(self, world):
-        """What a worker of this world needs to be that user."""
+        """The settings with which a worker of this world is that user."""
         world.settings["KAFKA_BOOTSTRAP"] = self.guarded
         for kind in ("consumer", "producer"):
             world.settings.update({

@@ -1,4 +1,4 @@
-"""What every batch and every takeover reads of the engine's own tables stays small, whatever has gathered there."""
+"""Every batch and every takeover reads few rows of the engine's own tables, however many have gathered there."""
 
 import datetime
 

@@ -169,7 +169,7 @@ def test_bombs_stay_under_the_caps_of_small_settings(trial, kind, queue):
     worker, peak, allowed = bomb(trial, kind, queue, SMALL)
     if "rss_kib" in allowed:
         assert peak["rss_kib"] < allowed["rss_kib"] < 450 * 1024
-    # What kept it small was at work: a batch of heavy rows was split, the waiting events of a partition were given up.
+    # The limits were at work: a batch of heavy rows was split, the waiting events of a partition were given up.
     if kind == "heavy":
         assert worker.metric("interlock_batch_splits_total") > 0
     else:

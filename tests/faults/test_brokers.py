@@ -106,7 +106,7 @@ def test_the_broker_crashes_again_and_again(trial, run):
 
 
 def victims(trial, cluster):
-    """What a broker can be to us -> who it is now."""
+    """The roles of a broker for us -> who has them now."""
     world, partition = trial.world, trial.random.randrange(trial.world.partitions)
     return {
         "the leader of a command partition": lambda: cluster.leader(world.topic, partition),
@@ -267,7 +267,7 @@ def stands_at(worker, point, stopped=True):
 
 
 def warnings_of(worker):
-    """What the publisher complained of, in short."""
+    """The problems that the publisher logged, in short."""
     lines = [line.partition("publisher: ")[2] for line in worker.text().splitlines() if "warning [publish-" in line]
     return sorted({line.replace("; trying again", "")[:100] for line in lines if line})
 
@@ -355,7 +355,7 @@ def test_gaps_between_offsets_hold_nothing_up_and_what_is_held_does(world):
         assert world.kafka.committed(world.group, world.topic)[held] <= position
         assert world.database.value("SELECT max(level) FROM interlock.ticket WHERE id > 10") == 0, "aborted commands"
     world.await_events(messages)
-    world.ask(escalate(20).at(held))  # no marker behind it: the end can be reached
+    world.ask(escalate(20).at(held))  # no marker after it: the end can be reached
     world.drain()
     world.check(ordered=False)
     assert len(world.audit.all()) == 20 + len(messages) + 1

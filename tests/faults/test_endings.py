@@ -36,7 +36,7 @@ def end(worker, within, *codes):
 
 
 def left(worker):
-    """What the log lists: partition -> (messages, committed offset), and the keys."""
+    """The list in the log: partition -> (messages, committed offset), and the keys."""
     partitions = {int(number): (int(count), int(offset)) for number, count, offset in re.findall(
         r"left: \S+/(\d+): (\d+) messages were received and not published; committed offset (-?\d+)", worker.text())}
     return partitions, re.findall(r"left: key (\S+), held for", worker.text())

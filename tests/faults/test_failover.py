@@ -96,7 +96,7 @@ def verify(world):
 
 
 def last_answers(evidence):
-    """Of every command the last event alone, as a reader sees it that takes the later one for the right one. All events
+    """The last event alone of every command, as a reader sees it that takes the later one for the right one. All events
     of an aggregate lie in one partition."""
     last = {}
     for event in sorted(evidence.events, key=lambda each: (each.partition, each.offset)):

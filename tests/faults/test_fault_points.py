@@ -74,7 +74,7 @@ def test_a_point_that_cannot_be_read_ends_the_program(world):
 
 
 def test_a_seed_draws_the_same_reaches_again(world):
-    """Of each point; told at the start, so that a run can be had again."""
+    """The seed of each point; printed at the start, so that a run can be repeated."""
     drawn = []
     for seed in (7, 7, 8):
         arm(world.worker(start=False), "random=delay:0:500", seed)

@@ -55,7 +55,7 @@ class Seeds:
 
 
 def judge_reader(reader, events, seeds):
-    """What one reader saw, in the order in which it saw it."""
+    """The events that one reader saw, in the order in which it saw them."""
     times = Counter(event.identity for event in events)
     doubled = [identity for identity, count in times.items() if count > 1]
     assert not doubled, f"{reader}: {len(doubled)} commands have several events, {doubled[:3]}"

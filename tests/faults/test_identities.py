@@ -23,7 +23,7 @@ def light(trial):
 
 
 def identity_of(world, slot=0):
-    """Of the only cell: instance id and transactional id."""
+    """The instance id and the transactional id of the only cell."""
     return f"interlock.{world.group}.{slot}.0"
 
 

@@ -1,4 +1,4 @@
-"""What publishers may send: poison, duplicates, what the domain refuses, and everything at once on one ticket. Workers
+"""Input of any kind: poison, duplicates, commands that the domain refuses, and everything at once on one ticket. Workers
 are killed meanwhile."""
 
 import json
@@ -192,7 +192,7 @@ EXPANDED = 64 << 20
 @pytest.mark.parametrize("codec", ["gzip", "lz4"])
 def test_a_compressed_batch_that_expands_a_thousand_times(trial, codec):
     """PROTOCOL R5: 64 KiB on the wire, 64 MiB for the worker: one dead letter, cut, and what stands behind it goes on.
-    What bounds it is the topic's max.message.bytes and the codec alone: librdkafka takes what a batch expands to."""
+    The topic's max.message.bytes and the codec alone bound it: librdkafka takes what a batch expands to."""
     world = trial.world
     worker = world.worker()
     world.ask(create_ticket(1).at(0))

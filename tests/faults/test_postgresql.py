@@ -103,7 +103,7 @@ def test_a_forgotten_session_makes_one_ticket_wait(trial, redis):
 
 @contextlib.contextmanager
 def other_program(world, step):
-    """`step(connection, cursor)` again and again in a session of its own. What it is refused is its own affair."""
+    """`step(connection, cursor)` again and again in a session of its own. Its refusals do not matter."""
     ending, troubles = threading.Event(), []
 
     def run():

@@ -1,4 +1,4 @@
-"""What a proxy that understands the bytes can do: the answer to a COMMIT lost, the end of a Kafka transaction or the
+"""Faults by a proxy that understands the bytes: the answer to a COMMIT lost, the end of a Kafka transaction or the
 events of a worker that is gone arriving when nobody expects them any more. Each with the protection and without."""
 
 import contextlib

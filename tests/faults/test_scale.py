@@ -115,7 +115,7 @@ def test_partitions_added_to_a_live_topic_are_served_without_a_restart(trial):
 # ---- more topics ---------------------------------------------------------------------------------------------------
 
 class Beside:
-    """What a Load needs to publish to another topic."""
+    """The client with which a Load publishes to another topic."""
 
     def __init__(self, world, topic):
         self.partitions = 3

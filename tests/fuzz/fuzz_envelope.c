@@ -43,7 +43,7 @@ static bool next_header(void *owner, size_t *cursor, struct span *ret_name, stru
     return true;
 }
 
-/* Returns what is left behind the headers. */
+/* Returns the bytes after the headers. */
 static struct span split(struct span text, struct message *ret, struct span *ret_key)
 {
     struct span rest = text;

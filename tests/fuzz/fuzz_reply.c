@@ -1,4 +1,4 @@
-/* What a server on Redis' port may send, in pieces: measured as the lock's link does, byte by byte it must come to the
+/* The bytes of a server on Redis' port, in pieces: measured as the lock's link does, byte by byte it must come to the
  * same, and what is let through is one reply for hiredis, of a kind that we asked for. */
 #include <hiredis/hiredis.h>
 #include <stdlib.h>

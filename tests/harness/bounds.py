@@ -1,4 +1,4 @@
-"""What a worker uses, and what it may: `interlock describe bounds` prints the caps for its settings."""
+"""The resources that a worker uses, and its caps: `interlock describe bounds` prints the caps for its settings."""
 
 import contextlib
 import functools
@@ -112,7 +112,7 @@ def peak_rss_kib(pid):
 
 
 def usage(pid, stack):
-    """What the process uses just now. OSError: it has ended."""
+    """The resources that the process uses just now. OSError: it has ended."""
     return {"rss_kib": rss_kib(pid), "descriptors": len(descriptors(pid)),
             "threads": len(os.listdir(f"/proc/{pid}/task")), **connections(pid, stack)}
 

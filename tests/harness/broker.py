@@ -132,7 +132,7 @@ class PrivateBroker:
         return path
 
     def format_words(self):
-        """What else its storage is to begin with."""
+        """Further settings of its storage at the start."""
         return []
 
     def format(self):

@@ -11,7 +11,7 @@ SOURCE = "/system-tests"
 
 @dataclass
 class Message:
-    """What goes on the topic. partition None: by the key."""
+    """A message for the topic. partition None: by the key."""
 
     value: Optional[bytes]
     key: Optional[str]

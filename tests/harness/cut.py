@@ -31,7 +31,7 @@ class CommitWatcher(Watcher):
         link.notes["is_lane"] = is_lane(link) or b"application_name\0lane-" in piece
         if not self.strikes(REQUEST_LOST, link, COMMIT, piece, b""):
             return piece
-        # What stands before it arrives: the server has the effects in hand when the session ends.
+        # The bytes before it arrive: the server has the effects in hand when the session ends.
         link.send(link.server, piece[:max(piece.index(COMMIT) - 5, 0)])
         link.cut()
         return None

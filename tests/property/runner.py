@@ -1,4 +1,4 @@
-"""Runs sequences through the program, many at once, and compares one by one. What fails is run again in parts, all
+"""Runs sequences through the program, many at once, and compares one by one. A sequence that fails is run again in parts, all
 parts at once, until no part that is left out makes it pass."""
 
 import itertools
@@ -107,7 +107,7 @@ class Runner:
         return self.judge(self.collect(sequences))
 
     def collect(self, sequences):
-        """What the program makes of them."""
+        """The results of the program for them."""
         runs = [self.prepare(sequence) for sequence in sequences]
         tables.insert(self.database.url, [row for run in runs for row in run.rows])
         self.publish(runs)
@@ -147,7 +147,7 @@ class Runner:
                 run.events[identity] = sorted(by_identity.get(identity, []), key=lambda event: event.body["time"])
 
     def judge(self, runs):
-        """What the model makes of them: [(sequence, None or why it failed)]"""
+        """The results of the model for them: [(sequence, None or why it failed)]"""
         reasons = {}
         if not runs:
             return []

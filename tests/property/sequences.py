@@ -31,7 +31,7 @@ class Sequence:
 
 
 class FakeEvent:
-    """What the program would tell of ids that it draws; numbers that no place of a sequence has."""
+    """The ids that the program would draw; numbers that no place of a sequence has."""
 
     def __init__(self, first):
         self.subject = f"drawn/{first}"

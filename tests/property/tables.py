@@ -20,7 +20,7 @@ DOCUMENTS = ("other_info", "extras", "details", "previous_state", "anomaly", "an
              "frequent_locations")
 NO_ID = ("escalation_matrix", "geofence_vertex")
 
-# What belongs to ids from low to high; drawn ids are named one by one.
+# The rows of ids from low to high; drawn ids are named one by one.
 RANGES = {
     "ticket": "id BETWEEN %(low)s AND %(high)s OR jobneed_id BETWEEN %(low)s AND %(high)s OR id = ANY (%(ticket)s)",
     "ticket_history": "ticket_id BETWEEN %(low)s AND %(high)s OR ticket_id = ANY (%(ticket)s)",

@@ -1,4 +1,4 @@
-"""What commands are drawn from: small pools, so that they meet, and what the model says is there by now."""
+"""The pools that commands are drawn from: small ones, so that commands meet, and the rows that the model has by then."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What sensible and half-sensible commands look like, by aggregate."""
+"""Sensible and half-sensible commands, by aggregate."""
 
 from decimal import Decimal
 
@@ -334,7 +334,7 @@ def whole(writer, field):
 
 
 def present(writer, name, number, field):
-    """What the field holds by now."""
+    """The present value of the field."""
     table = TABLES[name.partition("/")[0]]
     row = writer.domain.get(table, uuid_of(number) if table == "attendance" else number) or {}
     return row.get(field, {})
@@ -349,7 +349,7 @@ def a_path(writer, there):
 
 
 def twin(value):
-    """What looks like it: equal, or nearly."""
+    """A similar value: equal, or nearly."""
     if isinstance(value, bool):
         return int(value)
     if value in (0, 1) and isinstance(value, int):

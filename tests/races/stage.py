@@ -22,7 +22,7 @@ BRISK = {f"retries_{policy}_{name}": value for policy in ("lock_acquisition", "d
 # Nothing is parked: what comes back one after another meets nobody.
 BRISK["worker_park_when_blocking"] = "60s"
 
-# What DOMAIN.md asks of PostgreSQL, all of it. Primary keys of roots stay: they are what a row is found by.
+# The constraints that DOMAIN.md asks of PostgreSQL. Primary keys of roots stay: they are what a row is found by.
 DROP_CONSTRAINTS = """
 DO $$
 DECLARE each record;
@@ -104,7 +104,7 @@ class Stage:
     # ---- sending ----
 
     def send(self, messages):
-        """Returns the offset behind the last one, by partition."""
+        """Returns the offset after the last one, by partition."""
         ends = {}
         for partition, offset in self.world.publish(*messages):
             ends[partition] = max(ends.get(partition, 0), offset + 1)

@@ -228,7 +228,7 @@ def test_an_open_transaction_does_not_make_holes_of_what_lies_behind_it(told):
 @pytest.mark.seconds(180)
 def test_an_open_transaction_does_not_make_a_takeover_publish_again_what_lies_behind_it(told):
     """PROTOCOL R1: a worker ends between its last Kafka commit and the note of it; its offsets are moved back by
-    hand. What the next owner looks for on the audit topic lies behind somebody's open transaction."""
+    hand. The events that the next owner looks for on the audit topic lie after somebody's open transaction."""
     worker = told.workers[0].start().wait_ready()
     hanging = open_transaction(told)
     with told.database.holding("SELECT 1 FROM interlock.partition_published FOR UPDATE"):
@@ -299,7 +299,7 @@ def test_a_repair_of_more_than_one_transaction_is_whole(told):
 
 @pytest.mark.seconds(180)
 def test_repair_while_workers_run_publishes_what_is_missing_and_nothing_else(world):
-    """Under load, again and again: what is only on its way is no hole."""
+    """Under load, again and again: an event that is only on its way is not a hole."""
     world.worker()
     world.ask(*[create_ticket(number) for number in (901, 902)])
     world.drain()

@@ -1,4 +1,4 @@
-"""What bad input gets: its outcome, one event or one dead letter, and neighbours that notice nothing."""
+"""Bad input: its outcome, one event or one dead letter, and neighbours that notice nothing."""
 
 import hashlib
 import itertools

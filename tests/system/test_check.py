@@ -1,4 +1,4 @@
-"""The checker itself: every invariant broken by hand, and seen. What its replay sees is in test_check_replay.py, and
+"""The checker itself: every invariant broken by hand, and seen. The tests of its replay are in test_check_replay.py, and
 what it sees of dead letters in test_check_letters.py."""
 
 import json

@@ -65,7 +65,7 @@ def json_apply(aggregate, field, *operations):
     return command("json.apply", {"aggregate": aggregate, "field": field, "operations": list(operations)})
 
 
-# What each kind of aggregate goes through, with an unchanged and a refused one.
+# The commands for each kind of aggregate, with an unchanged and a refused one.
 LIVES = {
     "ticket": lambda: [create_ticket(7, site_id=SITE, category="c", client_id=1), transition(7, "OPEN"),
                        transition(7, "OPEN"), escalate(7), append(7, "x"), transition(7, "NEW"),
@@ -252,7 +252,7 @@ def test_a_looked_up_row_that_was_changed_by_hand_is_not_judged():
     story = story_of("attendance")
     story.row("geofence", FENCE)["enabled"] = False
     broken(story.evidence, "extras is")
-    story.evidence.written = {("geofence", None): len(story.evidence.events) + 1}  # a transaction behind all of them
+    story.evidence.written = {("geofence", None): len(story.evidence.events) + 1}  # a transaction after all of them
     assert check(story.evidence) == []
 
 

@@ -103,7 +103,7 @@ def test_the_schema_accepts_real_commands(schemas, type_):
     assert accepts(schemas, type_, data_of(type_))
 
 
-# What the schema does not say: that a time is one and follows another (`format` is a note to a validator), what a field of
+# Rules that the schema does not state: that a time is one and follows another (`format` is a note to a validator), what a field of
 # free JSON holds, that one of two members is there.
 BEYOND_A_SCHEMA = ("expires_at", "2026-02-30", "yesterday", "'starts_at': '2026-11-24'", "jobneed/01",
                    "9223372036854775808", "assigned_person_id': Ellipsis", "'other_info': []", "{'value': [1]}",

@@ -1,4 +1,4 @@
-"""What the program says about itself, put before stock judges: JSON Schema before a validator, together with commands that
+"""The program's description of itself, judged by stock tools: JSON Schema before a validator, together with commands that
 are good and that are wrong; AsyncAPI before AsyncAPI's own parser; both against what a worker really answers."""
 
 import json

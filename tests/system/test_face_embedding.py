@@ -242,7 +242,7 @@ def stream(count, seed):
 
 
 def predicted(messages):
-    """What the rules say, command by command: the outcomes and the rows that are left."""
+    """The rules, command by command: the outcomes and the rows that are left."""
     rows, outcomes = {}, []
     for message in messages:
         data = json.loads(message.value)["data"]

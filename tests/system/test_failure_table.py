@@ -1,4 +1,4 @@
-"""What every failure becomes (ARCHITECTURE.md): a test per row, each with the failure really provoked in PostgreSQL where
+"""The outcome of every failure (ARCHITECTURE.md): a test per row, each with the failure really provoked in PostgreSQL where
 PostgreSQL can be brought to it, else raised by a trigger with its SQLSTATE. PROTOCOL O6: the timeouts of a session."""
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What a batch may not change: how many commands one transaction took is nobody's business. PROTOCOL B3."""
+"""The number of commands in a transaction changes no outcome, row or event. PROTOCOL B3."""
 
 import random
 

@@ -29,7 +29,7 @@ def checked(shared):
 
 
 def put_root(world, number, identifier="INTERNALTOUR", **columns):
-    """What the planning side does."""
+    """The work of the planning side."""
     columns = {"id": number, "identifier": identifier, **columns}
     world.database.execute(f"INSERT INTO interlock.job ({', '.join(columns)}) VALUES "
                            f"({', '.join(['%s'] * len(columns))})", *columns.values())

@@ -19,7 +19,7 @@ def locks_line(world, lanes=LANES):
 
 
 def hold_all(server, database):
-    """What the lanes of all workers hold when each has commands of all of its partitions."""
+    """The locks that the lanes of all workers hold when each has commands of all of its partitions."""
     with contextlib.ExitStack() as lanes:
         for _ in range(LANES):
             connection = lanes.enter_context(session(server.url(database), autocommit=False))

@@ -1,4 +1,4 @@
-"""Every migration, up and down, with rows of every command in every table: what one leaves behind the next one copes with."""
+"""Every migration, up and down, with rows of every command in every table: each one copes with the rows of the one before."""
 
 import json
 
@@ -11,7 +11,7 @@ from harness.waiting import until
 
 EXAMPLES = json.loads((ROOT / "tests/examples/commands.json").read_text(encoding="utf-8"))
 NEWEST = max(int(path.name[:4]) for path in (ROOT / "schema").glob("*.up.sql"))
-# What needs something comes behind what makes it, what ends something last; the rest as in the file.
+# A command comes after those that it needs, the ones that end something last; the rest as in the file.
 FIRST = ["ticket.create", "job.create", "face.add_embedding"]
 LAST = ["job.transition", "job.autoclose_checkpoints", "job.autoclose", "ticket.transition", "face.remove_embedding"]
 PLANNED = """

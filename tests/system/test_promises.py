@@ -95,7 +95,7 @@ def test_p4_an_event_is_seen_once_though_workers_die(world):
     world.check()
 
 
-# What a lost worker publishes late is seen twice when it is delivered at least once, and not at all in a transaction:
+# Late events of a lost worker are seen twice when they are delivered at least once, and not at all in a transaction:
 # tests/faults/test_proxies.py.
 
 def torn_transaction(world, guard):

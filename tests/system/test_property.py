@@ -52,7 +52,7 @@ def test_random_sequences_end_as_the_model_says(runner, count):
         thin = [type_ for type_ in rules.COMMANDS if not {"applied", "rejected"} <= outcomes[type_]]
         assert not thin, f"never both applied and rejected: {thin}"
     if count <= INVARIANTS_AT_MOST:
-        # What holds whatever the commands do. I2 replays by a model of its own, which does not know all of them.
+        # The invariants that hold for any commands. I2 replays by a model of its own, which does not know all of them.
         assert [str(each) for each in runner.world.violations(ordered=False) if each.invariant != "I2"] == []
 
 

@@ -1,4 +1,4 @@
-"""What publishers in other languages send: spellings of headers, numbers, uuids and words that mean the same, and what is
+"""Messages of publishers in other languages: spellings of headers, numbers, uuids and words that mean the same, and what is
 told to whom where they mean nothing."""
 
 import itertools

@@ -43,7 +43,7 @@ def test_a_command_that_ends_the_worker_goes_to_the_dead_letters_and_its_neighbo
     worker.start().wait_ready()
     assert world.ask(escalate(3)).outcome == "applied"
     assert world.database.value("SELECT max(crashes) FROM interlock.partition_owner") == 0
-    # It has its answer: read again, by a worker that could, it is not applied behind what came after it.
+    # It has its answer: read again, by a worker that could, it is not applied after later commands.
     world.drain()
     worker.end()
     world.kafka.move_offsets(world.group, world.topic, dict.fromkeys(range(world.partitions), 0))
@@ -55,7 +55,7 @@ def test_a_command_that_ends_the_worker_goes_to_the_dead_letters_and_its_neighbo
 
 @pytest.mark.seconds(150)
 def test_a_parked_command_that_ends_the_worker_when_it_comes_back_does_not_come_back_again(world):
-    """What stands behind it goes on, and a topic that is read again brings its letter again and nothing else."""
+    """The commands after it go on, and a topic that is read again brings its letter again and nothing else."""
     worker = world.worker()
     world.ask(create_ticket(1))
     poison = escalate(1, id="poison", notbefore=in_seconds(2))

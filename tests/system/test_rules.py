@@ -14,7 +14,7 @@ FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.*") if 
 
 
 def rows():
-    """What a row says; a row whose first cell is empty goes on with the one before."""
+    """The text of a row; a row whose first cell is empty goes on with the one before."""
     found, rule = {}, None
     for cells in ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in TEXT.splitlines()):
         if re.fullmatch(r"[ORBLK]\d+", cells[0]):

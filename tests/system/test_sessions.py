@@ -159,7 +159,7 @@ def read_from(path, begun):
 
 @pytest.mark.parametrize("how", ["database", "role", "PGOPTIONS"])
 def test_a_batch_that_waited_behind_a_takeover_writes_nothing_under_the_old_fence(hall, defaults, how):
-    """PROTOCOL O4: the fence is read in a statement behind the lock, by a snapshot of its own."""
+    """PROTOCOL O4: the fence is read in a statement after the lock, by a snapshot of its own."""
     settings = {}
     if how == "PGOPTIONS":
         settings[how] = "-c default_transaction_isolation=repeatable\\ read"

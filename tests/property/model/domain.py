@@ -52,7 +52,7 @@ class Command:
 
 @dataclass
 class Answer:
-    """What the event of a command has to say. None of a dict or a set: anything."""
+    """The contents that the event of a command must have. A dict or a set that is None: anything."""
 
     outcome: str
     reason: Optional[str] = None
@@ -240,7 +240,7 @@ class Domain:
 
 @dataclass
 class Changed:
-    """What an effect tells beside the rows: further aggregates (name, from, to), metadata, the key that was drawn."""
+    """The results of an effect beside the rows: further aggregates (name, from, to), metadata, the key that was drawn."""
 
     also: list = field(default_factory=list)
     metadata: dict = field(default_factory=dict)
@@ -284,7 +284,7 @@ def someone(data):
 
 
 def edited(data, columns, clearable):
-    """What an edit gives; null clears what may be null."""
+    """The members of an edit; null clears a nullable one."""
     return {**given(data, *columns), **{name: None for name in clearable if name in data and data[name] is None}}
 
 

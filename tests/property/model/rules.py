@@ -1,6 +1,6 @@
-"""What the data of a command may be: DOMAIN.md's lists of members, `?` for optional, and the limits.
+"""The rules for the data of a command: DOMAIN.md's lists of members, `?` for optional, and the limits.
 
-A member that is optional may also be null. In an edit null clears what may be null; elsewhere it says the same as
+A member that is optional may also be null. In an edit null clears a nullable member; elsewhere it says the same as
 absence.
 """
 

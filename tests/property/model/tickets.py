@@ -170,7 +170,7 @@ class BulkUpdate(Effect):
 
     @staticmethod
     def action(ticket, data):
-        """What the history says: what became of this one."""
+        """The entry of the history about this ticket."""
         if differs(ticket, given(data, "status")):
             return "STATUS_CHANGE"
         return "ASSIGNMENT_CHANGE" if differs(ticket, assignment(data)) else "FIELD_UPDATE"

@@ -1,4 +1,4 @@
-"""What a scenario is made of.
+"""The parts of a scenario.
 
 Every scenario works on ids of its own: `b` is the first of a thousand that nobody else uses, so that any number of them,
 and any number of copies of one, run in one database. In SQL it is %(b)s; %(uuid)s is the attendance record of that

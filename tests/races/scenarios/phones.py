@@ -1,4 +1,4 @@
-"""What phones tell at once, and the races 8, 9 and 10 of DOMAIN.md, for which the old system had no test."""
+"""Commands of phones at once, and the races 8, 9 and 10 of DOMAIN.md, for which the old system had no test."""
 
 import json
 

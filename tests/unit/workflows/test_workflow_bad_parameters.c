@@ -417,7 +417,7 @@ static void the_examples_are_good_and_of_known_types(void **state)
     json_decref(examples);
 }
 
-/* What names the aggregate of a refused command is what names that of a good one. */
+/* The aggregate of a refused command is named by the same member as that of a good one. */
 static void the_named_aggregate_is_the_identified_one(void **state)
 {
     (void)state;

@@ -11,7 +11,7 @@
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 
-/* What a repair makes of the broker's answers. Whether a torn transaction is seen by nobody, and what fences an earlier
+/* A repair and the broker's answers. Whether a torn transaction is seen by nobody, and what fences an earlier
  * repair, is for a real broker: system/test_audit_verify.py. */
 
 enum

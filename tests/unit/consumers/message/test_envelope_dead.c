@@ -52,7 +52,7 @@ static void an_object_without_specversion_is_dead(void **state)
     assert_text_dead("{\"id\":\"1\",\"source\":\"s\",\"type\":\"thing.change\",\"data\":{}}", "not_a_cloudevent");
 }
 
-/* What publishers for HTTP or AMQP send is named, and how Kafka spells it. */
+/* Headers of publishers for HTTP or AMQP are named, with their spelling on Kafka. */
 static void headers_that_are_misspelt_are_named_in_the_reason(void **state)
 {
     (void)state;

@@ -11,7 +11,7 @@
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 
-/* What each failure of the broker becomes. The mock cluster knows nothing of fencing or visibility: exactly once itself
+/* The outcome of each failure of the broker. The mock cluster has no fencing and no visibility: exactly once itself
  * is tested on a real broker. */
 
 enum
@@ -229,7 +229,7 @@ static void a_broken_producer_is_replaced_at_once_and_then_ever_more_slowly(void
         producer_close(world.producer);
         closed_us = monotonic_us();
     }
-    /* What works ends the row: the next break is the first again. */
+    /* A success ends the row: the next break is the first again. */
     open_it("id");
     assert_int_equal(publish_one(), PRODUCER_DONE);
     rd_kafka_mock_push_request_errors(world.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);

@@ -6,7 +6,7 @@
 #include "consumers/publish/mailbox.h"
 #include "worker/base/clock.h"
 
-/* What lanes and poll thread give to the publisher, and how either waits for the other. */
+/* Deliveries from lanes and poll thread to the publisher, and how either side waits for the other. */
 
 enum
 {

@@ -11,7 +11,7 @@
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 
-/* What the publisher does, with a scripted producer and a scripted Kafka behind it. Everything scripted runs on the
+/* The publisher with a scripted producer and a scripted Kafka behind it. Everything scripted runs on the
  * publisher's thread; the test waits for what it has done. */
 
 enum
@@ -387,7 +387,7 @@ static void a_revoke_that_waits_no_longer_leaves_the_publisher_behind(void **sta
     revoke(monotonic_us());
     assert_false(publisher_finish(publisher, monotonic_us()));
     fake_producer_let_commit(1);
-    /* What broke past its time is not sent again. */
+    /* A producer that broke past its time sends nothing again. */
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
     assert_string_equal(fake_producer.log, "begin 0=2 0/1 broken ");
 }

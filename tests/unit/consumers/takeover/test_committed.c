@@ -9,7 +9,7 @@
 #include "consumers/takeover/committed.h"
 #include "worker/settings/settings.h"
 
-/* PROTOCOL O5: only a definite answer is one. What a commit in an open transaction does to it is for a real broker. */
+/* PROTOCOL O5: only a definite answer is one. The effect of a commit in an open transaction needs a real broker. */
 
 enum
 {

@@ -7,7 +7,7 @@
 #include "tests/fixtures/engine.h"
 #include "worker/batch/audit.h"
 
-/* What an event says that its command was, and what it changed: DOMAIN.md, "Operations" and "Metadata" (PROTOCOL B7,
+/* The operation and the changes in an event: DOMAIN.md, "Operations" and "Metadata" (PROTOCOL B7,
  * R5). */
 
 static struct delivery *tell(const char *key, const char *type, const char *data)
@@ -184,7 +184,7 @@ static void a_removal_tells_what_was_there(void **state)
     assert_event(told, "data.metadata.job_id", "7");
     assert_event(told, "data.metadata.asset_id", "{\"old\":2,\"new\":null}");
     assert_event(told, "data.metadata.name", "{\"old\":\"gate\",\"new\":null}");
-    /* What PostgreSQL refuses is what it was to be, of the version that it met. */
+    /* A command that PostgreSQL refuses has the operation that it was to have, and the version that it met. */
     told = engine_command("job/1", "refused", "job.save_checkpoint", "",
                           "{\"parent_id\":1,\"action\":\"remove\",\"job_id\":8}");
     engine_run_in_pool(&told, 1);

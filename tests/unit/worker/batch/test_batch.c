@@ -5,7 +5,7 @@
 
 #include "tests/fixtures/engine.h"
 
-/* What a batch writes and answers for each outcome, on a real PostgreSQL. */
+/* The rows and answers of a batch for each outcome, on a real PostgreSQL. */
 
 static struct delivery *escalate_with(int arrival, const char *id, const char *more)
 {

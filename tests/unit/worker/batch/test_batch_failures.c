@@ -11,7 +11,7 @@
 #include "worker/postgres/advisory_locks.h"
 #include "workflows/ticket/ticket.h"
 
-/* What a real PostgreSQL refuses, and sessions that die (ARCHITECTURE.md, failures; PROTOCOL B4, R5).
+/* Refusals of a real PostgreSQL, and sessions that die (ARCHITECTURE.md, failures; PROTOCOL B4, R5).
  */
 
 static const struct batch_mode plain;

@@ -6,7 +6,7 @@
 #include "tests/fixtures/engine.h"
 #include "worker/batch/item.h"
 
-/* What a message that is not new gets (PROTOCOL R1 to R3), and who may answer at all (O4). */
+/* The answers to messages that are not new (PROTOCOL R1 to R3), and who may answer at all (O4). */
 
 /* The identity of an escalation, with other data. */
 static struct delivery *reused(int arrival, const char *id)

@@ -208,7 +208,7 @@ static void a_held_command_in_the_way_of_answers_is_parked(void **state)
     fake_await_completed(6);
     assert_true(monotonic_us() - blocked_since_us >= fake_settings()->worker.park_when_blocking_us);
     assert_int_equal(fake_fate(given[0])->parked, 1);
-    assert_int_equal(fake_fate(given[2])->parked, 0); /* what stands behind it is told so by its batch */
+    assert_int_equal(fake_fate(given[2])->parked, 0); /* its batch marks the commands after it */
     fake_assert_order();
 }
 

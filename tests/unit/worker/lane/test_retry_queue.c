@@ -183,7 +183,7 @@ static void revoked_deliveries_are_taken_and_the_others_stay_in_order(void **sta
     assert_int_equal(taken_count, 3);
     assert_true(taken[1] && taken[3] && taken[4]);
     assert_int_equal(retry_queue_keys(world.retry_queue), 2);
-    put(5, 6, 0); /* behind what stayed */
+    put(5, 6, 0); /* after those that stayed */
     assert_true(retry_queue_next_due(world.retry_queue) == 40);
     struct delivery *chain = retry_queue_take_due(world.retry_queue, 40, 9, &count);
     if (chain->lane_hash == 5)

@@ -284,7 +284,7 @@ static void a_duplicate_is_found_whatever_the_size_of_the_object(void **state)
     }
 }
 
-/* What a text may cost is bounded by its nodes, and nodes by bytes: no node without a byte of its own and a comma or a
+/* The memory for a text is bounded by its nodes, and nodes by bytes: no node without a byte of its own and a comma or a
  * bracket. The arena may hold the nodes twice over while it grows, and no more than four times in all its blocks. */
 static void bombs_cost_memory_in_proportion_to_their_bytes(void **state)
 {

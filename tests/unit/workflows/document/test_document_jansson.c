@@ -72,7 +72,7 @@ static void assert_same_value(const struct document *document, const struct node
 }
 
 /* True when the text was accepted by both. Three differences are intended: numbers have no limits here,
- * depth ends at 32, and a raw NUL is never taken (jansson 2.14 skips one behind a number). */
+ * depth ends at 32, and a raw NUL is never taken (jansson 2.14 skips one after a number). */
 static bool compare_with_jansson(struct span text)
 {
     char *copy = exact_copy(text);

@@ -51,7 +51,7 @@ static struct span table_text(const char *table)
     return (struct span){ begin, (size_t)(strstr(begin, "\n)") + 1 - begin) };
 }
 
-/* The lines of what later migrations add to the table, from behind `from`; a null span when there is no more. */
+/* The lines of what later migrations add to the table, after `from`; a null span when there is no more. */
 static struct span added_text(const char *table, const char *from)
 {
     char head[128];
