@@ -21,7 +21,7 @@ static struct
     int64_t now_us, deadline_us;
     char problem[320], sqlstate[6];
     char values[FAKE_VALUES_MAX][128];
-    const struct session_row *answered; /* what the last result is of */
+    struct session_row answered; /* the row of the last result */
 } fake = { .now_us = 1000000 };
 
 static char session; /* stands for the one that there is */
@@ -30,7 +30,7 @@ static char session; /* stands for the one that there is */
 
 static void assert_used_up(void)
 {
-    if (fake.next && fake.next->sql)
+    if (fake.next)
         fail_msg("\"%s\" was expected and never came", fake.next->sql);
 }
 
@@ -52,17 +52,17 @@ static const struct session_row *take(const char *sql)
 {
     const struct session_row *row = fake.next;
 
-    if (row == NULL || row->sql == NULL || strstr(sql, row->sql) == NULL)
-        fail_msg("%s\nwas asked, expected was \"%s\"", sql, row && row->sql ? row->sql : "nothing more");
+    if (row == NULL || strstr(sql, row->sql) == NULL)
+        fail_msg("%s\nwas asked, expected was \"%s\"", sql, row ? row->sql : "nothing more");
     if (++fake.times >= row->times)
     {
-        fake.next++;
+        fake.next = fake.next[1].sql ? fake.next + 1 : NULL; /* a script may be gone once it was played */
         fake.times = 0;
     }
     if (row->problem)
         snprintf(fake.problem, sizeof(fake.problem), "%s", row->problem);
     fake.open = fake.open && !row->lost;
-    fake.answered = row;
+    fake.answered = *row;
     return row;
 }
 
@@ -218,7 +218,7 @@ enum session_answer __wrap_session_collect(struct session *asked, PGresult **ret
     if (fake.silent)
         return SESSION_BUSY;
     fake.sent = false;
-    *ret = make_result(fake.answered);
+    *ret = make_result(&fake.answered);
     return SESSION_ANSWERED;
 }
 
@@ -250,7 +250,7 @@ bool __wrap_session_is_refused(struct session *asked, const PGresult *result, co
     (void)asked;
     if (PQresultStatus(result) != PGRES_FATAL_ERROR)
         return false;
-    snprintf(fake.sqlstate, sizeof(fake.sqlstate), "%s", fake.answered->sqlstate);
+    snprintf(fake.sqlstate, sizeof(fake.sqlstate), "%s", fake.answered.sqlstate);
     if (ret_sqlstate)
         *ret_sqlstate = fake.sqlstate;
     return true;
@@ -260,7 +260,7 @@ char *__wrap_PQcmdStatus(PGresult *result)
 {
     static char tag[64];
     (void)result;
-    snprintf(tag, sizeof(tag), "%s", fake.answered->tag ? fake.answered->tag : "");
+    snprintf(tag, sizeof(tag), "%s", fake.answered.tag ? fake.answered.tag : "");
     return tag;
 }
 
