@@ -95,6 +95,8 @@ static void count_outcomes(const struct batch *batch)
             metrics_add(METRIC_DEDUPE_HITS, 1);
             break;
         case VERDICT_OPEN:
+            assert(false); /* it is committed without a decision */
+            break;
         case VERDICT_LATER:
         case VERDICT_DEAD:
         case VERDICT_FENCED:

@@ -1,4 +1,5 @@
 /* Decoding: the messages become commands, and each says which rows it needs. */
+#include <assert.h>
 #include <string.h>
 
 #include "worker/base/digest.h"
@@ -9,6 +10,7 @@
 
 static bool add_partition(struct batch *batch, const struct partition *partition)
 {
+    assert(partition && partition->topic.at);
     for (int i = batch->partition_count - 1; i >= 0; i--)
         if (batch->partitions[i].partition == partition)
             return true;
@@ -32,6 +34,7 @@ static void note_identity(struct batch *batch, struct item *item)
             batch->by_identity[at] = item;
             return;
         }
+        assert(other != item); /* or it would be its own duplicate */
         if (memcmp(other->command.identity, item->command.identity, DIGEST_SIZE) == 0)
         {
             item_become(item, ITEM_REPEATED);

@@ -210,6 +210,7 @@ static struct id *wanted_ids(struct batch *batch, const struct entity *entity, b
     for (struct row *row = rows_first(batch->rows, entity); ids && row; row = row->next)
         if (row->state == ROW_WANTED && (!with_children || row->children_wanted))
             ids[(*ret_count)++] = row->id;
+    assert(*ret_count <= rows_count(batch->rows, entity));
     if (ids)
         qsort(ids, (size_t)*ret_count, sizeof(*ids), compare_ids);
     return ids;
@@ -256,6 +257,7 @@ static bool send_rows(struct batch *batch, struct answers *answers, int e)
         if (!statements_send_lock(statements, entity, ids, count, row_lock_of(batch)))
             return false;
     }
+    assert(parents <= count);
     if (parents > 0)
     {
         answers->of[e].exist = answers->next++;
@@ -382,6 +384,7 @@ static struct row_look **next_looks(struct batch *batch, struct row_look *from, 
 struct look_group
 {
     struct row_look **looks;
+    int count;
     int place;
     struct look_group *next;
 };
@@ -401,7 +404,7 @@ static bool send_looks(struct batch *batch, int *next_place, struct look_group *
             return false;
         for (int i = 0; i < count; i++)
             keys[i] = looks[i]->key;
-        *group = (struct look_group){ looks, (*next_place)++, *ret_groups };
+        *group = (struct look_group){ looks, count, (*next_place)++, *ret_groups };
         *ret_groups = group;
         if (!statements_send_look(batch->tools.statements, look->entity, look->key_count, keys, count))
             return false;
@@ -416,7 +419,9 @@ static void read_looks(struct batch *batch, const struct look_group *groups)
         const PGresult *result = pipeline_result(batch->tools.pipeline, groups->place);
         for (int r = 0; r < PQntuples(result); r++)
         {
-            struct row_look *look = groups->looks[array_read_int32(PQgetvalue(result, r, 0))];
+            int32_t i = array_read_int32(PQgetvalue(result, r, 0));
+            assert(i >= 0 && i < groups->count);
+            struct row_look *look = groups->looks[i];
             struct row *row = rows_answer(batch->rows, look);
             if (row)
             {

@@ -173,6 +173,7 @@ static bool collect(struct batch *batch, struct aggregate own, struct tale *ret)
         return false;
     for (struct row_edit *edit = rows_edits(batch->rows); edit; edit = edit->next)
         tell_edit(batch, own, edit, ret);
+    assert((size_t)ret->further_count + (size_t)ret->child_count <= count);
     if (arena_failed(&batch->arena))
         return false;
     if (ret->further_count > 1)
@@ -187,6 +188,7 @@ static void put_digest(struct batch *batch, struct buffer *text, size_t start)
 {
     if (buffer_failed(text))
         return;
+    assert(start < text->size);
     struct span whole = arena_copy(&batch->arena, (struct span){ text->at + start, text->size - start });
     text->size = start;
     if (whole.at)
@@ -198,6 +200,7 @@ static void print_children(struct batch *batch, const struct tale *tale, enum au
 {
     const struct entity *entity = tale->children[0].row->entity;
 
+    assert(tale->child_count > 0);
     audit_change_begin_member(text, entity->children);
     size_t start = text->size;
     for (int i = 0; i < tale->child_count; i++)
@@ -337,6 +340,7 @@ bool record_tale(struct batch *batch, struct item *item, const struct decision *
     bool one_child = item->command.workflow->flags & WORKFLOW_CHILD;
     struct tale tale;
 
+    assert(decision->outcome == OUTCOME_APPLIED && item->also_count == 0);
     if (!collect(batch, decision->aggregate, &tale))
         return true; /* the batch is given up */
     if (tale.root && !(item->command.workflow->flags & WORKFLOW_COUNTERS))

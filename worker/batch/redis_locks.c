@@ -102,6 +102,7 @@ void batch_watch_lease(struct batch *batch)
 
 void batch_unlock(struct batch *batch)
 {
+    assert(batch->lock_degraded || batch->tools.lock);
     if (!batch->lock_degraded && batch->lock_count > 0)
         lock_release_send(batch->tools.lock, batch->locks, batch->lock_count);
 }

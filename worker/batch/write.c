@@ -170,6 +170,7 @@ static bool send_inbox(struct batch *batch, struct ranges *ranges)
         struct item *item = &batch->items[i];
         if (!item_writes_inbox(item) || item->parked.returns || !batch->tools.settings->protections.inbox)
             continue;
+        assert(!item->parked.known); /* it has a row already */
         item->inbox = (struct inbox_record){
             .identity = array_read_id((const char *)item->command.identity),
             .body_digest = array_read_id((const char *)item->command.body_digest),
@@ -205,6 +206,7 @@ static bool send_audit(struct batch *batch, struct ranges *ranges)
         for (int n = 0; n < batch->items[i].also_count; n++)
             also[also_count++] = &batch->items[i].also[n];
     }
+    assert(count > 0 || also_count == 0);
     if (count > 0)
     {
         ranges->next++;
