@@ -209,7 +209,7 @@ def test_audit_show_finds_a_command_and_its_event(shared):
     assert (by_command["event_id"], by_command["command_id"], by_command["topic"]) == (told.event_id, id_, shared.topic)
     assert told.event_id in shared.verb("audit", "show", told.event_id).stdout
     unknown = shared.verb("audit", "show", "--source", source, "--id", "nobody")
-    assert unknown.returncode == 1 and "nothing is recorded" in unknown.stderr
+    assert unknown.returncode == 1 and "no event is recorded" in unknown.stderr
 
 
 # ---- roles ---------------------------------------------------------------------------------------------------
