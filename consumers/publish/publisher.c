@@ -328,7 +328,7 @@ static void publish(struct publisher *publisher)
 /* --- beginnings and ends of partitions --------------------------------------------------------------------------- */
 
 /* One round at what is asked for. The producer comes first: an unclear transaction of ours must have ended before
- * committed offsets mean anything. What is left is tried again after a pause, while the others go on. */
+ * committed offsets mean anything. Those left are tried again after a pause, while the others go on. */
 static void take_over(struct publisher *publisher)
 {
     struct owned_list *list = &publisher->list;
@@ -402,7 +402,7 @@ static void finish(struct publisher *publisher, uint64_t wanted)
  * before the beginning of the next. */
 static void serve(struct publisher *publisher, struct mail *mail)
 {
-    assert((mail->asked_count > 0) == (mail->asked != NULL));
+    assert(mail->asked_count == 0 || mail->asked != NULL); /* an empty assignment has a group alone */
     absorb(publisher, mail->chain);
     if (mail->finish)
         finish(publisher, mail->finish_wanted);
@@ -432,7 +432,7 @@ static void linger(struct publisher *publisher)
     while (wait_us > 0 && pause_once(publisher, wait_us));
 }
 
-/* What is never on the path of a command. */
+/* Work that no command waits for. */
 static void housekeep(struct publisher *publisher)
 {
     owned_list_note_waits(&publisher->list);

@@ -419,6 +419,15 @@ static void a_partition_that_was_revoked_before_it_was_taken_over_is_let_go(void
     owned_release(owned, 1);
 }
 
+static void an_assignment_without_partitions_brings_its_group_alone(void **state)
+{
+    (void)state;
+
+    publisher_take_over(publisher, owned_partitions, 0, rd_kafka_consumer_group_metadata_new("group"));
+    answer(receive(0, 41), ANSWER_EVENT);
+    fake_producer_await_log("begin 0=42 0/41 done ");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -444,6 +453,7 @@ int main(void)
         TEST(a_revoke_that_waits_no_longer_leaves_the_publisher_behind),
         TEST(a_partition_that_another_owns_is_lost_and_the_other_goes_on),
         TEST(a_partition_that_was_revoked_before_it_was_taken_over_is_let_go),
+        TEST(an_assignment_without_partitions_brings_its_group_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
