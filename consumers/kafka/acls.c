@@ -11,8 +11,8 @@ static const struct role
     const char *name, *principal, *says;
 } roles[] = {
     [ACL_WORKER] = { "worker", "interlock_worker", "run, check, audit verify --repair" },
-    [ACL_PUBLISHER] = { "publisher", "interlock_publisher", "publish, and whoever sends commands" },
-    [ACL_READER] = { "reader", "interlock_reader", "audit verify, and whoever reads audit events" },
+    [ACL_PUBLISHER] = { "publisher", "interlock_publisher", "publish, and programs that send commands" },
+    [ACL_READER] = { "reader", "interlock_reader", "audit verify, and programs that read audit events" },
     [ACL_SWEEPER] = { "sweeper", "interlock_sweeper", "sweep" },
     [ACL_OPERATOR] = { "operator", "interlock_operator", "topics plan and create" },
 };

@@ -44,7 +44,7 @@ static const struct client_default
     /* A broker that ends a connection at once often wants TLS or a login (contact.h); see is_news. */
     { FOR_ALL, "log.connection.close", "true" },
     { FOR_ALL, "topic.metadata.refresh.interval.ms", "60000" },
-    /* What is fetched ahead. 2.0.2 looks again only a second after the queue was full, which would cost a third of the
+    /* Messages fetched ahead. 2.0.2 looks again only a second after the queue was full, which would cost a third of the
      * rate at this size; the cell asks for more before that (assignment_nudge). */
     { FOR_FETCHERS, "queued.min.messages", "20000" }, /* each costs librdkafka half a KiB besides its bytes */
     { FOR_FETCHERS, "queued.max.messages.kbytes", "4096" },
@@ -95,7 +95,7 @@ static const struct client_default fixed[] = {
     { 0, NULL, NULL },
 };
 
-/* Brokers close idle connections all day, and what the library tries again is told by who waits for it
+/* Brokers close idle connections all day, and an attempt that the library repeats is told by who waits for it
  * (consumers/kafka/problem.h). syslog's levels: 3 error, 4 warning, 5 notice, 6 info. */
 static bool is_news(int level, const char *text)
 {
@@ -108,7 +108,7 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
 {
     if (strcmp(facility, "FAIL") == 0)
         contact_note(client, text);
-    /* What is fatal to a handle is none to us: it is replaced. */
+    /* An error that is fatal for a handle is not for us: the handle is replaced. */
     enum log_level ours = is_news(level, text) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
     static struct log_rate rate;
     if (ours != LOG_LEVEL_WARNING || log_allowed(&rate, 1000000))

@@ -40,10 +40,10 @@ bool clients_destroy(rd_kafka_t *client, int64_t wait_us);
  * the operator's pairs (kafka.consumer, kafka.producer) or the files they name cannot work. */
 bool clients_try(const struct settings *settings, struct buffer *reterr);
 
-/* What of the connections to the brokers is not encrypted, or not verified. False: nothing. */
+/* Names the parts of the connections to the brokers that are not encrypted or not verified. False: there are none. */
 bool clients_find_bare(const struct settings *settings, struct buffer *into);
 
-/* What is known not to work with newer brokers, and why, before anything is connected to. False: nothing. */
+/* Settings that are known not to work with newer brokers, and why, before any connection. False: there are none. */
 bool clients_doubt(const struct settings *settings, struct buffer *into);
 
 /* librdkafka's producev takes `void *` for keys and values that it only copies (RD_KAFKA_MSG_F_COPY). */

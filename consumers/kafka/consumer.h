@@ -27,11 +27,11 @@ rd_kafka_t *consumer_open(const struct settings *settings, int slot, int cell, c
 rd_kafka_topic_partition_list_t *consumer_topics(const struct settings *settings);
 
 /* Leaves the group (2.0.2 may hang in a close after a broker was away): callbacks are served meanwhile. A static member
- * leaves nothing: its partitions wait for it until the session timeout. Bounded by 5 s and, but for a last moment, by
- * the deadline. */
+ * leaves nothing: its partitions wait for it until the session timeout. Bounded by 5 s and, except
+ * for a last moment, by the deadline. */
 void consumer_leave(rd_kafka_t *consumer, int64_t deadline_us);
 
-/* Ends the handle, bounded in the same way; false: it did not end in time and is left behind. */
+/* Ends the handle, bounded in the same way; false: it did not end in time and is abandoned. */
 bool consumer_close(rd_kafka_t *consumer, int64_t deadline_us);
 
 #endif

@@ -2,7 +2,7 @@
  * "sasl_ssl://kafka-1:9093/bootstrap: SSL handshake failed: ... certificate verify failed ...". The error of a call
  * that needed a broker says no more than that there was none.
  *
- * Threads    any: librdkafka's own threads note, whoever waits for an answer reads.
+ * Threads    any: librdkafka's own threads note, the thread that waits for an answer reads.
  * Locks      one mutex, held for a copy.
  * Ownership  a note lives until its handle has ended (contact_forget).
  * Failure    without memory nothing is noted.

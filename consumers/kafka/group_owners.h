@@ -1,5 +1,5 @@
 /* Group owners: whether every partition of the command topics has an owner in the consumer group, as the group's
- * coordinator tells it to a client of its own (PROTOCOL O7). Asked seldom, and only by a cell that has nothing of some
+ * coordinator tells it to a client of its own (PROTOCOL O7). Asked rarely, and only by a cell that has nothing of some
  * topic.
  *
  * Threads    one owner, the poll thread.

@@ -1,4 +1,4 @@
-/* Hint: what an operator can do about an error of Kafka, said right behind the error in log and /readyz. What passes
+/* Hint: what an operator can do about an error of Kafka, said right after the error in log and /readyz. What passes
  * by itself has none.
  *
  * Threads    any; no state.

@@ -22,7 +22,7 @@ bool login_is_possible(const rd_kafka_conf_t *conf, struct buffer *reterr);
 /* True: newer brokers refuse it as a false password. */
 bool login_is_doubtful(const rd_kafka_conf_t *conf);
 
-/* What is not encrypted or not verified; NULL: nothing. */
+/* The part of the connection that is not encrypted or not verified; NULL: there is none. */
 const char *login_find_bare(const rd_kafka_conf_t *conf);
 
 #endif

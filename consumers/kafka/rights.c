@@ -360,7 +360,7 @@ static rd_kafka_error_t *call_until_done(const struct probe *probe, rd_kafka_t *
     }
 }
 
-/* Whoever checks at the same time has the same id, and one of the two is fenced: the rights are known by then. */
+/* Two checks at the same time have the same id, and one of the two is fenced: the rights are known by then. */
 static bool fail_call(struct probe *probe, const rd_kafka_t *client, const char *doing, rd_kafka_error_t *error)
 {
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);

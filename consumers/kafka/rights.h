@@ -1,5 +1,5 @@
 /* Rights: what Kafka lets a worker do, found by doing it. Every right of consumers/kafka/acls.h is tried in a way that
- * leaves nothing behind: a fetch at the end of each topic; a message that asks for acknowledgements no broker knows,
+ * leaves no trace: a fetch at the end of each topic; a message that asks for acknowledgements no broker knows,
  * which is refused after the right was looked at and before anything is written; offsets of a topic that there is not,
  * refused likewise and whether or not the group has members; a transactional id of its own, which fences no worker's
  * publisher.

@@ -38,7 +38,7 @@ struct rights_watch
     struct log_rate rate;
 };
 
-/* Whoever meets such an error may be of any part of the process, and there is one Kafka. */
+/* Any part of the process may meet such an error, and there is one Kafka. */
 static atomic_bool suspected;
 
 void rights_watch_suspect(rd_kafka_resp_err_t error)

@@ -2,7 +2,7 @@
  * begin again: a position in the former one means nothing (PROTOCOL O5).
  *
  * librdkafka tells them from 2.3 on, where this program was built with such a version; brokers have them from 2.8 on.
- * The client that asks does nothing else: 2.8.0 waits in vain for the offsets of a topic that it was asked the id of.
+ * The client that asks does nothing else: 2.8.0 gets no offsets of a topic after it has asked for the id.
  *
  * Threads    any, each with a client of its own.
  * Ownership  the caller destroys the queue of an answer, before its client.

@@ -47,7 +47,7 @@ bool topics_inspect(const struct settings *settings, struct topics_report *ret, 
  * leaders, for 15 s at most; then the report has what is in the way. */
 bool topics_await(const struct settings *settings, struct topics_report *ret, struct buffer *reterr);
 
-/* What is wrong with a topic that exists, as a sentence appended to `into`; false: nothing. */
+/* Appends a sentence about the fault of a topic that exists; false: it has no fault. */
 bool topics_find_fault(const struct topic_state *topic, struct buffer *into);
 
 /* Makes the topics of the report that do not exist. `partitions` of command topics; a dead-letter topic has as many as
@@ -55,7 +55,7 @@ bool topics_find_fault(const struct topic_state *topic, struct buffer *into);
 bool topics_create(const struct settings *settings, const struct topics_report *report, int partitions,
                    int audit_partitions, struct buffer *reterr);
 
-/* The first offset that a partition of a command topic still has, and the one behind its last. */
+/* The first offset that a partition of a command topic still has, and the one after its last. */
 typedef void topics_log_fn(void *owner, const char *topic, int32_t partition, int64_t log_start, int64_t log_end);
 
 /* Of every partition of every command topic, as the brokers answer now. */

@@ -7,7 +7,7 @@
 #include "workflows/base/hex.h"
 #include "workflows/describe/dead_letter_headers.h"
 
-/* What librdkafka and the broker add around a message, and room for our own headers. */
+/* Room for the bytes that librdkafka and the broker add to a message, and for our own headers. */
 static const size_t OVERHEAD = 2048;
 static const size_t PER_HEADER = 12;
 

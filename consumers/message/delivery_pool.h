@@ -7,7 +7,7 @@
  *
  * Threads    delivery_pool_make, delivery_pool_copy: the poll thread. delivery_pool_give_back: the publisher.
  * Locks      one, around the list of what was given back; taken once per chain.
- * Ownership  a made delivery belongs to whoever it is handed to, until it is given back.
+ * Ownership  a made delivery belongs to the thread that it is handed to, until it is given back.
  * Failure    delivery_pool_make answers NULL when memory is out.
  */
 #ifndef CONSUMERS_MESSAGE_DELIVERY_POOL_H
@@ -37,13 +37,13 @@ void delivery_pool_give_back(struct delivery_pool *delivery_pool, struct deliver
 size_t delivery_size(const struct delivery *delivery);
 /* The same with the event that answers it, while there is one: what it counts for in in_flight_bytes. */
 size_t delivery_bytes(const struct delivery *delivery);
-/* Bytes that a message takes besides, whatever its size. */
+/* Bytes that a message of any size takes besides. */
 size_t delivery_room(void);
 
 /* The header with which a parked command comes back (PROTOCOL L4): its token as text. */
 #define DELIVERY_RETURN_HEADER "interlock.return"
 
-/* Headers, in order; false behind the last one. A null header value has value.at NULL. */
+/* Headers, in order; false after the last one. A null header value has value.at NULL. */
 bool delivery_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value);
 
 /* The same of headers as a delivery keeps them, wherever they were kept meanwhile. */

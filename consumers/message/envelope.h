@@ -2,7 +2,7 @@
  *
  * Threads    any; keeps no state (digests: see worker/base/digest.h).
  * Ownership  the command's spans point into the message or the arena; both must outlive it.
- * Failure    PROTOCOL R2: with identity and type readable, whatever else is wrong is a refusal in the command, and gets
+ * Failure    PROTOCOL R2: with identity and type readable, any other fault is a refusal in the command, and gets
  *            an event; without them, and for size, depth, duplicate keys and encoding, the message is dead, and the
  *            reason is one of a fixed list. Out of memory is neither: DECODE_MEMORY, try again.
  */

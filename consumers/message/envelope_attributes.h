@@ -53,7 +53,7 @@ void envelope_attributes_of_object(const struct document *document, const struct
                                    struct envelope_attributes *ret);
 void envelope_attributes_of_headers(const struct envelope_source *source, struct envelope_attributes *ret);
 
-/* Whether `text` is the media type, whatever its case and parameters. */
+/* Whether `text` is the media type, in any case and with any parameters. */
 bool envelope_attributes_is_media_type(struct span text, const char *type);
 
 /* Whether it is one of JSON: application/json, text/json, or any that ends with +json. */

@@ -13,9 +13,9 @@
  * yet, and when to look again:
  *   - nobody owns its partition, and the topic still has it;
  *   - its last copy is on the topic, unread: `published` has not passed it, and no rewind has made that meaningless;
- *   - something before it in its aggregate comes later. One that was held goes alone: it is a probe, and what stands
- *     behind it would only be sent in vain. Of a long queue the first five are looked at: one that is sent too early
- *     changes nothing. */
+ *   - something before it in its aggregate comes later. One that was held goes alone: it is a probe, and
+ *     those after it could not be applied either. Of a long queue the first five are looked at: one that is sent too
+ *     early changes nothing. */
 #define EARLIER "FROM interlock.parked_command p WHERE p.aggregate = l.aggregate AND p.place < l.place "
 #define LATER_OF \
     "SELECT max(CASE WHEN e.reason = 'held' AND (e.returned_at IS NOT NULL OR e.turn_at <= now()) " \
@@ -72,7 +72,7 @@ static const char take_sql[] = "WITH turn AS MATERIALIZED (SELECT pg_try_advisor
                          "1) "
                          "ORDER BY 10";
 
-/* What a batch decides at this moment is not waited for. */
+/* A row that a batch decides at this moment is skipped. */
 static const char report_sql[] =
     "WITH free AS MATERIALIZED (SELECT identity FROM interlock.parked_command WHERE identity = ANY ($1::uuid[]) "
     "FOR UPDATE SKIP LOCKED) "
@@ -99,7 +99,7 @@ struct claims
 {
     claims_ask_fn *ask;
     void *owner;
-    char turn[64], place[24];             /* the next look begins behind them */
+    char turn[64], place[24];             /* the next look begins after them */
     struct buffer gone;                   /* an array of PostgreSQL; empty: none */
     struct buffer report[REPORT_COLUMNS]; /* the same, without its end */
 };
@@ -132,8 +132,9 @@ void claims_free(struct claims *claims)
     free(claims);
 }
 
-/* What was looked at and left is behind the position, so a look never walks over what the ones before it have moved. A
- * look that found less than it may has seen the end. What did not fit in the bytes of a round is looked at again. */
+/* Rows that a look has left alone lie before the position, so a look never walks over rows that earlier ones have
+ * moved. A look that found fewer rows than it may has seen the end. Rows that did not fit in the bytes of a round are
+ * looked at again. */
 static void remember(struct claims *claims, const PGresult *rows, int last, int copies)
 {
     bool all = copies == atoi(PQgetvalue(rows, last, CLAIM_PARTITION));

@@ -7,7 +7,7 @@
  *
  * Threads    one owner, the returner.
  * Ownership  results are the caller's (PQclear).
- * Failure    no result: `ask` has said why. What was claimed and not reported is unknown, and found out later.
+ * Failure    no result: `ask` has said why. The copy of a claimed row that was not reported is found out later.
  */
 #ifndef CONSUMERS_PARKING_CLAIMS_H
 #define CONSUMERS_PARKING_CLAIMS_H
@@ -54,11 +54,11 @@ void claims_free(struct claims *claims);
 /* The rows that are to be dealt with, in order. */
 PGresult *claims_take(struct claims *claims);
 
-/* What became of the copy of a row; `partition` -1: where it was sent to. Told to PostgreSQL by claims_report. */
+/* The fate of the copy of a row; `partition` -1: where it was sent to. Told to PostgreSQL by claims_report. */
 void claims_add(struct claims *claims, const char *identity, const char *returns, int64_t offset, int32_t partition);
 void claims_report(struct claims *claims);
 
-/* Partitions that their topics have no more: what is parked of them returns, although nobody owns them. `count_of` is
+/* Partitions that their topics no longer have: their parked commands return, although nobody owns them. `count_of` is
  * asked for the number of a topic's partitions, or -1. */
 void claims_find_gone(struct claims *claims, int (*count_of)(void *owner, const char *topic));
 

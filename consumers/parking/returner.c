@@ -128,8 +128,8 @@ static struct bytes read_bytes(const PGresult *rows, int row, int column)
     return bytes;
 }
 
-/* What a command is read from: of a large message nothing else goes along, so that a return is not larger than the
- * broker allows. The row keeps all of them. */
+/* The headers that a command is read from. Of a large message nothing else goes along, so that a return is not larger
+ * than the broker allows. The row keeps all of them. */
 static bool is_read(struct span name, struct span value)
 {
     bool of_events =
@@ -137,7 +137,7 @@ static bool is_read(struct span name, struct span value)
     return value.size < RETURN_HEADERS_MAX / 2 && (of_events || span_is(name, "content-type"));
 }
 
-/* The one that says that it comes back, first: a reader keeps so many headers and no more. Then those it came with. */
+/* First the header that says that it comes back, since a reader keeps so many headers only. Then those it came with. */
 static rd_kafka_headers_t *make_headers(const struct bytes *kept, const char *token, bool large)
 {
     rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
@@ -160,7 +160,7 @@ static rd_kafka_resp_err_t produce(struct returner *returner, const char *topic,
                              RD_KAFKA_V_OPAQUE(sent), RD_KAFKA_V_END);
 }
 
-/* What there was no memory for must not go as nothing: it is claimed again. */
+/* A copy that there was no memory for must not go out empty: its row is claimed again. */
 static rd_kafka_resp_err_t publish_bytes(struct returner *returner, const PGresult *rows, int row,
                                          const struct bytes *key, const struct bytes *kept, const struct bytes *value,
                                          struct sent *sent)
@@ -173,7 +173,7 @@ static rd_kafka_resp_err_t publish_bytes(struct returner *returner, const PGresu
     rd_kafka_headers_t *headers = make_headers(kept, PQgetvalue(rows, row, CLAIM_TOKEN), large);
     rd_kafka_resp_err_t error = produce(returner, topic, sent->wanted, key, value, headers, sent);
 
-    /* A topic made anew with fewer partitions: its key says where. */
+    /* The topic was created again with fewer partitions: the key says where. */
     if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
         error = produce(returner, topic, RD_KAFKA_PARTITION_UA, key, value, headers, sent);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -291,8 +291,9 @@ static void report_sent(struct returner *returner)
 
 static void publish_due(struct returner *returner)
 {
-    /* What is still on its way out is waited for: where it is has to be known before it is claimed again. That is told
-     * a round later, because whoever decides a copy of it now must not find its row locked; most are gone by then. */
+    /* Copies that are still on their way out come first: their position has to be known before their rows are claimed
+     * again. It is reported a round later, because a worker that decides a copy now must not find its row locked; most
+     * rows are gone by then. */
     if (!open_producer(returner) || rd_kafka_outq_len(returner->producer) > 0)
         return;
     report_sent(returner);

@@ -1,6 +1,6 @@
 /* Returner: the thread that brings parked commands back when they are due (PROTOCOL L4): it publishes their bytes again
  * to their topic and partition, in the order of their aggregate, with the header interlock.return, again until
- * PostgreSQL has them no more, but not while a copy is still unread (consumers/parking/claims.h). One works at a time
+ * PostgreSQL no longer has them, but not while a copy is still unread (consumers/parking/claims.h). One works at a time
  * in a group: each round is one statement under an advisory lock.
  *
  * Nothing rests on what it publishes: a return is applied by a batch that finds its token in PostgreSQL, once.
@@ -19,7 +19,7 @@ struct settings;
 struct returner;
 
 struct returner *returner_start(const struct settings *settings, const char **reterr);
-/* It brings nothing back any more: nobody would read it. Any thread. */
+/* From now on it brings nothing back, because nobody would read it. Any thread. */
 void returner_quiet(struct returner *returner);
 void returner_stop(struct returner *returner); /* joins; NULL is fine */
 

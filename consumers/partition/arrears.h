@@ -1,6 +1,6 @@
-/* Arrears: what is recorded of a partition and may never have been published (PROTOCOL R1). After a commit that is not
- * ours, one that went back, or none, the partition has been taken over and its rows can change no more, but which of
- * them are on the audit topic must be looked up (consumers/takeover/search.h). What is missing is published from the
+/* Arrears: events recorded of a partition that may never have been published (PROTOCOL R1). After a commit that is not
+ * ours, one that went back, or none, the partition has been taken over and its rows no longer change, but which of
+ * them are on the audit topic must be looked up (consumers/takeover/search.h). The missing ones are published from the
  * rows, in order; dead letters from their messages. Only then is the partition read.
  *
  * It goes portion by portion, the lowest offsets first, so that it needs little memory however much there is.
@@ -33,7 +33,7 @@ enum arrears_state
 {
     ARREARS_UNREAD,    /* the next portion is to be read */
     ARREARS_LOOKED_UP, /* `missing` counts those not found yet; a search is on, or to be begun */
-    ARREARS_KNOWN,     /* what is missing is missing */
+    ARREARS_KNOWN,     /* those marked as missing are not on the topic */
 };
 
 struct arrears
@@ -42,7 +42,7 @@ struct arrears
     int64_t published;           /* everything recorded below is */
     struct audit_positions from; /* where its events may begin on the audit topic */
     int64_t next;                /* where the next portion begins */
-    bool last;                   /* nothing is recorded behind this portion */
+    bool last;                   /* nothing is recorded after this portion */
     struct recorded *rows;       /* the portion, ascending */
     int count, missing;
     bool has_dead_letters;

@@ -1,6 +1,6 @@
 /* Audit positions: an offset of each partition of the audit topic, behind which something is to be looked for.
  *
- * Threads    a value of whoever has it.
+ * Threads    a value; its owner alone touches it.
  * Ownership  audit_positions_done frees.
  * Failure    where memory is out the positions become none: then everything is looked at.
  */

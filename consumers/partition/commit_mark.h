@@ -17,10 +17,10 @@
 void commit_mark_add(rd_kafka_topic_partition_list_t *offsets, const struct owned_partition *owned, int64_t offset,
                      bool is_ours);
 
-/* What an element of a list of committed offsets carries. */
+/* The metadata of an element of a list of committed offsets. */
 struct span commit_mark_of(const rd_kafka_topic_partition_t *committed);
 
-/* Whether that was put there by a worker of the partition's schema, under whatever fence. */
+/* Whether a worker of the partition's schema put it there, under any fence. */
 bool commit_mark_is_ours(const struct owned_partition *owned, struct span metadata);
 
 /* The fence of one that is ours. */

@@ -109,7 +109,7 @@ enum partition_state owned_change(struct owned_partition *owned, enum partition_
  * `give_up_us`. */
 void owned_revoke(struct owned_partition *owned, int64_t give_up_us);
 
-/* How many messages were received and not published; where there are any, the log is told. Any thread. */
+/* How many messages were received and not published; logs them where there are any. Any thread. */
 int64_t owned_log_unpublished(const struct owned_partition *owned, int cell);
 
 /* Drops one reference of each that was revoked and takes it out of the list; returns how many are left. */
@@ -120,13 +120,13 @@ static inline struct owned_partition *owned_of(const struct delivery *delivery)
     return delivery->partition->slot;
 }
 
-/* So many deliveries that were not published are given back. */
+/* `count` deliveries are given back unpublished. */
 static inline void owned_note_dropped(struct owned_partition *owned, int64_t count)
 {
     atomic_fetch_add_explicit(&owned->shared.dropped, count, memory_order_relaxed);
 }
 
-/* One delivery is in flight no more, and was not published. */
+/* One delivery is no longer in flight, and was not published. */
 static inline void owned_land_unpublished(struct owned_partition *owned, int64_t bytes)
 {
     atomic_fetch_sub_explicit(&owned->shared.in_flight, 1, memory_order_relaxed);

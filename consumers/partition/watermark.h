@@ -20,7 +20,7 @@ enum
     WATERMARK_MAX = 1 << 22, /* messages of one partition between the oldest unanswered and the newest answered */
 };
 
-/* What was marked within a while: since when, and the last sequence. */
+/* The sequences marked within a while: since when, and the last of them. */
 struct watermark_age
 {
     int64_t since_us;
@@ -45,10 +45,10 @@ void watermark_done(struct watermark *watermark);
 /* Marks a sequence as answered. `item` must not be NULL; each sequence is marked once. */
 bool watermark_mark(struct watermark *watermark, uint64_t sequence, void *item, int64_t now_us);
 
-/* Since when the first of what was marked at or behind `sequence` is, to a while of 50 ms or, where things wait for
- * long, a few hundredths of that time; 0: nothing is. What is before `sequence` is forgotten. */
+/* Since when the first sequence from `sequence` on is marked, to 50 ms or, where answers wait for long, a few
+ * hundredths of that time; 0: none is marked. Forgets the times before `sequence`. */
 int64_t watermark_since(struct watermark *watermark, uint64_t sequence);
-/* The same of what waits behind one that is not answered. */
+/* The same of those that wait for an unanswered one before them. */
 int64_t watermark_blocked(const struct watermark *watermark);
 
 /* The next item of the prefix, or NULL while the next one is not answered. */

@@ -66,7 +66,7 @@ void assignment_free(struct assignment *assignment)
 
 /* 2.0.2 ends the process by an assertion when a partition is assigned, taken away and assigned again before its fetcher
  * has answered that it stopped. Stops and their answers are operations in the queue of librdkafka's main thread, and so
- * is rd_kafka_assignment: the first call comes back behind the stops, the second behind their answers. Never inside of
+ * is rd_kafka_assignment: the first call comes back after the stops, the second after their answers. Never inside of
  * a rebalance callback: while a consumer closes, the question is not answered. */
 static void await_stops(rd_kafka_t *consumer)
 {
@@ -364,7 +364,7 @@ static void end_former(struct assignment *assignment, rd_kafka_t *consumer, stru
     assignment_end_partition(assignment, consumer, owned, true, why);
 }
 
-/* What changed of one place since the last step. */
+/* The work that a step has found for one partition. */
 enum step
 {
     STEP_NONE,

@@ -46,8 +46,8 @@ void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_
 /* The owned partition that a message belongs to; NULL: none, the message is of the past. */
 struct owned_partition *assignment_find(struct assignment *assignment, const rd_kafka_message_t *message);
 
-/* The owned partition is over although the partition is still assigned: what is in flight of it is dropped and it is
- * taken over anew. `forget`: the committed offset means nothing any more (PROTOCOL O5). */
+/* Ends our ownership of a partition that is still assigned: its deliveries in flight are dropped, and it is taken over
+ * again. `forget`: the committed offset no longer means anything (PROTOCOL O5). */
 void assignment_end_partition(struct assignment *assignment, rd_kafka_t *consumer, struct owned_partition *owned,
                               bool forget, const char *why);
 
@@ -78,7 +78,7 @@ void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer);
  * when they have something to send, so each is given a question. Waits for the answers, `wait_ms` at the most. */
 void assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int wait_ms);
 
-/* What the group gave, and with which assignment. The poll thread only. */
+/* The extent of the group's assignment, and its epoch. The poll thread only. */
 enum extent assignment_extent(const struct assignment *assignment, uint64_t *ret_epoch);
 
 /* Assigned, and every partition taken over. Whether that is all that it should have, the watchdog knows. */

@@ -34,7 +34,7 @@ struct assignment
     bool all_paused;
     bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
     bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
-    int64_t assign_us; /* when librdkafka was last told what to fetch */
+    int64_t assign_us; /* when librdkafka last got a list of partitions to fetch */
     uint64_t random_state;
 
     pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */

@@ -30,7 +30,8 @@ static const int64_t ERROR_US = 10000000;     /* an error of librdkafka that did
 
 /* --- talking to other threads ------------------------------------------------------------------------------------ */
 
-/* Called by the publisher and by main. Only news cut a poll short: room is none to a thread that is polling. */
+/* Called by the publisher and by main. Only a state change (`news`) interrupts a poll. Freed room
+ * does not: a thread that is polling has room. */
 static void wake(void *owner, bool news)
 {
     struct cell *cell = owner;
@@ -98,7 +99,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t what, rd_kafk
     show_life(cell, monotonic_us());
 }
 
-/* Called by polls; what an error means is told by the call that it hits. */
+/* Called by polls. The call that an error hits says what it means. */
 static void on_error(rd_kafka_t *consumer, int error, const char *reason, void *owner)
 {
     struct cell *cell = owner;
@@ -125,7 +126,7 @@ static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
     publisher_set_consumer(cell->publisher, consumer);
 }
 
-/* It is said that nobody answers while that is so, whatever else is waited for because of it. */
+/* The silence of the brokers is shown for as long as it lasts, before anything that waits because of it. */
 static void watch_kafka(struct cell *cell, int64_t now_us)
 {
     char why[sizeof(cell->problem.text)];
@@ -205,7 +206,7 @@ static void close_consumer(struct cell *cell, bool publisher_is_done, int64_t de
     FAULT_POINT(IN_CLOSE);
     /* A publisher that is stuck in a call of this handle must find it there when it comes back. */
     if (!publisher_is_done || !consumer_close(consumer, deadline_us))
-        log_warning("cell %d: the consumer did not end in time; it is left behind", cell->number);
+        log_warning("cell %d: the consumer did not end in time; it is abandoned", cell->number);
 }
 
 /* --- back-pressure ----------------------------------------------------------------------------------------------- */
@@ -247,8 +248,8 @@ static bool make_room(struct cell *cell, struct pressure pressure, int64_t now_u
     return false;
 }
 
-/* Received is no more than may be; but the events made of it may be many times that, and wait for as long as Kafka does
- * not take them. What is in flight of the largest partition is given up, and read again. */
+/* The received messages stay within their bound; but their events may be many times larger, and wait for as long as
+ * Kafka does not take them. The deliveries in flight of the largest partition are given up, and read again. */
 static void shed(struct cell *cell)
 {
     struct owned_partition *owned = assignment_largest(cell->assignment);

@@ -36,8 +36,8 @@ void cell_quiet(struct cell *cell);
 void cell_stop(struct cell *cell, int64_t deadline_us);
 bool cell_is_stopped(const struct cell *cell);
 
-/* How many messages were received and not published: of a cell that is stopped, as it ended, and told by then; else as
- * it stands, and the log is told now. */
+/* How many messages were received and not published. A stopped cell has logged them when it ended; another one logs
+ * them now, as they are. */
 int64_t cell_left(struct cell *cell);
 
 /* Ends the threads; the cell must have been stopped. */

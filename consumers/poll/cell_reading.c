@@ -18,7 +18,7 @@ enum
     NUDGE_MS = 100,
 };
 
-/* What is collected in one round. Counting is done per run of messages of one partition: they come in such runs, and
+/* The messages of one round. Counting is done per run of messages of one partition: they come in such runs, and
  * the counters are shared with the publisher. */
 struct round
 {
@@ -39,7 +39,7 @@ static void end_run(struct round *round)
         return;
     owned_retain(owned, (int)round->count);
     if (atomic_fetch_add_explicit(&owned->shared.in_flight, round->count, memory_order_relaxed) == 0)
-        /* It was idle: it has not stalled since. */
+        /* The partition was idle, which is no stall. */
         atomic_store_explicit(&owned->shared.moved_us, round->now_us, memory_order_relaxed);
     atomic_fetch_add_explicit(&owned->shared.in_flight_bytes, round->bytes, memory_order_relaxed);
     owned_release(owned, 1);
@@ -64,7 +64,8 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
     {
         /* PROTOCOL O5: the topic was created again while it was read. */
         end_run(round);
-        assignment_end_partition(cell->assignment, cell->consumer, owned, true, "an offset came that was behind us");
+        assignment_end_partition(cell->assignment, cell->consumer, owned, true,
+                                 "a message came from below the position");
         return;
     }
     spread_note(&cell->spread, cell->consumer, owned->partition.epoch, message);
@@ -137,8 +138,8 @@ static void submit(struct cell *cell, struct round *round)
     }
 }
 
-/* The first message of a round. When as much was read as librdkafka fetches ahead and now there is nothing, it is not
- * the end of the topic that was reached but more likely librdkafka that pauses. */
+/* The first message of a round. Where as much was read as librdkafka fetches ahead and now there is nothing, librdkafka
+ * more likely pauses than the topic ends. */
 static rd_kafka_message_t *wait_message(struct cell *cell)
 {
     bool may_pause = cell->read_bytes >= NUDGE_BYTES;

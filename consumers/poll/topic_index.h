@@ -26,7 +26,7 @@ struct topic_index
     int count;
 };
 
-/* Tells topic and partition of number i; false behind the last one. */
+/* Tells topic and partition of number i; false after the last one. */
 typedef bool topic_index_entry_fn(const void *owner, int i, const char **ret_topic, int32_t *ret_partition);
 
 /* The number of the partition, or -1. A handle that is new is looked up among all entries. */

@@ -16,7 +16,7 @@
 
 struct settings;
 
-/* What the cell has of the command topics. */
+/* Which command topics the cell has partitions of. */
 enum extent
 {
     EXTENT_NONE,    /* no assignment */
@@ -58,7 +58,7 @@ bool watchdog_step(struct watchdog *watchdog, enum extent extent, uint64_t epoch
  * the coordinator gives it the same assignment again. */
 int64_t watchdog_rest_us(const struct watchdog *watchdog);
 
-/* What it has is all that it should have; else `why`. Of a partial assignment it is not content until the group said
+/* The cell has all that it should have; else `why`. Of a partial assignment it is not content until the group said
  * that every partition has an owner: then there are more workers than partitions. */
 bool watchdog_is_content(struct watchdog *watchdog, char *why, size_t why_size);
 

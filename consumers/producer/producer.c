@@ -45,7 +45,7 @@ struct producer
     bool initialised; /* init_transactions is through */
     bool open;        /* and the topics are known */
     rd_kafka_t *client;
-    struct producer_guard *guard; /* its own memory: a handle that was left behind goes on writing to it */
+    struct producer_guard *guard; /* its own memory: an abandoned handle goes on writing to it */
     rd_kafka_topic_t *audit;
     struct topic_handle dead[DEAD_LETTER_TOPICS_MAX];
     int dead_count;
@@ -58,7 +58,7 @@ struct producer
     int breaks;             /* handles in a row, none of which published anything */
     int64_t rested_us;      /* no new one before */
     int64_t muted_until_us; /* a broker that throttles answers first and then reads nothing for so long */
-    struct audit_positions positions; /* behind every event that was reported */
+    struct audit_positions positions; /* after every event that was reported */
     char problem[440];
 };
 
@@ -101,7 +101,7 @@ static enum producer_result broken_by(struct producer *producer, const char *cal
     char text[400], why[CONTACT_TEXT_MAX] = "";
 
     rights_watch_suspect(rd_kafka_error_code(error));
-    /* Of an answer that did not come, the reason is told; of one that came, what it says. */
+    /* Without an answer, the reason for that; with one, its text. */
     if (rd_kafka_error_is_retriable(error))
         contact_problem(producer->client, why, sizeof(why));
     snprintf(text, sizeof(text), "%s: %.250s%s", rd_kafka_error_name(error), *why ? why : rd_kafka_error_string(error),
@@ -306,7 +306,7 @@ enum producer_result producer_open(struct producer *producer, const char *transa
     enum producer_result warm = warm_up(producer, wait_us);
     producer->open = warm == PRODUCER_DONE;
     if (producer->open)
-        producer->broke = false; /* what was tried again on the way is no failure */
+        producer->broke = false; /* an attempt that was repeated on the way is not a failure */
     return warm;
 }
 
@@ -318,7 +318,8 @@ void producer_idle(struct producer *producer)
 
 /* --- one publication --------------------------------------------------------------------------------------------- */
 
-/* What a fault point makes of a call: a fatal state is librdkafka's own, and the call finds it; else true, refused. */
+/* The effect of a fault point on a call: a fatal state is librdkafka's own, and the call finds it; else true, refused.
+ */
 static bool is_refused(struct producer *producer, const char *call, enum fault_error fault)
 {
     if (fault == FAULT_FATAL)
@@ -465,7 +466,7 @@ static int slice_ms(int64_t deadline_us)
 }
 
 /* Calls that answer "retriable" are called again with the same arguments until the deadline. Their finite timeouts are
- * resumable in 2.0.2 (commit), or the call may be made anew with the same offsets (send_offsets). */
+ * resumable in 2.0.2 (commit), or the call may be repeated with the same offsets (send_offsets). */
 static enum producer_result send_offsets(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
                                          const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us)
 {

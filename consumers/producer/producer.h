@@ -2,7 +2,7 @@
  * another on it. It decides nothing: whether to send again after a failure is the publisher's (PROTOCOL K3).
  *
  * Exactly-once: begin, the offsets, send..., commit, back to back, in one Kafka transaction (PROTOCOL K2).
- * At-least-once: begin and commit are the wait for the delivery reports; offsets are committed by whoever owns them.
+ * At-least-once: begin and commit are the wait for the delivery reports; their owner commits offsets.
  *
  * rd_kafka_flush is never called: in 2.0.2 it answers in steps of 10 ms. The delivery reports are polled instead.
  *
@@ -52,8 +52,9 @@ void producer_close(struct producer *producer);
 
 enum producer_result producer_begin(struct producer *producer);
 /* The offsets, before the events: while the broker still writes the markers of the transaction before, it answers
- * CONCURRENT_TRANSACTIONS. 2.0.2 asks again for offsets after retry.backoff.ms, but for partitions of events only after
- * a fixed 20 ms; behind the offsets the events meet a coordinator that is free. At-least-once: does nothing. */
+ * CONCURRENT_TRANSACTIONS. 2.0.2 repeats the request for offsets after retry.backoff.ms, that for partitions of events
+ * only after a fixed 20 ms; after the offsets the events meet a coordinator that is free. At-least-once: does nothing.
+ */
 enum producer_result producer_send_offsets(struct producer *producer, const rd_kafka_topic_partition_list_t *offsets,
                                            const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us);
 /* An event, or a dead letter by the delivery's answer. */

@@ -3,7 +3,7 @@
  * No librdkafka speaks KIP-890's part 2: an EndTxn or produce request that was lost on the way and sent again may land
  * in the next transaction, and rd_kafka_commit_transaction says OK about it. So after any transport error or time-out
  * of a transactional request the producer is suspect: it is thrown away before the next begin, and init_transactions of
- * the next one fences whatever is still under way.
+ * the next one fences the request that is still under way.
  *
  * Threads    written by librdkafka's threads, read by the publisher.
  * Ownership  the guard must outlive the handle.

@@ -1,4 +1,4 @@
-/* Mailbox: what lanes and poll thread have given to the publisher and it has not looked at yet.
+/* Mailbox: the deliveries and requests that lanes and poll thread have given to the publisher.
  *
  * Threads    mailbox_answer: lanes. mailbox_ask, mailbox_finish: the poll thread. mailbox_stop: main.
  *            mailbox_take, mailbox_wait, mailbox_finished: the publisher.

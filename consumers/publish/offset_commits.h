@@ -19,7 +19,7 @@
 struct offset_commits
 {
     rd_kafka_queue_t *queue;
-    rd_kafka_topic_partition_list_t *out; /* what is asked for and not answered */
+    rd_kafka_topic_partition_list_t *out; /* the commit that is not answered yet */
     bool answered, good;
 };
 

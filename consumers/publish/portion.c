@@ -27,7 +27,7 @@ bool portion_note_done(struct portion *portion, int64_t sent, bool quick, int64_
 {
     if (muted_us > PORTION_MUTED_US)
         return shrink(portion, sent * PORTION_MUTED_US / muted_us);
-    /* What was smaller than it might have been says nothing of more. */
+    /* An attempt below the portion says nothing about a larger one. */
     if (quick && muted_us <= PORTION_MUTED_MUCH_US && sent >= portion->bytes)
         grow(portion, sent);
     return false;

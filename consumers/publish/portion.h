@@ -1,12 +1,12 @@
 /* Portion: how large a publication may be. A publication is sent whole or again (PROTOCOL K3), so it must fit into the
  * time that one attempt has, over a slow line and under a producer's quota: it is halved when an attempt failed, down
- * to a single delivery, and grows again while attempts take less than half of their time. What is merely slow is not
- * made smaller: a broker that takes a second for everything would take it for each small piece.
+ * to a single delivery, and grows again while attempts take less than half of their time. A slow attempt alone does not
+ * make it smaller: a broker that takes a second for everything would take it for each small piece.
  *
  * A quota lets about ten seconds' worth through at once; from then on a broker answers and reads nothing for as long as
- * the bytes were too many. Hence the slow growth beyond the beginning: what is on its way when the quota is first met
- * is a fifth of all that was sent. After an attempt that failed of it, one delivery alone asks how long the rest of
- * that time is: it is one request, which waits for no other.
+ * the bytes were too many. So the portion grows slowly past its beginning: the bytes on their way when the quota is
+ * first met are a fifth of all that was sent. After an attempt that failed because of it, one
+ * delivery alone asks how long the rest of that time is: it is one request, which waits for no other.
  *
  * Threads    a value of the publisher; no clock of its own.
  */
@@ -20,7 +20,7 @@ enum
 {
     PORTION_MAX = 8 * 1024 * 1024, /* bytes; copies of these lie in librdkafka meanwhile */
     PORTION_FIRST = 256 * 1024,
-    PORTION_MUTED_US = 1000000,     /* the pause that a quota may ask for behind one publication */
+    PORTION_MUTED_US = 1000000,     /* the pause that a quota may ask for after one publication */
     PORTION_MUTED_MUCH_US = 250000, /* with a longer one the next is not larger */
 };
 

@@ -85,7 +85,7 @@ static int fitting(const struct part *part, int64_t bytes, int64_t *sum)
     return count;
 }
 
-/* The part without what is behind its first `kept` deliveries. */
+/* The part with its first `kept` deliveries; the others go back to the watermark. */
 static struct part cut(const struct part *part, int kept)
 {
     struct part head = { .owned = part->owned };

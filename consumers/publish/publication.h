@@ -1,4 +1,4 @@
-/* Publication: what goes out together: of several partitions the contiguous prefix of answered deliveries, with the
+/* Publication: deliveries that go out together: of several partitions the contiguous prefix of answered ones, with the
  * offset each partition is then committed at (PROTOCOL K1, K2). It can be sent again as it is, or as a smaller one
  * (PROTOCOL K3).
  *
@@ -44,8 +44,8 @@ struct publication
 bool publication_gather(struct publication *publication, struct owned_partition *const *owned_partitions, int count,
                         int start, int64_t bytes);
 
-/* Gives what is more than `bytes` back to the watermarks, but one delivery stays. Without memory for that it stays as
- * it is. */
+/* Gives the deliveries past `bytes` back to the watermarks; at least one stays. Without memory for that nothing
+ * changes. */
 void publication_trim(struct publication *publication, int64_t bytes);
 
 /* The moment up to which one attempt may last: `longest_us` from now, and no longer than each owned partition may

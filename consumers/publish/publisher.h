@@ -33,7 +33,7 @@ struct publisher_options
 };
 
 struct publisher *publisher_new(const struct publisher_options *options, const char **reterr);
-/* Ends the thread. What is unpublished then stays unpublished: call publisher_finish first. */
+/* Ends the thread. Answers that are not published yet are given back: call publisher_finish first. */
 void publisher_free(struct publisher *publisher);
 
 /* The pool's `complete`. */

@@ -22,7 +22,7 @@ enum
     "t.kafka_offset < r.below)"
 #define PORTION_TEXT "20000" /* ARREARS_PORTION */
 
-/* What no rewind covers, from one position up to another. The first table's part walks its key alone. */
+/* Rows that no rewind covers, from one position up to another. The first table's part walks its key alone. */
 static const char portion_sql[] =
     "SELECT kafka_offset, fence, event_id, (extract(epoch FROM at) * 1000000)::bigint FROM ("
     "(SELECT k.kafka_offset, k.fence, e.event_id, e.changed_at AS at FROM (SELECT t.kafka_offset, t.fence FROM "

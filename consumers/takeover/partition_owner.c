@@ -93,7 +93,7 @@ void partition_owner_clear(PGresult **result)
     PQclear(*result);
 }
 
-/* A result that is none is told. */
+/* NULL, and the problem is noted, where the statement failed. */
 static PGresult *must_succeed(struct partition_owner *owners, PGresult *result)
 {
     const char *sqlstate = "";
@@ -246,7 +246,7 @@ static const char fence_sql[] =
     "WHERE o.id = was.id RETURNING o.fence, o.crashes, EXISTS (SELECT FROM interlock.dead_letter d "
     "WHERE d.partition_id = $1::int AND d.reason = 'crashed_worker')::int, was.published, o.topic_fence, was.topic_id";
 
-/* What was noted of its commands is of crashes that are over. */
+/* Notes from earlier crashes no longer count. */
 static bool forget_suspects(struct partition_owner *owners, const char *id, const struct session_stop *stop)
 {
     PGresult *deleted =
@@ -334,7 +334,7 @@ static bool take_once(struct partition_owner *owners, struct owned_partition *ow
            commit(owners, stop);
 }
 
-/* What is published is known where the commit is ours, and not behind what was known: the events below it went out
+/* The published offset is known where the commit is ours, and not below the known one: the events below it went out
  * with it, in one Kafka transaction, and none of those above did. In at-least-once mode some of those may be out. */
 static enum partition_owner_result end_take(const struct partition_owner *owners, struct owned_partition *owned,
                                             int64_t start, int64_t reached, int64_t published,

@@ -28,7 +28,7 @@ enum partition_owner_result
 struct partition_owner *partition_owner_new(const struct settings *settings);
 void partition_owner_free(struct partition_owner *owners);
 
-/* What Kafka has as the group's offset of a partition. */
+/* The group's offset of a partition, as Kafka has it. */
 struct commitment
 {
     int64_t offset;       /* OFFSET_NONE: none */

@@ -47,7 +47,7 @@ const char *partition_owner_print_number(struct number_text *text, int64_t numbe
 int64_t partition_owner_read_number(const PGresult *result, int row, int column);
 void partition_owner_print_token(const uint8_t token[16], char into[TOKEN_TEXT_SIZE]);
 
-/* Says why, and closes the session: whatever transaction was open ends with it. False. */
+/* Says why, and closes the session, which ends an open transaction. False. */
 bool partition_owner_fail(struct partition_owner *owners, const char *what);
 
 /* One statement that must succeed; NULL: it did not, and partition_owner_fail was called. `in_binary`: its result is.

@@ -14,7 +14,7 @@
 #include "consumers/takeover/partition_owner.h"
 
 /* Sends what owned partitions have reached (published_reached) to PostgreSQL, every few seconds, without waiting.
- * `wait_us` > 0: at once, and waits for the answer: for the end. `from`: the positions behind everything that was
+ * `wait_us` > 0: at once, and waits for the answer: for the end. `from`: the positions after everything that was
  * published so far. */
 void published_raise(struct partition_owner *owners, struct owned_partition *const *owned_partitions, int count,
                      const struct audit_positions *from, int64_t wait_us);

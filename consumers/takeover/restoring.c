@@ -24,7 +24,7 @@ enum
     ARENA_KEEP = 65536,
 };
 
-/* What goes out in one Kafka transaction. */
+/* Events that go out in one Kafka transaction. */
 struct chunk
 {
     struct restoring *restoring;
@@ -245,7 +245,7 @@ static bool publish_chunk(struct chunk *chunk, int first, int behind, bool is_ou
     return good;
 }
 
-/* Where the next chunk ends: behind so many missing rows. */
+/* Where the next chunk ends: after so many missing rows. */
 static int chunk_end(const struct arrears *arrears, int first)
 {
     int missing = 0, i = first;

@@ -2,8 +2,8 @@
  * messages, in the order of their offsets.
  *
  * Exactly-once: small Kafka transactions, each with the offset at which the owned partition will begin, so that the
- * broker refuses them to whoever is not the owner any more. The offset is marked as ours in the last one only, and only
- * where everything that is published lies below it: what a worker that dies in between has published is found again.
+ * broker refuses them to a worker that is not the owner now. The offset is marked as ours in the last one alone, and
+ * only where everything that is published lies below it: what a worker that dies in between has published is found again.
  *
  * A dead letter whose message Kafka has not any more cannot be published: its row has no copy. The log names it.
  *

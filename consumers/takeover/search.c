@@ -112,7 +112,7 @@ void search_forget(struct search *search, const struct owned_partition *owned)
 
 /* --- what is found ----------------------------------------------------------------------------------------------- */
 
-/* What is known is handed over at once: the step ends. */
+/* A known portion is handed over at once: the step ends. */
 static void note_found(struct search *search, const struct slot *slot)
 {
     struct arrears *arrears = slot->sought->owned->publisher.arrears;
@@ -259,7 +259,7 @@ static bool is_over(const struct search *search)
     return true;
 }
 
-/* What was not found is missing. */
+/* Events that were not found are missing. */
 static enum search_state end(struct search *search)
 {
     for (int t = 0; t < search->count; t++)

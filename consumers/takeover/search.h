@@ -36,7 +36,7 @@ enum search_state search_step(struct search *search, int64_t until_us, struct bu
 /* The partition's rows are about to go: nothing of it is looked for any more. `search` may be NULL. */
 void search_forget(struct search *search, const struct owned_partition *owned);
 
-/* What it is at, for people. */
+/* Its progress, for people. */
 void search_describe(const struct search *search, char *into, size_t size);
 
 #endif

@@ -152,7 +152,7 @@ static void take_part(struct takeover *takeover, struct owned_partition *const *
             take_part(takeover, owned_partitions + half, count - half, PART_US, until_us);
 }
 
-/* Those that are not taken in PostgreSQL yet. */
+/* Takes those that are not taken in PostgreSQL yet. */
 static void take_new(struct takeover *takeover, struct owned_partition *const *owned_partitions, int count)
 {
     struct owned_partition **new = calloc((size_t)count + 1, sizeof(struct owned_partition *));
@@ -170,7 +170,7 @@ static void take_new(struct takeover *takeover, struct owned_partition *const *o
 
 /* --- arrears (PROTOCOL R1) --------------------------------------------------------------------------------------- */
 
-/* What was found out counts no more: it is taken over again, under the next fence. */
+/* Forgets the findings: the partition is taken over again, under the next fence. */
 static void give_up(struct takeover *takeover, struct owned_partition *owned, const char *why)
 {
     tell_problem(takeover, owned, why);
@@ -284,7 +284,7 @@ static void step_search(struct takeover *takeover, struct owned_partition *const
 
 /* --- a round ----------------------------------------------------------------------------------------------------- */
 
-/* Those taken go behind the others, in order. */
+/* Moves the taken ones to the end, in order. */
 static int put_taken_last(struct owned_partition **owned_partitions, int count)
 {
     int left = 0;
@@ -329,7 +329,7 @@ void takeover_raise_published(struct takeover *takeover, const struct takeover_m
     static const struct audit_positions unknown = { NULL, 0 };
     bool exact = takeover->settings->kafka.exactly_once;
 
-    /* At-least-once, the events are ahead of the offsets: a look-up must not begin behind them. */
+    /* At-least-once, the events are ahead of the offsets: a look-up must not begin after them. */
     published_raise(takeover->owners, owned_partitions, count, exact ? producer_positions(means->producer) : &unknown,
                     wait_us);
 }

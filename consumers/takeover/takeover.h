@@ -20,14 +20,14 @@ struct takeover;
 struct takeover *takeover_new(const struct settings *settings);
 void takeover_free(struct takeover *takeover);
 
-/* What recorded events are published with. */
+/* The means to publish recorded events. */
 struct takeover_means
 {
     struct producer *producer;
     const rd_kafka_consumer_group_metadata_t *group;
 };
 
-/* Tries every owned partition once; a revoked one ends the round. Those taken over are moved behind the others; returns
+/* Tries every owned partition once; a revoked one ends the round. Those taken over are moved after the others; returns
  * how many are left in front. The producer may be broken afterwards. */
 int takeover_round(struct takeover *takeover, const struct takeover_means *means,
                    struct owned_partition **owned_partitions, int count);

@@ -13,7 +13,7 @@
 
 static const int64_t DESTROY_US = 3000000;
 static const int64_t SILENCE_US = 30000000; /* no message, no end of a partition: the broker is not there */
-/* An open transaction hides what others committed behind its beginning. Those of live workers end at once; a dead one's
+/* An open transaction hides what others committed after its beginning. Those of live workers end at once; a dead one's
  * lasts consumers.transaction_timeout, and the broker looks for such ones every 10 s. */
 static const int64_t OPEN_SLACK_US = 20000000;
 
@@ -35,7 +35,7 @@ static rd_kafka_t *make_client(const struct settings *settings, struct buffer *r
 {
     rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_READER, reterr);
 
-    /* The end of a partition is told by an event: transaction markers stand behind its last message, so that no
+    /* An event tells the end of a partition: transaction markers stand after its last message, so that no
      * offset of a message says it. */
     if (conf && clients_set(conf, "enable.partition.eof", "true", reterr) &&
         clients_set(conf, "fetch.wait.max.ms", "10", reterr)) /* how long the broker keeps the end to itself */
@@ -115,7 +115,7 @@ static bool find_starts(struct topic_scan *scan, const struct audit_positions *f
     return false;
 }
 
-/* Whether what is behind `offset` was not there when the reader came first to such an end. */
+/* Whether the messages after `offset` were not there when the reader came first to such an end. */
 static bool is_past_everything(struct topic_scan *scan, int32_t partition, int64_t offset)
 {
     int64_t low, high;

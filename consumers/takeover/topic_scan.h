@@ -26,9 +26,9 @@ struct scanned_message
 /* False ends the scan early, which is no failure. */
 typedef bool topic_scan_fn(void *owner, const struct scanned_message *scanned);
 
-/* In slices, for whoever has something else to do meanwhile. It ends where the topic ended when the scan came there
+/* In slices, for a caller that does other things meanwhile. It ends where the topic ended when the scan came there
  * first, and not before every transaction that was open then has ended: one hides from a read_committed reader what
- * others committed behind its beginning, and who publishes what he did not see here would publish it twice.
+ * others committed after its beginning, and who publishes what he did not see here would publish it twice.
  *
  * `from`: where each partition is begun; without positions, by the records' timestamps: `since_us`, Unix microseconds;
  * 0: from the beginning. */
