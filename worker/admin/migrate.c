@@ -155,7 +155,7 @@ static bool refuse_row(const struct migrate_row *row, const char *why, struct bu
     return false;
 }
 
-/* States that no program may build upon: another text than ours, or a hole. */
+/* States that no program may build on: another text than ours, or a hole. */
 static bool check_applied(const struct migrate_status *status, struct buffer *reterr)
 {
     for (int i = 0; i < status->count; i++)

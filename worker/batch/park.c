@@ -141,7 +141,7 @@ static bool send_returns(struct batch *batch, bool *ret_sent)
 }
 
 /* Without its row it is somebody else's: for a moment, when the returner notes where it is, so it looks once more; or
- * another copy of it is being decided, and this one is nothing. Should that come to nothing, too, it is sent again. A
+ * another copy of it is being decided, and this one is nothing. If that comes to nothing, too, it is sent again. A
  * wrong token is a duplicate like any other. */
 static void read_return(struct item *item, const PGresult *result)
 {

@@ -367,7 +367,7 @@ bool session_listen(struct session *session)
         return false;
     if (!PQconsumeInput(session->connection) || PQstatus(session->connection) != CONNECTION_OK)
         return lose_connection(session);
-    /* A backend that was told to end says so and closes; the message alone is a result without a statement. */
+    /* A backend that was asked to stop says so and closes; the message alone is a result without a statement. */
     struct pollfd gone = { .fd = PQsocket(session->connection), .events = POLLIN };
     if (poll(&gone, 1, 0) > 0 && (gone.revents & (POLLHUP | POLLERR)))
         return lose(session, "the server closed the session");
