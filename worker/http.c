@@ -441,10 +441,16 @@ static int listen_at(const char *listen, struct buffer *reterr)
     buffer_add_text(reterr, listen);
     buffer_add_text(reterr, "\": ");
     if (!split_listen(listen, host, &port))
-        return buffer_add_text(reterr, "accepted: host:port"), -1;
+    {
+        buffer_add_text(reterr, "accepted: host:port");
+        return -1;
+    }
     int error = getaddrinfo(host, port, &hints, &addresses);
     if (error != 0)
-        return buffer_add_text(reterr, gai_strerror(error)), -1;
+    {
+        buffer_add_text(reterr, gai_strerror(error));
+        return -1;
+    }
     int fd = open_near(addresses);
     if (fd < 0)
         buffer_add_text(reterr, strerror(errno));
@@ -471,7 +477,10 @@ struct http *http_start(const char *listen, const struct http_sources *sources, 
 {
     struct http *http = calloc(1, sizeof(*http));
     if (!http)
-        return buffer_add_text(reterr, "out of memory"), NULL;
+    {
+        buffer_add_text(reterr, "out of memory");
+        return NULL;
+    }
     http->sources = *sources;
     const char *port;
     if (!split_listen(listen, http->name, &port))
@@ -479,7 +488,10 @@ struct http *http_start(const char *listen, const struct http_sources *sources, 
     pthread_mutex_init(&http->mutex, NULL);
     int fd = listen_at(listen, reterr);
     if (fd < 0)
-        return free(http), NULL;
+    {
+        free(http);
+        return NULL;
+    }
     print_where(fd, http->where, sizeof(http->where));
     /* The socket is the daemon's from here on, whether it starts or not. */
     http->daemon = start_daemon(http, fd);

@@ -267,7 +267,10 @@ PGresult *audit_query_command(PGconn *connection, const char *source, const char
 {
     char identity[2 * DIGEST_SIZE + 1];
     if (!print_identity(source, id, identity))
-        return buffer_add_text(reterr, "SHA-256 is not available"), NULL;
+    {
+        buffer_add_text(reterr, "SHA-256 is not available");
+        return NULL;
+    }
     return query_where(connection,
                        "SELECT e.* FROM interlock.inbox i JOIN interlock.audit_event e"
                        " USING (partition_id, kafka_offset, fence) WHERE i.identity = ",

@@ -261,7 +261,10 @@ bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer
             continue;
         }
         if (!begun || !run_step(connection, migration, true, NULL, reterr))
-            return roll_back(connection), false;
+        {
+            roll_back(connection);
+            return false;
+        }
         report_step(migration, "applied", report);
     }
     return true;
@@ -273,9 +276,15 @@ bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer 
     for (;;)
     {
         if (!begin_step(connection, &status, reterr))
-            return roll_back(connection), false;
+        {
+            roll_back(connection);
+            return false;
+        }
         if (status.applied <= to)
-            return roll_back(connection), true;
+        {
+            roll_back(connection);
+            return true;
+        }
         const struct migration *migration = find_migration(status.applied);
         if (!migration)
         {
@@ -284,7 +293,10 @@ bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer 
                               " is not known to this program: undo it with the newer one", reterr);
         }
         if (!run_step(connection, migration, false, reason, reterr))
-            return roll_back(connection), false;
+        {
+            roll_back(connection);
+            return false;
+        }
         report_step(migration, "undone", report);
     }
 }

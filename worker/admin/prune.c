@@ -34,7 +34,10 @@ int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_
     int64_t total = 0;
 
     if (buffer_failed(&starts->offsets) || buffer_failed(&starts->topics) || buffer_failed(&starts->partitions))
-        return buffer_add_text(reterr, "out of memory"), -1;
+    {
+        buffer_add_text(reterr, "out of memory");
+        return -1;
+    }
     snprintf(age, sizeof(age), "%lld", (long long)older_than_us);
     int64_t blocks = ask_number(connection, size_sql, 1, name, reterr);
     /* A table without a block is asked, too: a wrong age is refused whatever there is. */

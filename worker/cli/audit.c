@@ -348,7 +348,10 @@ int verb_audit(struct invocation *invocation)
     } verbs[] = { { "list", list, run_list }, { "show", show, run_show }, { "verify", verify, verify_run } };
     const char *name = invocation->argc > 1 ? invocation->argv[1] : "";
     if (strcmp(name, "--help") == 0)
-        return fputs(usage, stdout), 0;
+    {
+        fputs(usage, stdout);
+        return 0;
+    }
     for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
     {
         if (strcmp(verbs[i].name, name) != 0)

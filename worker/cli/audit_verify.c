@@ -199,7 +199,10 @@ static bool look_for_impossible(struct verification *verification)
     prune_log_starts_end(ends);
     const char *const values[] = { ends->topics.at, ends->partitions.at, ends->offsets.at };
     if (buffer_failed(&ends->topics) || buffer_failed(&ends->partitions) || buffer_failed(&ends->offsets))
-        return buffer_add_text(fault, "out of memory"), false;
+    {
+        buffer_add_text(fault, "out of memory");
+        return false;
+    }
     QUERY_RESULT rows = query_run(connection, impossible_sql, 3, values, fault);
     QUERY_RESULT end = rows ? query_run(connection, "COMMIT", 0, NULL, fault) : NULL;
     for (int r = 0; end && r < PQntuples(rows); r++)

@@ -104,7 +104,10 @@ static bool receive_all(int fd, struct buffer *into, int64_t deadline_us)
     while (into->size < ANSWER_MAX)
     {
         if (!buffer_reserve(into, CHUNK))
-            return errno = ENOMEM, false;
+        {
+            errno = ENOMEM;
+            return false;
+        }
         ssize_t size = recv(fd, into->at + into->size, CHUNK, 0);
         if (size == 0)
             return true;
@@ -112,7 +115,8 @@ static bool receive_all(int fd, struct buffer *into, int64_t deadline_us)
             return false;
         into->size += size > 0 ? (size_t)size : 0;
     }
-    return errno = EMSGSIZE, false;
+    errno = EMSGSIZE;
+    return false;
 }
 
 /* "HTTP/1.1 200 OK", headers, an empty line, the body. */

@@ -84,13 +84,19 @@ static bool take_globals(struct invocation *invocation, int argc, char **argv)
         if (!ended && is_global(argc, argv, &i, "--config", &value))
         {
             if (*value == '\0' || invocation->config_file)
-                return verb_usage_error(synopsis, "--config takes one file name"), false;
+            {
+                verb_usage_error(synopsis, "--config takes one file name");
+                return false;
+            }
             invocation->config_file = value;
         }
         else if (!ended && is_global(argc, argv, &i, "--output", &value))
         {
             if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0)
-                return verb_usage_error(synopsis, "--output %s: accepted are text, json", value), false;
+            {
+                verb_usage_error(synopsis, "--output %s: accepted are text, json", value);
+                return false;
+            }
             invocation->json = strcmp(value, "json") == 0;
         }
         else
@@ -164,10 +170,16 @@ int main(int argc, char **argv)
     if (!take_globals(&invocation, argc, argv))
         return 1;
     if (invocation.argc == 0)
-        return print_help(stderr), 1;
+    {
+        print_help(stderr);
+        return 1;
+    }
     const char *name = invocation.argv[0];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-        return print_help(stdout), 0;
+    {
+        print_help(stdout);
+        return 0;
+    }
     const struct verb *verb = find_verb(strcmp(name, "--version") == 0 ? "version" : name);
     if (!verb)
     {

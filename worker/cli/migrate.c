@@ -86,7 +86,10 @@ static int run_down(struct invocation *invocation, const struct migrate_options 
         return fail_with(invocation, &fault);
     int to = options->to_text ? options->to : status.applied - 1;
     if (!options->execute)
-        return plan_down(&status, to, &report), finish(invocation, true, &report, &fault);
+    {
+        plan_down(&status, to, &report);
+        return finish(invocation, true, &report, &fault);
+    }
     bool done = migrate_down(connection, to, options->reason, &report, &fault);
     return finish(invocation, done, &report, &fault);
 }
@@ -124,7 +127,10 @@ static int run_status(struct invocation *invocation, PGconn *connection)
     int code = verb_print(invocation, &report);
     buffer_done(&report);
     if (!migrate_is_current(&status, false, &fault))
-        return fail_with(invocation, &fault), CODE_FOUND;
+    {
+        fail_with(invocation, &fault);
+        return CODE_FOUND;
+    }
     buffer_done(&fault);
     return code;
 }
@@ -137,16 +143,27 @@ static bool check_options(struct invocation *invocation, struct migrate_options 
         if (strcmp(invocation->argv[1], verbs[i]) == 0)
             options->verb = verbs[i];
     if (!options->verb)
-        return verb_usage_error(usage, "migrate %s: accepted are up, down, status",
-                                invocation->argc > 1 ? invocation->argv[invocation->argc - 1] : ""),
-               false;
+    {
+        verb_usage_error(usage, "migrate %s: accepted are up, down, status",
+                         invocation->argc > 1 ? invocation->argv[invocation->argc - 1] : "");
+        return false;
+    }
     if (options->to_text && !parse_number(options->to_text, &options->to))
-        return verb_usage_error(usage, "migrate: --to %s: accepted is a number from 0", options->to_text), false;
+    {
+        verb_usage_error(usage, "migrate: --to %s: accepted is a number from 0", options->to_text);
+        return false;
+    }
     bool down = strcmp(options->verb, "down") == 0;
     if (!down && (options->execute || options->reason))
-        return verb_usage_error(usage, "migrate %s takes neither --execute nor --reason", options->verb), false;
+    {
+        verb_usage_error(usage, "migrate %s takes neither --execute nor --reason", options->verb);
+        return false;
+    }
     if (options->execute && (!options->reason || !*options->reason))
-        return verb_usage_error(usage, "migrate down --execute needs --reason TEXT"), false;
+    {
+        verb_usage_error(usage, "migrate down --execute needs --reason TEXT");
+        return false;
+    }
     return true;
 }
 

@@ -94,20 +94,32 @@ static bool take_option(struct invocation *invocation, const struct verb_option 
     const char *value = NULL;
     const struct verb_option *option = find_option(options, argument, &value);
     if (!option)
-        return verb_usage_error(usage, "%s: unknown option %s", invocation->argv[0], argument), false;
+    {
+        verb_usage_error(usage, "%s: unknown option %s", invocation->argv[0], argument);
+        return false;
+    }
     if (!option->ret_value)
     {
         if (value)
-            return verb_usage_error(usage, "%s: %s takes no value", invocation->argv[0], option->name), false;
+        {
+            verb_usage_error(usage, "%s: %s takes no value", invocation->argv[0], option->name);
+            return false;
+        }
         *option->ret_switch = true;
         return true;
     }
     if (*option->ret_value)
-        return verb_usage_error(usage, "%s: %s is given twice", invocation->argv[0], option->name), false;
+    {
+        verb_usage_error(usage, "%s: %s is given twice", invocation->argv[0], option->name);
+        return false;
+    }
     if (!value && *at + 1 < invocation->argc)
         value = invocation->argv[++*at];
     if (!value)
-        return verb_usage_error(usage, "%s: %s needs a value", invocation->argv[0], option->name), false;
+    {
+        verb_usage_error(usage, "%s: %s needs a value", invocation->argv[0], option->name);
+        return false;
+    }
     *option->ret_value = value;
     return true;
 }

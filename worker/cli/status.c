@@ -153,7 +153,10 @@ int verb_status(struct invocation *invocation)
     struct buffer body = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     int status = 0;
     if (!http_get(invocation->settings->http.listen, "/status", TIMEOUT_US, &status, &body, &fault))
-        return buffer_done(&body), fail_with(invocation, &fault);
+    {
+        buffer_done(&body);
+        return fail_with(invocation, &fault);
+    }
     int code = status != 200      ? verb_fail(invocation, "the pool answered %d", status)
                : invocation->json ? verb_print(invocation, &body)
                                   : print_lines(invocation, &body);
@@ -168,7 +171,10 @@ static int ask(const struct invocation *invocation, const char *path)
     struct buffer body = BUFFER_EMPTY, line = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     int status = 0;
     if (!http_get(invocation->settings->http.listen, path, TIMEOUT_US, &status, &body, &fault))
-        return buffer_done(&body), fail_with(invocation, &fault);
+    {
+        buffer_done(&body);
+        return fail_with(invocation, &fault);
+    }
     json_t *root = invocation->json ? NULL : json_loadb(body.at ? body.at : "", body.size, 0, NULL);
     const char *word = json_string_value(json_object_get(root, "status"));
     if (word)

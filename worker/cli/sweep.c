@@ -246,7 +246,10 @@ static bool fail_session(struct sweeping *sweeping)
 static PGresult *read_page(struct sweeping *sweeping, struct due_cursor *cursor, bool explain)
 {
     if (!session_is_open(sweeping->session) && !session_connect(sweeping->session, &sweeping->stop))
-        return fail_session(sweeping), NULL;
+    {
+        fail_session(sweeping);
+        return NULL;
+    }
     PGresult *page = due_read(sweeping->session, sweeping->due_rule, cursor, explain,
                               sweeping->invocation->settings->database.statement_timeout_us, &sweeping->stop);
     if (!page)
@@ -357,20 +360,28 @@ static bool check_options(struct sweeping *sweeping, const char *every)
     const struct invocation *invocation = sweeping->invocation;
     sweeping->due_rule = invocation->argc == 2 ? due_find(invocation->argv[1]) : NULL;
     if (!sweeping->due_rule)
-        return verb_usage_error(usage, "sweep %s: accepted are jobs, tickets",
-                                invocation->argc > 1 ? invocation->argv[1] : ""),
-               false;
+    {
+        verb_usage_error(usage, "sweep %s: accepted are jobs, tickets",
+                         invocation->argc > 1 ? invocation->argv[1] : "");
+        return false;
+    }
     if (every && (!settings_parse_duration(every, &sweeping->every_us) || sweeping->every_us < every_min_us ||
                   sweeping->every_us > every_max_us))
-        return verb_usage_error(usage, "sweep: --every %s: accepted is a duration such as 60s, from 100ms to 24h",
-                                every),
-               false;
+    {
+        verb_usage_error(usage, "sweep: --every %s: accepted is a duration such as 60s, from 100ms to 24h", every);
+        return false;
+    }
     if (sweeping->notify && !sweeping->due_rule->has_notify)
-        return verb_usage_error(usage, "sweep %s: --notify is for jobs", sweeping->due_rule->name), false;
+    {
+        verb_usage_error(usage, "sweep %s: --notify is for jobs", sweeping->due_rule->name);
+        return false;
+    }
     if (sweeping->notify && names_find(&names_autoclose_notice, span_of(sweeping->notify)) <= 0)
-        return verb_usage_error(usage, "sweep: --notify %s: accepted are AUTOCLOSENOTIFY, RAISETICKETNOTIFY",
-                                sweeping->notify),
-               false;
+    {
+        verb_usage_error(usage, "sweep: --notify %s: accepted are AUTOCLOSENOTIFY, RAISETICKETNOTIFY",
+                         sweeping->notify);
+        return false;
+    }
     return true;
 }
 

@@ -34,7 +34,10 @@ static void add_first_line(struct buffer *into, const char *text)
 static bool ask_terms(PGconn *connection, const struct buffer *sql, bool written, bool looks, struct buffer *reterr)
 {
     if (!written)
-        return buffer_add_text(reterr, "out of memory"), false;
+    {
+        buffer_add_text(reterr, "out of memory");
+        return false;
+    }
     QUERY_RESULT result = PQexec(connection, sql->at);
     bool answered = result && PQresultStatus(result) == PGRES_TUPLES_OK;
     const char *problem = answered && looks ? PQgetvalue(result, 0, 0) : "";

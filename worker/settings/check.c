@@ -266,18 +266,25 @@ static bool check_topics(const struct settings *settings, struct buffer *reterr)
     {
         size_t size = strcspn(at, ",");
         if (size == audit_size && memcmp(at, audit, size) == 0)
-            return add_where(settings, "kafka.audit_topic", reterr),
-                   settings_add_text(reterr, "kafka.audit_topic = \"%s\": it is one of kafka.topics too", audit), false;
+        {
+            add_where(settings, "kafka.audit_topic", reterr);
+            settings_add_text(reterr, "kafka.audit_topic = \"%s\": it is one of kafka.topics too", audit);
+            return false;
+        }
         if (size > suffix_size && memcmp(at + size - suffix_size, settings->kafka.dlq_suffix, suffix_size) == 0)
-            return add_where(settings, "kafka.topics", reterr),
-                   settings_add_text(reterr, "kafka.topics: %.*s ends with kafka.dlq_suffix: it holds dead letters",
-                                     (int)size, at),
-                   false;
+        {
+            add_where(settings, "kafka.topics", reterr);
+            settings_add_text(reterr, "kafka.topics: %.*s ends with kafka.dlq_suffix: it holds dead letters", (int)size,
+                              at);
+            return false;
+        }
         if (size + suffix_size > TOPIC_NAME_MAX)
-            return add_where(settings, "kafka.topics", reterr),
-                   settings_add_text(reterr, "kafka.topics: %.*s: with kafka.dlq_suffix it is longer than Kafka's %d",
-                                     (int)size, at, TOPIC_NAME_MAX),
-                   false;
+        {
+            add_where(settings, "kafka.topics", reterr);
+            settings_add_text(reterr, "kafka.topics: %.*s: with kafka.dlq_suffix it is longer than Kafka's %d",
+                              (int)size, at, TOPIC_NAME_MAX);
+            return false;
+        }
         at += size;
     }
     return true;

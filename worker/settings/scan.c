@@ -192,7 +192,10 @@ static bool take_token(struct scan *scan)
 {
     char byte = *scan->at;
     if (byte == '#' || next_is(scan, "//"))
-        return skip_line(scan), true;
+    {
+        skip_line(scan);
+        return true;
+    }
     if (next_is(scan, "/*"))
         return skip_block(scan);
     if (byte == '"')

@@ -119,7 +119,10 @@ static bool refuse_value(const struct settings_key *key, enum settings_form form
                          struct buffer *reterr)
 {
     if (errno == ENOMEM) /* settings_set clears errno first: nothing is wrong with the value */
-        return buffer_add_text(reterr, "out of memory"), false;
+    {
+        buffer_add_text(reterr, "out of memory");
+        return false;
+    }
     add_shown(key, form, text, reterr);
     buffer_add_text(reterr, ": accepted: ");
     settings_add_accepted(key, reterr);
@@ -186,7 +189,10 @@ static bool take_pairs(const struct load *load, const config_setting_t *group, c
             return false;
         }
         if (!settings_set_pair(pairs, name, text))
-            return buffer_add_text(load->reterr, "out of memory"), false;
+        {
+            buffer_add_text(load->reterr, "out of memory");
+            return false;
+        }
     }
     mark_origin(load->settings, key, SETTINGS_FROM_FILE, config_setting_source_line(group));
     return true;
@@ -281,22 +287,31 @@ static bool read_file(const char *name, struct settings_origins *origins, struct
     __attribute__((cleanup(close_file))) int file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
     if (file < 0 || fstat(file, &status) != 0)
-        return settings_add_text(reterr, "%s: %s: name a readable settings file with --config", name, strerror(errno)),
-               false;
+    {
+        settings_add_text(reterr, "%s: %s: name a readable settings file with --config", name, strerror(errno));
+        return false;
+    }
     if (!S_ISREG(status.st_mode) || status.st_size > FILE_SIZE_MAX)
-        return settings_add_text(reterr, "%s: accepted is a regular file of at most 1 MiB", name), false;
+    {
+        settings_add_text(reterr, "%s: accepted is a regular file of at most 1 MiB", name);
+        return false;
+    }
     if (!settings_check_file(file, name, origins, reterr))
         return false;
     while (into->size <= FILE_SIZE_MAX && buffer_reserve(into, 4096))
     {
         ssize_t size = read(file, into->at + into->size, 4096);
         if (size < 0)
-            return settings_add_text(reterr, "%s: %s", name, strerror(errno)), false;
+        {
+            settings_add_text(reterr, "%s: %s", name, strerror(errno));
+            return false;
+        }
         if (size == 0)
             return true;
         into->size += (size_t)size;
     }
-    return settings_add_text(reterr, "%s: accepted is a regular file of at most 1 MiB", name), false;
+    settings_add_text(reterr, "%s: accepted is a regular file of at most 1 MiB", name);
+    return false;
 }
 
 static bool load_file(struct settings *settings, const char *name, struct buffer *reterr)
@@ -360,13 +375,18 @@ static bool set_pair_from_variable(struct settings *settings, const struct setti
     char name[PATH_SIZE_MAX];
     size_t size = strlen(rest);
     if (size == 0 || size >= sizeof(name) || !utf8_is_valid(value, strlen(value)))
-        return settings_add_text(reterr, "environment: %s: accepted: librdkafka's names and UTF-8 text", variable),
-               false;
+    {
+        settings_add_text(reterr, "environment: %s: accepted: librdkafka's names and UTF-8 text", variable);
+        return false;
+    }
     for (size_t i = 0; i <= size; i++)
         name[i] = rest[i] == '_' ? '.' : (char)tolower((unsigned char)rest[i]);
     const char *owned = settings_owned_name(name);
     if (owned)
-        return settings_add_text(reterr, "environment: %s (%s): %s", variable, name, owned), false;
+    {
+        settings_add_text(reterr, "environment: %s (%s): %s", variable, name, owned);
+        return false;
+    }
     mark_origin(settings, key, SETTINGS_FROM_ENVIRONMENT, 0);
     return settings_set_pair(pairs, name, value) || (buffer_add_text(reterr, "out of memory"), false);
 }
