@@ -76,7 +76,7 @@ static const struct term terms[] = {
     { "idle_session_timeout", SETS, "0", 0, NULL, TERM_SET, NULL },
     { "transaction_timeout", SETS, "0", 0, NULL, TERM_NEWER, NULL },
 
-    /* No plan without an index for want of it, and no compiler run for a plan that looks dear because of that. */
+    /* A server that has index scans off must not slow us down, and no plan is worth a run of the JIT compiler. */
     { "enable_indexscan", SETS, "on", 0, NULL, TERM_SET, NULL },
     { "enable_nestloop", SETS, "on", 0, NULL, TERM_SET, NULL },
     { "jit", SETS, "off", 0, NULL, TERM_SET, NULL },
