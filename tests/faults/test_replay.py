@@ -106,6 +106,29 @@ def test_a_group_that_was_forgotten_starts_over_and_changes_nothing(trial):
 
 
 @pytest.mark.fault(23)
+@pytest.mark.seconds(120)
+def test_commits_that_the_broker_forgot_are_noticed_and_nothing_is_published_twice(trial):
+    """A lone broker that crashed may answer with an older commit, which is a worker's own."""
+    world = trial.world
+    worker = world.worker(consumers_static="false")  # which leaves the group when it ends
+    with gentle(trial):
+        trial.progress(60)
+        world.drain()
+        older = world.kafka.committed(world.group, world.topic)
+        trial.progress(90)
+    trial.judge()
+    before = steady(world)
+    assert worker.end() == 0
+    mark = world.database.value("SELECT id || ':1' FROM interlock.schema_identity")
+    world.kafka.move_offsets(world.group, world.topic, older, mark)
+    worker.start().wait_ready()
+    world.drain()
+    world.check()
+    assert steady(world) == before
+    assert worker.metric(REWINDS) == world.partitions and "went back" in worker.text()
+
+
+@pytest.mark.fault(23)
 @pytest.mark.seconds(90)
 def test_a_rewind_while_commands_wait_publishes_each_once(trial):
     """Some commands below the rewind were published, some not."""

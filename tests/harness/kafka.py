@@ -59,9 +59,9 @@ class Kafka:
             return error.args[0].code() == KafkaError.NOT_COORDINATOR
         return False
 
-    def move_offsets(self, group, topic, offsets):
+    def move_offsets(self, group, topic, offsets, metadata=""):
         """By hand, as an operator would: the group must be empty, so it asks until it is."""
-        partitions = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        partitions = [TopicPartition(topic, number, offset, metadata) for number, offset in offsets.items()]
         request = ConsumerGroupTopicPartitions(group, partitions)
 
         def moved():
