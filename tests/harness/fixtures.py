@@ -1,6 +1,7 @@
 """Fixtures of every folder of tests that runs on a stack, and a deadline for every test."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -129,6 +130,17 @@ def world(request, make_world):
     made = make_world(request.node.name.removeprefix("test_"))
     yield made
     finish(request, made)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return itertools.count(1000, 1000)
+
+
+@pytest.fixture
+def number(numbers):
+    """An id that no other test of the module uses, with room above it for children."""
+    return next(numbers)
 
 
 @pytest.fixture(scope="module")

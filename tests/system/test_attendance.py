@@ -1,6 +1,5 @@
 """Attendance: punches, face results, geofences and shifts on real services; results that come at once; constraints."""
 
-import itertools
 import uuid
 
 import psycopg2
@@ -9,15 +8,7 @@ import pytest
 from harness.commands import command
 from harness.waiting import until
 
-numbers = itertools.count(1000, 10)
-
 WAYS = {"redis": {}, "no redis": {"redis_enabled": "false"}}
-
-
-@pytest.fixture
-def number():
-    """An id that no other test uses: of a person, a site, a geofence; with nine above it."""
-    return next(numbers)
 
 
 @pytest.fixture

@@ -8,23 +8,10 @@ import re
 import pytest
 
 from harness.bad_input import DEAD, INVALID, data_of, nested
+from harness.checked import checked  # noqa: F401  fixture
 from harness.commands import (Message, append, binary, command, create_job, create_ticket, escalate, event, structured,
                               transition)
 from harness.waiting import until
-
-numbers = itertools.count(1000, 1000)
-
-
-@pytest.fixture
-def number():
-    return next(numbers)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checked(shared):
-    yield
-    shared.drain()
-    shared.check()
 
 
 # ---- not readable as a command: a dead letter ------------------------------------------------------

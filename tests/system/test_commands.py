@@ -1,28 +1,12 @@
 """Every command of the contract from the command topic to its row and its event, with each of its outcomes."""
 
-import itertools
 import re
 
 import pytest
 
+from harness.checked import checked  # noqa: F401  fixture
 from harness.commands import (append, binary, command, create_job, create_ticket, escalate, event, job_transition,
                               structured, transition)
-
-numbers = itertools.count(1000, 1000)
-
-
-@pytest.fixture
-def number():
-    """An id that no other test uses, with room above it for children."""
-    return next(numbers)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checked(shared):
-    """After all of them: the invariants hold over everything that the module did."""
-    yield
-    shared.drain()
-    shared.check()
 
 
 def ticket(world, number, columns):

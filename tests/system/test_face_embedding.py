@@ -12,14 +12,6 @@ from harness.commands import binary, command, event, structured
 from harness.waiting import until
 
 LENGTH = 512
-numbers = itertools.count(1000, 1000)
-
-
-@pytest.fixture
-def number():
-    """An id that no other test uses: of a user, a model, and embeddings from it on."""
-    return next(numbers)
-
 
 @pytest.fixture
 def pair(world):

@@ -1,31 +1,16 @@
 """Plans and what is left of the job commands, from the command topic to their rows and events: checkpoints and geofence
 assignments of a job; assignment, expiry, mail flag, phone's sync and bulk changes of a jobneed."""
 
-import itertools
 import urllib.parse
 
 import psycopg2
 import pytest
 
+from harness.checked import checked  # noqa: F401  fixture
 from harness.commands import command, create_job, job_transition
 from harness.stack import apply_roles
 
-numbers = itertools.count(1000, 1000)
 ASSIGNED = "2026-11-24T00:00:00Z"
-
-
-@pytest.fixture
-def number():
-    """An id that no other test uses, with room above it for children."""
-    return next(numbers)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checked(shared):
-    """After all of them: the invariants hold over everything that the module did."""
-    yield
-    shared.drain()
-    shared.check()
 
 
 def put_root(world, number, identifier="INTERNALTOUR", **columns):

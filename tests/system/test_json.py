@@ -1,30 +1,15 @@
 """The four json.* commands on every JSON field of every aggregate, on real services: what comes back from jsonb, what is
 refused, and many at once."""
 
-import itertools
 import json
 import uuid
 from decimal import Decimal
 
 import pytest
 
+from harness.checked import checked  # noqa: F401  fixture
 from harness.commands import command, create_job
 from harness.waiting import until
-
-numbers = itertools.count(1000, 10)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checked(shared):
-    """After all of them: the invariants hold over the jobneeds that the module made."""
-    yield
-    shared.drain()
-    shared.check()
-
-
-@pytest.fixture
-def number():
-    return next(numbers)
 
 
 def outcome(event):

@@ -1,29 +1,15 @@
 """Messages of publishers in other languages: spellings of headers, numbers, uuids and words that mean the same, and what is
 told to whom where they mean nothing."""
 
-import itertools
 import json
 import uuid
 
 import pytest
 from confluent_kafka import Producer
 
+from harness.checked import checked  # noqa: F401  fixture
 from harness.commands import Message, binary, command, create_ticket, escalate, event, structured
 from harness.waiting import until
-
-numbers = itertools.count(1000, 1000)
-
-
-@pytest.fixture
-def number():
-    return next(numbers)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def checked(shared):
-    yield
-    shared.drain()
-    shared.check()
 
 
 def level(world, number):

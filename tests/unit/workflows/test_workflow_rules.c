@@ -2,7 +2,7 @@
  * needs. Those that need the row are tested with their workflows. */
 #include "tests/fixtures/refusal.h"
 
-static struct arena arena;
+#include "tests/fixtures/arena.h"
 
 #define UUID "\"attendance_uuid\":\"0c5c7fd0-0000-4000-8000-00000000000a\""
 #define PUNCH UUID ",\"direction\":\"in\",\"at\":\"2026-11-24T09:00:00Z\""
@@ -67,24 +67,10 @@ static void rules_across_parameters_name_the_one_that_breaks_them(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_across_parameters_name_the_one_that_breaks_them),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_arena, tear_down_arena);
 }

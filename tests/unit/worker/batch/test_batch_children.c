@@ -57,20 +57,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static PGconn *hold(const char *sql)
-{
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "%s", sql);
-    return other;
-}
-
-static void let_go(PGconn *other)
-{
-    engine_ask_on(other, "COMMIT");
-    PQfinish(other);
-}
-
 static void *commit_when_waited_for(void *other)
 {
     engine_await_on(other, "t",
@@ -87,19 +73,19 @@ static void a_busy_child_makes_the_root_in_the_other_table_busy(void **state)
     (void)state;
     struct delivery *first[] = { add(3, 10, ""), add(3, 11, ""), add(4, 20, "") };
     engine_run(first, 3);
-    PGconn *other = hold("SELECT 1 FROM interlock.face_embedding WHERE id = 11 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.face_embedding WHERE id = 11 FOR UPDATE");
     struct delivery *given[] = { add(3, 12, ""), take(3, 10), add(4, 21, "") };
     engine_run(given, 3);
     assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
     assert_int_equal(engine.batch->items[1].hold, HOLD_BEHIND);
     assert_outcome(given[2], "applied");
     assert_sql("4", "SELECT count(*) FROM interlock.face_embedding");
-    let_go(other);
-    other = hold("SELECT 1 FROM interlock.face_user WHERE id = 3 FOR UPDATE");
+    engine_let_go(other);
+    other = engine_hold("SELECT 1 FROM interlock.face_user WHERE id = 3 FOR UPDATE");
     struct delivery *later[] = { given[0], given[1] };
     engine_run(later, 2);
     assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
-    let_go(other);
+    engine_let_go(other);
     engine_run(later, 2);
     assert_outcome(given[0], "applied");
     assert_outcome(given[1], "applied");
@@ -112,11 +98,11 @@ static void a_child_named_by_its_id_is_waited_for_too(void **state)
 {
     (void)state;
     engine_run_one(add(3, 10, ""));
-    PGconn *other = hold("DELETE FROM interlock.face_embedding WHERE id = 10");
+    PGconn *other = engine_hold("DELETE FROM interlock.face_embedding WHERE id = 10");
     struct delivery *delivery = add(4, 10, "");
     engine_run_one(delivery);
     assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY);
-    let_go(other);
+    engine_let_go(other);
     engine_run_one(delivery);
     assert_outcome(delivery, "applied");
     assert_sql("4", "SELECT user_id FROM interlock.face_embedding");
@@ -128,7 +114,7 @@ static void in_its_turn_a_command_waits_for_the_children_of_another_table(void *
     (void)state;
     struct delivery *first[] = { add(3, 10, ""), add(3, 11, "") };
     engine_run(first, 2);
-    PGconn *other = hold("UPDATE interlock.face_embedding SET validated = true WHERE id = 11");
+    PGconn *other = engine_hold("UPDATE interlock.face_embedding SET validated = true WHERE id = 11");
     struct delivery *delivery = take(3, 10);
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
     enum batch_end ended = engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
@@ -142,7 +128,7 @@ static void two_that_make_the_same_user_meet_and_one_is_primary(void **state)
 {
     pthread_t thread;
     (void)state;
-    PGconn *other = hold("INSERT INTO interlock.face_user (id, version) VALUES (3, 1)");
+    PGconn *other = engine_hold("INSERT INTO interlock.face_user (id, version) VALUES (3, 1)");
     engine_ask_on(other,
                   "INSERT INTO interlock.face_embedding (id, user_id, model_id, is_primary) VALUES (9, 3, 1, true)");
     struct delivery *given[] = { add(3, 10, ""), add(3, 11, ""), add(4, 20, "") };
@@ -229,13 +215,13 @@ static void a_verification_neither_waits_for_a_removal_nor_fails_by_it(void **st
 {
     (void)state;
     engine_run_one(add(3, 10, ""));
-    PGconn *other = hold("DELETE FROM interlock.face_embedding WHERE id = 10");
+    PGconn *other = engine_hold("DELETE FROM interlock.face_embedding WHERE id = 10");
     struct delivery *delivery = engine_command(
         "face-model/1", "v-1", "face.record_verification", "",
         "{\"verification_id\":1,\"model_id\":1,\"embedding_id\":10,\"user_id\":3,\"result\":\"SUCCESS\"}");
     engine_run_one(delivery);
     assert_outcome(delivery, "applied");
-    let_go(other);
+    engine_let_go(other);
     assert_sql("1 1",
                "SELECT verification_count || ' ' || successful_verifications FROM interlock.face_embedding_counter");
 }

@@ -379,15 +379,12 @@ static void a_table_that_somebody_alters_is_waited_for(void **state)
     engine.settings.database.lock_timeout_us = 200000;
     pipeline_close(engine.pipeline);
     assert_true(pipeline_connect(engine.pipeline, NULL));
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE");
+    PGconn *other = engine_hold("LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE");
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(1, "a-2") };
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_SPLIT);
     assert_int_equal(engine_run_as(given, 1, plain), BATCH_SPLIT);
     assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
-    engine_ask_on(other, "COMMIT");
-    PQfinish(other);
+    engine_let_go(other);
     engine_run(given, 2);
     assert_outcome(given[1], "applied");
 }
@@ -399,10 +396,8 @@ static void a_fence_that_somebody_holds_is_nobodys_fault(void **state)
     engine.settings.database.lock_timeout_us = 200000;
     pipeline_close(engine.pipeline);
     assert_true(pipeline_connect(engine.pipeline, NULL));
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT pg_advisory_xact_lock(%d, %d)", PARTITION_OWNER_LOCK_CLASS,
-                  engine.partitions[0].partition_id);
+    PGconn *other = engine_hold("SELECT pg_advisory_xact_lock(%d, %d)", PARTITION_OWNER_LOCK_CLASS,
+                                engine.partitions[0].partition_id);
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(1, "a-2") };
     assert_int_equal(engine_run_as(given, 2, plain), BATCH_AGAIN);
     assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");

@@ -19,21 +19,6 @@ static void create_tickets(int count)
     engine_run(given, count);
 }
 
-/* Another session that holds the rows of a query. */
-static PGconn *hold(const char *sql)
-{
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "%s", sql);
-    return other;
-}
-
-static void let_go(PGconn *other)
-{
-    engine_ask_on(other, "COMMIT");
-    PQfinish(other);
-}
-
 static void assert_hold(int item, enum hold_reason reason)
 {
     assert_int_equal(engine.batch->items[item].hold, reason);
@@ -45,7 +30,7 @@ static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void 
 {
     (void)state;
     create_tickets(3);
-    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 2 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.ticket WHERE id = 2 FOR UPDATE");
     struct delivery *given[] = { engine_escalate(1, "a-1"), engine_escalate(2, "b-1"), engine_escalate(3, "c-1"),
                                  engine_escalate(2, "b-2"), engine_escalate(1, "a-2") };
     engine_run(given, 5);
@@ -61,7 +46,7 @@ static void a_busy_row_holds_back_its_own_key_and_nothing_of_it_is_written(void 
     assert_sql("2,0,1", "SELECT string_agg(level::text, ',' ORDER BY id) FROM interlock.ticket");
     assert_sql("6", "SELECT count(*) FROM interlock.inbox");
     assert_sql("6", "SELECT count(*) FROM interlock.audit_event");
-    let_go(other);
+    engine_let_go(other);
     struct delivery *later[] = { given[1], given[3] };
     engine_run(later, 2);
     assert_outcome(given[1], "applied");
@@ -72,11 +57,11 @@ static void a_row_that_only_a_foreign_key_looks_at_is_not_busy(void **state)
 {
     (void)state;
     create_tickets(1);
-    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR KEY SHARE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR KEY SHARE");
     struct delivery *delivery = engine_escalate(1, "a-1");
     engine_run_one(delivery);
     assert_outcome(delivery, "applied");
-    let_go(other);
+    engine_let_go(other);
 }
 
 static void a_command_answered_by_a_record_needs_no_row(void **state)
@@ -85,19 +70,19 @@ static void a_command_answered_by_a_record_needs_no_row(void **state)
     create_tickets(1);
     struct delivery *first = engine_escalate(1, "a-1");
     engine_run_one(first);
-    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *again = engine_again(first);
     engine_run_one(again);
     assert_hold(0, HOLD_NOT);
     assert_outcome(again, "applied");
-    let_go(other);
+    engine_let_go(other);
 }
 
 static void a_refused_command_needs_no_row_but_keeps_its_place(void **state)
 {
     (void)state;
     create_tickets(1);
-    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *wrong = engine_command("ticket/1", "w-1", "ticket.escalate", "", "{\"ticket_id\":1,\"level\":-1}");
     struct delivery *given[] = { wrong, engine_escalate(1, "a-1"),
                                  engine_command("ticket/1", "w-2", "ticket.escalate", "", "{}") };
@@ -105,14 +90,14 @@ static void a_refused_command_needs_no_row_but_keeps_its_place(void **state)
     assert_outcome(wrong, "rejected:invalid_data");
     assert_hold(1, HOLD_BUSY);
     assert_hold(2, HOLD_BEHIND);
-    let_go(other);
+    engine_let_go(other);
 }
 
 static void a_command_of_several_rows_is_held_whole(void **state)
 {
     (void)state;
     create_tickets(4);
-    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 3 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.ticket WHERE id = 3 FOR UPDATE");
     struct delivery *bulk =
         engine_command("ticket/1", "b-1", "ticket.bulk_update", "", "{\"ticket_ids\":[1,2,3],\"priority\":\"HIGH\"}");
     struct delivery *given[] = { bulk, engine_escalate(2, "a-1"), engine_escalate(4, "d-1") };
@@ -122,7 +107,7 @@ static void a_command_of_several_rows_is_held_whole(void **state)
     assert_outcome(given[2], "applied");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket WHERE priority = 'HIGH'");
     assert_sql("0", "SELECT count(*) FROM interlock.audit_also");
-    let_go(other);
+    engine_let_go(other);
     engine_run_one(bulk);
     assert_outcome(bulk, "applied");
     assert_sql("3", "SELECT count(*) FROM interlock.ticket WHERE priority = 'HIGH'");
@@ -137,7 +122,7 @@ static void a_busy_child_makes_its_root_busy(void **state)
     (void)state;
     create_tickets(1);
     engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "", tour));
-    PGconn *other = hold("SELECT 1 FROM interlock.jobneed WHERE id = 12 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.jobneed WHERE id = 12 FOR UPDATE");
     struct delivery *close = engine_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
     struct delivery *update = engine_command("jobneed/10", "j-3", "job.update_checkpoint", "",
                                              "{\"jobneed_id\":12,\"parent_id\":10,\"seq\":5}");
@@ -149,13 +134,13 @@ static void a_busy_child_makes_its_root_busy(void **state)
     assert_sql("ASSIGNED,ASSIGNED,ASSIGNED", "SELECT string_agg(status, ',') FROM interlock.jobneed");
     engine_run_one(update);
     assert_hold(0, HOLD_BUSY);
-    let_go(other);
-    other = hold("SELECT 1 FROM interlock.jobneed WHERE id = 10 FOR UPDATE");
+    engine_let_go(other);
+    other = engine_hold("SELECT 1 FROM interlock.jobneed WHERE id = 10 FOR UPDATE");
     engine_run_one(close);
     assert_hold(0, HOLD_BUSY);
     engine_run_one(update);
     assert_hold(0, HOLD_BUSY);
-    let_go(other);
+    engine_let_go(other);
     struct delivery *both[] = { close, update };
     engine_run(both, 2);
     assert_outcome(close, "applied");
@@ -166,11 +151,11 @@ static void a_busy_child_makes_its_root_busy(void **state)
 static void a_row_that_another_session_is_creating_is_not_there_yet(void **state)
 {
     (void)state;
-    PGconn *other = hold("INSERT INTO interlock.ticket (id) VALUES (9)");
+    PGconn *other = engine_hold("INSERT INTO interlock.ticket (id) VALUES (9)");
     struct delivery *delivery = engine_escalate(9, "a-1");
     engine_run_one(delivery);
     assert_outcome(delivery, "rejected:not_found");
-    let_go(other);
+    engine_let_go(other);
 }
 
 /* --- a turn of its own ------------------------------------------------------------------------------------------- */
@@ -190,7 +175,7 @@ static void in_its_turn_a_command_waits_and_sees_what_the_other_did(void **state
     pthread_t thread;
     (void)state;
     create_tickets(1);
-    PGconn *other = hold("UPDATE interlock.ticket SET level = 40, version = 7 WHERE id = 1");
+    PGconn *other = engine_hold("UPDATE interlock.ticket SET level = 40, version = 7 WHERE id = 1");
     struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
     enum batch_end ended = engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
@@ -211,7 +196,7 @@ static void a_command_waits_for_children_too_in_its_turn(void **state)
     pthread_t thread;
     (void)state;
     engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "", tour));
-    PGconn *other = hold("UPDATE interlock.jobneed SET seq = 77 WHERE id = 11");
+    PGconn *other = engine_hold("UPDATE interlock.jobneed SET seq = 77 WHERE id = 11");
     struct delivery *delivery = engine_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
     assert_int_equal(pthread_create(&thread, NULL, commit_when_waited_for, other), 0);
     enum batch_end ended = engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true });
@@ -227,13 +212,13 @@ static void a_turn_without_success_is_transient_and_leaves_nothing(void **state)
     (void)state;
     create_tickets(1);
     engine.settings.database.lock_timeout_us = 200000;
-    PGconn *other = hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT 1 FROM interlock.ticket WHERE id = 1 FOR UPDATE");
     struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = true }), BATCH_SPLIT);
     assert_int_equal(pipeline_failure(engine.pipeline)->class, FAILURE_TRANSIENT);
     assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     assert_sql("1", "SELECT count(*) FROM interlock.inbox");
-    let_go(other);
+    engine_let_go(other);
     /* The short timeout was that transaction's alone. */
     engine_run_one(delivery);
     assert_outcome(delivery, "applied");
@@ -245,7 +230,7 @@ static void a_command_behind_a_row_that_is_held_for_long_gets_its_turn_in_the_en
     struct delivery *given[6];
     (void)state;
     create_tickets(2);
-    PGconn *other = hold("UPDATE interlock.ticket SET level = 40 WHERE id = 1");
+    PGconn *other = engine_hold("UPDATE interlock.ticket SET level = 40 WHERE id = 1");
     for (int i = 0; i < 6; i++)
     {
         char id[16];
@@ -267,7 +252,8 @@ static void counters_that_two_add_to_at_once_count_both(void **state)
     pthread_t thread;
     (void)state;
     engine_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
-    PGconn *other = hold("UPDATE interlock.face_model SET verification_count = verification_count + 10 WHERE id = 5");
+    PGconn *other =
+        engine_hold("UPDATE interlock.face_model SET verification_count = verification_count + 10 WHERE id = 5");
     struct delivery *delivery =
         engine_command("face-model/5", "f-1", "face.record_verification", "",
                        "{\"verification_id\":1,\"model_id\":5,\"user_id\":9,\"result\":\"SUCCESS\"}");
@@ -352,7 +338,7 @@ static void the_lock_is_held_until_the_commit(void **state)
     if (getenv("REDIS_URL") == NULL)
         skip();
     create_tickets(1);
-    PGconn *other = hold("LOCK TABLE interlock.audit_event IN SHARE MODE");
+    PGconn *other = engine_hold("LOCK TABLE interlock.audit_event IN SHARE MODE");
     engine.batch->tools.lock = lock_of("test/0/y/0/0");
     struct delivery *delivery = engine_escalate(1, "a-1");
     assert_int_equal(pthread_create(&thread, NULL, try_the_lock_meanwhile, other), 0);

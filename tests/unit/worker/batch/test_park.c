@@ -224,13 +224,10 @@ static void a_held_command_is_parked_and_passed_by_nobody(void **state)
     struct delivery *create = engine_create(7), *held = escalation(7, "e-1", "");
     (void)state;
     engine_run_one(create);
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = 7 FOR UPDATE");
+    PGconn *other = engine_hold("SELECT id FROM interlock.ticket WHERE id = 7 FOR UPDATE");
     assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
     assert_int_equal(held->answer, ANSWER_NOTHING);
-    engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
-    PQfinish(other);
+    engine_let_go(other); /* its locks are gone by then */
     struct delivery *behind = escalation(7, "e-2", ""), *elsewhere = escalation(8, "e-3", "");
     struct delivery *later[] = { behind, elsewhere };
     engine_run(later, 2);
@@ -289,10 +286,7 @@ static void one_that_is_parked_again_keeps_its_place(void **state)
 
 static PGconn *hold_ticket(int arrival)
 {
-    PGconn *other = engine_session();
-
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", arrival);
+    PGconn *other = engine_hold("SELECT id FROM interlock.ticket WHERE id = %d FOR UPDATE", arrival);
     return other;
 }
 
@@ -309,8 +303,7 @@ static void a_return_that_is_busy_again_is_parked_again_at_once(void **state)
     engine_run(back, 3); /* in no mode of its own */
     for (int i = 0; i < 3; i++)
         assert_int_equal(back[i]->answer, ANSWER_NOTHING);
-    engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
-    PQfinish(other);
+    engine_let_go(other); /* its locks are gone by then */
     assert_sql("e-1 held 2, e-2 behind 1, e-3 behind 1",
                "SELECT string_agg(concat_ws(' ', command_id, reason, parkings), ', ' ORDER BY place) "
                "FROM interlock.parked_command");
@@ -329,9 +322,7 @@ static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
     (void)state;
     engine_run_one(create);
     assert_int_equal(engine_run_as(&held, 1, (struct batch_mode){ .park = true }), BATCH_DONE);
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT identity FROM interlock.parked_command FOR UPDATE");
+    PGconn *other = engine_hold("SELECT identity FROM interlock.parked_command FOR UPDATE");
     struct delivery *back = returned(held, "e-1");
     engine_run_one(back);
     assert_int_equal(engine.batch->items[0].hold, HOLD_BUSY); /* it may be for a moment */
@@ -339,8 +330,7 @@ static void a_copy_of_a_return_that_another_decides_is_nothing(void **state)
     engine_run_one(back);
     assert_int_equal(engine.batch->items[0].hold, HOLD_NOT);
     assert_int_equal(back->answer, ANSWER_NOTHING);
-    engine_ask_on(other, "COMMIT"); /* its locks are gone by then */
-    PQfinish(other);
+    engine_let_go(other); /* its locks are gone by then */
     assert_sql("1", "SELECT count(*) FROM interlock.parked_command");
     struct delivery *twice[] = { returned(held, "e-1"), returned(held, "e-1") };
     engine_run(twice, 2);

@@ -451,15 +451,12 @@ static void a_batch_waits_for_a_takeover_and_then_sees_it(void **state)
     engine.settings.database.lock_timeout_us = 100000;
     pipeline_close(engine.pipeline);
     assert_true(pipeline_connect(engine.pipeline, NULL));
-    PGconn *other = engine_session();
-    engine_ask_on(other, "BEGIN");
-    engine_ask_on(other, "SELECT pg_advisory_xact_lock(4812404, %d)", (int)engine.partitions[0].partition_id);
+    PGconn *other = engine_hold("SELECT pg_advisory_xact_lock(4812404, %d)", (int)engine.partitions[0].partition_id);
     struct delivery *delivery = engine_create(7);
     assert_int_equal(engine_run_as(&delivery, 1, (struct batch_mode){ .waiting = false }), BATCH_AGAIN);
     assert_string_equal(pipeline_failure(engine.pipeline)->sqlstate, "55P03");
     engine_ask_on(other, "UPDATE interlock.partition_owner SET fence = fence + 1 WHERE partition = 0");
-    engine_ask_on(other, "COMMIT");
-    PQfinish(other);
+    engine_let_go(other);
     engine_run_one(delivery);
     assert_outcome(delivery, "not_owner");
     assert_sql("0", "SELECT count(*) FROM interlock.ticket");

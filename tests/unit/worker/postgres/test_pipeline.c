@@ -14,8 +14,7 @@ static void a_pipeline_is_sent_whole_and_then_read_in_order(void **state)
                                           /* the second time it is prepared already */
                                           PQ_EXECUTES("s0"), PQ_SYNCS, PQ_TELLS("2"), PQ_ENDS(PQTRANS_IDLE), PQ_END };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(send_statement("SELECT 1"));
     assert_true(pipeline_send_text(pipeline, "COMMIT"));
     assert_true(pipeline_sync(pipeline));
@@ -44,8 +43,7 @@ static void an_error_says_which_statement_and_the_skipped_ones_are_not_taken_for
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_true(pipeline_send_text(pipeline, "INSERT"));
     assert_true(pipeline_send_text(pipeline, "COMMIT"));
@@ -66,8 +64,7 @@ static void a_commit_answered_with_rollback_has_not_committed(void **state)
         PQ_SENDS("COMMIT"), PQ_SYNCS, PQ_DOES("ROLLBACK"), PQ_ENDS(PQTRANS_IDLE), PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "COMMIT"));
     assert_true(pipeline_sync(pipeline)); /* PostgreSQL reports success */
     assert_false(pipeline_is_tagged(pipeline, 0, "COMMIT"));
@@ -88,8 +85,7 @@ static void a_session_lost_in_the_pipeline_has_no_code_and_is_closed(void **stat
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_true(pipeline_send_text(pipeline, "COMMIT"));
     assert_false(pipeline_sync(pipeline));
@@ -109,8 +105,7 @@ static void a_terminated_backend_is_a_lost_session_though_libpq_thinks_it_is_the
         PQ_ENDS(PQTRANS_IDLE), PQ_FINISHES, PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "57P01");
@@ -123,8 +118,7 @@ static void a_connection_that_breaks_while_input_is_taken_in_is_a_lost_session(v
         PQ_SENDS("BEGIN"), PQ_SYNCS, { .function = "PQconsumeInput", .fails = true }, PQ_FINISHES, PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
@@ -148,8 +142,7 @@ static void a_send_that_fails_closes_the_session_and_forgets_what_was_prepared(v
         PQ_TELLS("1"),           PQ_ENDS(PQTRANS_IDLE), PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(send_statement("SELECT 1"));
     assert_true(pipeline_sync(pipeline));
     assert_false(send_statement("SELECT 1"));
@@ -189,8 +182,7 @@ static void without_a_transaction_each_statement_ends_by_itself(void **state)
     };
     (void)state;
     settings.protections.transaction = false;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(send_statement("SELECT 1"));
     assert_true(pipeline_send_text(pipeline, "UPDATE a"));
     assert_true(pipeline_send_text(pipeline, "UPDATE b"));
@@ -233,8 +225,7 @@ static void a_prepare_that_fails_is_sent_again_the_next_time(void **state)
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_true(send_statement("SELECT good"));
     assert_true(send_statement("SELECT bad"));
@@ -267,8 +258,7 @@ static void a_session_lost_while_statements_are_forgotten_is_closed(void **state
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(send_statement("SELECT bad"));
     assert_false(pipeline_sync(pipeline));
     assert_false(pipeline_is_connected(pipeline));
@@ -284,8 +274,7 @@ static void a_server_that_falls_silent_is_left_at_the_deadline(void **state)
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     int64_t begun_us = pq_now_us();
     assert_true(pipeline_send_text(pipeline, "SELECT pg_sleep(1000)"));
     assert_false(pipeline_sync(pipeline));
@@ -307,8 +296,7 @@ static void a_slow_answer_is_waited_for(void **state)
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "SELECT 1"));
     assert_true(pipeline_sync(pipeline));
 }
@@ -331,8 +319,7 @@ static void a_full_socket_is_waited_for_and_meanwhile_input_is_taken_in(void **s
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "SELECT 1"));
     assert_true(pipeline_sync(pipeline));
     assert_true(pipeline_send_text(pipeline, "SELECT 2"));
@@ -346,8 +333,7 @@ static void a_pipeline_without_its_end_is_a_lost_session(void **state)
         PQ_SENDS("SELECT 1"), PQ_SYNCS, PQ_TELLS("1"), PQ_NO_MORE, PQ_FINISHES, PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "SELECT 1"));
     assert_false(pipeline_sync(pipeline));
     assert_failure(FAILURE_SESSION, "");
@@ -378,8 +364,7 @@ static void a_rollback_that_was_skipped_with_a_failed_pipeline_is_said_again(voi
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_true(pipeline_send_text(pipeline, "SELECT bad"));
     assert_true(pipeline_rollback(pipeline));
@@ -398,8 +383,7 @@ static void a_rollback_on_a_dying_session_says_that_it_is_lost(void **state)
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "BEGIN"));
     assert_true(pipeline_sync(pipeline));
     assert_false(pipeline_rollback(pipeline));
@@ -434,8 +418,7 @@ static void a_commit_that_may_not_be_replicated_is_known_until_the_next_one(void
     };
     static const bool expected[] = { true, false, true };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     for (int i = 0; i < 3; i++)
     {
         assert_true(pipeline_send_text(pipeline, "COMMIT"));
@@ -457,8 +440,7 @@ static void other_notices_are_of_no_account(void **state)
         PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "COMMIT"));
     assert_true(pipeline_sync(pipeline));
     assert_false(pipeline_is_unreplicated(pipeline));
@@ -499,8 +481,7 @@ static void bytes_of_a_message_that_are_not_utf8_are_replaced(void **state)
         PQ_SENDS("SELECT 1"), PQ_SYNCS, PQ_REFUSES("P0001", "a\xFF\nb\xC3"), PQ_ENDS(PQTRANS_IDLE), PQ_END,
     };
     (void)state;
-    connect_well();
-    pq_play(rows);
+    connect_and_play(rows);
     assert_true(pipeline_send_text(pipeline, "SELECT 1"));
     assert_false(pipeline_sync(pipeline));
     assert_string_equal(pipeline_failure(pipeline)->message, "a? b?");

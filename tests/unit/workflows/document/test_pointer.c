@@ -1,24 +1,8 @@
-#include "tests/fixtures/cmocka.h"
+#include "tests/fixtures/arena.h"
 
 #include <stdlib.h>
 
 #include "workflows/document/pointer.h"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return 0;
-}
 
 /* `steps` ends with NULL. */
 static void assert_steps(const char *text, const char *const *steps)
@@ -143,5 +127,5 @@ int main(void)
         cmocka_unit_test(a_step_is_an_index_when_it_is_a_number_without_a_zero_in_front),
         cmocka_unit_test(no_memory_is_a_failure_of_the_arena),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_arena, tear_down_arena);
 }

@@ -4,24 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fixtures/arena.h"
 #include "workflows/document/text.h"
 #include "workflows/model/limits.h"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return 0;
-}
 
 /* --- text -------------------------------------------------------------------------------------------------------- */
 
@@ -341,7 +326,7 @@ static void a_field_that_would_grow_beyond_its_limit_is_too_large_and_stays(void
     free(data);
 }
 
-#define TEXT_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEXT_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_arena, tear_down_arena)
 
 int main(void)
 {

@@ -1,4 +1,4 @@
-#include "tests/fixtures/cmocka.h"
+#include "tests/fixtures/arena.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,22 +70,6 @@ static const struct parameter table[] = {
     { "optional", PARAMETER_ID, AT(optional), PARAMETER_NULLABLE, 0, 0, NULL, NULL, 0, NULL },
     { .name = NULL },
 };
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_done(&arena);
-    return 0;
-}
 
 static bool decode(const char *text, struct everything *into, struct span *reterr)
 {
@@ -484,5 +468,5 @@ int main(void)
         cmocka_unit_test(printed_times_are_read_back),
         cmocka_unit_test(the_schema_says_what_the_decoder_does),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up_arena, tear_down_arena);
 }
