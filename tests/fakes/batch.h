@@ -84,11 +84,10 @@ void fake_await_connects(int count);
 /* Every delivery that was committed was committed after all earlier ones of its key, once; and came back once. */
 void fake_assert_order(void);
 
-enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *deliveries, int count,
-                                struct batch_mode mode);
-void __wrap_batch_result(const struct batch *batch, int index, struct batch_result *ret);
-bool __wrap_pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop);
-bool __wrap_pipeline_is_connected(const struct pipeline *pipeline);
-const struct failure *__wrap_pipeline_failure(const struct pipeline *pipeline);
+__typeof__(batch_run) __wrap_batch_run;
+__typeof__(batch_result) __wrap_batch_result;
+__typeof__(pipeline_connect) __wrap_pipeline_connect;
+__typeof__(pipeline_is_connected) __wrap_pipeline_is_connected;
+__typeof__(pipeline_failure) __wrap_pipeline_failure;
 
 #endif

@@ -1,7 +1,7 @@
 /* Cell (fake): everything around a poll thread: the consumer, the assignment, the lanes, the publisher, the slot. The
  * calls of the cell are written down, a word or two each; a word that is written again and again stands once:
- * "open <slot>.<cell>", "submit 0/5 1/7" (partition/offset), "end 0 forget" of a partition, "pause", "resume", "revoke 1"
- * of an epoch, "leave", "leave lost", "quit" of the group, "close".
+ * "open <slot>.<cell>", "submit 0/5 1/7" (partition/offset), "end 0 forget" of a partition, "pause", "resume", "revoke"
+ * of the lanes, "leave", "leave lost", "quit" of the group, "close".
  *
  * wrap: consumer_open consumer_leave consumer_close slot_is_held slot_number publisher_new publisher_free
  * publisher_set_consumer publisher_complete publisher_problem lanes_new lanes_free lanes_submit lanes_revoke

@@ -394,7 +394,7 @@ void __wrap_PQclear(PGresult *result)
 /* --- time -------------------------------------------------------------------------------------------------------- */
 
 /* The socket takes everything; what there is to read comes when the next row says so. */
-int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms)
+int __wrap_poll(struct pollfd *waited, nfds_t count, int timeout_ms)
 {
     int64_t until_us = world.now_us + (int64_t)timeout_ms * 1000;
     bool woken = count == 2 && waited[1].fd >= 0 && waited[1].fd == world.wake;

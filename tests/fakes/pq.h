@@ -15,6 +15,7 @@
 #define TESTS_FAKES_PQ_H
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -106,37 +107,34 @@ struct span pq_parameter(int index);
 /* The parameters of the last attempt to connect beside its URL: "host=... port=..."; "" where that was enough. */
 const char *pq_hosts(void);
 
-PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname);
-PostgresPollingStatusType __wrap_PQconnectPoll(PGconn *conn);
-ConnStatusType __wrap_PQstatus(const PGconn *conn);
-PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn);
-char *__wrap_PQerrorMessage(const PGconn *conn);
-PGVerbosity __wrap_PQsetErrorVerbosity(PGconn *conn, PGVerbosity verbosity);
-int __wrap_PQsocket(const PGconn *conn);
-char *__wrap_PQhost(const PGconn *conn);
-char *__wrap_PQport(const PGconn *conn);
-void __wrap_PQfinish(PGconn *conn);
-int __wrap_PQsetnonblocking(PGconn *conn, int arg);
-int __wrap_PQenterPipelineMode(PGconn *conn);
-PQnoticeReceiver __wrap_PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg);
-int __wrap_PQsendQueryParams(PGconn *conn, const char *command, int count, const Oid *types, const char *const *values,
-                             const int *lengths, const int *formats, int format);
-int __wrap_PQsendPrepare(PGconn *conn, const char *name, const char *query, int count, const Oid *types);
-int __wrap_PQsendQueryPrepared(PGconn *conn, const char *name, int count, const char *const *values, const int *lengths,
-                               const int *formats, int format);
-int __wrap_PQpipelineSync(PGconn *conn);
-int __wrap_PQflush(PGconn *conn);
-int __wrap_PQconsumeInput(PGconn *conn);
-int __wrap_PQisBusy(PGconn *conn);
-PGresult *__wrap_PQgetResult(PGconn *conn);
-ExecStatusType __wrap_PQresultStatus(const PGresult *result);
-char *__wrap_PQresultErrorField(const PGresult *result, int field);
-char *__wrap_PQcmdStatus(PGresult *result);
-char *__wrap_PQgetvalue(const PGresult *result, int row, int field);
-void __wrap_PQclear(PGresult *result);
+__typeof__(PQconnectStartParams) __wrap_PQconnectStartParams;
+__typeof__(PQconnectPoll) __wrap_PQconnectPoll;
+__typeof__(PQstatus) __wrap_PQstatus;
+__typeof__(PQtransactionStatus) __wrap_PQtransactionStatus;
+__typeof__(PQerrorMessage) __wrap_PQerrorMessage;
+__typeof__(PQsetErrorVerbosity) __wrap_PQsetErrorVerbosity;
+__typeof__(PQsocket) __wrap_PQsocket;
+__typeof__(PQhost) __wrap_PQhost;
+__typeof__(PQport) __wrap_PQport;
+__typeof__(PQfinish) __wrap_PQfinish;
+__typeof__(PQsetnonblocking) __wrap_PQsetnonblocking;
+__typeof__(PQenterPipelineMode) __wrap_PQenterPipelineMode;
+__typeof__(PQsetNoticeReceiver) __wrap_PQsetNoticeReceiver;
+__typeof__(PQsendQueryParams) __wrap_PQsendQueryParams;
+__typeof__(PQsendPrepare) __wrap_PQsendPrepare;
+__typeof__(PQsendQueryPrepared) __wrap_PQsendQueryPrepared;
+__typeof__(PQpipelineSync) __wrap_PQpipelineSync;
+__typeof__(PQflush) __wrap_PQflush;
+__typeof__(PQconsumeInput) __wrap_PQconsumeInput;
+__typeof__(PQisBusy) __wrap_PQisBusy;
+__typeof__(PQgetResult) __wrap_PQgetResult;
+__typeof__(PQresultStatus) __wrap_PQresultStatus;
+__typeof__(PQresultErrorField) __wrap_PQresultErrorField;
+__typeof__(PQcmdStatus) __wrap_PQcmdStatus;
+__typeof__(PQgetvalue) __wrap_PQgetvalue;
+__typeof__(PQclear) __wrap_PQclear;
 
-struct pollfd;
-int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_poll(struct pollfd *waited, nfds_t count, int timeout_ms); /* poll itself says that it reads nothing there */
+__typeof__(clock_gettime) __wrap_clock_gettime;
 
 #endif

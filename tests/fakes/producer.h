@@ -58,24 +58,20 @@ void fake_producer_await_log(const char *expected);
 void fake_producer_wake(void);
 void fake_producer_let_commit(int failing); /* ends `hold_commit`; so many of the next ones fail */
 
-enum producer_result __wrap_producer_open(struct producer *producer, const char *transactional_id, int64_t wait_us);
-void __wrap_producer_close(struct producer *producer);
-bool __wrap_producer_is_open(const struct producer *producer);
-bool __wrap_producer_is_suspect(const struct producer *producer);
-enum producer_result __wrap_producer_begin(struct producer *producer);
-enum producer_result __wrap_producer_send_offsets(struct producer *producer,
-                                                  const rd_kafka_topic_partition_list_t *offsets,
-                                                  const rd_kafka_consumer_group_metadata_t *group, int64_t deadline_us);
-enum producer_result __wrap_producer_send(struct producer *producer, const struct delivery *delivery);
-enum producer_result __wrap_producer_commit(struct producer *producer, int64_t deadline_us);
-void __wrap_producer_idle(struct producer *producer);
-const char *__wrap_producer_problem(const struct producer *producer);
-int64_t __wrap_producer_muted_us(const struct producer *producer);
-int __wrap_takeover_round(struct takeover *takeover, const struct takeover_means *means,
-                          struct owned_partition **owned_partitions, int count);
-bool __wrap_takeover_read_committed(struct takeover *takeover, rd_kafka_topic_partition_list_t *offsets);
-void __wrap_takeover_raise_published(struct takeover *takeover, const struct takeover_means *means,
-                                     struct owned_partition *const *owned_partitions, int count, int64_t wait_us);
-const char *__wrap_takeover_problem(const struct takeover *takeover);
+__typeof__(producer_open) __wrap_producer_open;
+__typeof__(producer_close) __wrap_producer_close;
+__typeof__(producer_is_open) __wrap_producer_is_open;
+__typeof__(producer_is_suspect) __wrap_producer_is_suspect;
+__typeof__(producer_begin) __wrap_producer_begin;
+__typeof__(producer_send_offsets) __wrap_producer_send_offsets;
+__typeof__(producer_send) __wrap_producer_send;
+__typeof__(producer_commit) __wrap_producer_commit;
+__typeof__(producer_idle) __wrap_producer_idle;
+__typeof__(producer_problem) __wrap_producer_problem;
+__typeof__(producer_muted_us) __wrap_producer_muted_us;
+__typeof__(takeover_round) __wrap_takeover_round;
+__typeof__(takeover_read_committed) __wrap_takeover_read_committed;
+__typeof__(takeover_raise_published) __wrap_takeover_raise_published;
+__typeof__(takeover_problem) __wrap_takeover_problem;
 
 #endif

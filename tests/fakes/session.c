@@ -267,7 +267,7 @@ char *__wrap_PQcmdStatus(PGresult *result)
 /* --- time -------------------------------------------------------------------------------------------------------- */
 
 /* Nothing is ever heard: all of the time passes, unless the second descriptor is 0, which is always readable. */
-int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms)
+int __wrap_poll(struct pollfd *waited, nfds_t count, int timeout_ms)
 {
     assert_int_equal(count, 2);
     if (waited[1].fd == 0)

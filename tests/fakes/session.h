@@ -13,6 +13,7 @@
 #ifndef TESTS_FAKES_SESSION_H
 #define TESTS_FAKES_SESSION_H
 
+#include <poll.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -78,27 +79,24 @@ void fake_session_fall_silent(void);
 
 int64_t fake_session_now_us(void);
 
-struct session *__wrap_session_new(const struct settings *settings, const char *application_name);
-void __wrap_session_free(struct session *session);
-bool __wrap_session_connect(struct session *session, const struct session_stop *stop);
-bool __wrap_session_is_open(const struct session *session);
-bool __wrap_session_is_unfit(const struct session *session);
-void __wrap_session_close(struct session *session);
-int __wrap_session_socket(const struct session *session);
-PGresult *__wrap_session_run(struct session *session, const char *sql, int count, const char *const *values,
-                             int64_t wait_us, const struct session_stop *stop);
-PGresult *__wrap_session_run_binary(struct session *session, const char *sql, int count, const char *const *values,
-                                    int64_t wait_us, const struct session_stop *stop);
-bool __wrap_session_send(struct session *session, const char *sql, int count, const char *const *values);
-enum session_answer __wrap_session_collect(struct session *session, PGresult **ret);
-bool __wrap_session_listen(struct session *session);
-const char *__wrap_session_problem(const struct session *session);
-const char *__wrap_session_where(const struct session *session);
-bool __wrap_session_is_refused(struct session *session, const PGresult *result, const char **ret_sqlstate);
-char *__wrap_PQcmdStatus(PGresult *result);
+__typeof__(session_new) __wrap_session_new;
+__typeof__(session_free) __wrap_session_free;
+__typeof__(session_connect) __wrap_session_connect;
+__typeof__(session_is_open) __wrap_session_is_open;
+__typeof__(session_is_unfit) __wrap_session_is_unfit;
+__typeof__(session_close) __wrap_session_close;
+__typeof__(session_socket) __wrap_session_socket;
+__typeof__(session_run) __wrap_session_run;
+__typeof__(session_run_binary) __wrap_session_run_binary;
+__typeof__(session_send) __wrap_session_send;
+__typeof__(session_collect) __wrap_session_collect;
+__typeof__(session_listen) __wrap_session_listen;
+__typeof__(session_problem) __wrap_session_problem;
+__typeof__(session_where) __wrap_session_where;
+__typeof__(session_is_refused) __wrap_session_is_refused;
+__typeof__(PQcmdStatus) __wrap_PQcmdStatus;
 
-struct pollfd;
-int __wrap_poll(struct pollfd *waited, unsigned long count, int timeout_ms);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_poll(struct pollfd *waited, nfds_t count, int timeout_ms); /* poll itself says that it reads nothing there */
+__typeof__(clock_gettime) __wrap_clock_gettime;
 
 #endif

@@ -28,10 +28,8 @@ static enum
 } library;
 static char newer_set[512]; /* "name=value " of those that only LIBRARY_NEWER knows */
 
-rd_kafka_conf_res_t __real_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
-                                             size_t size);
-rd_kafka_conf_res_t __wrap_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
-                                             size_t size);
+__typeof__(rd_kafka_conf_set) __real_rd_kafka_conf_set;
+__typeof__(rd_kafka_conf_set) __wrap_rd_kafka_conf_set;
 
 rd_kafka_conf_res_t __wrap_rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, char *problem,
                                              size_t size)

@@ -19,8 +19,8 @@ static int64_t wall_jump_s;
 static cnd_t cond;
 static mtx_t mutex;
 
-int __real_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+__typeof__(clock_gettime) __real_clock_gettime;
+__typeof__(clock_gettime) __wrap_clock_gettime;
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {

@@ -7,7 +7,7 @@
 
 static int lines;
 
-void __wrap_log_write(enum log_level level, const char *format, ...);
+__typeof__(log_write) __wrap_log_write;
 void __wrap_log_write(enum log_level level, const char *format, ...)
 {
     (void)format;

@@ -42,17 +42,16 @@ static void note(const char *format, ...)
     va_end(arguments);
 }
 
-rd_kafka_resp_err_t __wrap_rd_kafka_assign(rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *partitions);
-rd_kafka_resp_err_t __wrap_rd_kafka_assignment(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t **ret);
-int __wrap_rd_kafka_assignment_lost(rd_kafka_t *consumer);
-rd_kafka_resp_err_t __wrap_rd_kafka_pause_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list);
-rd_kafka_resp_err_t __wrap_rd_kafka_resume_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list);
-rd_kafka_consumer_group_metadata_t *__wrap_rd_kafka_consumer_group_metadata(rd_kafka_t *consumer);
-void __wrap_lanes_revoke(struct lanes *lanes);
-bool __wrap_lanes_await_quiet(struct lanes *lanes, int64_t deadline_us);
-void __wrap_publisher_take_over(struct publisher *publisher, struct owned_partition *const *owned_partitions, int count,
-                                rd_kafka_consumer_group_metadata_t *group);
-bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us);
+__typeof__(rd_kafka_assign) __wrap_rd_kafka_assign;
+__typeof__(rd_kafka_assignment) __wrap_rd_kafka_assignment;
+__typeof__(rd_kafka_assignment_lost) __wrap_rd_kafka_assignment_lost;
+__typeof__(rd_kafka_pause_partitions) __wrap_rd_kafka_pause_partitions;
+__typeof__(rd_kafka_resume_partitions) __wrap_rd_kafka_resume_partitions;
+__typeof__(rd_kafka_consumer_group_metadata) __wrap_rd_kafka_consumer_group_metadata;
+__typeof__(lanes_revoke) __wrap_lanes_revoke;
+__typeof__(lanes_await_quiet) __wrap_lanes_await_quiet;
+__typeof__(publisher_take_over) __wrap_publisher_take_over;
+__typeof__(publisher_finish) __wrap_publisher_finish;
 
 rd_kafka_resp_err_t __wrap_rd_kafka_assign(rd_kafka_t *consumer, const rd_kafka_topic_partition_list_t *partitions)
 {

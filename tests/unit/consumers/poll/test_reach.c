@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consumers/kafka/contact.h"
 #include "consumers/poll/reach.h"
 #include "worker/settings/settings.h"
 
@@ -18,9 +19,8 @@ static struct
     char why[400];
 } world;
 
-rd_kafka_resp_err_t __wrap_rd_kafka_metadata(rd_kafka_t *client, int all, rd_kafka_topic_t *topic,
-                                             const struct rd_kafka_metadata **ret, int wait_ms);
-bool __wrap_contact_problem(const rd_kafka_t *client, char *into, size_t size);
+__typeof__(rd_kafka_metadata) __wrap_rd_kafka_metadata;
+__typeof__(contact_problem) __wrap_contact_problem;
 
 rd_kafka_resp_err_t __wrap_rd_kafka_metadata(rd_kafka_t *client, int all, rd_kafka_topic_t *topic,
                                              const struct rd_kafka_metadata **ret, int wait_ms)

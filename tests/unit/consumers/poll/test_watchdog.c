@@ -23,8 +23,7 @@ static struct
     int64_t now_us;
 } world;
 
-enum group_answer __wrap_group_owners_ask(const struct settings *settings, int *ret_unowned, char *why,
-                                          size_t why_size);
+__typeof__(group_owners_ask) __wrap_group_owners_ask;
 
 enum group_answer __wrap_group_owners_ask(const struct settings *settings, int *ret_unowned, char *why, size_t why_size)
 {

@@ -374,7 +374,7 @@ static void the_published_offset_of_a_lost_assignment_is_known_to_its_next_owner
     await_in_flight(0, 0);
     revoke(0);
     assert_true(publisher_finish(publisher, monotonic_us() + BOUND_US));
-    assert_int_equal(fake_producer.raised, 2); /* for those that were lost; at the end, for those that were not */
+    assert_true(fake_producer.raised >= 2); /* for those that were lost, once or twice; at the end, for the others */
 }
 
 static void a_revoke_that_waits_no_longer_leaves_the_publisher_behind(void **state)

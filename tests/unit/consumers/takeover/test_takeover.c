@@ -57,39 +57,29 @@ static void note(const char *format, ...)
 
 /* --- the script -------------------------------------------------------------------------------------------------- */
 
-struct committed *__wrap_committed_new(const struct settings *of);
-void __wrap_committed_free(struct committed *committed);
-bool __wrap_committed_read(struct committed *committed, rd_kafka_topic_partition_list_t *partitions, int64_t wait_us);
-bool __wrap_committed_read_first(struct committed *committed, const char *topic, int32_t partition, int64_t wait_us,
-                                 int64_t *ret_offset);
-const char *__wrap_committed_problem(const struct committed *committed);
-struct partition_owner *__wrap_partition_owner_new(const struct settings *of);
-void __wrap_partition_owner_free(struct partition_owner *owners);
-enum partition_owner_result __wrap_partition_owner_take(struct partition_owner *owners, struct owned_partition *taken,
-                                                        const struct commitment *committed,
-                                                        const struct session_stop *stop);
-void __wrap_partition_owner_give_back(struct partition_owner *owners, struct owned_partition *const *given, int count,
-                                      int64_t wait_us);
-const char *__wrap_partition_owner_problem(const struct partition_owner *owners);
-bool __wrap_published_pass(struct partition_owner *owners, const struct owned_partition *passed, int64_t to,
-                           const struct session_stop *stop);
-bool __wrap_published_begin_at(struct partition_owner *owners, struct owned_partition *begun, int64_t below,
-                               int64_t start, const struct session_stop *stop);
-void __wrap_published_raise(struct partition_owner *owners, struct owned_partition *const *raised, int count,
-                            const struct audit_positions *from, int64_t wait_us);
-bool __wrap_arrears_read(struct partition_owner *owners, struct owned_partition *read, const struct session_stop *stop);
-bool __wrap_restoring_run(struct restoring *restoring, struct owned_partition *restored,
-                          const struct session_stop *stop);
-struct search *__wrap_search_new(const struct settings *of, struct owned_partition *const *searched, int count);
-void __wrap_search_free(struct search *search);
-enum search_state __wrap_search_step(struct search *search, int64_t until_us, struct buffer *reterr);
-void __wrap_search_forget(struct search *search, const struct owned_partition *forgotten);
-void __wrap_search_describe(const struct search *search, char *into, size_t size);
-void __wrap_topic_watch_learn(struct topic_watch *watch, struct owned_partition *const *learned, int count,
-                              int64_t wait_us);
-void __wrap_topic_watch_step(struct topic_watch *watch, struct owned_partition *const *watched, int count,
-                             int64_t now_us);
-void __wrap_topic_watch_done(struct topic_watch *watch);
+__typeof__(committed_new) __wrap_committed_new;
+__typeof__(committed_free) __wrap_committed_free;
+__typeof__(committed_read) __wrap_committed_read;
+__typeof__(committed_read_first) __wrap_committed_read_first;
+__typeof__(committed_problem) __wrap_committed_problem;
+__typeof__(partition_owner_new) __wrap_partition_owner_new;
+__typeof__(partition_owner_free) __wrap_partition_owner_free;
+__typeof__(partition_owner_take) __wrap_partition_owner_take;
+__typeof__(partition_owner_give_back) __wrap_partition_owner_give_back;
+__typeof__(partition_owner_problem) __wrap_partition_owner_problem;
+__typeof__(published_pass) __wrap_published_pass;
+__typeof__(published_begin_at) __wrap_published_begin_at;
+__typeof__(published_raise) __wrap_published_raise;
+__typeof__(arrears_read) __wrap_arrears_read;
+__typeof__(restoring_run) __wrap_restoring_run;
+__typeof__(search_new) __wrap_search_new;
+__typeof__(search_free) __wrap_search_free;
+__typeof__(search_step) __wrap_search_step;
+__typeof__(search_forget) __wrap_search_forget;
+__typeof__(search_describe) __wrap_search_describe;
+__typeof__(topic_watch_learn) __wrap_topic_watch_learn;
+__typeof__(topic_watch_step) __wrap_topic_watch_step;
+__typeof__(topic_watch_done) __wrap_topic_watch_done;
 
 static char committed_there, owners_there, search_there; /* what the opaque pointers point at */
 

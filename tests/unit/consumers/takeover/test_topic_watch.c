@@ -25,13 +25,13 @@ static struct
 
 static int client, answer; /* their addresses stand for handles */
 
-bool __wrap_topic_ids_are_told(void);
-rd_kafka_queue_t *__wrap_topic_ids_ask(const struct settings *settings, rd_kafka_t *by, int64_t wait_us);
-bool __wrap_topic_ids_take(rd_kafka_queue_t *queue, int64_t wait_us, topic_id_fn *tell, void *owner);
-rd_kafka_conf_t *__wrap_clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr);
-rd_kafka_t *__wrap_clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr);
-bool __wrap_clients_destroy(rd_kafka_t *destroyed, int64_t wait_us);
-void __wrap_rd_kafka_queue_destroy(rd_kafka_queue_t *queue);
+__typeof__(topic_ids_are_told) __wrap_topic_ids_are_told;
+__typeof__(topic_ids_ask) __wrap_topic_ids_ask;
+__typeof__(topic_ids_take) __wrap_topic_ids_take;
+__typeof__(clients_conf) __wrap_clients_conf;
+__typeof__(clients_new) __wrap_clients_new;
+__typeof__(clients_destroy) __wrap_clients_destroy;
+__typeof__(rd_kafka_queue_destroy) __wrap_rd_kafka_queue_destroy;
 
 bool __wrap_topic_ids_are_told(void)
 {

@@ -18,8 +18,7 @@ static char identity[64];
 static int given_count;
 static bool fails;
 
-PGresult *__wrap_PQexecParams(PGconn *connection, const char *statement, int count, const Oid *types,
-                              const char *const *values, const int *sizes, const int *formats, int format);
+__typeof__(PQexecParams) __wrap_PQexecParams;
 
 PGresult *__wrap_PQexecParams(PGconn *connection, const char *statement, int count, const Oid *types,
                               const char *const *values, const int *sizes, const int *formats, int format)

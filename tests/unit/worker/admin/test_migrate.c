@@ -36,12 +36,11 @@ static int fail_after;
 static const char *commit_tag;
 static char reason[64];
 
-PGresult *__wrap_PQexec(PGconn *connection, const char *sql);
-PGresult *__wrap_PQexecParams(PGconn *connection, const char *sql, int count, const Oid *types,
-                              const char *const *values, const int *sizes, const int *formats, int format);
-char *__wrap_PQcmdStatus(PGresult *result);
-char *__wrap_PQresultErrorField(const PGresult *result, int field);
-char *__wrap_PQerrorMessage(const PGconn *connection);
+__typeof__(PQexec) __wrap_PQexec;
+__typeof__(PQexecParams) __wrap_PQexecParams;
+__typeof__(PQcmdStatus) __wrap_PQcmdStatus;
+__typeof__(PQresultErrorField) __wrap_PQresultErrorField;
+__typeof__(PQerrorMessage) __wrap_PQerrorMessage;
 
 static char *text_of(const char *text)
 {

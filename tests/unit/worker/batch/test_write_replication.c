@@ -13,7 +13,7 @@
 static int warnings_left, asked;
 static void (*on_warning)(void);
 
-bool __wrap_pipeline_is_unreplicated(const struct pipeline *pipeline);
+__typeof__(pipeline_is_unreplicated) __wrap_pipeline_is_unreplicated;
 bool __wrap_pipeline_is_unreplicated(const struct pipeline *pipeline)
 {
     (void)pipeline;

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_realloc(void *at, size_t size);
-void *__wrap_realloc(void *at, size_t size);
+__typeof__(malloc) __real_malloc;
+__typeof__(malloc) __wrap_malloc;
+__typeof__(realloc) __real_realloc;
+__typeof__(realloc) __wrap_realloc;
 
 static bool memory_is_out;
 
