@@ -105,7 +105,7 @@ static void check_decoded(struct delivery *delivery)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const struct partition partition = { .topic = { "commands", 8 }, .partition = 3 };
+    static const struct partition partition = { .topic = { "commands", 8 }, .number = 3 };
     struct reader reader = { bytes, bytes + size };
     uint8_t high = 0, low = 0;
     (void)(read_byte(&reader, &high) && read_byte(&reader, &low));
