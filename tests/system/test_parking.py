@@ -40,7 +40,7 @@ def test_an_early_command_waits_and_is_applied_when_it_is_due(world):
     assert world.events_of(early) == []
     event, = world.await_events([early], 15) and world.events_of(early)
     late = datetime.datetime.fromisoformat(event.body["time"].replace("Z", "+00:00")) - when
-    assert datetime.timedelta(0) <= late < datetime.timedelta(seconds=1), late
+    assert datetime.timedelta(0) <= late < datetime.timedelta(seconds=3), late  # under one on a machine at rest
     settled(world)
     assert world.database.value("SELECT level FROM interlock.ticket WHERE id = 1") == 1
     assert world.database.value("SELECT count(*) FROM interlock.inbox WHERE parked") == 0
