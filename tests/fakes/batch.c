@@ -40,7 +40,7 @@ static struct
     int completed_count, committed_count;
     struct fake_run *runs;
     int run_count;
-} world = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+} fake = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 /* A lane is a thread; these stand for its database. */
 static _Thread_local bool connected;
@@ -51,7 +51,7 @@ static _Thread_local struct batch_result results[BATCH_MAX];
 
 static void fill_settings(int lanes, int batch_max)
 {
-    struct settings *settings = &world.settings;
+    struct settings *settings = &fake.settings;
 
     memset(settings, 0, sizeof(*settings));
     settings->protections.retry = settings->protections.parking = settings->protections.quarantine = true;
@@ -72,66 +72,66 @@ void fake_begin(int lanes, int batch_max)
     assert_true(batch_max <= BATCH_MAX);
     log_setup(LOG_LEVEL_ERROR, false);
     fill_settings(lanes, batch_max);
-    world.deliveries = calloc(FAKE_DELIVERIES_MAX, sizeof(*world.deliveries));
-    world.fates = calloc(FAKE_DELIVERIES_MAX, sizeof(*world.fates));
-    world.completed = calloc(FAKE_DELIVERIES_MAX, sizeof(*world.completed));
-    world.committed = calloc(FAKE_DELIVERIES_MAX, sizeof(*world.committed));
-    world.runs = calloc(FAKE_RUNS_MAX, sizeof(*world.runs));
-    assert_true(world.deliveries && world.fates && world.completed && world.committed && world.runs);
-    memset(world.numbers, 0, sizeof(world.numbers));
+    fake.deliveries = calloc(FAKE_DELIVERIES_MAX, sizeof(*fake.deliveries));
+    fake.fates = calloc(FAKE_DELIVERIES_MAX, sizeof(*fake.fates));
+    fake.completed = calloc(FAKE_DELIVERIES_MAX, sizeof(*fake.completed));
+    fake.committed = calloc(FAKE_DELIVERIES_MAX, sizeof(*fake.committed));
+    fake.runs = calloc(FAKE_RUNS_MAX, sizeof(*fake.runs));
+    assert_true(fake.deliveries && fake.fates && fake.completed && fake.committed && fake.runs);
+    memset(fake.numbers, 0, sizeof(fake.numbers));
     for (int i = 0; i < EPOCHS_MAX; i++)
     {
-        atomic_store(&world.revoked[i], false);
-        world.epochs[i] = (struct partition){ .epoch = (uint64_t)i, .revoked = &world.revoked[i] };
+        atomic_store(&fake.revoked[i], false);
+        fake.epochs[i] = (struct partition){ .epoch = (uint64_t)i, .revoked = &fake.revoked[i] };
     }
-    world.epoch = world.delivery_count = world.completed_count = world.committed_count = world.run_count = 0;
-    world.script_left = world.connect_refusals = world.connects = world.at_gate = 0;
-    world.gate_closed = false;
+    fake.epoch = fake.delivery_count = fake.completed_count = fake.committed_count = fake.run_count = 0;
+    fake.script_left = fake.connect_refusals = fake.connects = fake.at_gate = 0;
+    fake.gate_closed = false;
 }
 
 void fake_end(void)
 {
-    free(world.deliveries);
-    free(world.fates);
-    free(world.completed);
-    free(world.committed);
-    free(world.runs);
+    free(fake.deliveries);
+    free(fake.fates);
+    free(fake.completed);
+    free(fake.committed);
+    free(fake.runs);
 }
 
 struct settings *fake_settings(void)
 {
-    return &world.settings;
+    return &fake.settings;
 }
 
 static void complete(void *owner, struct delivery *chain)
 {
     (void)owner;
-    pthread_mutex_lock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
     for (struct delivery *next; chain; chain = next)
     {
         next = chain->next;
         chain->next = NULL;
-        world.completed[world.completed_count++] = chain;
+        fake.completed[fake.completed_count++] = chain;
     }
-    pthread_cond_broadcast(&world.changed);
-    pthread_mutex_unlock(&world.mutex);
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.mutex);
 }
 
 struct lanes_options fake_options(void)
 {
-    return (struct lanes_options){ .settings = &world.settings, .lock_owner = "test/0/0/0", .complete = complete };
+    return (struct lanes_options){ .settings = &fake.settings, .lock_owner = "test/0/0/0", .complete = complete };
 }
 
 struct delivery *fake_delivery(uint64_t key)
 {
-    assert_true(world.delivery_count < FAKE_DELIVERIES_MAX && key < KEYS_MAX);
-    struct delivery *delivery = &world.deliveries[world.delivery_count];
-    struct fate *fate = &world.fates[world.delivery_count++];
+    assert_true(fake.delivery_count < FAKE_DELIVERIES_MAX && key < KEYS_MAX);
+    struct delivery *delivery = &fake.deliveries[fake.delivery_count];
+    struct fate *fate = &fake.fates[fake.delivery_count++];
 
     fate->key = key;
-    fate->number = world.numbers[key]++;
+    fate->number = fake.numbers[key]++;
     delivery->message = fate;
-    delivery->partition = &world.epochs[world.epoch];
+    delivery->partition = &fake.epochs[fake.epoch];
     delivery->lane_hash = key << 32 | key;
     return delivery;
 }
@@ -143,9 +143,9 @@ struct fate *fake_fate(const struct delivery *delivery)
 
 uint64_t fake_revoke_epoch(void)
 {
-    assert_true(world.epoch + 1 < EPOCHS_MAX);
-    atomic_store(&world.revoked[world.epoch], true);
-    return (uint64_t)world.epoch++;
+    assert_true(fake.epoch + 1 < EPOCHS_MAX);
+    atomic_store(&fake.revoked[fake.epoch], true);
+    return (uint64_t)fake.epoch++;
 }
 
 struct delivery *fake_chain(struct delivery *const *deliveries, int count)
@@ -157,34 +157,34 @@ struct delivery *fake_chain(struct delivery *const *deliveries, int count)
 
 void fake_script(const enum batch_end *ends, int count, const char *sqlstate)
 {
-    pthread_mutex_lock(&world.mutex);
-    world.script = ends;
-    world.script_left = count;
-    world.script_sqlstate = sqlstate;
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    fake.script = ends;
+    fake.script_left = count;
+    fake.script_sqlstate = sqlstate;
+    pthread_mutex_unlock(&fake.mutex);
 }
 
 void fake_refuse_connects(int count)
 {
-    pthread_mutex_lock(&world.mutex);
-    world.connect_refusals = count;
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    fake.connect_refusals = count;
+    pthread_mutex_unlock(&fake.mutex);
 }
 
 void fake_close_gate(uint64_t key)
 {
-    pthread_mutex_lock(&world.mutex);
-    world.gate_closed = true;
-    world.gate_key = key;
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    fake.gate_closed = true;
+    fake.gate_key = key;
+    pthread_mutex_unlock(&fake.mutex);
 }
 
 void fake_open_gate(void)
 {
-    pthread_mutex_lock(&world.mutex);
-    world.gate_closed = false;
-    pthread_cond_broadcast(&world.changed);
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    fake.gate_closed = false;
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.mutex);
 }
 
 /* Waits until the counter has reached `count`. */
@@ -195,67 +195,67 @@ static void await(const int *counter, int count, const char *what)
 
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE_US / 1000000;
-    pthread_mutex_lock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
     while (*counter < count && !late)
-        late = pthread_cond_timedwait(&world.changed, &world.mutex, &until) != 0;
+        late = pthread_cond_timedwait(&fake.changed, &fake.mutex, &until) != 0;
     int reached = *counter;
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_unlock(&fake.mutex);
     if (reached < count)
         fail_msg("waited too long for %d %s, there are %d", count, what, reached);
 }
 
 void fake_await_at_gate(int runs)
 {
-    await(&world.at_gate, runs, "runs at the gate");
+    await(&fake.at_gate, runs, "runs at the gate");
 }
 
 void fake_await_completed(int count)
 {
-    await(&world.completed_count, count, "deliveries to come back");
+    await(&fake.completed_count, count, "deliveries to come back");
 }
 
 void fake_await_runs(int count)
 {
-    await(&world.run_count, count, "runs");
+    await(&fake.run_count, count, "runs");
 }
 
 void fake_await_connects(int count)
 {
-    await(&world.connects, count, "connects");
+    await(&fake.connects, count, "connects");
 }
 
 int fake_completed(const struct delivery **into, int max)
 {
-    pthread_mutex_lock(&world.mutex);
-    int count = world.completed_count < max ? world.completed_count : max;
-    memcpy(into, world.completed, (size_t)count * sizeof(*into));
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    int count = fake.completed_count < max ? fake.completed_count : max;
+    memcpy(into, fake.completed, (size_t)count * sizeof(*into));
+    pthread_mutex_unlock(&fake.mutex);
     return count;
 }
 
 int fake_committed(const struct delivery **into, int max)
 {
-    pthread_mutex_lock(&world.mutex);
-    int count = world.committed_count < max ? world.committed_count : max;
-    memcpy(into, world.committed, (size_t)count * sizeof(*into));
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    int count = fake.committed_count < max ? fake.committed_count : max;
+    memcpy(into, fake.committed, (size_t)count * sizeof(*into));
+    pthread_mutex_unlock(&fake.mutex);
     return count;
 }
 
 int fake_runs(struct fake_run *into, int max)
 {
-    pthread_mutex_lock(&world.mutex);
-    int count = world.run_count < max ? world.run_count : max;
-    memcpy(into, world.runs, (size_t)count * sizeof(*into));
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    int count = fake.run_count < max ? fake.run_count : max;
+    memcpy(into, fake.runs, (size_t)count * sizeof(*into));
+    pthread_mutex_unlock(&fake.mutex);
     return count;
 }
 
 int fake_connects(void)
 {
-    pthread_mutex_lock(&world.mutex);
-    int connects = world.connects;
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
+    int connects = fake.connects;
+    pthread_mutex_unlock(&fake.mutex);
     return connects;
 }
 
@@ -266,23 +266,23 @@ void fake_assert_order(void)
     bool *back = calloc(FAKE_DELIVERIES_MAX, sizeof(*back));
 
     assert_true(next && back);
-    pthread_mutex_lock(&world.mutex);
-    for (int i = 0; i < world.committed_count; i++)
+    pthread_mutex_lock(&fake.mutex);
+    for (int i = 0; i < fake.committed_count; i++)
     {
-        const struct fate *fate = fake_fate(world.committed[i]);
+        const struct fate *fate = fake_fate(fake.committed[i]);
         if (fate->number < next[fate->key])
             fail_msg("key %d: number %d was committed behind number %d", (int)fate->key, fate->number,
                      next[fate->key] - 1);
         next[fate->key] = fate->number + 1;
     }
-    for (int i = 0; i < world.completed_count; i++)
+    for (int i = 0; i < fake.completed_count; i++)
     {
-        ptrdiff_t at = world.completed[i] - world.deliveries;
+        ptrdiff_t at = fake.completed[i] - fake.deliveries;
         assert_false(back[at]);
         back[at] = true;
-        assert_true(world.completed[i]->answer == ANSWER_DROPPED || fake_fate(world.completed[i])->committed);
+        assert_true(fake.completed[i]->answer == ANSWER_DROPPED || fake_fate(fake.completed[i])->committed);
     }
-    pthread_mutex_unlock(&world.mutex);
+    pthread_mutex_unlock(&fake.mutex);
     free(next);
     free(back);
 }
@@ -300,8 +300,8 @@ static void set_failure(enum failure_class class, const char *sqlstate)
 static bool is_at_gate(struct delivery *const *deliveries, int count)
 {
     for (int i = 0; i < count; i++)
-        if (world.gate_key == 0 || fake_fate(deliveries[i])->key == world.gate_key)
-            return world.gate_closed;
+        if (fake.gate_key == 0 || fake_fate(deliveries[i])->key == fake.gate_key)
+            return fake.gate_closed;
     return false;
 }
 
@@ -309,20 +309,20 @@ static void pass_gate(struct delivery *const *deliveries, int count)
 {
     if (!is_at_gate(deliveries, count))
         return;
-    world.at_gate++;
-    pthread_cond_broadcast(&world.changed);
+    fake.at_gate++;
+    pthread_cond_broadcast(&fake.changed);
     while (is_at_gate(deliveries, count))
-        pthread_cond_wait(&world.changed, &world.mutex);
-    world.at_gate--;
+        pthread_cond_wait(&fake.changed, &fake.mutex);
+    fake.at_gate--;
 }
 
 static enum batch_end end_by_script(void)
 {
-    enum batch_end end = *world.script++;
+    enum batch_end end = *fake.script++;
 
-    world.script_left--;
-    bool late = world.script_sqlstate && strcmp(world.script_sqlstate, "late") == 0;
-    const char *sqlstate = late ? "" : world.script_sqlstate;
+    fake.script_left--;
+    bool late = fake.script_sqlstate && strcmp(fake.script_sqlstate, "late") == 0;
+    const char *sqlstate = late ? "" : fake.script_sqlstate;
     set_failure(failure_classify(sqlstate), sqlstate);
     failure.late = late;
     if (end == BATCH_SESSION)
@@ -377,7 +377,7 @@ static void commit(struct delivery *const *deliveries, int count, const struct b
         {
             hold(&results[i], HOLD_BUSY, fate->lock_refused ? RETRY_LOCK_ACQUISITION : own,
                  "busy: ticket/1, or a row of it, is locked by another session");
-            results[i].wait_us = world.settings.locks[workflows[0]->lock_class].wait_us;
+            results[i].wait_us = fake.settings.locks[workflows[0]->lock_class].wait_us;
             fate->busy -= fate->busy < FAKE_FOR_EVER;
         }
         fate->held += results[i].hold != HOLD_NOT;
@@ -386,7 +386,7 @@ static void commit(struct delivery *const *deliveries, int count, const struct b
         assert(!fate->committed);
         fate->committed = true;
         deliveries[i]->answer = ANSWER_EVENT;
-        world.committed[world.committed_count++] = deliveries[i];
+        fake.committed[fake.committed_count++] = deliveries[i];
     }
 }
 
@@ -398,7 +398,7 @@ void __wrap_batch_result(const struct batch *batch, int index, struct batch_resu
 
 static enum batch_end run(struct delivery *const *deliveries, int count, const struct batch_mode *mode)
 {
-    if (world.script_left > 0)
+    if (fake.script_left > 0)
         return end_by_script();
     const struct fate *culprit = find_culprit(deliveries, count, mode);
     if (culprit == NULL)
@@ -419,8 +419,8 @@ enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *del
                                 struct batch_mode mode)
 {
     (void)batch;
-    pthread_mutex_lock(&world.mutex);
-    assert(count > 0 && count <= world.settings.worker.batch_max);
+    pthread_mutex_lock(&fake.mutex);
+    assert(count > 0 && count <= fake.settings.worker.batch_max);
     assert(connected);
     pass_gate(deliveries, count);
     for (int i = 0; i < count; i++)
@@ -434,17 +434,17 @@ enum batch_end __wrap_batch_run(struct batch *batch, struct delivery *const *del
     }
     enum batch_end end = run(deliveries, count, &mode);
     const struct fate *first = fake_fate(deliveries[0]);
-    assert(world.run_count < FAKE_RUNS_MAX);
-    world.runs[world.run_count++] = (struct fake_run){ .count = count,
-                                                       .waiting = mode.waiting,
-                                                       .refused = mode.refused != NULL,
-                                                       .park = mode.park,
-                                                       .wait_us = mode.wait_us,
-                                                       .end = end,
-                                                       .first_key = first->key,
-                                                       .first_number = first->number };
-    pthread_cond_broadcast(&world.changed);
-    pthread_mutex_unlock(&world.mutex);
+    assert(fake.run_count < FAKE_RUNS_MAX);
+    fake.runs[fake.run_count++] = (struct fake_run){ .count = count,
+                                                     .waiting = mode.waiting,
+                                                     .refused = mode.refused != NULL,
+                                                     .park = mode.park,
+                                                     .wait_us = mode.wait_us,
+                                                     .end = end,
+                                                     .first_key = first->key,
+                                                     .first_number = first->number };
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.mutex);
     return end;
 }
 
@@ -452,18 +452,18 @@ bool __wrap_pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop)
 {
     (void)pipeline;
     (void)stop;
-    pthread_mutex_lock(&world.mutex);
+    pthread_mutex_lock(&fake.mutex);
     assert(!connected);
-    world.connects++;
-    if (world.connect_refusals > 0)
+    fake.connects++;
+    if (fake.connect_refusals > 0)
     {
-        world.connect_refusals -= world.connect_refusals < FAKE_FOR_EVER;
+        fake.connect_refusals -= fake.connect_refusals < FAKE_FOR_EVER;
         set_failure(FAILURE_SESSION, "");
     }
     else
         connected = true;
-    pthread_cond_broadcast(&world.changed);
-    pthread_mutex_unlock(&world.mutex);
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.mutex);
     return connected;
 }
 

@@ -34,7 +34,7 @@ static struct
     char hosts[64];      /* what the last PQconnectStartParams was told beside the URL, "host=... port=..." */
     const char *message; /* of the connection that failed last; NULL: it was lost */
     int wake;            /* a descriptor that is readable; 0: none is */
-} world;
+} fake;
 
 static char connection;
 
@@ -42,57 +42,57 @@ static char connection;
 
 static void assert_used_up(void)
 {
-    if (world.next && world.next->function)
-        fail_msg("%s(%s) was expected and never came", world.next->function, world.next->text ? world.next->text : "");
+    if (fake.next && fake.next->function)
+        fail_msg("%s(%s) was expected and never came", fake.next->function, fake.next->text ? fake.next->text : "");
 }
 
 void pq_play(const struct pq_row *rows)
 {
     assert_used_up();
-    world.next = rows;
-    world.answer_at_us = 0;
-    if (world.now_us == 0)
-        world.now_us = 1000000;
+    fake.next = rows;
+    fake.answer_at_us = 0;
+    if (fake.now_us == 0)
+        fake.now_us = 1000000;
 }
 
 void pq_end(void)
 {
     assert_used_up();
-    memset(&world, 0, sizeof(world));
+    memset(&fake, 0, sizeof(fake));
 }
 
 int64_t pq_now_us(void)
 {
-    return world.now_us;
+    return fake.now_us;
 }
 
 void pq_pass(int64_t us)
 {
-    world.now_us += us;
+    fake.now_us += us;
 }
 
 void pq_wake(int descriptor)
 {
-    world.wake = descriptor;
+    fake.wake = descriptor;
 }
 
 static bool is_next(const char *function)
 {
-    return world.next && world.next->function && strcmp(world.next->function, function) == 0;
+    return fake.next && fake.next->function && strcmp(fake.next->function, function) == 0;
 }
 
 static const struct pq_row *take(const char *function, const char *text)
 {
     if (!is_next(function))
         fail_msg("%s(%s) was called, expected was %s(%s)", function, text ? text : "",
-                 world.next && world.next->function ? world.next->function : "nothing more",
-                 world.next && world.next->text ? world.next->text : "");
-    if (text && world.next->text && strcmp(text, world.next->text) != 0)
-        fail_msg("%s got\n%s\nexpected was\n%s", function, text, world.next->text);
-    if (world.next->fails || world.next->breaks)
-        world.bad = true;
-    world.answer_at_us = 0;
-    return world.next++;
+                 fake.next && fake.next->function ? fake.next->function : "nothing more",
+                 fake.next && fake.next->text ? fake.next->text : "");
+    if (text && fake.next->text && strcmp(text, fake.next->text) != 0)
+        fail_msg("%s got\n%s\nexpected was\n%s", function, text, fake.next->text);
+    if (fake.next->fails || fake.next->breaks)
+        fake.bad = true;
+    fake.answer_at_us = 0;
+    return fake.next++;
 }
 
 /* --- the connection ---------------------------------------------------------------------------------------------- */
@@ -103,14 +103,14 @@ PGconn *__wrap_PQconnectStartParams(const char *const *keywords, const char *con
     size_t at = 0;
 
     (void)expand_dbname;
-    world.hosts[0] = '\0';
+    fake.hosts[0] = '\0';
     for (int i = 0; keywords[i]; i++)
         if (strcmp(keywords[i], "host") == 0 || strcmp(keywords[i], "port") == 0)
-            at += (size_t)snprintf(world.hosts + at, sizeof(world.hosts) - at, "%s%s=%s", at ? " " : "", keywords[i],
+            at += (size_t)snprintf(fake.hosts + at, sizeof(fake.hosts) - at, "%s%s=%s", at ? " " : "", keywords[i],
                                    values[i]);
-    world.message = NULL;
-    world.bad = row->status == CONNECTION_BAD;
-    world.transaction = PQTRANS_IDLE;
+    fake.message = NULL;
+    fake.bad = row->status == CONNECTION_BAD;
+    fake.transaction = PQTRANS_IDLE;
     return row->fails ? NULL : (PGconn *)(void *)&connection;
 }
 
@@ -119,25 +119,25 @@ PostgresPollingStatusType __wrap_PQconnectPoll(PGconn *conn)
     const struct pq_row *row = take("PQconnectPoll", NULL);
 
     (void)conn;
-    world.message = row->message;
+    fake.message = row->message;
     return (PostgresPollingStatusType)row->status;
 }
 
 ConnStatusType __wrap_PQstatus(const PGconn *conn)
 {
-    return conn == NULL || world.bad ? CONNECTION_BAD : CONNECTION_OK;
+    return conn == NULL || fake.bad ? CONNECTION_BAD : CONNECTION_OK;
 }
 
 PGTransactionStatusType __wrap_PQtransactionStatus(const PGconn *conn)
 {
-    return conn == NULL || world.bad ? PQTRANS_UNKNOWN : world.transaction;
+    return conn == NULL || fake.bad ? PQTRANS_UNKNOWN : fake.transaction;
 }
 
 char *__wrap_PQerrorMessage(const PGconn *conn)
 {
     static char message[256];
     (void)conn;
-    snprintf(message, sizeof(message), "%s\n", world.message ? world.message : "connection to server was lost");
+    snprintf(message, sizeof(message), "%s\n", fake.message ? fake.message : "connection to server was lost");
     return message;
 }
 
@@ -150,7 +150,7 @@ PGVerbosity __wrap_PQsetErrorVerbosity(PGconn *conn, PGVerbosity verbosity)
 
 const char *pq_hosts(void)
 {
-    return world.hosts;
+    return fake.hosts;
 }
 
 int __wrap_PQsocket(const PGconn *conn)
@@ -188,15 +188,15 @@ int __wrap_PQsetnonblocking(PGconn *conn, int arg)
 int __wrap_PQenterPipelineMode(PGconn *conn)
 {
     (void)conn;
-    world.transaction = PQTRANS_IDLE;
+    fake.transaction = PQTRANS_IDLE;
     return !take("PQenterPipelineMode", NULL)->fails;
 }
 
 PQnoticeReceiver __wrap_PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
 {
     (void)conn;
-    world.on_notice = proc;
-    world.notice_owner = arg;
+    fake.on_notice = proc;
+    fake.notice_owner = arg;
     return NULL;
 }
 
@@ -209,32 +209,32 @@ static void keep_parameters(int count, const char *const *values, const int *len
     if (count == 0)
         return;
     assert_true(count <= PQ_PARAMETERS_MAX);
-    world.parameter_count = count;
+    fake.parameter_count = count;
     for (int i = 0; i < count; i++)
     {
         size_t size = values[i] == NULL ? 0 : lengths ? (size_t)lengths[i] : strlen(values[i]);
-        assert_true(used + size <= sizeof(world.bytes));
+        assert_true(used + size <= sizeof(fake.bytes));
         if (size > 0)
-            memcpy(world.bytes + used, values[i], size);
-        world.parameters[i] = values[i] ? (struct span){ world.bytes + used, size } : SPAN_NULL;
+            memcpy(fake.bytes + used, values[i], size);
+        fake.parameters[i] = values[i] ? (struct span){ fake.bytes + used, size } : SPAN_NULL;
         used += size;
     }
 }
 
 int pq_parameter_count(void)
 {
-    return world.parameter_count;
+    return fake.parameter_count;
 }
 
 struct span pq_parameter(int index)
 {
-    assert_true(index < world.parameter_count);
-    return world.parameters[index];
+    assert_true(index < fake.parameter_count);
+    return fake.parameters[index];
 }
 
 static int sent(const struct pq_row *row)
 {
-    world.transaction = PQTRANS_ACTIVE;
+    fake.transaction = PQTRANS_ACTIVE;
     return !row->fails;
 }
 
@@ -296,11 +296,11 @@ int __wrap_PQconsumeInput(PGconn *conn)
 /* Starts the next row's delay, where it has one; tells whether it is over. */
 static bool is_there(void)
 {
-    if (world.next == NULL || world.next->function == NULL || world.next->delay_us == 0)
+    if (fake.next == NULL || fake.next->function == NULL || fake.next->delay_us == 0)
         return true;
-    if (world.answer_at_us == 0)
-        world.answer_at_us = world.next->delay_us == PQ_SILENT ? INT64_MAX : world.now_us + world.next->delay_us;
-    return world.now_us >= world.answer_at_us;
+    if (fake.answer_at_us == 0)
+        fake.answer_at_us = fake.next->delay_us == PQ_SILENT ? INT64_MAX : fake.now_us + fake.next->delay_us;
+    return fake.now_us >= fake.answer_at_us;
 }
 
 int __wrap_PQisBusy(PGconn *conn)
@@ -323,12 +323,12 @@ PGresult *__wrap_PQgetResult(PGconn *conn)
     while (is_next("notice"))
     {
         PGresult *notice = make_result(take("notice", NULL));
-        world.on_notice(world.notice_owner, notice);
+        fake.on_notice(fake.notice_owner, notice);
         __wrap_PQclear(notice);
     }
     const struct pq_row *row = take("PQgetResult", NULL);
     if (row->status == PGRES_PIPELINE_SYNC)
-        world.transaction = row->transaction;
+        fake.transaction = row->transaction;
     return row->status == PQ_NULL ? NULL : make_result(row);
 }
 
@@ -396,8 +396,8 @@ void __wrap_PQclear(PGresult *result)
 /* The socket takes everything; what there is to read comes when the next row says so. */
 int __wrap_poll(struct pollfd *waited, nfds_t count, int timeout_ms)
 {
-    int64_t until_us = world.now_us + (int64_t)timeout_ms * 1000;
-    bool woken = count == 2 && waited[1].fd >= 0 && waited[1].fd == world.wake;
+    int64_t until_us = fake.now_us + (int64_t)timeout_ms * 1000;
+    bool woken = count == 2 && waited[1].fd >= 0 && waited[1].fd == fake.wake;
 
     assert_true(count == 1 || count == 2);
     assert_int_equal(waited->fd, SOCKET);
@@ -418,14 +418,14 @@ int __wrap_poll(struct pollfd *waited, nfds_t count, int timeout_ms)
     waited->revents = waited->events;
     if (woken || waited->events & POLLOUT || is_there())
         return 1;
-    bool in_time = world.answer_at_us <= until_us;
-    world.now_us = in_time ? world.answer_at_us : until_us;
+    bool in_time = fake.answer_at_us <= until_us;
+    fake.now_us = in_time ? fake.answer_at_us : until_us;
     return in_time;
 }
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
     (void)clock;
-    *ret = (struct timespec){ .tv_sec = world.now_us / 1000000, .tv_nsec = world.now_us % 1000000 * 1000 };
+    *ret = (struct timespec){ .tv_sec = fake.now_us / 1000000, .tv_nsec = fake.now_us % 1000000 * 1000 };
     return 0;
 }

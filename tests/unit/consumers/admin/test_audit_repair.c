@@ -32,7 +32,7 @@ static struct
     struct settings settings;
     struct audit_repair *repair;
     struct buffer fault;
-} world;
+} scene;
 
 static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
@@ -46,45 +46,45 @@ static int set_up(void **state)
 
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, quiet);
-    memset(&world, 0, sizeof(world));
-    world.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    world.cluster = rd_kafka_mock_cluster_new(world.host, 1);
-    rd_kafka_mock_topic_create(world.cluster, "audit", 1, 1);
-    world.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(world.cluster));
-    world.settings.kafka.audit_topic = strdup(audit);
-    world.settings.kafka.group = strdup(group);
-    world.settings.consumers.transaction_timeout_us = 10000000;
+    memset(&scene, 0, sizeof(scene));
+    scene.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    scene.cluster = rd_kafka_mock_cluster_new(scene.host, 1);
+    rd_kafka_mock_topic_create(scene.cluster, "audit", 1, 1);
+    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.cluster));
+    scene.settings.kafka.audit_topic = strdup(audit);
+    scene.settings.kafka.group = strdup(group);
+    scene.settings.consumers.transaction_timeout_us = 10000000;
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    audit_repair_free(world.repair);
-    buffer_done(&world.fault);
-    free(world.settings.kafka.bootstrap);
-    free(world.settings.kafka.audit_topic);
-    free(world.settings.kafka.group);
-    rd_kafka_mock_cluster_destroy(world.cluster);
-    rd_kafka_destroy(world.host);
+    audit_repair_free(scene.repair);
+    buffer_done(&scene.fault);
+    free(scene.settings.kafka.bootstrap);
+    free(scene.settings.kafka.audit_topic);
+    free(scene.settings.kafka.group);
+    rd_kafka_mock_cluster_destroy(scene.cluster);
+    rd_kafka_destroy(scene.host);
     return 0;
 }
 
 static void begin(void)
 {
-    world.repair = audit_repair_new(&world.settings, &world.fault);
-    assert_non_null(world.repair);
+    scene.repair = audit_repair_new(&scene.settings, &scene.fault);
+    assert_non_null(scene.repair);
 }
 
 static bool publish(const char *key)
 {
-    return audit_repair_publish(world.repair, key, span_of(event), &world.fault);
+    return audit_repair_publish(scene.repair, key, span_of(event), &scene.fault);
 }
 
 static bool fault_says(const char *words)
 {
-    buffer_add_byte(&world.fault, '\0');
-    return strstr(world.fault.at, words) != NULL;
+    buffer_add_byte(&scene.fault, '\0');
+    return strstr(scene.fault.at, words) != NULL;
 }
 
 /* The next message of the topic; the caller destroys it. */
@@ -111,7 +111,7 @@ static rd_kafka_t *new_reader(void)
     rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(1);
 
     rd_kafka_conf_set_log_cb(conf, quiet);
-    rd_kafka_conf_set(conf, "bootstrap.servers", world.settings.kafka.bootstrap, problem, sizeof(problem));
+    rd_kafka_conf_set(conf, "bootstrap.servers", scene.settings.kafka.bootstrap, problem, sizeof(problem));
     rd_kafka_conf_set(conf, "group.id", "reader", problem, sizeof(problem));
     rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, problem, sizeof(problem));
     rd_kafka_poll_set_consumer(reader);
@@ -132,7 +132,7 @@ static void events_come_with_their_bytes_their_key_and_the_header_of_every_event
     begin();
     assert_true(publish("ticket/7"));
     assert_true(publish(""));
-    assert_true(audit_repair_commit(world.repair, &world.fault));
+    assert_true(audit_repair_commit(scene.repair, &scene.fault));
     rd_kafka_t *reader = new_reader();
     rd_kafka_message_t *first = read_one(reader), *second = read_one(reader);
     assert_int_equal(first->len, sizeof(event) - 1);
@@ -152,9 +152,9 @@ static void a_commit_of_nothing_asks_no_broker(void **state)
 {
     (void)state;
     begin();
-    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
-    assert_true(audit_repair_commit(world.repair, &world.fault));
-    assert_int_equal(world.fault.size, 0);
+    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    assert_true(audit_repair_commit(scene.repair, &scene.fault));
+    assert_int_equal(scene.fault.size, 0);
 }
 
 static void a_thousand_events_are_committed_without_being_asked(void **state)
@@ -163,7 +163,7 @@ static void a_thousand_events_are_committed_without_being_asked(void **state)
     begin();
     for (int i = 1; i < IN_A_TRANSACTION; i++)
         assert_true(publish("ticket/7"));
-    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
     assert_false(publish("ticket/7"));
 }
 
@@ -173,23 +173,23 @@ static void another_transaction_follows_the_first(void **state)
     begin();
     for (int i = 0; i < IN_A_TRANSACTION + 1; i++)
         assert_true(publish("ticket/7"));
-    assert_true(audit_repair_commit(world.repair, &world.fault));
+    assert_true(audit_repair_commit(scene.repair, &scene.fault));
     assert_true(publish("ticket/7"));
-    assert_true(audit_repair_commit(world.repair, &world.fault));
+    assert_true(audit_repair_commit(scene.repair, &scene.fault));
 }
 
 static void a_retriable_question_is_asked_again(void **state)
 {
     (void)state;
-    rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_ID, 2,
+    rd_kafka_mock_push_request_errors(scene.cluster, INIT_PRODUCER_ID, 2,
                                       RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
                                       RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
     begin();
-    rd_kafka_mock_push_request_errors(world.cluster, ADD_PARTITIONS_TO_TXN, 1,
+    rd_kafka_mock_push_request_errors(scene.cluster, ADD_PARTITIONS_TO_TXN, 1,
                                       RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
-    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     assert_true(publish("ticket/7"));
-    assert_true(audit_repair_commit(world.repair, &world.fault));
+    assert_true(audit_repair_commit(scene.repair, &scene.fault));
 }
 
 static void a_repair_that_was_fenced_says_so(void **state)
@@ -197,17 +197,17 @@ static void a_repair_that_was_fenced_says_so(void **state)
     (void)state;
     begin();
     assert_true(publish("ticket/7"));
-    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
-    assert_false(audit_repair_commit(world.repair, &world.fault));
+    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    assert_false(audit_repair_commit(scene.repair, &scene.fault));
     assert_true(fault_says("FENCED") || fault_says("EPOCH"));
 }
 
 static void a_repair_that_is_not_allowed_to_begin_does_not(void **state)
 {
     (void)state;
-    rd_kafka_mock_push_request_errors(world.cluster, INIT_PRODUCER_ID, 1,
+    rd_kafka_mock_push_request_errors(scene.cluster, INIT_PRODUCER_ID, 1,
                                       RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-    assert_null(audit_repair_new(&world.settings, &world.fault));
+    assert_null(audit_repair_new(&scene.settings, &scene.fault));
     assert_true(fault_says("AUTHORIZATION"));
 }
 

@@ -10,31 +10,31 @@ static struct
     struct delivery_pool *delivery_pool;
     struct partition partition;
     rd_kafka_headers_t *headers; /* of the message */
-} world;
+} scene;
 
 static int set_up(void **state)
 {
     (void)state;
-    world.delivery_pool = delivery_pool_new();
-    world.headers = rd_kafka_headers_new(4);
-    world.partition = (struct partition){ .topic = span_of("interlock.commands"), .number = 7 };
-    return world.delivery_pool ? 0 : -1;
+    scene.delivery_pool = delivery_pool_new();
+    scene.headers = rd_kafka_headers_new(4);
+    scene.partition = (struct partition){ .topic = span_of("interlock.commands"), .number = 7 };
+    return scene.delivery_pool ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    rd_kafka_headers_destroy(world.headers);
-    delivery_pool_free(world.delivery_pool);
+    rd_kafka_headers_destroy(scene.headers);
+    delivery_pool_free(scene.delivery_pool);
     return 0;
 }
 
 static struct delivery *make_dead(struct span key, struct span value)
 {
-    struct delivery *delivery = delivery_pool_copy(world.delivery_pool, key, value, world.headers);
+    struct delivery *delivery = delivery_pool_copy(scene.delivery_pool, key, value, scene.headers);
 
     assert_non_null(delivery);
-    delivery->partition = &world.partition;
+    delivery->partition = &scene.partition;
     delivery->offset = 4711;
     delivery->answer = ANSWER_DEAD_LETTER;
     delivery->dead_reason = "not_json";
@@ -84,7 +84,7 @@ static void a_dead_letter_carries_the_raw_bytes_and_the_reason(void **state)
     assert_header(&letter, "interlock.redrive-count", "0");
     assert_int_equal(count_headers(&letter, "interlock.truncated"), 0);
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
 }
 
 static void a_tombstone_and_a_message_without_key_stay_what_they_are(void **state)
@@ -97,7 +97,7 @@ static void a_tombstone_and_a_message_without_key_stay_what_they_are(void **stat
     assert_null(letter.key.at);
     assert_null(letter.value.at);
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
 }
 
 static void headers_of_the_message_are_kept_in_order(void **state)
@@ -108,9 +108,9 @@ static void headers_of_the_message_are_kept_in_order(void **state)
     struct dead_letter letter;
     (void)state;
 
-    rd_kafka_header_add(world.headers, "b", -1, "1", 1);
-    rd_kafka_header_add(world.headers, "a", -1, NULL, 0);
-    rd_kafka_header_add(world.headers, "b", -1, "2", 1);
+    rd_kafka_header_add(scene.headers, "b", -1, "1", 1);
+    rd_kafka_header_add(scene.headers, "a", -1, NULL, 0);
+    rd_kafka_header_add(scene.headers, "b", -1, "2", 1);
     struct delivery *delivery = make_dead(span_of("k"), span_of("v"));
     assert_true(dead_letter_make(delivery, "interlock", 1000000, &letter));
     const char *const names[] = { "b", "a", "b" };
@@ -122,7 +122,7 @@ static void headers_of_the_message_are_kept_in_order(void **state)
     }
     assert_header(&letter, "b", "2");
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
 }
 
 static void headers_of_an_earlier_dead_letter_are_replaced_and_the_redrive_count_is_kept(void **state)
@@ -130,9 +130,9 @@ static void headers_of_an_earlier_dead_letter_are_replaced_and_the_redrive_count
     struct dead_letter letter;
     (void)state;
 
-    rd_kafka_header_add(world.headers, "interlock.reason", -1, "too_deep", -1);
-    rd_kafka_header_add(world.headers, "__dlq.errors.offset", -1, "1", -1);
-    rd_kafka_header_add(world.headers, "interlock.redrive-count", -1, "3", -1);
+    rd_kafka_header_add(scene.headers, "interlock.reason", -1, "too_deep", -1);
+    rd_kafka_header_add(scene.headers, "__dlq.errors.offset", -1, "1", -1);
+    rd_kafka_header_add(scene.headers, "interlock.redrive-count", -1, "3", -1);
     struct delivery *delivery = make_dead(span_of("k"), span_of("v"));
     assert_true(dead_letter_make(delivery, "interlock", 1000000, &letter));
     assert_int_equal(count_headers(&letter, "interlock.reason"), 1);
@@ -141,7 +141,7 @@ static void headers_of_an_earlier_dead_letter_are_replaced_and_the_redrive_count
     assert_header(&letter, "__dlq.errors.offset", "4711");
     assert_header(&letter, "interlock.redrive-count", "3");
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
 }
 
 static void a_redrive_count_that_is_no_number_counts_as_none(void **state)
@@ -149,12 +149,12 @@ static void a_redrive_count_that_is_no_number_counts_as_none(void **state)
     struct dead_letter letter;
     (void)state;
 
-    rd_kafka_header_add(world.headers, "interlock.redrive-count", -1, "many", -1);
+    rd_kafka_header_add(scene.headers, "interlock.redrive-count", -1, "many", -1);
     struct delivery *delivery = make_dead(span_of("k"), span_of("v"));
     assert_true(dead_letter_make(delivery, "interlock", 1000000, &letter));
     assert_header(&letter, "interlock.redrive-count", "0");
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
 }
 
 static size_t total_size(const struct dead_letter *letter)
@@ -182,8 +182,8 @@ static void a_dead_letter_over_the_producer_s_limit_is_cut_and_says_so(void **st
 
     memset(value, 'x', SIZE);
     memset(header, 'h', SIZE);
-    rd_kafka_header_add(world.headers, "small", -1, "1", 1);
-    rd_kafka_header_add(world.headers, "large", -1, header, SIZE);
+    rd_kafka_header_add(scene.headers, "small", -1, "1", 1);
+    rd_kafka_header_add(scene.headers, "large", -1, header, SIZE);
     struct delivery *delivery = make_dead((struct span){ header, SIZE }, (struct span){ value, SIZE });
     assert_true(dead_letter_make(delivery, "interlock", LIMIT, &letter));
     assert_true(total_size(&letter) < LIMIT);
@@ -196,7 +196,7 @@ static void a_dead_letter_over_the_producer_s_limit_is_cut_and_says_so(void **st
     /* sha256 of 300,000 times the letter x */
     assert_header(&letter, "interlock.sha256", "29927e273accc68286005017f7fa6e4f27bddb4db3083ff8b8d4c3667905b7fa");
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
     free(value);
     free(header);
 }
@@ -213,7 +213,7 @@ static void a_tombstone_with_a_large_key_is_cut_too(void **state)
     assert_null(letter.value.at);
     assert_header(&letter, "interlock.length", "0");
     dead_letter_done(&letter);
-    delivery_pool_give_back(world.delivery_pool, delivery);
+    delivery_pool_give_back(scene.delivery_pool, delivery);
     free(key);
 }
 

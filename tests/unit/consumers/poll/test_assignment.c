@@ -28,17 +28,17 @@ static struct
     struct owned_partition *asked[16];
     int asked_count;
     rd_kafka_consumer_group_metadata_t *group;
-} world;
+} scene;
 
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static void note(const char *format, ...)
 {
     va_list arguments;
-    size_t used = strlen(world.log);
+    size_t used = strlen(scene.log);
 
     va_start(arguments, format);
-    vsnprintf(world.log + used, sizeof(world.log) - used, format, arguments);
+    vsnprintf(scene.log + used, sizeof(scene.log) - used, format, arguments);
     va_end(arguments);
 }
 
@@ -73,7 +73,7 @@ rd_kafka_resp_err_t __wrap_rd_kafka_assignment(rd_kafka_t *consumer, rd_kafka_to
 int __wrap_rd_kafka_assignment_lost(rd_kafka_t *consumer)
 {
     (void)consumer;
-    return world.lost;
+    return scene.lost;
 }
 
 rd_kafka_resp_err_t __wrap_rd_kafka_pause_partitions(rd_kafka_t *consumer, rd_kafka_topic_partition_list_t *list)
@@ -99,8 +99,8 @@ rd_kafka_consumer_group_metadata_t *__wrap_rd_kafka_consumer_group_metadata(rd_k
 
 static bool all_revoked(void)
 {
-    for (int i = 0; i < world.asked_count; i++)
-        if (!owned_is_revoked(world.asked[i]))
+    for (int i = 0; i < scene.asked_count; i++)
+        if (!owned_is_revoked(scene.asked[i]))
             return false;
     return true;
 }
@@ -124,7 +124,7 @@ void __wrap_publisher_take_over(struct publisher *publisher, struct owned_partit
     (void)publisher;
     note("ask:%d ", count);
     for (int i = 0; i < count; i++)
-        world.asked[world.asked_count++] = owned_retain(owned_partitions[i], 1);
+        scene.asked[scene.asked_count++] = owned_retain(owned_partitions[i], 1);
     if (group)
         rd_kafka_consumer_group_metadata_destroy(group);
 }
@@ -141,22 +141,22 @@ bool __wrap_publisher_finish(struct publisher *publisher, int64_t deadline_us)
 static int set_up(void **state)
 {
     (void)state;
-    memset(&world, 0, sizeof(world));
+    memset(&scene, 0, sizeof(scene));
     static char topics[] = "commands";
-    world.settings.kafka.topics = topics;
-    world.settings.consumers.drain_timeout_us = 1000000;
-    world.settings.consumers.in_flight_commands = 300;
-    world.settings.consumers.in_flight_bytes = 300000;
-    world.assignment = assignment_new(&world.settings, 0, NULL, NULL);
-    return world.assignment ? 0 : -1;
+    scene.settings.kafka.topics = topics;
+    scene.settings.consumers.drain_timeout_us = 1000000;
+    scene.settings.consumers.in_flight_commands = 300;
+    scene.settings.consumers.in_flight_bytes = 300000;
+    scene.assignment = assignment_new(&scene.settings, 0, NULL, NULL);
+    return scene.assignment ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    assignment_free(world.assignment);
-    for (int i = 0; i < world.asked_count; i++)
-        owned_release(world.asked[i], 1);
+    assignment_free(scene.assignment);
+    for (int i = 0; i < scene.asked_count; i++)
+        owned_release(scene.asked[i], 1);
     return 0;
 }
 
@@ -166,7 +166,7 @@ static void rebalance(rd_kafka_resp_err_t what)
 
     for (int i = 0; i < PARTITIONS; i++)
         rd_kafka_topic_partition_list_add(list, "commands", i);
-    assignment_on_rebalance(world.assignment, NULL, what, list);
+    assignment_on_rebalance(scene.assignment, NULL, what, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -183,7 +183,7 @@ static int64_t step(void)
     static int64_t seconds;
     int64_t now_us = monotonic_us() + ++seconds * 1000000;
 
-    assignment_step(world.assignment, NULL, now_us);
+    assignment_step(scene.assignment, NULL, now_us);
     return now_us;
 }
 
@@ -191,9 +191,9 @@ static void begin(void)
 {
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
     for (int i = 0; i < PARTITIONS; i++)
-        take(world.asked[i], 100 * i);
+        take(scene.asked[i], 100 * i);
     step();
-    world.log[0] = '\0';
+    scene.log[0] = '\0';
 }
 
 static void nothing_is_fetched_before_it_is_taken_over(void **state)
@@ -201,16 +201,16 @@ static void nothing_is_fetched_before_it_is_taken_over(void **state)
     (void)state;
 
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_string_equal(world.log, "group assign ask:3 ");
-    take(world.asked[0], 10);
-    take(world.asked[1], OFFSET_NONE);
-    assignment_step(world.assignment, NULL, monotonic_us());
-    assert_string_equal(world.log, "group assign ask:3 ");
-    take(world.asked[2], 30);
-    assignment_step(world.assignment, NULL, monotonic_us());
-    assert_string_equal(world.log, "group assign ask:3 assign:0@10,1@-2,2@30 ");
+    assert_string_equal(scene.log, "group assign ask:3 ");
+    take(scene.asked[0], 10);
+    take(scene.asked[1], OFFSET_NONE);
+    assignment_step(scene.assignment, NULL, monotonic_us());
+    assert_string_equal(scene.log, "group assign ask:3 ");
+    take(scene.asked[2], 30);
+    assignment_step(scene.assignment, NULL, monotonic_us());
+    assert_string_equal(scene.log, "group assign ask:3 assign:0@10,1@-2,2@30 ");
     char why[128];
-    assert_true(assignment_is_ready(world.assignment, why, sizeof(why)));
+    assert_true(assignment_is_ready(scene.assignment, why, sizeof(why)));
 }
 
 /* PROTOCOL O7. */
@@ -220,16 +220,16 @@ static void an_assignment_without_a_partition_of_some_topic_is_a_partial_one(voi
     uint64_t epoch;
     (void)state;
 
-    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_NONE);
+    assert_int_equal(assignment_extent(scene.assignment, &epoch), EXTENT_NONE);
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_FULL);
+    assert_int_equal(assignment_extent(scene.assignment, &epoch), EXTENT_FULL);
     assert_int_equal(epoch, 1);
-    world.settings.kafka.topics = topics;
+    scene.settings.kafka.topics = topics;
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_PARTIAL);
+    assert_int_equal(assignment_extent(scene.assignment, &epoch), EXTENT_PARTIAL);
     assert_int_equal(epoch, 2);
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
-    assert_int_equal(assignment_extent(world.assignment, &epoch), EXTENT_NONE);
+    assert_int_equal(assignment_extent(scene.assignment, &epoch), EXTENT_NONE);
 }
 
 static void one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever(void **state)
@@ -237,12 +237,12 @@ static void one_partition_that_is_held_up_does_not_hold_up_the_others_for_ever(v
     (void)state;
 
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    take(world.asked[0], 10);
-    take(world.asked[2], 30);
-    assignment_step(world.assignment, NULL, monotonic_us() + 60000000);
-    assert_string_equal(world.log, "group assign ask:3 assign:0@10,2@30 ");
+    take(scene.asked[0], 10);
+    take(scene.asked[2], 30);
+    assignment_step(scene.assignment, NULL, monotonic_us() + 60000000);
+    assert_string_equal(scene.log, "group assign ask:3 assign:0@10,2@30 ");
     char why[128];
-    assert_false(assignment_is_ready(world.assignment, why, sizeof(why)));
+    assert_false(assignment_is_ready(scene.assignment, why, sizeof(why)));
 }
 
 static void a_revoke_stops_the_lanes_publishes_and_only_then_lets_go(void **state)
@@ -251,9 +251,9 @@ static void a_revoke_stops_the_lanes_publishes_and_only_then_lets_go(void **stat
 
     begin();
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
-    assert_string_equal(world.log, "revoke quiet finish assign:none ");
+    assert_string_equal(scene.log, "revoke quiet finish assign:none ");
     for (int i = 0; i < PARTITIONS; i++)
-        assert_int_equal(atomic_load(&world.asked[i]->references), 1);
+        assert_int_equal(atomic_load(&scene.asked[i]->references), 1);
 }
 
 /* librdkafka has given such an assignment up, and would not answer any more. */
@@ -263,15 +263,15 @@ static void an_assignment_that_comes_while_the_consumer_closes_is_left_alone(voi
     (void)state;
 
     begin();
-    assert_true(assignment_leave(world.assignment, NULL, monotonic_us() + 1000000, false, &left));
-    world.log[0] = '\0';
+    assert_true(assignment_leave(scene.assignment, NULL, monotonic_us() + 1000000, false, &left));
+    scene.log[0] = '\0';
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_string_equal(world.log, "");
+    assert_string_equal(scene.log, "");
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
-    assert_string_equal(world.log, "assign:none ");
-    assignment_join(world.assignment);
+    assert_string_equal(scene.log, "assign:none ");
+    assignment_join(scene.assignment);
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_string_equal(world.log, "assign:none group assign ask:3 ");
+    assert_string_equal(scene.log, "assign:none group assign ask:3 ");
 }
 
 static void a_lost_assignment_waits_for_nothing(void **state)
@@ -279,10 +279,10 @@ static void a_lost_assignment_waits_for_nothing(void **state)
     (void)state;
 
     begin();
-    world.lost = true;
+    scene.lost = true;
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
-    assert_string_equal(world.log, "revoke forget assign:none ");
-    assert_true(owned_is_given_up(world.asked[0], monotonic_us()));
+    assert_string_equal(scene.log, "revoke forget assign:none ");
+    assert_true(owned_is_given_up(scene.asked[0], monotonic_us()));
 }
 
 static void each_assignment_has_an_epoch_of_its_own(void **state)
@@ -292,8 +292,8 @@ static void each_assignment_has_an_epoch_of_its_own(void **state)
     begin();
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
     rebalance(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-    assert_int_equal(world.asked[0]->partition.epoch, 1);
-    assert_int_equal(world.asked[PARTITIONS]->partition.epoch, 2);
+    assert_int_equal(scene.asked[0]->partition.epoch, 1);
+    assert_int_equal(scene.asked[PARTITIONS]->partition.epoch, 2);
 }
 
 /* --- PROTOCOL O4, O5 --------------------------------------------------------------------------------------------- */
@@ -303,16 +303,16 @@ static void an_ended_partition_is_taken_over_again_and_the_others_go_on_where_th
     (void)state;
 
     begin();
-    world.asked[0]->poll.last_offset = 41;
-    assignment_end_partition(world.assignment, NULL, world.asked[1], true, "test");
-    assert_true(owned_is_revoked(world.asked[1]));
-    assert_false(owned_is_revoked(world.asked[0]));
+    scene.asked[0]->poll.last_offset = 41;
+    assignment_end_partition(scene.assignment, NULL, scene.asked[1], true, "test");
+    assert_true(owned_is_revoked(scene.asked[1]));
+    assert_false(owned_is_revoked(scene.asked[0]));
     step();
-    assert_string_equal(world.log, "ask:1 assign:0@42,2@200 ");
-    assert_true(world.asked[PARTITIONS]->forget_committed);
-    take(world.asked[PARTITIONS], OFFSET_NONE);
+    assert_string_equal(scene.log, "ask:1 assign:0@42,2@200 ");
+    assert_true(scene.asked[PARTITIONS]->forget_committed);
+    take(scene.asked[PARTITIONS], OFFSET_NONE);
     step();
-    assert_string_equal(world.log, "ask:1 assign:0@42,2@200 assign:0@42,1@-2,2@200 ");
+    assert_string_equal(scene.log, "ask:1 assign:0@42,2@200 assign:0@42,1@-2,2@200 ");
 }
 
 /* As long as nothing was committed since, Kafka has the offset that means nothing. */
@@ -321,16 +321,16 @@ static void a_committed_offset_is_forgotten_until_there_is_another(void **state)
     (void)state;
 
     begin();
-    assignment_end_partition(world.assignment, NULL, world.asked[1], true, "test");
+    assignment_end_partition(scene.assignment, NULL, scene.asked[1], true, "test");
     step();
-    assert_true(world.asked[PARTITIONS]->forget_committed);
-    assignment_end_partition(world.assignment, NULL, world.asked[PARTITIONS], false, "test");
+    assert_true(scene.asked[PARTITIONS]->forget_committed);
+    assignment_end_partition(scene.assignment, NULL, scene.asked[PARTITIONS], false, "test");
     step();
-    assert_true(world.asked[PARTITIONS + 1]->forget_committed);
-    atomic_store(&world.asked[PARTITIONS + 1]->shared.committed, 7);
-    assignment_end_partition(world.assignment, NULL, world.asked[PARTITIONS + 1], false, "test");
+    assert_true(scene.asked[PARTITIONS + 1]->forget_committed);
+    atomic_store(&scene.asked[PARTITIONS + 1]->shared.committed, 7);
+    assignment_end_partition(scene.assignment, NULL, scene.asked[PARTITIONS + 1], false, "test");
     step();
-    assert_false(world.asked[PARTITIONS + 2]->forget_committed);
+    assert_false(scene.asked[PARTITIONS + 2]->forget_committed);
 }
 
 static void a_partition_that_the_fence_refused_is_asked_for_again_with_its_committed_offset(void **state)
@@ -338,12 +338,12 @@ static void a_partition_that_the_fence_refused_is_asked_for_again_with_its_commi
     (void)state;
 
     begin();
-    owned_change(world.asked[2], PARTITION_LOSE);
+    owned_change(scene.asked[2], PARTITION_LOSE);
     step();
-    assert_string_equal(world.log, "assign:0@0,1@100 ");
+    assert_string_equal(scene.log, "assign:0@0,1@100 ");
     step();
-    assert_string_equal(world.log, "assign:0@0,1@100 ask:1 ");
-    assert_false(world.asked[PARTITIONS]->forget_committed);
+    assert_string_equal(scene.log, "assign:0@0,1@100 ask:1 ");
+    assert_false(scene.asked[PARTITIONS]->forget_committed);
 }
 
 static void a_topic_that_was_created_again_is_taken_over_again_and_read_from_its_beginning(void **state)
@@ -351,13 +351,13 @@ static void a_topic_that_was_created_again_is_taken_over_again_and_read_from_its
     (void)state;
 
     begin();
-    atomic_store(&world.asked[1]->shared.recreated, true);
+    atomic_store(&scene.asked[1]->shared.recreated, true);
     step();
-    assert_true(owned_is_revoked(world.asked[1]));
-    assert_false(owned_is_revoked(world.asked[0]));
+    assert_true(owned_is_revoked(scene.asked[1]));
+    assert_false(owned_is_revoked(scene.asked[0]));
     step();
-    assert_int_equal(world.asked_count, PARTITIONS + 1);
-    assert_true(world.asked[PARTITIONS]->forget_committed);
+    assert_int_equal(scene.asked_count, PARTITIONS + 1);
+    assert_true(scene.asked[PARTITIONS]->forget_committed);
 }
 
 /* --- PROTOCOL L3 ------------------------------------------------------------------------------------------------- */
@@ -374,14 +374,14 @@ static void a_partition_at_its_share_that_does_not_move_is_paused_alone(void **s
     (void)state;
 
     begin();
-    fill(world.asked[1], 100, now_us - 1000000);
-    fill(world.asked[2], 99, now_us - 1000000);
-    assignment_balance(world.assignment, NULL, now_us);
-    assert_string_equal(world.log, "pause:1 ");
-    assignment_balance(world.assignment, NULL, now_us);
-    assert_string_equal(world.log, "pause:1 ");
-    fill(world.asked[1], 0, now_us);
-    fill(world.asked[2], 0, now_us);
+    fill(scene.asked[1], 100, now_us - 1000000);
+    fill(scene.asked[2], 99, now_us - 1000000);
+    assignment_balance(scene.assignment, NULL, now_us);
+    assert_string_equal(scene.log, "pause:1 ");
+    assignment_balance(scene.assignment, NULL, now_us);
+    assert_string_equal(scene.log, "pause:1 ");
+    fill(scene.asked[1], 0, now_us);
+    fill(scene.asked[2], 0, now_us);
 }
 
 static void a_partition_at_its_share_that_moves_is_only_busy(void **state)
@@ -390,10 +390,10 @@ static void a_partition_at_its_share_that_moves_is_only_busy(void **state)
     (void)state;
 
     begin();
-    fill(world.asked[1], 250, now_us - 1000);
-    assignment_balance(world.assignment, NULL, now_us);
-    assert_string_equal(world.log, "");
-    fill(world.asked[1], 0, now_us);
+    fill(scene.asked[1], 250, now_us - 1000);
+    assignment_balance(scene.assignment, NULL, now_us);
+    assert_string_equal(scene.log, "");
+    fill(scene.asked[1], 0, now_us);
 }
 
 static void bytes_count_as_commands_do(void **state)
@@ -402,12 +402,12 @@ static void bytes_count_as_commands_do(void **state)
     (void)state;
 
     begin();
-    fill(world.asked[0], 1, now_us - 1000000);
-    atomic_store(&world.asked[0]->shared.in_flight_bytes, 100000);
-    assignment_balance(world.assignment, NULL, now_us);
-    assert_string_equal(world.log, "pause:0 ");
-    fill(world.asked[0], 0, now_us);
-    atomic_store(&world.asked[0]->shared.in_flight_bytes, 0);
+    fill(scene.asked[0], 1, now_us - 1000000);
+    atomic_store(&scene.asked[0]->shared.in_flight_bytes, 100000);
+    assignment_balance(scene.assignment, NULL, now_us);
+    assert_string_equal(scene.log, "pause:0 ");
+    fill(scene.asked[0], 0, now_us);
+    atomic_store(&scene.asked[0]->shared.in_flight_bytes, 0);
 }
 
 static void a_partition_is_resumed_below_half_of_its_share(void **state)
@@ -416,15 +416,15 @@ static void a_partition_is_resumed_below_half_of_its_share(void **state)
     (void)state;
 
     begin();
-    fill(world.asked[1], 100, now_us - 1000000);
-    assignment_balance(world.assignment, NULL, now_us);
-    fill(world.asked[1], 50, now_us);
-    assignment_balance(world.assignment, NULL, now_us);
-    assert_string_equal(world.log, "pause:1 ");
-    fill(world.asked[1], 49, now_us);
-    assignment_balance(world.assignment, NULL, now_us);
-    assert_string_equal(world.log, "pause:1 resume:1 ");
-    fill(world.asked[1], 0, now_us);
+    fill(scene.asked[1], 100, now_us - 1000000);
+    assignment_balance(scene.assignment, NULL, now_us);
+    fill(scene.asked[1], 50, now_us);
+    assignment_balance(scene.assignment, NULL, now_us);
+    assert_string_equal(scene.log, "pause:1 ");
+    fill(scene.asked[1], 49, now_us);
+    assignment_balance(scene.assignment, NULL, now_us);
+    assert_string_equal(scene.log, "pause:1 resume:1 ");
+    fill(scene.asked[1], 0, now_us);
 }
 
 static void only_a_paused_partition_is_resumed(void **state)
@@ -433,15 +433,15 @@ static void only_a_paused_partition_is_resumed(void **state)
     (void)state;
 
     begin();
-    assignment_resume_all(world.assignment, NULL);
-    assert_string_equal(world.log, "");
-    fill(world.asked[1], 100, now_us - 1000000);
-    assignment_balance(world.assignment, NULL, now_us);
-    assignment_pause_all(world.assignment, NULL);
-    assert_string_equal(world.log, "pause:1 pause:0 pause:2 ");
-    assignment_resume_all(world.assignment, NULL);
-    assert_string_equal(world.log, "pause:1 pause:0 pause:2 resume:0 resume:1 resume:2 ");
-    fill(world.asked[1], 0, now_us);
+    assignment_resume_all(scene.assignment, NULL);
+    assert_string_equal(scene.log, "");
+    fill(scene.asked[1], 100, now_us - 1000000);
+    assignment_balance(scene.assignment, NULL, now_us);
+    assignment_pause_all(scene.assignment, NULL);
+    assert_string_equal(scene.log, "pause:1 pause:0 pause:2 ");
+    assignment_resume_all(scene.assignment, NULL);
+    assert_string_equal(scene.log, "pause:1 pause:0 pause:2 resume:0 resume:1 resume:2 ");
+    fill(scene.asked[1], 0, now_us);
 }
 
 static void a_pause_does_not_outlive_its_assignment(void **state)
@@ -449,9 +449,9 @@ static void a_pause_does_not_outlive_its_assignment(void **state)
     (void)state;
 
     begin();
-    assignment_pause_all(world.assignment, NULL);
+    assignment_pause_all(scene.assignment, NULL);
     rebalance(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
-    assert_string_equal(world.log, "pause:0 pause:1 pause:2 resume:0 resume:1 resume:2 revoke quiet finish "
+    assert_string_equal(scene.log, "pause:0 pause:1 pause:2 resume:0 resume:1 resume:2 revoke quiet finish "
                                    "assign:none ");
 }
 
@@ -460,11 +460,11 @@ static void deliveries_in_flight_are_summed_over_the_partitions(void **state)
     (void)state;
 
     begin();
-    fill(world.asked[0], 3, 0);
-    fill(world.asked[2], 4, 0);
-    assert_int_equal(assignment_pressure(world.assignment).commands, 7);
-    fill(world.asked[0], 0, 0);
-    fill(world.asked[2], 0, 0);
+    fill(scene.asked[0], 3, 0);
+    fill(scene.asked[2], 4, 0);
+    assert_int_equal(assignment_pressure(scene.assignment).commands, 7);
+    fill(scene.asked[0], 0, 0);
+    fill(scene.asked[2], 0, 0);
 }
 
 int main(void)

@@ -21,55 +21,55 @@ static struct
     enum group_answer answer;
     int unowned, questions;
     int64_t now_us;
-} world;
+} scene;
 
 __typeof__(group_owners_ask) __wrap_group_owners_ask;
 
 enum group_answer __wrap_group_owners_ask(const struct settings *settings, int *ret_unowned, char *why, size_t why_size)
 {
     (void)settings;
-    world.questions++;
-    *ret_unowned = world.unowned;
-    snprintf(why, why_size, "%s", world.answer == GROUP_SILENT ? "no answer" : "");
-    return world.answer;
+    scene.questions++;
+    *ret_unowned = scene.unowned;
+    snprintf(why, why_size, "%s", scene.answer == GROUP_SILENT ? "no answer" : "");
+    return scene.answer;
 }
 
 static int set_up(void **state)
 {
     (void)state;
-    memset(&world, 0, sizeof(world));
-    world.settings.consumers.drain_timeout_us = 10 * S;
-    world.settings.consumers.session_timeout_us = 10 * S;
-    world.settings.consumers.watchdog_us = 30 * S;
-    world.settings.protections.watchdog = true;
-    world.answer = GROUP_UNOWNED;
-    world.unowned = 6;
-    world.now_us = 1000 * S;
-    watchdog_init(&world.watchdog, &world.settings, 0);
-    watchdog_begin(&world.watchdog, world.now_us);
+    memset(&scene, 0, sizeof(scene));
+    scene.settings.consumers.drain_timeout_us = 10 * S;
+    scene.settings.consumers.session_timeout_us = 10 * S;
+    scene.settings.consumers.watchdog_us = 30 * S;
+    scene.settings.protections.watchdog = true;
+    scene.answer = GROUP_UNOWNED;
+    scene.unowned = 6;
+    scene.now_us = 1000 * S;
+    watchdog_init(&scene.watchdog, &scene.settings, 0);
+    watchdog_begin(&scene.watchdog, scene.now_us);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    watchdog_done(&world.watchdog);
+    watchdog_done(&scene.watchdog);
     return 0;
 }
 
 /* Step by step through a time, as the poll thread does. Seconds until it wants a new consumer, or -1. */
 static double seconds_to_rebuild(enum extent extent, uint64_t epoch, int seconds)
 {
-    for (int64_t from_us = world.now_us; world.now_us < from_us + seconds * S; world.now_us += S / 10)
-        if (watchdog_step(&world.watchdog, extent, epoch, world.now_us))
-            return (double)(world.now_us - from_us) / (double)S;
+    for (int64_t from_us = scene.now_us; scene.now_us < from_us + seconds * S; scene.now_us += S / 10)
+        if (watchdog_step(&scene.watchdog, extent, epoch, scene.now_us))
+            return (double)(scene.now_us - from_us) / (double)S;
     return -1;
 }
 
 static bool is_content(void)
 {
     char why[320];
-    return watchdog_is_content(&world.watchdog, why, sizeof(why));
+    return watchdog_is_content(&scene.watchdog, why, sizeof(why));
 }
 
 static void a_cell_without_an_assignment_gets_a_new_consumer_after_the_time_allowed(void **state)
@@ -79,18 +79,18 @@ static void a_cell_without_an_assignment_gets_a_new_consumer_after_the_time_allo
 
     double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 60);
     assert_true(seconds >= 30 && seconds <= 33.2);
-    assert_int_equal(world.questions, 1);
+    assert_int_equal(scene.questions, 1);
     assert_int_equal(metrics_get(METRIC_CONSUMER_REBUILDS), before + 1);
-    assert_int_equal(watchdog_rest_us(&world.watchdog), 0);
+    assert_int_equal(watchdog_rest_us(&scene.watchdog), 0);
 }
 
 static void a_member_that_the_group_remembers_and_that_has_nothing_gets_one_as_well(void **state)
 {
     (void)state;
 
-    world.answer = GROUP_SILENT;
+    scene.answer = GROUP_SILENT;
     assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 40) < 0);
-    world.answer = GROUP_OWNED;
+    scene.answer = GROUP_OWNED;
     double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 60);
     assert_true(seconds >= 0 && seconds <= 33.2 + 10);
 }
@@ -99,12 +99,12 @@ static void the_time_allowed_is_never_shorter_than_a_drain_and_a_session(void **
 {
     (void)state;
 
-    world.settings.consumers.drain_timeout_us = 60 * S;
-    watchdog_begin(&world.watchdog, world.now_us);
+    scene.settings.consumers.drain_timeout_us = 60 * S;
+    watchdog_begin(&scene.watchdog, scene.now_us);
     double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 200);
     assert_true(seconds >= 70 && seconds <= 77.2);
-    world.settings.consumers.session_timeout_us = 120 * S;
-    watchdog_begin(&world.watchdog, world.now_us);
+    scene.settings.consumers.session_timeout_us = 120 * S;
+    watchdog_begin(&scene.watchdog, scene.now_us);
     seconds = seconds_to_rebuild(EXTENT_NONE, 0, 200);
     assert_true(seconds >= 120 && seconds <= 132.2);
 }
@@ -113,13 +113,13 @@ static void nothing_is_rebuilt_while_kafka_does_not_answer(void **state)
 {
     (void)state;
 
-    world.answer = GROUP_SILENT;
+    scene.answer = GROUP_SILENT;
     assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 300) < 0);
     char why[320];
-    assert_false(watchdog_is_content(&world.watchdog, why, sizeof(why)));
+    assert_false(watchdog_is_content(&scene.watchdog, why, sizeof(why)));
     assert_string_equal(why, "no answer");
-    assert_true(world.questions <= 30);
-    world.answer = GROUP_MOVING;
+    assert_true(scene.questions <= 30);
+    scene.answer = GROUP_MOVING;
     double seconds = seconds_to_rebuild(EXTENT_NONE, 0, 60);
     assert_true(seconds >= 20 && seconds <= 33.2 + 10);
 }
@@ -132,22 +132,22 @@ static void an_empty_assignment_is_given_up_where_partitions_have_no_owner(void 
     assert_false(is_content());
     assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 20) >= 0);
     /* The coordinator gives a static member that comes back the same assignment again, until it has forgotten it. */
-    assert_int_equal(watchdog_rest_us(&world.watchdog), 0);
-    world.settings.consumers.static_membership = true;
-    assert_int_equal(watchdog_rest_us(&world.watchdog), 11 * S);
+    assert_int_equal(watchdog_rest_us(&scene.watchdog), 0);
+    scene.settings.consumers.static_membership = true;
+    assert_int_equal(watchdog_rest_us(&scene.watchdog), 11 * S);
 }
 
 static void a_worker_for_which_nothing_is_left_is_content(void **state)
 {
     (void)state;
 
-    world.answer = GROUP_OWNED;
+    scene.answer = GROUP_OWNED;
     assert_false(is_content());
     assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 600) < 0);
     assert_true(is_content());
-    assert_true(world.questions <= 11);
+    assert_true(scene.questions <= 11);
     /* Partitions that have just been made have no owner until the group's leader sees them. */
-    world.answer = GROUP_UNOWNED;
+    scene.answer = GROUP_UNOWNED;
     double seconds = seconds_to_rebuild(EXTENT_PARTIAL, 1, 100);
     assert_true(seconds >= 30 && seconds <= 60 + 33.2);
     assert_false(is_content());
@@ -157,7 +157,7 @@ static void a_group_that_is_moving_says_nothing_of_an_empty_assignment(void **st
 {
     (void)state;
 
-    world.answer = GROUP_MOVING;
+    scene.answer = GROUP_MOVING;
     assert_true(seconds_to_rebuild(EXTENT_PARTIAL, 1, 300) < 0);
 }
 
@@ -167,7 +167,7 @@ static void with_every_topic_assigned_nothing_is_asked(void **state)
 
     assert_true(seconds_to_rebuild(EXTENT_FULL, 1, 300) < 0);
     assert_true(is_content());
-    assert_int_equal(world.questions, 0);
+    assert_int_equal(scene.questions, 0);
 }
 
 static void each_assignment_has_the_whole_time(void **state)
@@ -182,7 +182,7 @@ static void with_the_protection_off_a_cell_waits_for_ever(void **state)
 {
     (void)state;
 
-    world.settings.protections.watchdog = false;
+    scene.settings.protections.watchdog = false;
     assert_true(seconds_to_rebuild(EXTENT_NONE, 0, 600) < 0);
 }
 

@@ -20,7 +20,7 @@ static struct
     rd_kafka_mock_cluster_t *cluster;
     struct producer_guard guard;
     rd_kafka_t *producer;
-} world;
+} scene;
 
 static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
@@ -40,38 +40,38 @@ static int set_up(void **state)
 
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, quiet);
-    world.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    world.cluster = rd_kafka_mock_cluster_new(world.host, 1);
-    rd_kafka_mock_topic_create(world.cluster, "audit", 1, 1);
-    producer_guard_init(&world.guard);
+    scene.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    scene.cluster = rd_kafka_mock_cluster_new(scene.host, 1);
+    rd_kafka_mock_topic_create(scene.cluster, "audit", 1, 1);
+    producer_guard_init(&scene.guard);
     conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, quiet);
-    set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(world.cluster));
+    set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(scene.cluster));
     set(conf, "transactional.id", "guarded");
     set(conf, "reconnect.backoff.max.ms", "100");
-    assert_true(producer_guard_watch(&world.guard, conf));
-    world.producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    assert_null(rd_kafka_init_transactions(world.producer, WAIT_MS));
+    assert_true(producer_guard_watch(&scene.guard, conf));
+    scene.producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+    assert_null(rd_kafka_init_transactions(scene.producer, WAIT_MS));
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    rd_kafka_destroy(world.producer);
-    rd_kafka_mock_cluster_destroy(world.cluster);
-    rd_kafka_destroy(world.host);
+    rd_kafka_destroy(scene.producer);
+    rd_kafka_mock_cluster_destroy(scene.cluster);
+    rd_kafka_destroy(scene.host);
     return 0;
 }
 
 /* The call that says OK about an EndTxn that was sent twice. */
 static void commit_one_event(void)
 {
-    assert_null(rd_kafka_begin_transaction(world.producer));
-    assert_int_equal(rd_kafka_producev(world.producer, RD_KAFKA_VTYPE_TOPIC, "audit", RD_KAFKA_VTYPE_VALUE, "event",
+    assert_null(rd_kafka_begin_transaction(scene.producer));
+    assert_int_equal(rd_kafka_producev(scene.producer, RD_KAFKA_VTYPE_TOPIC, "audit", RD_KAFKA_VTYPE_VALUE, "event",
                                        (size_t)5, RD_KAFKA_VTYPE_MSGFLAGS, RD_KAFKA_MSG_F_COPY, RD_KAFKA_VTYPE_END),
                      RD_KAFKA_RESP_ERR_NO_ERROR);
-    assert_null(rd_kafka_commit_transaction(world.producer, WAIT_MS));
+    assert_null(rd_kafka_commit_transaction(scene.producer, WAIT_MS));
 }
 
 static void a_producer_whose_answers_all_came_is_not_suspect(void **state)
@@ -80,7 +80,7 @@ static void a_producer_whose_answers_all_came_is_not_suspect(void **state)
 
     commit_one_event();
     commit_one_event();
-    assert_false(producer_guard_is_suspect(&world.guard));
+    assert_false(producer_guard_is_suspect(&scene.guard));
 }
 
 /* PROTOCOL K3: what it ended is not known. */
@@ -89,18 +89,18 @@ static void a_commit_that_was_sent_again_after_a_broken_connection_makes_it_susp
     (void)state;
 
     commit_one_event();
-    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
     commit_one_event();
-    assert_true(producer_guard_is_suspect(&world.guard));
+    assert_true(producer_guard_is_suspect(&scene.guard));
 }
 
 static void an_answer_that_is_an_error_of_the_broker_is_an_answer(void **state)
 {
     (void)state;
 
-    rd_kafka_mock_push_request_errors(world.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     commit_one_event();
-    assert_false(producer_guard_is_suspect(&world.guard));
+    assert_false(producer_guard_is_suspect(&scene.guard));
 }
 
 static void a_lost_question_about_metadata_is_harmless(void **state)
@@ -108,10 +108,10 @@ static void a_lost_question_about_metadata_is_harmless(void **state)
     const struct rd_kafka_metadata *metadata = NULL;
     (void)state;
 
-    rd_kafka_mock_push_request_errors(world.cluster, METADATA, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
-    if (rd_kafka_metadata(world.producer, 1, NULL, &metadata, WAIT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+    rd_kafka_mock_push_request_errors(scene.cluster, METADATA, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    if (rd_kafka_metadata(scene.producer, 1, NULL, &metadata, WAIT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
         rd_kafka_metadata_destroy(metadata);
-    assert_false(producer_guard_is_suspect(&world.guard));
+    assert_false(producer_guard_is_suspect(&scene.guard));
 }
 
 int main(void)

@@ -21,7 +21,7 @@ static struct
     const char *id;                   /* Kafka's answer; NULL: there is none yet */
     int asked;
     int64_t now_us;
-} world;
+} scene;
 
 static int client, answer; /* their addresses stand for handles */
 
@@ -35,14 +35,14 @@ __typeof__(rd_kafka_queue_destroy) __wrap_rd_kafka_queue_destroy;
 
 bool __wrap_topic_ids_are_told(void)
 {
-    return world.tells;
+    return scene.tells;
 }
 
 rd_kafka_queue_t *__wrap_topic_ids_ask(const struct settings *settings, rd_kafka_t *by, int64_t wait_us)
 {
     (void)settings, (void)wait_us;
     assert_ptr_equal(by, &client);
-    world.asked++;
+    scene.asked++;
     return (rd_kafka_queue_t *)(void *)&answer;
 }
 
@@ -50,12 +50,12 @@ bool __wrap_topic_ids_take(rd_kafka_queue_t *queue, int64_t wait_us, topic_id_fn
 {
     (void)wait_us;
     assert_ptr_equal(queue, &answer);
-    if (world.id)
+    if (scene.id)
     {
-        tell(owner, "commands", world.id);
+        tell(owner, "commands", scene.id);
         tell(owner, "others", "of no concern");
     }
-    return world.id != NULL;
+    return scene.id != NULL;
 }
 
 rd_kafka_conf_t *__wrap_clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
@@ -84,36 +84,36 @@ void __wrap_rd_kafka_queue_destroy(rd_kafka_queue_t *queue)
 static int set_up(void **state)
 {
     (void)state;
-    memset(&world, 0, sizeof(world));
-    world.settings.protections.topic_ids = true;
-    world.watch.settings = &world.settings;
-    world.tells = true;
-    world.now_us = monotonic_us();
+    memset(&scene, 0, sizeof(scene));
+    scene.settings.protections.topic_ids = true;
+    scene.watch.settings = &scene.settings;
+    scene.tells = true;
+    scene.now_us = monotonic_us();
     for (int i = 0; i < 2; i++)
-        world.owned[i] = owned_new("commands", i, 1);
+        scene.owned[i] = owned_new("commands", i, 1);
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    topic_watch_done(&world.watch);
+    topic_watch_done(&scene.watch);
     for (int i = 0; i < 2; i++)
-        owned_release(world.owned[i], 1);
+        owned_release(scene.owned[i], 1);
     return 0;
 }
 
 /* So many seconds later. */
 static void step(int seconds)
 {
-    world.now_us += seconds * INT64_C(1000000);
-    topic_watch_step(&world.watch, world.owned, 2, world.now_us);
+    scene.now_us += seconds * INT64_C(1000000);
+    topic_watch_step(&scene.watch, scene.owned, 2, scene.now_us);
 }
 
 static void learn(const char *id)
 {
-    world.id = id;
-    topic_watch_learn(&world.watch, world.owned, 2, 1000);
+    scene.id = id;
+    topic_watch_learn(&scene.watch, scene.owned, 2, 1000);
 }
 
 static void a_topic_with_another_id_is_noticed_with_both(void **state)
@@ -122,15 +122,15 @@ static void a_topic_with_another_id_is_noticed_with_both(void **state)
     learn("former");
     step(TOPIC_WATCH_S + 1);
     step(0);
-    assert_false(owned_is_recreated(world.owned[0]));
-    world.id = "present";
+    assert_false(owned_is_recreated(scene.owned[0]));
+    scene.id = "present";
     step(TOPIC_WATCH_S + 1);
     step(0);
     for (int i = 0; i < 2; i++)
     {
-        assert_true(owned_is_recreated(world.owned[i]));
-        assert_string_equal(world.owned[i]->shared.topic_id, "former");
-        assert_string_equal(world.owned[i]->shared.present_id, "present");
+        assert_true(owned_is_recreated(scene.owned[i]));
+        assert_string_equal(scene.owned[i]->shared.topic_id, "former");
+        assert_string_equal(scene.owned[i]->shared.present_id, "present");
     }
 }
 
@@ -138,16 +138,16 @@ static void a_takeover_that_was_told_no_id_takes_the_first_one_after_it(void **s
 {
     (void)state;
     learn(NULL);
-    assert_string_equal(world.owned[0]->shared.topic_id, "");
-    world.id = "first";
+    assert_string_equal(scene.owned[0]->shared.topic_id, "");
+    scene.id = "first";
     step(TOPIC_WATCH_S + 1);
     step(0);
-    assert_string_equal(world.owned[0]->shared.topic_id, "first");
-    assert_false(owned_is_recreated(world.owned[0]));
-    world.id = "second";
+    assert_string_equal(scene.owned[0]->shared.topic_id, "first");
+    assert_false(owned_is_recreated(scene.owned[0]));
+    scene.id = "second";
     step(TOPIC_WATCH_S + 1);
     step(0);
-    assert_true(owned_is_recreated(world.owned[0]));
+    assert_true(owned_is_recreated(scene.owned[0]));
 }
 
 /* The answer may be of before that. */
@@ -155,38 +155,38 @@ static void a_question_of_before_a_takeover_is_forgotten(void **state)
 {
     (void)state;
     learn("former");
-    world.id = NULL;
+    scene.id = NULL;
     step(TOPIC_WATCH_S + 1);
-    assert_non_null(world.watch.answer);
+    assert_non_null(scene.watch.answer);
     learn("present");
-    assert_null(world.watch.answer);
+    assert_null(scene.watch.answer);
 }
 
 static void one_question_is_out_at_a_time_and_none_too_soon(void **state)
 {
     (void)state;
     learn("former");
-    assert_int_equal(world.asked, 1);
+    assert_int_equal(scene.asked, 1);
     step(TOPIC_WATCH_S - 1);
-    assert_int_equal(world.asked, 1);
-    world.id = NULL;
+    assert_int_equal(scene.asked, 1);
+    scene.id = NULL;
     step(TOPIC_WATCH_S);
     step(2 * TOPIC_WATCH_S);
-    assert_int_equal(world.asked, 2);
+    assert_int_equal(scene.asked, 2);
 }
 
 static void nobody_is_asked_where_ids_are_not_told(void **state)
 {
     (void)state;
-    world.tells = false;
+    scene.tells = false;
     learn("former");
     step(TOPIC_WATCH_S + 1);
-    assert_int_equal(world.asked, 0);
-    assert_null(world.watch.client);
-    world.tells = true;
-    world.settings.protections.topic_ids = false;
+    assert_int_equal(scene.asked, 0);
+    assert_null(scene.watch.client);
+    scene.tells = true;
+    scene.settings.protections.topic_ids = false;
     step(TOPIC_WATCH_S + 1);
-    assert_int_equal(world.asked, 0);
+    assert_int_equal(scene.asked, 0);
 }
 
 int main(void)

@@ -15,45 +15,45 @@ static struct
     struct delivery deliveries[DELIVERIES_MAX];
     struct partition mine, taken;
     atomic_bool not_revoked, revoked;
-} world;
+} scene;
 
 static int set_up(void **state)
 {
     (void)state;
-    memset(&world, 0, sizeof(world));
-    world.retry_queue = retry_queue_new();
-    world.mine.topic = world.taken.topic = (struct span){ "topic", 5 };
-    world.mine.revoked = &world.not_revoked;
-    world.taken.revoked = &world.revoked;
-    atomic_store(&world.revoked, true);
+    memset(&scene, 0, sizeof(scene));
+    scene.retry_queue = retry_queue_new();
+    scene.mine.topic = scene.taken.topic = (struct span){ "topic", 5 };
+    scene.mine.revoked = &scene.not_revoked;
+    scene.taken.revoked = &scene.revoked;
+    atomic_store(&scene.revoked, true);
     for (int i = 0; i < DELIVERIES_MAX; i++)
     {
-        world.deliveries[i].partition = &world.mine;
-        world.deliveries[i].arrival = (uint64_t)i;
+        scene.deliveries[i].partition = &scene.mine;
+        scene.deliveries[i].arrival = (uint64_t)i;
     }
-    return world.retry_queue ? 0 : -1;
+    return scene.retry_queue ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     int count;
     (void)state;
-    while (retry_queue_take_due(world.retry_queue, INT64_MAX, INT32_MAX, &count))
+    while (retry_queue_take_due(scene.retry_queue, INT64_MAX, INT32_MAX, &count))
         ;
-    assert_int_equal(retry_queue_keys(world.retry_queue), 0);
-    retry_queue_free(world.retry_queue);
+    assert_int_equal(retry_queue_keys(scene.retry_queue), 0);
+    retry_queue_free(scene.retry_queue);
     return 0;
 }
 
 static struct delivery *delivery_of(uint64_t key, int arrival)
 {
-    world.deliveries[arrival].lane_hash = key;
-    return &world.deliveries[arrival];
+    scene.deliveries[arrival].lane_hash = key;
+    return &scene.deliveries[arrival];
 }
 
 static void put(uint64_t key, int arrival, int64_t due_us)
 {
-    assert_true(retry_queue_put(world.retry_queue, delivery_of(key, arrival), due_us));
+    assert_true(retry_queue_put(scene.retry_queue, delivery_of(key, arrival), due_us));
 }
 
 /* The chain's tickets are exactly these, -1 ends the list. */
@@ -82,9 +82,9 @@ static void deliveries_of_a_key_come_out_in_order_of_arrival(void **state)
     put(5, 9, 0);
     put(5, 6, 0);
     put(5, 1, 50);
-    struct delivery *chain = retry_queue_take_due(world.retry_queue, 50, 10, &count);
+    struct delivery *chain = retry_queue_take_due(scene.retry_queue, 50, 10, &count);
     assert_chain(chain, count, 1, 3, 6, 9, -1);
-    assert_int_equal(retry_queue_keys(world.retry_queue), 0);
+    assert_int_equal(retry_queue_keys(scene.retry_queue), 0);
 }
 
 static void a_key_is_due_when_its_first_is(void **state)
@@ -93,10 +93,10 @@ static void a_key_is_due_when_its_first_is(void **state)
     (void)state;
     put(5, 3, 100);
     put(5, 4, 10); /* a follower's time says nothing */
-    assert_null(retry_queue_take_due(world.retry_queue, 99, 10, &count));
+    assert_null(retry_queue_take_due(scene.retry_queue, 99, 10, &count));
     assert_int_equal(count, 0);
-    assert_true(retry_queue_next_due(world.retry_queue) == 100);
-    assert_chain(retry_queue_take_due(world.retry_queue, 100, 10, &count), 2, 3, 4, -1);
+    assert_true(retry_queue_next_due(scene.retry_queue) == 100);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 100, 10, &count), 2, 3, 4, -1);
 }
 
 static void one_that_is_held_again_goes_back_to_the_front_with_its_new_time(void **state)
@@ -106,11 +106,11 @@ static void one_that_is_held_again_goes_back_to_the_front_with_its_new_time(void
     put(5, 1, 10);
     put(5, 2, 10);
     put(5, 3, 10);
-    struct delivery *first = retry_queue_take_due(world.retry_queue, 10, 1, &count);
+    struct delivery *first = retry_queue_take_due(scene.retry_queue, 10, 1, &count);
     assert_chain(first, count, 1, -1);
     put(5, 1, 500);
-    assert_null(retry_queue_take_due(world.retry_queue, 499, 10, &count));
-    assert_chain(retry_queue_take_due(world.retry_queue, 500, 10, &count), 3, 1, 2, 3, -1);
+    assert_null(retry_queue_take_due(scene.retry_queue, 499, 10, &count));
+    assert_chain(retry_queue_take_due(scene.retry_queue, 500, 10, &count), 3, 1, 2, 3, -1);
 }
 
 static void the_rest_of_a_key_is_due_at_once(void **state)
@@ -119,11 +119,11 @@ static void the_rest_of_a_key_is_due_at_once(void **state)
     (void)state;
     for (int i = 1; i <= 5; i++)
         put(5, i, 70);
-    assert_chain(retry_queue_take_due(world.retry_queue, 70, 2, &count), 2, 1, 2, -1);
-    assert_int_equal(retry_queue_keys(world.retry_queue), 1);
-    assert_true(retry_queue_next_due(world.retry_queue) <= 70);
-    assert_chain(retry_queue_take_due(world.retry_queue, 70, 10, &count), 3, 3, 4, 5, -1);
-    assert_true(retry_queue_next_due(world.retry_queue) == INT64_MAX);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 70, 2, &count), 2, 1, 2, -1);
+    assert_int_equal(retry_queue_keys(scene.retry_queue), 1);
+    assert_true(retry_queue_next_due(scene.retry_queue) <= 70);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 70, 10, &count), 3, 3, 4, 5, -1);
+    assert_true(retry_queue_next_due(scene.retry_queue) == INT64_MAX);
 }
 
 static void several_deliveries_that_are_held_again_keep_their_places(void **state)
@@ -132,22 +132,22 @@ static void several_deliveries_that_are_held_again_keep_their_places(void **stat
     (void)state;
     for (int i = 1; i <= 6; i++)
         put(5, i, 0);
-    struct delivery *chain = retry_queue_take_due(world.retry_queue, 0, 4, &count);
+    struct delivery *chain = retry_queue_take_due(scene.retry_queue, 0, 4, &count);
     assert_chain(chain, count, 1, 2, 3, 4, -1);
     put(5, 2, 9);
     put(5, 3, 9);
     put(5, 4, 9);
-    assert_chain(retry_queue_take_due(world.retry_queue, 9, 10, &count), 5, 2, 3, 4, 5, 6, -1);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 9, 10, &count), 5, 2, 3, 4, 5, 6, -1);
 }
 
 static void only_the_delivery_behind_a_held_one_of_its_key_is_blocked(void **state)
 {
     (void)state;
     put(5, 4, 0);
-    assert_true(retry_queue_blocks(world.retry_queue, delivery_of(5, 7)));
-    assert_false(retry_queue_blocks(world.retry_queue, delivery_of(6, 8)));
-    assert_false(retry_queue_blocks(world.retry_queue, delivery_of(5, 3)));    /* came before it */
-    assert_false(retry_queue_blocks(world.retry_queue, delivery_of(1029, 9))); /* the same bucket, another key */
+    assert_true(retry_queue_blocks(scene.retry_queue, delivery_of(5, 7)));
+    assert_false(retry_queue_blocks(scene.retry_queue, delivery_of(6, 8)));
+    assert_false(retry_queue_blocks(scene.retry_queue, delivery_of(5, 3)));    /* came before it */
+    assert_false(retry_queue_blocks(scene.retry_queue, delivery_of(1029, 9))); /* the same bucket, another key */
 }
 
 static void keys_of_one_bucket_are_told_apart(void **state)
@@ -157,11 +157,11 @@ static void keys_of_one_bucket_are_told_apart(void **state)
     put(1, 1, 30);
     put(1025, 2, 10);
     put(2049, 3, 20);
-    assert_int_equal(retry_queue_keys(world.retry_queue), 3);
-    assert_true(retry_queue_next_due(world.retry_queue) == 10);
-    assert_chain(retry_queue_take_due(world.retry_queue, 10, 9, &count), 1, 2, -1);
-    assert_chain(retry_queue_take_due(world.retry_queue, 20, 9, &count), 1, 3, -1);
-    assert_chain(retry_queue_take_due(world.retry_queue, 30, 9, &count), 1, 1, -1);
+    assert_int_equal(retry_queue_keys(scene.retry_queue), 3);
+    assert_true(retry_queue_next_due(scene.retry_queue) == 10);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 10, 9, &count), 1, 2, -1);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 20, 9, &count), 1, 3, -1);
+    assert_chain(retry_queue_take_due(scene.retry_queue, 30, 9, &count), 1, 1, -1);
 }
 
 static void revoked_deliveries_are_taken_and_the_others_stay_in_order(void **state)
@@ -173,19 +173,19 @@ static void revoked_deliveries_are_taken_and_the_others_stay_in_order(void **sta
     put(5, 3, 0);
     put(6, 4, 40);
     put(7, 5, 40);
-    world.deliveries[1].partition = &world.taken;
-    world.deliveries[3].partition = &world.taken;
-    world.deliveries[4].partition = &world.taken;
+    scene.deliveries[1].partition = &scene.taken;
+    scene.deliveries[3].partition = &scene.taken;
+    scene.deliveries[4].partition = &scene.taken;
     bool taken[DELIVERIES_MAX] = { false };
     int taken_count = 0;
-    for (struct delivery *at = retry_queue_take_revoked(world.retry_queue); at; at = at->next, taken_count++)
+    for (struct delivery *at = retry_queue_take_revoked(scene.retry_queue); at; at = at->next, taken_count++)
         taken[at->arrival] = true;
     assert_int_equal(taken_count, 3);
     assert_true(taken[1] && taken[3] && taken[4]);
-    assert_int_equal(retry_queue_keys(world.retry_queue), 2);
+    assert_int_equal(retry_queue_keys(scene.retry_queue), 2);
     put(5, 6, 0); /* after those that stayed */
-    assert_true(retry_queue_next_due(world.retry_queue) == 40);
-    struct delivery *chain = retry_queue_take_due(world.retry_queue, 40, 9, &count);
+    assert_true(retry_queue_next_due(scene.retry_queue) == 40);
+    struct delivery *chain = retry_queue_take_due(scene.retry_queue, 40, 9, &count);
     if (chain->lane_hash == 5)
         assert_chain(chain, count, 2, 6, -1);
     else
@@ -196,10 +196,10 @@ static void an_empty_hold_has_nothing_due(void **state)
 {
     int count = 7;
     (void)state;
-    assert_true(retry_queue_next_due(world.retry_queue) == INT64_MAX);
-    assert_null(retry_queue_take_due(world.retry_queue, INT64_MAX, 10, &count));
+    assert_true(retry_queue_next_due(scene.retry_queue) == INT64_MAX);
+    assert_null(retry_queue_take_due(scene.retry_queue, INT64_MAX, 10, &count));
     assert_int_equal(count, 0);
-    assert_null(retry_queue_take_revoked(world.retry_queue));
+    assert_null(retry_queue_take_revoked(scene.retry_queue));
 }
 
 static void every_key_is_shown_by_its_first_delivery(void **state)
@@ -211,14 +211,14 @@ static void every_key_is_shown_by_its_first_delivery(void **state)
     for (int i = 1; i <= 3; i++)
         put(5, i, 70);
     put(6, 4, 90);
-    world.deliveries[1].stuck_since_us = 20;
-    world.deliveries[1].attempts = 9;
-    world.deliveries[1].offset = 111;
-    world.deliveries[2].held_since_us = 25;
-    world.deliveries[4].held_since_us = 30;
-    retry_queue_say(world.retry_queue, &world.deliveries[1], "busy");
-    retry_queue_say(world.retry_queue, &world.deliveries[2], "not the first: not told");
-    retry_queue_show(world.retry_queue, "lane-0.0", &held);
+    scene.deliveries[1].stuck_since_us = 20;
+    scene.deliveries[1].attempts = 9;
+    scene.deliveries[1].offset = 111;
+    scene.deliveries[2].held_since_us = 25;
+    scene.deliveries[4].held_since_us = 30;
+    retry_queue_say(scene.retry_queue, &scene.deliveries[1], "busy");
+    retry_queue_say(scene.retry_queue, &scene.deliveries[2], "not the first: not told");
+    retry_queue_show(scene.retry_queue, "lane-0.0", &held);
     assert_int_equal(held.keys, 2);
     assert_int_equal(held.oldest_us, 20);
     assert_int_equal(held.longest[0].commands, 3);
@@ -229,9 +229,9 @@ static void every_key_is_shown_by_its_first_delivery(void **state)
     assert_int_equal(held.longest[1].since_us, 30);
 
     /* The one behind it was not held for that reason. */
-    assert_non_null(retry_queue_take_due(world.retry_queue, 70, 1, &count));
+    assert_non_null(retry_queue_take_due(scene.retry_queue, 70, 1, &count));
     held_keys_clear(&held);
-    retry_queue_show(world.retry_queue, "lane-0.0", &held);
+    retry_queue_show(scene.retry_queue, "lane-0.0", &held);
     assert_int_equal(held.longest[0].since_us, 25);
     assert_int_equal(held.longest[0].commands, 2);
     assert_string_equal(held.longest[0].reason, "next of its key");
@@ -255,7 +255,7 @@ static void any_mixture_of_puts_and_takes_keeps_every_key_in_order(void **state)
         next[key] = key;
     for (int round = 0; round < ROUNDS && finished < DELIVERIES_MAX; round++)
     {
-        struct delivery *chain = retry_queue_take_due(world.retry_queue, round, 1 + rand_r(&seed) % 6, &count);
+        struct delivery *chain = retry_queue_take_due(scene.retry_queue, round, 1 + rand_r(&seed) % 6, &count);
         bool put_back = false;
         for (struct delivery *at = chain, *after; at; at = after)
         {
@@ -264,7 +264,7 @@ static void any_mixture_of_puts_and_takes_keeps_every_key_in_order(void **state)
             put_back = put_back || rand_r(&seed) % 3 == 0;
             if (put_back)
             {
-                assert_true(retry_queue_put(world.retry_queue, at, round + rand_r(&seed) % 5));
+                assert_true(retry_queue_put(scene.retry_queue, at, round + rand_r(&seed) % 5));
                 continue;
             }
             assert_int_equal(at->arrival, next[key]);

@@ -102,7 +102,7 @@ static const struct entity part = {
 #define ALL_COLUMNS \
     "t.id, t.parent_id, t.seq, t.at, t.flag, t.colour, t.mood::text, t.name, t.info::text, t.extra::text"
 
-/* --- the world --------------------------------------------------------------------------------------------------- */
+/* --- the scene --------------------------------------------------------------------------------------------------- */
 
 static struct settings settings;
 static struct pipeline *pipeline;

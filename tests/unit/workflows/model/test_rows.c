@@ -22,7 +22,7 @@ void *__wrap_realloc(void *at, size_t size)
     return memory_is_out ? NULL : __real_realloc(at, size);
 }
 
-struct world
+struct scene
 {
     struct arena arena;
     struct rows *rows;
@@ -30,18 +30,18 @@ struct world
 
 static int setup(void **state)
 {
-    struct world *world = malloc(sizeof(*world));
-    arena_init(&world->arena);
-    world->rows = rows_new(&world->arena);
-    *state = world;
+    struct scene *scene = malloc(sizeof(*scene));
+    arena_init(&scene->arena);
+    scene->rows = rows_new(&scene->arena);
+    *state = scene;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct world *world = *state;
-    arena_done(&world->arena);
-    free(world);
+    struct scene *scene = *state;
+    arena_done(&scene->arena);
+    free(scene);
     return 0;
 }
 
@@ -70,7 +70,7 @@ static void expect_children(const struct rows *rows, int64_t parent, const int64
 
 static void a_wanted_row_is_there_once_and_not_read_before_it_is_loaded(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     rows_want(rows, &entity_jobneed, id_of(7));
     rows_want_children(rows, &entity_jobneed, id_of(7));
     rows_want(rows, &entity_jobneed, id_of(7));
@@ -90,7 +90,7 @@ static void a_wanted_row_is_there_once_and_not_read_before_it_is_loaded(void **s
 
 static void ten_thousand_rows_are_found_while_the_table_grows(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     for (int64_t id = 1; id <= 10000; id++)
         rows_want(rows, &entity_ticket, id_of(id * 4096));
     assert_int_equal(rows_count(rows, &entity_ticket), 10000);
@@ -105,7 +105,7 @@ static void ten_thousand_rows_are_found_while_the_table_grows(void **state)
 
 static void children_hang_in_id_order_whatever_order_they_come_in(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     rows_want_children(rows, &entity_jobneed, id_of(7));
     load(rows, 20, 7);
     load(rows, 10, 7);
@@ -134,7 +134,7 @@ static void children_hang_in_id_order_whatever_order_they_come_in(void **state)
 
 static void an_edit_is_listed_once_a_step_with_the_content_before_it(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     struct row *row = load(rows, 1, 0);
     load(rows, 2, 0);
     for (int step = 0; step < 3; step++)
@@ -157,7 +157,7 @@ static void an_edit_is_listed_once_a_step_with_the_content_before_it(void **stat
 
 static void undo_brings_back_rows_appended_rows_counters_and_ids(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     load(rows, 1, 0);
     load(rows, 2, 0);
     for (int id = 100; id < 103; id++)
@@ -206,7 +206,7 @@ static void undo_brings_back_rows_appended_rows_counters_and_ids(void **state)
 
 static void the_first_appended_row_can_be_undone(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     rows_begin(rows);
     rows_append(rows, &entity_ticket_history);
     rows_undo(rows);
@@ -219,7 +219,7 @@ static void the_first_appended_row_can_be_undone(void **state)
 
 static void inserted_then_deleted_is_never_written(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     rows_begin(rows);
     assert_non_null(rows_insert(rows, &entity_jobneed, id_of(1)));
     assert_null(rows_insert(rows, &entity_jobneed, id_of(1)));
@@ -239,7 +239,7 @@ static void inserted_then_deleted_is_never_written(void **state)
 
 static void deleted_then_inserted_is_another_row_of_the_same_id(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     struct row *row = load(rows, 1, 0);
     rows_begin(rows);
     ((struct jobneed_row *)rows_edit(rows, &entity_jobneed, id_of(1)))->seq = int_of(4);
@@ -264,7 +264,7 @@ static void deleted_then_inserted_is_another_row_of_the_same_id(void **state)
 
 static void deleted_and_inserted_in_a_step_that_is_undone_it_is_the_row_it_was(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     struct row *row = load(rows, 1, 0);
     rows_begin(rows);
     rows_delete(rows, &entity_jobneed, id_of(1));
@@ -277,7 +277,7 @@ static void deleted_and_inserted_in_a_step_that_is_undone_it_is_the_row_it_was(v
 
 static void children_of_another_table_hang_under_their_root(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     static const int64_t order[] = { 12, 10, 11 };
     rows_want_children(rows, &entity_face_user, id_of(10)); /* the ids of the two tables have nothing in common */
     rows_settle(rows, rows_find(rows, &entity_face_user, id_of(10)), ROW_ABSENT);
@@ -308,7 +308,7 @@ static void children_of_another_table_hang_under_their_root(void **state)
 /* PROTOCOL B3: the look was made before the first command was decided. */
 static void a_look_by_id_sees_what_the_batch_made_of_the_row(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     const struct jobneed_row old = { .id = int_of(1) }, fresh = { .id = int_of(2) };
     rows_want_look(rows, &entity_jobneed, 1, &old);
     rows_want_look(rows, &entity_jobneed, 1, &fresh);
@@ -335,8 +335,8 @@ static void a_look_by_id_sees_what_the_batch_made_of_the_row(void **state)
 
 static void drawn_ids_pass_over_rows_that_the_batch_made(void **state)
 {
-    struct world *world = *state;
-    struct rows *rows = world->rows;
+    struct scene *scene = *state;
+    struct rows *rows = scene->rows;
     rows_want_ids(rows, &entity_ticket, 2);
     rows_want_ids(rows, &entity_ticket, 1);
     assert_int_equal(rows_ids_wanted(rows, &entity_ticket), 3);
@@ -347,9 +347,9 @@ static void drawn_ids_pass_over_rows_that_the_batch_made(void **state)
     assert_non_null(rows_insert(rows, &entity_ticket, id_of(5)));
     assert_int_equal(rows_take_id(rows, &entity_ticket), 6);
     assert_int_equal(rows_take_id(rows, &entity_ticket), 7);
-    assert_false(arena_failed(&world->arena));
+    assert_false(arena_failed(&scene->arena));
     assert_int_equal(rows_take_id(rows, &entity_ticket), 0); /* the batch is tried again with others */
-    assert_true(arena_failed(&world->arena));
+    assert_true(arena_failed(&scene->arena));
     rows_undo(rows);
 }
 
@@ -364,7 +364,7 @@ static struct row *answer(struct rows *rows, struct row_look *look, int64_t leve
 
 static void looks_are_asked_once_and_answered_by_their_key(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     struct escalation_matrix_row keys[300];
     char names[300][16];
     for (int i = 0; i < 300; i++)
@@ -397,7 +397,7 @@ static void looks_are_asked_once_and_answered_by_their_key(void **state)
 
 static void a_row_in_other_hands_is_met_not_taken_for_absent(void **state)
 {
-    struct rows *rows = ((struct world *)*state)->rows;
+    struct rows *rows = ((struct scene *)*state)->rows;
     rows_want(rows, &entity_jobneed, id_of(1));
     rows_settle(rows, rows_find(rows, &entity_jobneed, id_of(1)), ROW_BUSY);
     rows_begin(rows);
@@ -415,16 +415,16 @@ static void a_row_in_other_hands_is_met_not_taken_for_absent(void **state)
 
 static void without_memory_every_call_still_answers(void **state)
 {
-    struct world *world = *state;
-    struct rows *rows = world->rows;
+    struct scene *scene = *state;
+    struct rows *rows = scene->rows;
     load(rows, 1, 0);
     rows_begin(rows);
-    world->arena.failed = true; /* as after a malloc that failed: what is wanted next is not there */
+    scene->arena.failed = true; /* as after a malloc that failed: what is wanted next is not there */
     struct jobneed_row *edited = rows_edit(rows, &entity_jobneed, id_of(99));
     assert_non_null(edited);
     edited->seq = int_of(1);
     rows_undo(rows);
-    assert_true(arena_failed(&world->arena));
+    assert_true(arena_failed(&scene->arena));
 }
 
 /* Every workflow is decided with ever less memory left in the arena, until the first piece is not to be had: nothing
