@@ -1,6 +1,6 @@
 /* Lanes: the lanes of one cell. Deliveries with equal lane_hash run one after another in order, others in parallel.
  *
- * Threads    lanes_submit, lanes_revoke, pool_is_full: the cell's poll thread. Lanes are the pool's own threads.
+ * Threads    lanes_submit, lanes_revoke: the cell's poll thread. Lanes are the pool's own threads.
  * Locks      one mutex per lane, never two at once, never held while a batch runs.
  * Ownership  lanes_submit takes the delivery; `complete` gives it back, on a lane's thread, in batches.
  * Failure    infrastructure failures are waited out inside (PROTOCOL B4); a delivery always comes back with an answer.
