@@ -26,11 +26,12 @@ struct partition
     int64_t solo_until_us; /* monotonic; before it commands run alone and are noted first (worker/batch/quarantine.h) */
     bool quarantined;      /* a command of it was put to the dead letters once, and may be read again */
     atomic_bool *revoked;  /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
-    atomic_bool
-        *full; /* may be NULL; writer: poll thread: paused, nothing moves. What is held is parked (PROTOCOL L3) */
-    atomic_int_fast64_t *blocked_us; /* may be NULL; monotonic, since when answers wait behind one that is not there; 0:
-                                        none does. Writer: publisher (PROTOCOL L3) */
-    void *slot;                      /* the cell's own */
+    /* May be NULL. Writer: poll thread: paused, nothing moves. Held commands are parked (PROTOCOL L3). */
+    atomic_bool *full;
+    /* May be NULL. Monotonic, since when answers wait behind one that is missing; 0: no answer waits. Writer: publisher
+     * (PROTOCOL L3) */
+    atomic_int_fast64_t *blocked_us;
+    void *slot; /* the cell's own */
 };
 
 enum answer
@@ -63,7 +64,7 @@ struct delivery
     int64_t wait_us;        /* the longest wait of its lock class, known once it was held */
     int64_t stuck_since_us; /* monotonic; as held_since_us, but a turn of its own does not set it back (PROTOCOL L4) */
     bool suspect;           /* noted, and to be taken off the list with its answer */
-    bool quarantined;       /* not to be looked at, but for its token: it ended the worker too often */
+    bool quarantined;       /* read no further than its token: it ended the worker too often */
     bool has_return_token;  /* known once decoded: the message says that it is a parked command coming back */
     struct id return_token;
 
@@ -71,7 +72,7 @@ struct delivery
     enum answer answer;
     char *event;
     size_t event_size;
-    char event_key[136];     /* NUL-terminated; empty: no key. Rows of old have subjects of up to 128 bytes */
+    char event_key[136];     /* NUL-terminated; empty: no key. Rows of earlier versions have up to 128 bytes */
     const char *dead_reason; /* static: not_json, too_deep, ... */
     char dead_message[160];  /* for people */
     int64_t first_failed_us; /* Unix microseconds, of the dead letter's row */

@@ -60,8 +60,3 @@ def test_a_test_is_named_with_a_noun_and_plain_words(tmp_path, name, text, why):
 ])
 def test_code_and_plain_words_pass(tmp_path, name, text):
     assert refused(tmp_path, name, text) == []
-
-
-def test_a_folder_that_is_not_clean_yet_is_judged_on_demand_only(tmp_path):
-    assert refused(tmp_path, "elsewhere/x.c", "/* Anew. */\n") == []
-    assert refused(tmp_path, "elsewhere/x.c", "/* Anew. */\n", "--all") != []

@@ -4,7 +4,7 @@
  *
  * A JSON column is told by its top-level keys, in AUDIT_JSON_MAX bytes; a value that does not fit is told by its size
  * and digest, {"bytes":...,"sha256":"..."}, and where there are too many keys for that, so is the whole column.
- * What is printed depends on the rows alone, not on whether they came from PostgreSQL or from an earlier command of the
+ * The text depends on the rows alone, not on whether they came from PostgreSQL or from an earlier command of the
  * batch (PROTOCOL B3): JSON is printed in a form of its own (json_text_print_plain).
  *
  * Threads    pure functions.

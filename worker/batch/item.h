@@ -70,7 +70,7 @@ struct item
     struct item *twin;         /* ITEM_REPEATED: the first one */
     struct inbox_record inbox; /* ITEM_KNOWN: the row; else the row to write */
     enum park_reason park;     /* VERDICT_PARK: why */
-    struct parked parked;      /* what is known of what is parked of its aggregate, and of itself */
+    struct parked parked;      /* of its own parked row, and of others of its aggregate */
     bool recorded;             /* `record` was loaded, to be printed again */
     bool recorded_dead;
     bool published; /* the recorded answer is on the topic already */
@@ -126,7 +126,7 @@ struct batch
     struct buffer text;     /* events and metadata are printed here first */
 };
 
-/* What is known of the item changes. Asserts that the transition is one of the drawing. */
+/* Changes the state. Asserts that the transition is one of the drawing. */
 void item_become(struct item *item, enum item_state state);
 
 /* Decides the item, once. `answer` means nothing for VERDICT_HOLD. Asserts that it was open, and that verdict, reasons

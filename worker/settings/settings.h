@@ -42,7 +42,7 @@ struct settings
     } kafka;
     struct
     {
-        char *url; /* libpq URL; a password belongs into PGPASSFILE, or passfile=... of the URL */
+        char *url; /* libpq URL; a password belongs in PGPASSFILE, or passfile=... of the URL */
         int64_t statement_timeout_us, lock_timeout_us, idle_in_transaction_timeout_us, connect_timeout_us;
     } database;
     struct
