@@ -3,7 +3,6 @@ continued, and its servers fail; so what it uses over the time tells of leaks. O
 whole is short, the load pauses, everything must come to rest, and is judged."""
 
 import contextlib
-import itertools
 import statistics
 import time
 
@@ -29,23 +28,21 @@ ALLOWED = {"rss_kib": (2048, 0.05), "descriptors": (3, 0.05), "threads": (2, 0.0
 
 
 class Slope:
-    """How much the samples rise: the median of the slopes between any two samples. A single step, as after the
-    fullest moment of a run, is not a slope; steps that come again and again are one."""
+    """The straight line through what was sampled."""
 
     def __init__(self, points):
         kept = points[int(len(points) * WARM_SHARE):]
         times, values = [at for at, _ in kept], [value for _, value in kept]
-        slope = statistics.median((later - earlier) / (end - start) for (start, earlier), (end, later)
-                                  in itertools.combinations(kept, 2))
+        line = statistics.linear_regression(times, values)
         self.mean, self.count = statistics.fmean(values), len(values)
         self.span = times[-1] - times[0]
-        self.growth = slope * self.span
-        self.per_hour = slope * 3600
+        self.growth = line.slope * self.span
+        self.per_hour = line.slope * 3600
 
     def is_flat(self, name):
         """A rise over the run of up to 5 % of the mean passes. At rest memory is not the same twice: malloc keeps what
-        the fullest moment needed and gives back only what lies at an end, librdkafka keeps buffers, and a dozen such
-        values rise by some per cent with nothing leaking. What this hides is bounded by the run's
+        the fullest moment needed and gives back only what lies at an end, librdkafka keeps buffers, and a straight line
+        through a dozen such values rises by some per cent with nothing leaking. What this hides is bounded by the run's
         length: a leak grows with it, and these 5 % do not. A longer soak finds smaller ones."""
         absolute, part = ALLOWED[name]
         return self.growth <= max(absolute, part * self.mean)
