@@ -4,10 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
-
 #include "consumers/admin/audit_repair.h"
+#include "tests/fixtures/kafka_mock.h"
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 
@@ -27,30 +25,21 @@ static const char event[] = "{\"specversion\":\"1.0\",\"id\":\"x\"}";
 
 static struct
 {
-    rd_kafka_t *host;
-    rd_kafka_mock_cluster_t *cluster;
+    struct kafka_mock kafka;
     struct settings settings;
     struct audit_repair *repair;
     struct buffer fault;
 } scene;
 
-static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
-{
-    (void)client, (void)level, (void)facility, (void)text;
-}
-
 static int set_up(void **state)
 {
-    char problem[256], audit[] = "audit", group[] = "group";
+    char audit[] = "audit", group[] = "group";
     (void)state;
 
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, quiet);
     memset(&scene, 0, sizeof(scene));
-    scene.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    scene.cluster = rd_kafka_mock_cluster_new(scene.host, 1);
-    rd_kafka_mock_topic_create(scene.cluster, "audit", 1, 1);
-    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.cluster));
+    kafka_mock_begin(&scene.kafka);
+    rd_kafka_mock_topic_create(scene.kafka.cluster, "audit", 1, 1);
+    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.kafka.cluster));
     scene.settings.kafka.audit_topic = strdup(audit);
     scene.settings.kafka.group = strdup(group);
     scene.settings.consumers.transaction_timeout_us = 10000000;
@@ -65,8 +54,7 @@ static int tear_down(void **state)
     free(scene.settings.kafka.bootstrap);
     free(scene.settings.kafka.audit_topic);
     free(scene.settings.kafka.group);
-    rd_kafka_mock_cluster_destroy(scene.cluster);
-    rd_kafka_destroy(scene.host);
+    kafka_mock_end(&scene.kafka);
     return 0;
 }
 
@@ -107,10 +95,9 @@ static rd_kafka_message_t *read_one(rd_kafka_t *reader)
 static rd_kafka_t *new_reader(void)
 {
     char problem[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_t *conf = kafka_mock_conf();
     rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(1);
 
-    rd_kafka_conf_set_log_cb(conf, quiet);
     rd_kafka_conf_set(conf, "bootstrap.servers", scene.settings.kafka.bootstrap, problem, sizeof(problem));
     rd_kafka_conf_set(conf, "group.id", "reader", problem, sizeof(problem));
     rd_kafka_t *reader = rd_kafka_new(RD_KAFKA_CONSUMER, conf, problem, sizeof(problem));
@@ -152,7 +139,7 @@ static void a_commit_of_nothing_asks_no_broker(void **state)
 {
     (void)state;
     begin();
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
     assert_true(audit_repair_commit(scene.repair, &scene.fault));
     assert_int_equal(scene.fault.size, 0);
 }
@@ -163,7 +150,7 @@ static void a_thousand_events_are_committed_without_being_asked(void **state)
     begin();
     for (int i = 1; i < IN_A_TRANSACTION; i++)
         assert_true(publish("ticket/7"));
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
     assert_false(publish("ticket/7"));
 }
 
@@ -181,13 +168,13 @@ static void another_transaction_follows_the_first(void **state)
 static void a_retriable_question_is_asked_again(void **state)
 {
     (void)state;
-    rd_kafka_mock_push_request_errors(scene.cluster, INIT_PRODUCER_ID, 2,
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, INIT_PRODUCER_ID, 2,
                                       RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
                                       RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
     begin();
-    rd_kafka_mock_push_request_errors(scene.cluster, ADD_PARTITIONS_TO_TXN, 1,
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, ADD_PARTITIONS_TO_TXN, 1,
                                       RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS);
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     assert_true(publish("ticket/7"));
     assert_true(audit_repair_commit(scene.repair, &scene.fault));
 }
@@ -197,7 +184,7 @@ static void a_repair_that_was_fenced_says_so(void **state)
     (void)state;
     begin();
     assert_true(publish("ticket/7"));
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH);
     assert_false(audit_repair_commit(scene.repair, &scene.fault));
     assert_true(fault_says("FENCED") || fault_says("EPOCH"));
 }
@@ -205,7 +192,7 @@ static void a_repair_that_was_fenced_says_so(void **state)
 static void a_repair_that_is_not_allowed_to_begin_does_not(void **state)
 {
     (void)state;
-    rd_kafka_mock_push_request_errors(scene.cluster, INIT_PRODUCER_ID, 1,
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, INIT_PRODUCER_ID, 1,
                                       RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     assert_null(audit_repair_new(&scene.settings, &scene.fault));
     assert_true(fault_says("AUTHORIZATION"));

@@ -3,11 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
-
 #include "consumers/message/delivery_pool.h"
 #include "consumers/producer/producer.h"
+#include "tests/fixtures/kafka_mock.h"
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 
@@ -26,8 +24,7 @@ enum
 
 static struct
 {
-    rd_kafka_t *host;
-    rd_kafka_mock_cluster_t *cluster;
+    struct kafka_mock kafka;
     struct settings settings;
     struct producer *producer;
     struct delivery_pool *delivery_pool;
@@ -37,25 +34,18 @@ static struct
     rd_kafka_consumer_group_metadata_t *group;
 } scene;
 
-static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
-{
-    (void)client, (void)level, (void)facility, (void)text;
-}
-
 static int set_up(void **state)
 {
-    char problem[256], audit[] = "audit", group[] = "group", suffix[] = ".dlq", event[] = "{\"specversion\":\"1.0\"}";
+    char audit[] = "audit", group[] = "group", suffix[] = ".dlq", event[] = "{\"specversion\":\"1.0\"}";
     (void)state;
 
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, quiet);
-    scene.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    scene.cluster = rd_kafka_mock_cluster_new(scene.host, 1);
-    rd_kafka_mock_topic_create(scene.cluster, "audit", 1, 1);
-    rd_kafka_mock_topic_create(scene.cluster, "commands", 1, 1); /* newer mocks take no offsets of an unknown topic */
-    rd_kafka_mock_topic_create(scene.cluster, "commands.dlq", 1, 1);
+    kafka_mock_begin(&scene.kafka);
+    rd_kafka_mock_topic_create(scene.kafka.cluster, "audit", 1, 1);
+    rd_kafka_mock_topic_create(scene.kafka.cluster, "commands", 1,
+                               1); /* newer mocks take no offsets of an unknown topic */
+    rd_kafka_mock_topic_create(scene.kafka.cluster, "commands.dlq", 1, 1);
     memset(&scene.settings, 0, sizeof(scene.settings));
-    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.cluster));
+    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.kafka.cluster));
     scene.settings.kafka.audit_topic = strdup(audit);
     scene.settings.kafka.group = strdup(group);
     scene.settings.kafka.dlq_suffix = strdup(suffix);
@@ -89,8 +79,7 @@ static int tear_down(void **state)
     free(scene.settings.kafka.audit_topic);
     free(scene.settings.kafka.group);
     free(scene.settings.kafka.dlq_suffix);
-    rd_kafka_mock_cluster_destroy(scene.cluster);
-    rd_kafka_destroy(scene.host);
+    kafka_mock_end(&scene.kafka);
     return 0;
 }
 
@@ -143,9 +132,9 @@ static void an_error_that_librdkafka_retries_is_not_a_failure(void **state)
     (void)state;
 
     open_it("id");
-    rd_kafka_mock_push_request_errors(scene.cluster, TXN_OFFSET_COMMIT, 1,
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, TXN_OFFSET_COMMIT, 1,
                                       RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     assert_int_equal(publish_one(), PRODUCER_DONE);
 }
 
@@ -154,7 +143,7 @@ static void a_commit_whose_answer_was_lost_succeeds_and_leaves_it_suspect(void *
     (void)state;
 
     open_it("id");
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
     assert_int_equal(publish_one(), PRODUCER_DONE);
     assert_true(producer_is_suspect(scene.producer));
     scene.settings.protections.producer_guard = false;
@@ -164,7 +153,7 @@ static void a_commit_whose_answer_was_lost_succeeds_and_leaves_it_suspect(void *
 static void assert_broken_by(int api_key, rd_kafka_resp_err_t error)
 {
     open_it("id");
-    rd_kafka_mock_push_request_errors(scene.cluster, (int16_t)api_key, 1, error);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, (int16_t)api_key, 1, error);
     assert_int_equal(publish_one(), PRODUCER_BROKEN);
     assert_true(strlen(producer_problem(scene.producer)) > 0);
     /* A new handle of the same id goes on. */
@@ -208,7 +197,8 @@ static void an_event_that_was_thrown_away_tells_what_had_failed_before(void **st
     (void)state;
 
     open_it("id");
-    rd_kafka_mock_push_request_errors(scene.cluster, ADD_PARTITIONS, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, ADD_PARTITIONS, 1,
+                                      RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
     assert_int_equal(publish_one(), PRODUCER_BROKEN);
     assert_non_null(strstr(producer_problem(scene.producer), "; grant our user Write"));
 }
@@ -224,7 +214,7 @@ static void a_broken_producer_is_replaced_at_once_and_then_ever_more_slowly(void
             assert_non_null(strstr(producer_problem(scene.producer), "too large; raise"));
         open_it("id");
         assert_true(i < 2 || monotonic_us() - closed_us >= 190000 << (i - 2));
-        rd_kafka_mock_push_request_errors(scene.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+        rd_kafka_mock_push_request_errors(scene.kafka.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
         assert_int_equal(publish_one(), PRODUCER_BROKEN);
         producer_close(scene.producer);
         closed_us = monotonic_us();
@@ -232,7 +222,7 @@ static void a_broken_producer_is_replaced_at_once_and_then_ever_more_slowly(void
     /* A success ends the row: the next break is the first again. */
     open_it("id");
     assert_int_equal(publish_one(), PRODUCER_DONE);
-    rd_kafka_mock_push_request_errors(scene.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
     assert_int_equal(publish_one(), PRODUCER_BROKEN);
     producer_close(scene.producer);
     assert_int_equal(producer_open(scene.producer, "id", WAIT_US), PRODUCER_DONE);
@@ -243,20 +233,20 @@ static void a_deadline_that_passes_breaks_the_producer(void **state)
     (void)state;
 
     open_it("id");
-    rd_kafka_mock_broker_set_down(scene.cluster, 1);
+    rd_kafka_mock_broker_set_down(scene.kafka.cluster, 1);
     assert_int_equal(producer_begin(scene.producer), PRODUCER_DONE);
     assert_int_equal(producer_send(scene.producer, scene.delivery), PRODUCER_DONE);
     assert_int_equal(producer_commit(scene.producer, monotonic_us() + 200000), PRODUCER_BROKEN);
     assert_int_equal(producer_send_offsets(scene.producer, scene.offsets, scene.group, monotonic_us() + 200000),
                      PRODUCER_BROKEN);
-    rd_kafka_mock_broker_set_up(scene.cluster, 1);
+    rd_kafka_mock_broker_set_up(scene.kafka.cluster, 1);
 }
 
 static void a_broker_that_is_not_ready_is_asked_again(void **state)
 {
     (void)state;
 
-    rd_kafka_mock_push_request_errors(scene.cluster, INIT_PRODUCER_ID, 2,
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, INIT_PRODUCER_ID, 2,
                                       RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
                                       RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     open_it("id");
@@ -269,7 +259,7 @@ static void at_least_once_waits_for_the_delivery_reports(void **state)
 
     open_it(NULL);
     assert_int_equal(publish_one(), PRODUCER_DONE);
-    rd_kafka_mock_push_request_errors(scene.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
     assert_int_equal(publish_one(), PRODUCER_BROKEN);
 }
 

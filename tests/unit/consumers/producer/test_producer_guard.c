@@ -2,10 +2,8 @@
 
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
-
 #include "consumers/producer/producer_guard.h"
+#include "tests/fixtures/kafka_mock.h"
 
 enum
 {
@@ -16,8 +14,7 @@ enum
 
 static struct
 {
-    rd_kafka_t *host; /* of the mock cluster */
-    rd_kafka_mock_cluster_t *cluster;
+    struct kafka_mock kafka;
     struct producer_guard guard;
     rd_kafka_t *producer;
 } scene;
@@ -28,25 +25,16 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
     assert_int_equal(rd_kafka_conf_set(conf, name, value, problem, sizeof(problem)), RD_KAFKA_CONF_OK);
 }
 
-static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
-{
-    (void)client, (void)level, (void)facility, (void)text;
-}
-
 static int set_up(void **state)
 {
     char problem[256];
     (void)state;
 
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, quiet);
-    scene.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    scene.cluster = rd_kafka_mock_cluster_new(scene.host, 1);
-    rd_kafka_mock_topic_create(scene.cluster, "audit", 1, 1);
+    kafka_mock_begin(&scene.kafka);
+    rd_kafka_mock_topic_create(scene.kafka.cluster, "audit", 1, 1);
     producer_guard_init(&scene.guard);
-    conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, quiet);
-    set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(scene.cluster));
+    rd_kafka_conf_t *conf = kafka_mock_conf();
+    set(conf, "bootstrap.servers", rd_kafka_mock_cluster_bootstraps(scene.kafka.cluster));
     set(conf, "transactional.id", "guarded");
     set(conf, "reconnect.backoff.max.ms", "100");
     assert_true(producer_guard_watch(&scene.guard, conf));
@@ -59,8 +47,7 @@ static int tear_down(void **state)
 {
     (void)state;
     rd_kafka_destroy(scene.producer);
-    rd_kafka_mock_cluster_destroy(scene.cluster);
-    rd_kafka_destroy(scene.host);
+    kafka_mock_end(&scene.kafka);
     return 0;
 }
 
@@ -89,7 +76,7 @@ static void a_commit_that_was_sent_again_after_a_broken_connection_makes_it_susp
     (void)state;
 
     commit_one_event();
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
     commit_one_event();
     assert_true(producer_guard_is_suspect(&scene.guard));
 }
@@ -98,7 +85,7 @@ static void an_answer_that_is_an_error_of_the_broker_is_an_answer(void **state)
 {
     (void)state;
 
-    rd_kafka_mock_push_request_errors(scene.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, END_TXN, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     commit_one_event();
     assert_false(producer_guard_is_suspect(&scene.guard));
 }
@@ -108,7 +95,7 @@ static void a_lost_question_about_metadata_is_harmless(void **state)
     const struct rd_kafka_metadata *metadata = NULL;
     (void)state;
 
-    rd_kafka_mock_push_request_errors(scene.cluster, METADATA, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, METADATA, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
     if (rd_kafka_metadata(scene.producer, 1, NULL, &metadata, WAIT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
         rd_kafka_metadata_destroy(metadata);
     assert_false(producer_guard_is_suspect(&scene.guard));

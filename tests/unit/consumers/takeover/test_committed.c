@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
-
 #include "consumers/takeover/committed.h"
+#include "tests/fixtures/kafka_mock.h"
 #include "worker/settings/settings.h"
 
 /* PROTOCOL O5: only a definite answer is one. The effect of a commit in an open transaction needs a real broker. */
@@ -19,30 +17,21 @@ enum
 
 static struct
 {
-    rd_kafka_t *host;
-    rd_kafka_mock_cluster_t *cluster;
+    struct kafka_mock kafka;
     struct settings settings;
     struct committed *committed;
     rd_kafka_topic_partition_list_t *asked;
 } scene;
 
-static void quiet(const rd_kafka_t *client, int level, const char *facility, const char *text)
-{
-    (void)client, (void)level, (void)facility, (void)text;
-}
-
 static int set_up(void **state)
 {
-    char problem[256], group[] = "group";
+    char group[] = "group";
     (void)state;
 
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, quiet);
     memset(&scene, 0, sizeof(scene));
-    scene.host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
-    scene.cluster = rd_kafka_mock_cluster_new(scene.host, 1);
-    rd_kafka_mock_topic_create(scene.cluster, "commands", 2, 1);
-    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.cluster));
+    kafka_mock_begin(&scene.kafka);
+    rd_kafka_mock_topic_create(scene.kafka.cluster, "commands", 2, 1);
+    scene.settings.kafka.bootstrap = strdup(rd_kafka_mock_cluster_bootstraps(scene.kafka.cluster));
     scene.settings.kafka.group = strdup(group);
     scene.settings.consumers.session_timeout_us = 10000000;
     scene.committed = committed_new(&scene.settings);
@@ -59,8 +48,7 @@ static int tear_down(void **state)
     rd_kafka_topic_partition_list_destroy(scene.asked);
     free(scene.settings.kafka.bootstrap);
     free(scene.settings.kafka.group);
-    rd_kafka_mock_cluster_destroy(scene.cluster);
-    rd_kafka_destroy(scene.host);
+    kafka_mock_end(&scene.kafka);
     return 0;
 }
 
@@ -73,10 +61,9 @@ static bool ask(int64_t wait_us)
 static void commit_with(int32_t partition, int64_t offset, const char *metadata)
 {
     char problem[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_t *conf = kafka_mock_conf();
     rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
 
-    rd_kafka_conf_set_log_cb(conf, quiet);
     rd_kafka_conf_set(conf, "bootstrap.servers", scene.settings.kafka.bootstrap, problem, sizeof(problem));
     rd_kafka_conf_set(conf, "group.id", scene.settings.kafka.group, problem, sizeof(problem));
     rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, problem, sizeof(problem));
@@ -134,7 +121,8 @@ static void an_error_is_no_answer_and_the_next_question_is_answered(void **state
 {
     (void)state;
     commit(0, 7);
-    rd_kafka_mock_push_request_errors(scene.cluster, OFFSET_FETCH, 1, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, OFFSET_FETCH, 1,
+                                      RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
     assert_false(ask(WAIT_US));
     assert_non_null(strstr(committed_problem(scene.committed), "committed offsets: "));
     assert_true(ask(WAIT_US));
@@ -145,7 +133,8 @@ static void a_coordinator_that_moves_is_asked_again_within_the_time(void **state
 {
     (void)state;
     commit(0, 7);
-    rd_kafka_mock_push_request_errors(scene.cluster, OFFSET_FETCH, 1, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    rd_kafka_mock_push_request_errors(scene.kafka.cluster, OFFSET_FETCH, 1,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
     for (int i = 0; i < 20 && !ask(WAIT_US); i++)
         assert_true(strlen(committed_problem(scene.committed)) > 0);
     assert_int_equal(scene.asked->elems[0].offset, 7);
@@ -155,10 +144,10 @@ static void a_broker_that_does_not_answer_costs_the_time_it_was_given(void **sta
 {
     (void)state;
     assert_true(ask(WAIT_US));
-    rd_kafka_mock_broker_set_down(scene.cluster, 1);
+    rd_kafka_mock_broker_set_down(scene.kafka.cluster, 1);
     assert_false(ask(100000));
     assert_true(strlen(committed_problem(scene.committed)) > 0);
-    rd_kafka_mock_broker_set_up(scene.cluster, 1);
+    rd_kafka_mock_broker_set_up(scene.kafka.cluster, 1);
     bool answered = false;
     for (int i = 0; i < 20 && !answered; i++)
         answered = ask(WAIT_US);

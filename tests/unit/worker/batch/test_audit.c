@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "tests/fixtures/column_size.h"
 #include "worker/batch/audit.h"
 
 #define BUFFER __attribute__((cleanup(buffer_done))) struct buffer
@@ -193,17 +194,6 @@ static void the_key_of_the_event_is_its_aggregate(void **state)
 static void every_member_of_the_record_is_a_column(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {
-        [COLUMN_INT64] = sizeof(struct field_int),
-        [COLUMN_INT32] = sizeof(struct field_int),
-        [COLUMN_BOOL] = sizeof(bool),
-        [COLUMN_TEXT] = sizeof(struct span),
-        [COLUMN_NAME] = sizeof(int),
-        [COLUMN_TIME] = sizeof(struct field_int),
-        [COLUMN_JSON] = sizeof(struct span),
-        [COLUMN_JSONB] = sizeof(struct span),
-        [COLUMN_UUID] = sizeof(struct id),
-    };
     static const struct entity *const entities_here[] = { &entity_audit_event, &entity_audit_also, &entity_inbox };
     for (size_t e = 0; e < sizeof(entities_here) / sizeof(entities_here[0]); e++)
     {
@@ -211,8 +201,8 @@ static void every_member_of_the_record_is_a_column(void **state)
         size_t covered = 0;
         for (int i = 0; i < entity->column_count; i++)
         {
-            assert_true(entity->columns[i].offset + sizes[entity->columns[i].kind] <= entity->row_size);
-            covered += sizes[entity->columns[i].kind];
+            assert_true(entity->columns[i].offset + column_size(&entity->columns[i]) <= entity->row_size);
+            covered += column_size(&entity->columns[i]);
         }
         assert_int_equal(covered, entity->row_size);
     }
