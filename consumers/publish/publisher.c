@@ -175,14 +175,20 @@ static void raise_published(struct publisher *publisher, int64_t wait_us)
     takeover_raise_published(publisher->takeover, &means, publisher->list.owned, publisher->list.count, wait_us);
 }
 
-/* Those whose time is over leave the list. A broker that crashed may know less of them than it acknowledged, and the
+/* Before partitions whose time is over leave: a broker that crashed may know less of them than it acknowledged, and the
  * next owner compares its answer with `published`. */
+static void raise_for_ended(struct publisher *publisher)
+{
+    if (owned_list_has_unknown(&publisher->list, monotonic_us()))
+        raise_published(publisher, RAISE_AT_END_US);
+}
+
+/* Those whose time is over leave the list, except those whose time ended during the raise. */
 static void drop_ended(struct publisher *publisher)
 {
     int64_t now_us = monotonic_us();
 
-    if (owned_list_has_unknown(&publisher->list, now_us))
-        raise_published(publisher, RAISE_AT_END_US);
+    raise_for_ended(publisher);
     owned_list_drop_ended(&publisher->list, now_us);
 }
 
@@ -200,12 +206,16 @@ static void drop_part(struct publisher *publisher, int index)
 static void drop_given_up(struct publisher *publisher)
 {
     struct publication *publication = &publisher->publication;
+    bool raised = false; /* once for all: PostgreSQL may be away, and each raise waits for it */
 
     for (int i = publication->count - 1; i >= 0; i--)
     {
         struct owned_partition *owned = publication->parts[i].owned;
         if (owned_is_live(owned) && !owned_is_given_up(owned, monotonic_us()))
             continue;
+        if (!raised)
+            raise_for_ended(publisher);
+        raised = true;
         owned_list_end(&publisher->list, owned);
         drop_part(publisher, i);
     }
@@ -303,8 +313,6 @@ static void publish(struct publisher *publisher)
 {
     for (;;)
     {
-        if (owned_list_has_unknown(&publisher->list, monotonic_us()))
-            raise_published(publisher, RAISE_AT_END_US);
         drop_given_up(publisher);
         drop_ended(publisher); /* this may last: what ended meanwhile must not stay in memory */
         if (publisher->publication.count == 0)
