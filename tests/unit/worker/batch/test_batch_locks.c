@@ -6,10 +6,16 @@
 #include <stdlib.h>
 
 #include "tests/fixtures/engine.h"
+#include "worker/base/clock.h"
 #include "worker/base/metrics.h"
 #include "worker/batch/item.h"
 
-/* Rows that somebody else holds (PROTOCOL B1, B2), and what the Redis lock may and may not do (L2). */
+/* Rows that somebody else holds (PROTOCOL B1, B2), and the effects of the Redis lock (L2). */
+
+enum
+{
+    PATIENCE_US = 20000000,
+};
 
 static void create_tickets(int count)
 {
@@ -17,6 +23,17 @@ static void create_tickets(int count)
     for (int i = 0; i < count; i++)
         given[i] = engine_create(1 + i);
     engine_run(given, count);
+}
+
+/* For tests of waits that another thread ends: no timeout of ours does, however busy the machine is. The tables are
+ * empty afterwards. */
+static void be_patient(void)
+{
+    engine.settings.database.lock_timeout_us = 4 * PATIENCE_US; /* a turn waits for a quarter of it */
+    engine.settings.database.statement_timeout_us = 5 * PATIENCE_US;
+    for (int class = 0; class < LOCK__COUNT; class ++)
+        engine.settings.locks[class].lease_us = 5 * PATIENCE_US;
+    engine_restart();
 }
 
 static void assert_hold(int item, enum hold_reason reason)
@@ -174,6 +191,7 @@ static void in_its_turn_a_command_waits_and_sees_what_the_other_did(void **state
 {
     pthread_t thread;
     (void)state;
+    be_patient();
     create_tickets(1);
     PGconn *other = engine_hold("UPDATE interlock.ticket SET level = 40, version = 7 WHERE id = 1");
     struct delivery *delivery = engine_escalate(1, "a-1");
@@ -195,6 +213,7 @@ static void a_command_waits_for_children_too_in_its_turn(void **state)
                                "{\"jobneed_id\":11,\"asset_id\":1,\"question_set_id\":1,\"seq\":1}]}";
     pthread_t thread;
     (void)state;
+    be_patient();
     engine_run_one(engine_command("jobneed/10", "j-1", "job.create", "", tour));
     PGconn *other = engine_hold("UPDATE interlock.jobneed SET seq = 77 WHERE id = 11");
     struct delivery *delivery = engine_command("jobneed/10", "j-2", "job.autoclose", "", "{\"jobneed_id\":10}");
@@ -251,6 +270,7 @@ static void counters_that_two_add_to_at_once_count_both(void **state)
 {
     pthread_t thread;
     (void)state;
+    be_patient();
     engine_ask("INSERT INTO interlock.face_model (id) VALUES (5)");
     PGconn *other =
         engine_hold("UPDATE interlock.face_model SET verification_count = verification_count + 10 WHERE id = 5");
@@ -272,10 +292,23 @@ static struct lock *lock_of(const char *owner)
     struct lock *lock = lock_new(&(struct lock_options){ .url = getenv("REDIS_URL"),
                                                          .prefix = "interlock-test:",
                                                          .owner = owner,
-                                                         .connect_timeout_us = 1000000,
-                                                         .command_timeout_us = 1000000 });
+                                                         .connect_timeout_us = PATIENCE_US,
+                                                         .command_timeout_us = PATIENCE_US });
     assert_non_null(lock);
     return lock;
+}
+
+/* A release is sent without waiting for its answer, so Redis may read it after a question of another connection. */
+static void assert_becomes_free(struct lock *lock, const char *name)
+{
+    struct lock_name names[] = { { .name = span_of(name), .lease_us = PATIENCE_US } };
+    int64_t deadline_us = monotonic_us() + PATIENCE_US, valid_until_us;
+
+    do
+        assert_int_equal(lock_acquire(lock, names, 1, &valid_until_us), LOCK_TAKEN);
+    while (!names[0].taken && monotonic_us() < deadline_us);
+    assert_true(names[0].taken);
+    lock_release_send(lock, names, 1);
 }
 
 static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
@@ -301,52 +334,64 @@ static void a_refused_lock_holds_its_command_back_until_its_turn(void **state)
     assert_int_equal(engine_run_as(&turn, 1, (struct batch_mode){ .waiting = true }), BATCH_DONE);
     assert_outcome(turn, "applied");
     assert_int_equal(metrics_get(METRIC_LOCK_DEGRADED) - degraded, 1);
-    /* The other's lock is still the other's; our own were released. */
+    /* The other's lock is still the other's; our own are released. */
+    struct lock *third = lock_of("test/2/z/0/0");
+    struct lock_name same[] = { { .name = SPAN_LITERAL("ticket/1"), .lease_us = PATIENCE_US } };
+    assert_int_equal(lock_acquire(third, same, 1, &valid_until_us), LOCK_TAKEN);
+    assert_true(same[0].refused);
+    lock_free(third);
     lock_release_send(other, names, 1);
-    struct lock_name both[] = { { .name = SPAN_LITERAL("ticket/1"), .lease_us = 1000000 },
-                                { .name = SPAN_LITERAL("ticket/2"), .lease_us = 1000000 } };
-    assert_int_equal(lock_acquire(other, both, 2, &valid_until_us), LOCK_TAKEN);
-    assert_true(both[0].taken && both[1].taken);
-    lock_release_send(other, both, 2);
+    assert_becomes_free(other, "ticket/1");
+    assert_becomes_free(other, "ticket/2");
     lock_free(other);
     lock_free(engine.batch->tools.lock);
 }
 
-/* Tries for the lock of ticket 1 once the batch waits for the other session, which then gives up. */
-static void *try_the_lock_meanwhile(void *other)
+struct attempt
 {
-    static struct lock_name names[1];
-    int64_t valid_until_us;
-    struct lock *lock = lock_of("test/1/x/0/0");
+    PGconn *other; /* that the batch waits for */
+    struct lock *lock;
+    struct lock_name names[1];
+    enum lock_result result;
+};
 
-    names[0] = (struct lock_name){ .name = SPAN_LITERAL("ticket/1"), .lease_us = 1000000 };
+/* Tries for the lock of ticket 1 once the batch waits for the other session, which then gives up. */
+static void *try_the_lock_meanwhile(void *of)
+{
+    struct attempt *attempt = of;
+    int64_t valid_until_us;
+
     engine_await_on(
-        other, "t",
+        attempt->other, "t",
         "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))");
-    assert_int_equal(lock_acquire(lock, names, 1, &valid_until_us), LOCK_TAKEN);
-    lock_free(lock);
-    engine_ask_on(other, "ROLLBACK");
-    return names;
+    attempt->result = lock_acquire(attempt->lock, attempt->names, 1, &valid_until_us);
+    engine_ask_on(attempt->other, "ROLLBACK");
+    return NULL;
 }
 
 /* Lock, begin, commit, release: the last statement of the transaction still finds the lock held. */
 static void the_lock_is_held_until_the_commit(void **state)
 {
     pthread_t thread;
-    void *names;
     (void)state;
     if (getenv("REDIS_URL") == NULL)
         skip();
+    be_patient();
     create_tickets(1);
-    PGconn *other = engine_hold("LOCK TABLE interlock.audit_event IN SHARE MODE");
+    struct attempt attempt = { .other = engine_hold("LOCK TABLE interlock.audit_event IN SHARE MODE"),
+                               .lock = lock_of("test/1/x/0/0"),
+                               .names = { { .name = SPAN_LITERAL("ticket/1"), .lease_us = PATIENCE_US } } };
+    assert_becomes_free(attempt.lock, "ticket/1"); /* connected, and nothing of an earlier test is left */
     engine.batch->tools.lock = lock_of("test/0/y/0/0");
     struct delivery *delivery = engine_escalate(1, "a-1");
-    assert_int_equal(pthread_create(&thread, NULL, try_the_lock_meanwhile, other), 0);
+    assert_int_equal(pthread_create(&thread, NULL, try_the_lock_meanwhile, &attempt), 0);
     engine_run_one(delivery);
-    pthread_join(thread, &names);
-    PQfinish(other);
+    pthread_join(thread, NULL);
+    PQfinish(attempt.other);
     assert_outcome(delivery, "applied");
-    assert_true(((struct lock_name *)names)->refused);
+    assert_int_equal(attempt.result, LOCK_TAKEN);
+    assert_true(attempt.names[0].refused);
+    lock_free(attempt.lock);
     lock_free(engine.batch->tools.lock);
 }
 
