@@ -7,8 +7,12 @@
 --
 --   interlock_owner    runs the migrations; no worker connects as this role
 --   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing that is recorded
---   interlock_reader   `interlock audit`, reports: reads
---   interlock_pruner   `interlock prune`: may call the function that deletes what can never be needed again, and read nothing
+--   interlock_reader   `interlock audit`, reports: reads, except the bytes of commands that wait
+--   interlock_payload_reader   as interlock_reader, with the bytes of commands that wait
+--   interlock_operator as interlock_reader; acts on dead letters, parked commands and pauses, each time with an action
+--   interlock_pruner   `interlock prune`: may call the function that deletes what can never be needed again
+--
+-- A person gets a role of their own that is a member of one or more of these: an action names that role.
 \set ON_ERROR_STOP on
 BEGIN;
 SET LOCAL search_path = pg_catalog;
@@ -16,14 +20,15 @@ SET LOCAL search_path = pg_catalog;
 DO $$
 DECLARE wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['interlock_owner', 'interlock_worker', 'interlock_reader', 'interlock_pruner'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['interlock_owner', 'interlock_worker', 'interlock_reader', 'interlock_payload_reader',
+                                    'interlock_operator', 'interlock_pruner'] LOOP
         IF to_regrole(wanted) IS NULL THEN
             EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', wanted);
         END IF;
     END LOOP;
     -- Others may live in this database: their rights are left alone. The owner makes the schema again after `down`.
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO interlock_owner, interlock_worker, interlock_reader, interlock_pruner',
-                   current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO interlock_owner, interlock_worker, interlock_reader, '
+                   'interlock_payload_reader, interlock_operator, interlock_pruner', current_database());
     EXECUTE format('GRANT CREATE ON DATABASE %I TO interlock_owner', current_database());
 END $$;
 
@@ -39,6 +44,15 @@ ALTER ROLE interlock_reader SET statement_timeout = '1min';
 ALTER ROLE interlock_reader SET lock_timeout = '5s';
 ALTER ROLE interlock_reader SET default_transaction_read_only = 'on';
 ALTER ROLE interlock_reader SET search_path = pg_catalog, interlock;
+ALTER ROLE interlock_payload_reader SET idle_in_transaction_session_timeout = '1min';
+ALTER ROLE interlock_payload_reader SET statement_timeout = '1min';
+ALTER ROLE interlock_payload_reader SET lock_timeout = '5s';
+ALTER ROLE interlock_payload_reader SET default_transaction_read_only = 'on';
+ALTER ROLE interlock_payload_reader SET search_path = pg_catalog, interlock;
+ALTER ROLE interlock_operator SET idle_in_transaction_session_timeout = '1min';
+ALTER ROLE interlock_operator SET statement_timeout = '1min';
+ALTER ROLE interlock_operator SET lock_timeout = '5s';
+ALTER ROLE interlock_operator SET search_path = pg_catalog, interlock;
 ALTER ROLE interlock_pruner SET idle_in_transaction_session_timeout = '1min';
 ALTER ROLE interlock_pruner SET statement_timeout = '10min';
 ALTER ROLE interlock_pruner SET lock_timeout = '5s';
@@ -48,6 +62,8 @@ ALTER ROLE interlock_owner SET search_path = pg_catalog;
 
 -- Reports must not take the sessions that workers need: those have no limit but the server's.
 ALTER ROLE interlock_reader CONNECTION LIMIT 20;
+ALTER ROLE interlock_payload_reader CONNECTION LIMIT 5;
+ALTER ROLE interlock_operator CONNECTION LIMIT 10;
 ALTER ROLE interlock_pruner CONNECTION LIMIT 2;
 ALTER ROLE interlock_owner CONNECTION LIMIT 5;
 
@@ -56,10 +72,14 @@ ALTER DEFAULT PRIVILEGES FOR ROLE interlock_owner REVOKE ALL ON FUNCTIONS FROM P
 ALTER DEFAULT PRIVILEGES FOR ROLE interlock_owner REVOKE ALL ON TYPES FROM PUBLIC;
 
 -- From here on the schema must exist. Everything is taken away first, so that this file says all there is.
-REVOKE ALL ON SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
-REVOKE ALL ON ALL TABLES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader, interlock_pruner;
+REVOKE ALL ON SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader,
+    interlock_payload_reader, interlock_operator, interlock_pruner;
+REVOKE ALL ON ALL TABLES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader,
+    interlock_payload_reader, interlock_operator, interlock_pruner;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader,
+    interlock_payload_reader, interlock_operator, interlock_pruner;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader,
+    interlock_payload_reader, interlock_operator, interlock_pruner;
 
 -- The owner owns, whoever ran the first migration.
 DO $$
@@ -84,22 +104,26 @@ BEGIN
     END LOOP;
 END $$;
 
-GRANT USAGE ON SCHEMA interlock TO interlock_worker, interlock_reader;
+GRANT USAGE ON SCHEMA interlock TO interlock_worker, interlock_reader, interlock_payload_reader, interlock_operator;
 GRANT SELECT ON ALL TABLES IN SCHEMA interlock TO interlock_worker;
 
--- Reports need what became of commands, and the rows; not the bytes of commands that wait, not what makes a return or an
--- owner genuine, not the vectors of faces. By rule, so that a column of a later migration is not forgotten here.
+-- Reports need what became of commands, and the rows; not the bytes of
+-- commands that wait. Nobody who reads needs what makes a return or an owner genuine, nor the vectors of
+-- faces. By rule, so that a column of a later migration is not forgotten here.
 DO $$
 DECLARE target record;
 BEGIN
     FOR target IN
-        SELECT a.attrelid::regclass AS name, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns
+        SELECT a.attrelid::regclass AS name, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns,
+            string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+                FILTER (WHERE a.attname NOT IN ('value', 'headers', 'kafka_key')) AS without_payload
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
         WHERE c.relnamespace = 'interlock'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
-            AND a.attname NOT IN ('value', 'headers', 'kafka_key', 'token', 'owner_token', 'vector')
+            AND a.attname NOT IN ('token', 'owner_token', 'vector')
         GROUP BY a.attrelid
     LOOP
-        EXECUTE format('GRANT SELECT (%s) ON %s TO interlock_reader', target.columns, target.name);
+        EXECUTE format('GRANT SELECT (%s) ON %s TO interlock_reader, interlock_operator', target.without_payload, target.name);
+        EXECUTE format('GRANT SELECT (%s) ON %s TO interlock_payload_reader', target.columns, target.name);
     END LOOP;
 END $$;
 
@@ -108,15 +132,22 @@ GRANT INSERT ON interlock.inbox, interlock.audit_event, interlock.audit_also, in
     interlock.partition_rewind, interlock.consumer_group, interlock.ticket_history,
     interlock.face_verification_log, interlock.behavioural_event TO interlock_worker;
 
-GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset, topic_id, topic_fence)
+GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset, topic_id, topic_fence, owner_slot)
     ON interlock.partition_owner TO interlock_worker;
-GRANT INSERT, UPDATE (fence, owner_token, published, audit_topic, audit_from) ON interlock.partition_published
-    TO interlock_worker;
+GRANT INSERT, UPDATE (fence, owner_token, published, audit_topic, audit_from, committed, end_offset, pause_epoch)
+    ON interlock.partition_published TO interlock_worker;
 GRANT INSERT, DELETE, UPDATE (attempts, noted_at) ON interlock.crash_suspect TO interlock_worker;
 
 -- A parked command lives until it is applied: then its inbox row names the new position, and it is gone.
 GRANT INSERT, DELETE, UPDATE (due_at, next_at, returned_at, returned_offset, returned_partition_id, returned_fence,
-    returns, parkings, blocks, reason) ON interlock.parked_command TO interlock_worker;
+    returns, parkings, blocks, reason, pause_id) ON interlock.parked_command TO interlock_worker;
+-- The letter of a command that came back changes with its answer; so does the action that brought it back. A pause ends by
+-- itself.
+GRANT UPDATE (state, state_at, action_id, redrives) ON interlock.dead_letter TO interlock_worker;
+GRANT INSERT (action_id, subject, outcome) ON interlock.operator_item TO interlock_worker;
+GRANT DELETE ON interlock.operator_outbox TO interlock_worker;
+GRANT UPDATE (resumed_at) ON interlock.pause TO interlock_worker;
+GRANT INSERT, DELETE, UPDATE ON interlock.worker_seen TO interlock_worker;
 GRANT UPDATE (kafka_offset, fence, partition_id, parked) ON interlock.inbox TO interlock_worker;
 GRANT UPDATE (parked) ON interlock.parking TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.clear_parking() TO interlock_worker;
@@ -164,7 +195,8 @@ DECLARE thing record;
 BEGIN
     FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p
         WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^pg_(try_)?advisory_(xact_)?lock' LOOP
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, interlock_reader, interlock_pruner', thing.name);
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, interlock_reader, interlock_payload_reader, '
+                       'interlock_operator, interlock_pruner', thing.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO interlock_owner, interlock_worker', thing.name);
     END LOOP;
 END $$;
@@ -173,6 +205,20 @@ END $$;
 GRANT USAGE ON SCHEMA interlock TO interlock_pruner;
 GRANT EXECUTE ON FUNCTION interlock.prune_rows(text, boolean, text[], integer[], bigint[], interval, tid, tid)
     TO interlock_pruner;
+
+-- What operators do. Who did it is not theirs to write (operator_action.db_user, at), and each change of a dead letter or
+-- of a parked command by the functions needs an action of the same transaction.
+GRANT INSERT (verb, actor, host, version, reason, filter, expected, before) ON interlock.operator_action
+    TO interlock_operator, interlock_pruner;
+GRANT INSERT (action_id, subject, outcome) ON interlock.operator_item TO interlock_operator, interlock_pruner;
+GRANT SELECT (id) ON interlock.operator_action TO interlock_pruner;
+GRANT UPDATE (state, state_at, action_id, redrives) ON interlock.dead_letter TO interlock_operator;
+GRANT UPDATE (due_at, next_at, pause_id, action_id, cancelled_by) ON interlock.parked_command TO interlock_operator;
+GRANT INSERT (scope, target, keeps_order, ends_at, action_id), UPDATE (resumed_at, resumed_by) ON interlock.pause
+    TO interlock_operator;
+GRANT EXECUTE ON FUNCTION interlock.take_back(bigint, uuid),
+    interlock.put_back(bigint, text, uuid, uuid, integer, bigint, bigint, timestamptz, text, text, text, text, text, bytea,
+        bytea, bytea) TO interlock_operator;
 
 -- The list of migrations is the owner's.
 REVOKE ALL ON interlock.schema_migration_log FROM interlock_worker;

@@ -66,7 +66,7 @@ def log_directory():
 
 def make_roles(stack):
     """Those that roles.sql would make without a password: here with the stack's, which is in PGPASSWORD."""
-    names = re.findall(r"'(interlock_[a-z]+)'", (ROOT / "schema/roles.sql").read_text(encoding="utf-8"))
+    names = re.findall(r"'(interlock_[a-z_]+)'", (ROOT / "schema/roles.sql").read_text(encoding="utf-8"))
     for name in sorted(set(names)):
         with contextlib.suppress(psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
             Database(stack.database_url).execute(f"CREATE ROLE {name} LOGIN PASSWORD '{stack.password}'")

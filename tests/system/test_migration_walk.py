@@ -25,7 +25,12 @@ PLANNED = """
         VALUES (3, 'lift', 4, 1, 7);"""
 ENGINE = """
     INSERT INTO interlock.partition_rewind (partition_id, fence, below) SELECT id, 1, 5 FROM interlock.partition_owner;
-    INSERT INTO interlock.crash_suspect (partition_id, kafka_offset, attempts) SELECT id, 5, 1 FROM interlock.partition_owner;"""
+    INSERT INTO interlock.crash_suspect (partition_id, kafka_offset, attempts) SELECT id, 5, 1 FROM interlock.partition_owner;
+    INSERT INTO interlock.operator_action (verb, actor, host, version, reason) VALUES ('pause', 'anna', 'a', '0', 'a test');
+    INSERT INTO interlock.operator_item (action_id, subject, outcome) SELECT id, 'pause 1', 'paused' FROM interlock.operator_action;
+    INSERT INTO interlock.pause (scope, target, action_id) SELECT 'type', 'ticket.escalate', id FROM interlock.operator_action;
+    INSERT INTO interlock.worker_seen (slot, host, pid, version, started_at, ready) VALUES (0, 'a', 1, '0', now(), true)
+        ON CONFLICT DO NOTHING;"""
 
 
 def commands():

@@ -240,7 +240,32 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
         "UPDATE interlock.ticket_history SET seq = 1", "UPDATE interlock.partition_owner SET topic = 'x'",
         "UPDATE interlock.partition_rewind SET below = 0", "CREATE TABLE interlock.mine ()",
         "DROP TABLE interlock.ticket", "ALTER TABLE interlock.audit_event DISABLE TRIGGER ALL",
-        "INSERT INTO interlock.schema_migration (number, name, checksum) VALUES (99, 'x', 'x')")],
+        "INSERT INTO interlock.schema_migration (number, name, checksum) VALUES (99, 'x', 'x')",
+        "INSERT INTO interlock.operator_action (verb, actor, host, version, reason) VALUES ('a', 'b', 'c', 'd', 'e')",
+        "UPDATE interlock.dead_letter SET reason = 'x'", "DELETE FROM interlock.dead_letter",
+        "INSERT INTO interlock.pause (scope, target, action_id) VALUES ('all', '', 1)", "UPDATE interlock.pause SET resumed_by = 1",
+        "DELETE FROM interlock.operator_item", "UPDATE interlock.operator_item SET outcome = 'x'")],
+    *[("interlock_operator", each) for each in (
+        "INSERT INTO interlock.operator_action (verb, actor, host, version, reason, db_user) VALUES ('a', 'b', 'c', 'd', 'e', 'f')",
+        "INSERT INTO interlock.operator_action (verb, actor, host, version, reason, at) VALUES ('a', 'b', 'c', 'd', 'e', now())",
+        "UPDATE interlock.operator_action SET reason = 'x'", "DELETE FROM interlock.operator_action",
+        "DELETE FROM interlock.operator_item", "DELETE FROM interlock.operator_outbox", "DELETE FROM interlock.pause",
+        "DELETE FROM interlock.dead_letter", "UPDATE interlock.dead_letter SET reason = 'x'",
+        "INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id) "
+        "VALUES (gen_random_uuid(), gen_random_uuid(), 1, 1, 1)", "UPDATE interlock.inbox SET parked = true",
+        "DELETE FROM interlock.parked_command", "UPDATE interlock.parked_command SET value = ''",
+        "UPDATE interlock.parked_command SET token = gen_random_uuid()", "SELECT value FROM interlock.parked_command",
+        "SELECT token FROM interlock.parked_command", "UPDATE interlock.ticket SET level = 1",
+        "INSERT INTO interlock.audit_event DEFAULT VALUES", "UPDATE interlock.partition_owner SET fence = 9",
+        "SELECT interlock.take_back(1, gen_random_uuid())", "SELECT interlock.require_action(1)",
+        "SELECT pg_advisory_lock(1)", "TRUNCATE interlock.operator_item")],
+    *[("interlock_payload_reader", each) for each in (
+        "INSERT INTO interlock.pause (scope, target, action_id) VALUES ('all', '', 1)",
+        "SELECT token FROM interlock.parked_command", "SELECT vector FROM interlock.face_embedding")],
+    *[("interlock_pruner", each) for each in (
+        "SELECT reason FROM interlock.operator_action", "SELECT * FROM interlock.inbox", "UPDATE interlock.dead_letter SET state = 'open'",
+        "SELECT interlock.take_back(1, gen_random_uuid())")],
+    ("interlock_reader", "INSERT INTO interlock.operator_action (verb, actor, host, version, reason) VALUES ('a', 'b', 'c', 'd', 'e')"),
     ("interlock_reader", "INSERT INTO interlock.ticket (id) VALUES (1)"),
     *[("interlock_reader", each) for each in (
         "SELECT interlock.draw_ticket_ids(1)", "SELECT value FROM interlock.parked_command",
@@ -257,6 +282,51 @@ def test_a_right_that_a_role_lacks_is_refused(roles, role, statement):
     assert refused.value.pgcode == "42501", refused.value
 
 
+PUT_BACK = """SELECT interlock.put_back(%s, 'redriven', %s, gen_random_uuid(), %s, 5, 1, now(), 'ticket/7', 's', 'i', 't', NULL,
+    NULL, NULL, 'bytes')"""
+ACT = """INSERT INTO interlock.operator_action (verb, actor, host, version, reason) VALUES ('dlq redrive', 'anna', 'a', '0', 'test')
+    RETURNING id"""
+
+
+def test_an_operator_puts_a_command_back_and_takes_it_back_under_an_action_of_the_same_transaction(roles):
+    identity = "6a1f4a3e-0000-4000-8000-000000000001"
+    partition = roles.database.value("INSERT INTO interlock.partition_owner (topic, partition) VALUES ('other', 0) RETURNING id")
+    with session(url_as(roles, "interlock_operator")) as connection, connection.cursor() as cursor:
+        cursor.execute(ACT)
+        former, = cursor.fetchone()
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(PUT_BACK, (former, identity, partition))
+        cursor.execute("BEGIN")
+        cursor.execute(ACT)
+        action, = cursor.fetchone()
+        cursor.execute(PUT_BACK, (action, identity, partition))
+        assert cursor.fetchone() == ("parked",)
+        cursor.execute(PUT_BACK, (action, identity, partition))
+        assert cursor.fetchone() == ("already parked",)
+        cursor.execute("COMMIT")
+    assert roles.database.rows("SELECT reason, blocks, action_id FROM interlock.parked_command") == [("redriven", True, action)]
+    assert roles.database.value("SELECT parked FROM interlock.inbox WHERE identity = %s", identity)
+    assert roles.database.value("SELECT parked FROM interlock.parking")
+    assert roles.database.rows("SELECT db_user, actor FROM interlock.operator_action WHERE id = %s", action) == [("interlock_operator", "anna")]
+    with session(url_as(roles, "interlock_operator")) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(ACT)
+        cursor.execute("SELECT interlock.take_back(%s, %s)", (*cursor.fetchone(), identity))
+        assert cursor.fetchone() == (True,)
+        cursor.execute("COMMIT")
+    assert roles.database.count("parked_command") == roles.database.count("inbox") == 0
+    assert roles.database.value("SELECT count(*) FROM interlock.operator_outbox") == 3
+
+
+def test_each_pause_and_each_end_of_one_raises_the_epoch_that_batches_read(roles):
+    with session(url_as(roles, "interlock_operator")) as connection, connection.cursor() as cursor:
+        cursor.execute(ACT)
+        cursor.execute("INSERT INTO interlock.pause (scope, target, action_id) VALUES ('key', 'ticket/7', %s)", cursor.fetchone())
+        assert roles.database.value("SELECT pause_epoch FROM interlock.parking") == 1
+        cursor.execute("UPDATE interlock.pause SET resumed_at = now()")
+    assert roles.database.value("SELECT pause_epoch FROM interlock.parking") == 2
+
+
 def test_the_reader_reads_the_audit(roles):
     url = url_as(roles, "interlock_reader")
     for words in (["list"], ["verify"]):
@@ -269,8 +339,9 @@ def test_the_reader_reads_the_audit(roles):
 
 def test_a_report_can_neither_run_for_ever_nor_take_all_sessions(roles):
     found = dict(roles.database.rows("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname ~ '^interlock_'"))
-    assert found == {"interlock_worker": -1, "interlock_owner": 5, "interlock_reader": 20, "interlock_pruner": 2}
-    for role in ("interlock_worker", "interlock_reader", "interlock_pruner"):
+    assert found == {"interlock_worker": -1, "interlock_owner": 5, "interlock_reader": 20, "interlock_pruner": 2,
+                     "interlock_payload_reader": 5, "interlock_operator": 10}
+    for role in ("interlock_worker", "interlock_reader", "interlock_payload_reader", "interlock_operator", "interlock_pruner"):
         with session(url_as(roles, role)) as connection, connection.cursor() as cursor:
             for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
                 cursor.execute(f"SHOW {name}")

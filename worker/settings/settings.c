@@ -331,9 +331,10 @@ static bool load_file(struct settings *settings, const char *name, struct buffer
 
 static const char prefix[] = "INTERLOCK_";
 
-/* For scripts around the program: not settings. */
+/* For scripts around the program, and for people: not settings. */
 static const char *const other_variables[] = {
     "INTERLOCK_CACHE",
+    "INTERLOCK_OPERATOR", /* worker/admin/operator_action.h */
     "INTERLOCK_STACK_DIR",
     NULL,
 };
