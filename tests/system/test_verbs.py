@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import re
 import signal
 import socket
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -31,6 +33,18 @@ def results(world, code=0, **settings):
 def url_as(world, role):
     parts = urllib.parse.urlparse(world.database.url)
     return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+
+
+# ---- help ----------------------------------------------------------------------------------------------
+
+def test_every_verb_s_help_is_a_usage_line_and_ends_its_last_line(binary):
+    listed = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=30, check=True).stdout
+    verbs = re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE)
+    assert "publish" in verbs and "run" in verbs
+    for verb in verbs:
+        help_ = subprocess.run([binary, verb, "--help"], capture_output=True, text=True, timeout=30, check=False)
+        assert (help_.returncode, help_.stderr) == (0, ""), verb
+        assert help_.stdout.startswith(f"usage: interlock {verb}") and help_.stdout.endswith("\n"), verb
 
 
 # ---- check ---------------------------------------------------------------------------------------------

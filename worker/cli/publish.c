@@ -15,7 +15,22 @@ enum
 
 static const int64_t deliver_us = 30000000;
 static const int64_t silent_us = 2000000; /* after this the wait is reported */
-static const char usage[] = "interlock publish [--topic TOPIC] [FILE|-]";
+static const char usage[] =
+    "usage: interlock publish [--topic TOPIC] [FILE|-] [--output json]\n"
+    "\n"
+    "Puts commands on the command topic, each under the key of its aggregate, and waits until the broker has them.\n"
+    "A line is one command: a CloudEvent in JSON, such as\n"
+    "\n"
+    "  "
+    "{\"specversion\":\"1.0\",\"id\":\"demo-1\",\"source\":\"/"
+    "demo\",\"type\":\"ticket.escalate\",\"data\":{\"ticket_id\":42}}\n"
+    "\n"
+    "  FILE, -        a file of such lines; - or no name: standard input\n"
+    "  --topic TOPIC  default: the first of kafka.topics\n"
+    "\n"
+    "A line that the worker would not read as a command is not published, and named. A command that it would reject "
+    "is\n"
+    "published, and named, because its rejection is an event. `interlock describe types` lists the types.\n";
 
 struct publishing
 {
