@@ -21,7 +21,7 @@ ALTER TABLE interlock.parked_command DROP CONSTRAINT parked_command_reason;
 UPDATE interlock.parked_command SET due_at = least(due_at, clock_timestamp()), next_at = NULL WHERE reason = 'paused';
 UPDATE interlock.parked_command SET reason = 'held' WHERE reason IN ('paused', 'redriven', 'replayed');
 ALTER TABLE interlock.parked_command
-    DROP COLUMN action_id, DROP COLUMN cancelled_by, DROP COLUMN pause_id, DROP COLUMN tenant,
+    DROP COLUMN action_id, DROP COLUMN cancelled_by, DROP COLUMN released_by, DROP COLUMN pause_id, DROP COLUMN tenant,
     ADD CONSTRAINT parked_command_reason CHECK (reason IN ('notbefore', 'held', 'behind'));
 
 DROP TABLE interlock.pause;

@@ -130,6 +130,7 @@ CREATE TRIGGER pause_noted AFTER INSERT OR UPDATE ON interlock.pause
 ALTER TABLE interlock.parked_command
     ADD COLUMN action_id    bigint REFERENCES interlock.operator_action (id),
     ADD COLUMN cancelled_by bigint REFERENCES interlock.operator_action (id),
+    ADD COLUMN released_by  bigint REFERENCES interlock.operator_action (id),
     ADD COLUMN pause_id     integer REFERENCES interlock.pause (id),
     ADD COLUMN tenant       text COLLATE "C",
     DROP CONSTRAINT parked_command_reason;
@@ -137,8 +138,9 @@ ALTER TABLE interlock.parked_command
     ADD CONSTRAINT parked_command_reason
         CHECK (reason IN ('notbefore', 'held', 'behind', 'paused', 'redriven', 'replayed'));
 
-COMMENT ON COLUMN interlock.parked_command.action_id IS 'that brought it back (redriven, replayed), or released it last';
+COMMENT ON COLUMN interlock.parked_command.action_id IS 'that brought it back (redriven, replayed)';
 COMMENT ON COLUMN interlock.parked_command.cancelled_by IS 'it returns to be rejected as cancelled';
+COMMENT ON COLUMN interlock.parked_command.released_by IS 'it waits for its turn in its aggregate only: for no time of its own and for no pause';
 COMMENT ON COLUMN interlock.parked_command.pause_id IS 'the pause that it waits for';
 
 CREATE INDEX parked_command_paused ON interlock.parked_command (pause_id, place) WHERE pause_id IS NOT NULL;
