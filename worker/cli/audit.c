@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "worker/admin/audit_query.h"
-#include "worker/base/clock.h"
 #include "worker/base/shown.h"
 #include "worker/cli/verbs.h"
 #include "workflows/model/names.h"
@@ -22,7 +21,6 @@ static const char usage[] =
 enum
 {
     STATUS_TEXT_MAX = 64,
-    TIME_TEXT_MAX = 40,
     LIMIT_DIGITS_MAX = 7,
 };
 
@@ -210,30 +208,6 @@ static bool is_limit(const char *text)
     return false;
 }
 
-/* A time, or how long ago, as RFC 3339. */
-static bool read_time(const char *name, const char **text, char into[TIME_TEXT_MAX])
-{
-    int64_t us, ago_us;
-    struct buffer printed = BUFFER_EMPTY;
-    if (!*text)
-        return true;
-    if (!parameters_parse_time(span_of(*text), &us))
-    {
-        if (!settings_parse_duration(*text, &ago_us))
-        {
-            verb_tell("interlock: audit: %s %s: accepted is a time such as 2026-11-24T09:00:00Z, or 30min, 2h", name,
-                      *text);
-            return false;
-        }
-        us = wall_us() - ago_us;
-    }
-    buffer_add_time(&printed, us);
-    snprintf(into, TIME_TEXT_MAX, "%.*s", (int)printed.size, printed.at ? printed.at : "");
-    buffer_done(&printed);
-    *text = into;
-    return true;
-}
-
 /* "NEW:OPEN" is --status-from NEW --status-to OPEN; either side may be left out. */
 static bool split_status(const char *text, char into[STATUS_TEXT_MAX], struct audit_filter *filter)
 {
@@ -280,7 +254,7 @@ static int run_list(struct invocation *invocation)
     struct audit_filter filter = { 0 };
     const char *status = NULL;
     bool explain = false;
-    char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], statuses[STATUS_TEXT_MAX], aggregate[AGGREGATE_KEY_MAX];
+    char since[VERB_TIME_TEXT_MAX], until[VERB_TIME_TEXT_MAX], statuses[STATUS_TEXT_MAX], aggregate[AGGREGATE_KEY_MAX];
     const struct verb_option options[] = {
         { "--aggregate", &filter.aggregate, NULL },
         { "--operation", &filter.operation, NULL },
@@ -299,8 +273,8 @@ static int run_list(struct invocation *invocation)
     if (invocation->argc != 1)
         return verb_usage_error(usage, "audit list takes no operands");
     if (!split_status(status, statuses, &filter) || !read_aggregate(&filter.aggregate, aggregate) ||
-        !check_filter(&filter) || !read_time("--since", &filter.since, since) ||
-        !read_time("--until", &filter.until, until))
+        !check_filter(&filter) || !verb_read_time("audit", "--since", &filter.since, since) ||
+        !verb_read_time("audit", "--until", &filter.until, until))
         return 1;
     struct buffer fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = connect_to_read(invocation, &fault);
@@ -340,27 +314,8 @@ static int run_show(struct invocation *invocation)
 int verb_audit(struct invocation *invocation)
 {
     static char list[] = "audit list", show[] = "audit show", verify[] = "audit verify";
-    static const struct
-    {
-        const char *name;
-        char *whole_name; /* for messages */
-        int (*run)(struct invocation *invocation);
-    } verbs[] = { { "list", list, run_list }, { "show", show, run_show }, { "verify", verify, verify_run } };
-    const char *name = invocation->argc > 1 ? invocation->argv[1] : "";
-    if (strcmp(name, "--help") == 0)
-    {
-        fputs(usage, stdout);
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
-    {
-        if (strcmp(verbs[i].name, name) != 0)
-            continue;
-        struct invocation inner = *invocation;
-        inner.argc--;
-        inner.argv++;
-        inner.argv[0] = verbs[i].whole_name;
-        return verbs[i].run(&inner);
-    }
-    return verb_usage_error(usage, "audit %s: accepted are list, show, verify", name);
+    static const struct verb_part parts[] = {
+        { "list", list, run_list }, { "show", show, run_show }, { "verify", verify, verify_run }, { NULL, NULL, NULL }
+    };
+    return verb_run_part(invocation, parts, usage);
 }

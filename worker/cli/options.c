@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/base/clock.h"
 #include "worker/base/shown.h"
 #include "worker/cli/verbs.h"
 
@@ -73,6 +74,60 @@ int verb_print(const struct invocation *invocation, const struct buffer *buffer)
         code = verb_fail(invocation, "standard output cannot be written");
     buffer_done(&shown);
     return code;
+}
+
+int verb_run_part(struct invocation *invocation, const struct verb_part *parts, const char *usage)
+{
+    const char *name = invocation->argc > 1 ? invocation->argv[1] : "";
+    struct buffer accepted = BUFFER_EMPTY;
+
+    if (strcmp(name, "--help") == 0)
+    {
+        fputs(usage, stdout);
+        return 0;
+    }
+    for (const struct verb_part *part = parts; part->name; part++)
+    {
+        if (strcmp(part->name, name) == 0)
+        {
+            struct invocation inner = *invocation;
+            inner.argc--;
+            inner.argv++;
+            inner.argv[0] = part->whole_name;
+            buffer_done(&accepted);
+            return part->run(&inner);
+        }
+        buffer_add_text(&accepted, part == parts ? "" : ", ");
+        buffer_add_text(&accepted, part->name);
+    }
+    int code = verb_usage_error(usage, "%s %s: accepted are %.*s", invocation->argv[0], name, (int)accepted.size,
+                                accepted.at ? accepted.at : "");
+    buffer_done(&accepted);
+    return code;
+}
+
+bool verb_read_time(const char *verb, const char *option, const char **text, char into[VERB_TIME_TEXT_MAX])
+{
+    int64_t us, ago_us;
+    struct buffer printed = BUFFER_EMPTY;
+
+    if (!*text)
+        return true;
+    if (!parameters_parse_time(span_of(*text), &us))
+    {
+        if (!settings_parse_duration(*text, &ago_us))
+        {
+            verb_tell("interlock: %s: %s %s: accepted is a time such as 2026-11-24T09:00:00Z, or 30min, 2h", verb,
+                      option, *text);
+            return false;
+        }
+        us = wall_us() - ago_us;
+    }
+    buffer_add_time(&printed, us);
+    snprintf(into, VERB_TIME_TEXT_MAX, "%.*s", (int)printed.size, printed.at ? printed.at : "");
+    buffer_done(&printed);
+    *text = into;
+    return true;
 }
 
 /* The option that `argument` names; *ret_value: the text after its "=", or NULL. */

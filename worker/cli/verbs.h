@@ -63,6 +63,25 @@ int verb_usage_error(const char *usage, const char *format, ...) __attribute__((
 /* Prints "interlock VERB: message" on standard error; returns the exit code 1. */
 int verb_fail(const struct invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* One of the verbs behind a verb: `dlq list`. The tables end with name NULL. */
+struct verb_part
+{
+    const char *name;
+    char *whole_name; /* for messages: argv[0] of the part */
+    int (*run)(struct invocation *invocation);
+};
+
+/* Runs the part that the first operand names. --help prints the usage. */
+int verb_run_part(struct invocation *invocation, const struct verb_part *parts, const char *usage);
+
+enum
+{
+    VERB_TIME_TEXT_MAX = 40,
+};
+
+/* A time, or how long ago, as RFC 3339 into `into`; *text NULL: nothing to do. False: it is neither; said. */
+bool verb_read_time(const char *verb, const char *option, const char **text, char into[VERB_TIME_TEXT_MAX]);
+
 /* The command topic that a verb publishes to: `named`, or the first one of the settings, copied into `into`. */
 const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX + 1]);
 
