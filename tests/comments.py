@@ -1,4 +1,4 @@
-"""Comments, strings and code of this repository's files, for tests/citations and tests/words."""
+"""Comments, strings and code of this repository's files, for tests/citations, tests/words and tests/assertions."""
 
 import os
 import re

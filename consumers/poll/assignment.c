@@ -35,13 +35,13 @@ struct assignment *assignment_new(const struct settings *settings, int cell, str
     assignment->lanes = lanes;
     assignment->publisher = publisher;
     assignment->random_state = (uint64_t)monotonic_us() * RANDOM_STEP + (uint64_t)cell;
-    pthread_mutex_init(&assignment->mutex, NULL);
+    mutex_init(&assignment->mutex);
     return assignment;
 }
 
 static void clear_places(struct assignment *assignment)
 {
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
         if (assignment->assigned_partitions[i].owned)
             owned_release(assignment->assigned_partitions[i].owned, 1);
@@ -49,7 +49,7 @@ static void clear_places(struct assignment *assignment)
     assignment->assigned_partitions = NULL;
     assignment->count = 0;
     assignment->assigned = false;
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
     assignment->pending = false;
     assignment->all_paused = false;
     topic_index_clear(&assignment->index);
@@ -60,7 +60,7 @@ void assignment_free(struct assignment *assignment)
     if (assignment == NULL)
         return;
     clear_places(assignment);
-    pthread_mutex_destroy(&assignment->mutex);
+    mutex_destroy(&assignment->mutex);
     free(assignment);
 }
 
@@ -81,6 +81,7 @@ static void await_stops(rd_kafka_t *consumer)
 static void assign(struct assignment *assignment, rd_kafka_t *consumer,
                    const rd_kafka_topic_partition_list_t *partitions)
 {
+    assignment_assert_owner(assignment);
     rd_kafka_resp_err_t error = rd_kafka_assign(consumer, partitions);
 
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -99,9 +100,9 @@ static struct owned_partition *begin_partition(struct assignment *assignment, st
     if (owned == NULL)
         die_out_of_memory("an owned partition");
     owned->forget_committed = assigned->forget;
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     assigned->owned = owned;
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
     assigned->forget = false;
     assigned->fetching = false;
     return owned;
@@ -136,12 +137,12 @@ static void make_places(struct assignment *assignment, const rd_kafka_topic_part
         snprintf(assigned_partitions[i].topic, sizeof(assigned_partitions[i].topic), "%s", partitions->elems[i].topic);
         assigned_partitions[i].partition = partitions->elems[i].partition;
     }
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     assignment->assigned_partitions = assigned_partitions;
     assignment->count = partitions->cnt;
     assignment->assigned = true;
     assignment->full = has_every_topic(assignment);
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
 }
 
 enum extent assignment_extent(const struct assignment *assignment, uint64_t *ret_epoch)
@@ -233,6 +234,8 @@ void assignment_join(struct assignment *assignment)
 {
     assert(assignment->count == 0); /* the former membership was left */
     assignment->left = false;
+    assignment->me = pthread_self();
+    assignment->joined = true;
 }
 
 void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer, rd_kafka_resp_err_t what,
@@ -249,6 +252,7 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
     }
     if (what != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
         log_warning("cell %d: rebalance: %s", assignment->cell, rd_kafka_err2str(what));
+    assert(!assignment->left || assignment->count == 0); /* nothing is given back twice */
     bool lost = what != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS || rd_kafka_assignment_lost(consumer);
     leave(assignment, consumer, lost ? 0 : monotonic_us() + assignment->settings->consumers.drain_timeout_us, lost,
           NULL);
@@ -259,6 +263,7 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
 
 static int64_t next_offset(const struct owned_partition *owned)
 {
+    assert(owned_state(owned) == PARTITION_OWNED); /* before that it has no position (PROTOCOL O3) */
     if (owned->poll.last_offset >= 0)
         return owned->poll.last_offset + 1;
     return owned->start_offset == OFFSET_NONE ? RD_KAFKA_OFFSET_BEGINNING : owned->start_offset;
@@ -270,6 +275,7 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(assignment->count);
 
+    assert(assignment->assigned && !assignment->left);
     assignment_resume_all(assignment, consumer);
     for (int i = 0; i < assignment->count; i++)
     {
@@ -318,9 +324,9 @@ static void end_assigned(struct assignment *assignment, rd_kafka_t *consumer, st
     if (owned->shared.paused)
         set_paused(assignment, consumer, assigned, false);
     owned_revoke(owned, 0);
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     assigned->owned = NULL;
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
     /* Where nothing was committed since, Kafka still has the offset that means nothing. */
     bool still =
         owned->forget_committed && atomic_load_explicit(&owned->shared.committed, memory_order_relaxed) == OFFSET_NONE;
@@ -345,6 +351,7 @@ void assignment_end_partition(struct assignment *assignment, rd_kafka_t *consume
 {
     struct assigned *assigned = assigned_of(assignment, owned);
 
+    assignment_assert_owner(assignment);
     if (assigned == NULL)
         return;
     log_warning("cell %d: %s/%d, fence %lld: %s; taking over again", assignment->cell, assigned->topic,
@@ -359,6 +366,7 @@ static void end_former(struct assignment *assignment, rd_kafka_t *consumer, stru
 {
     char why[160];
 
+    assert(owned_is_recreated(owned));
     snprintf(why, sizeof(why), "the topic was created again, its id was %s and is %s: it is read from its beginning",
              owned->shared.topic_id, owned->shared.present_id);
     assignment_end_partition(assignment, consumer, owned, true, why);
@@ -417,6 +425,7 @@ void assignment_step(struct assignment *assignment, rd_kafka_t *consumer, int64_
 {
     bool wait = false, fetch = false;
 
+    assignment_assert_owner(assignment);
     for (int i = 0; i < assignment->count; i++)
     {
         enum step step = step_assigned(assignment, consumer, &assignment->assigned_partitions[i], now_us);
@@ -492,6 +501,7 @@ struct owned_partition *assignment_largest(const struct assignment *assignment)
 /* `halves` of the partition's share of the cell's caps. */
 static bool is_above(const struct assignment *assignment, const struct owned_partition *owned, int halves)
 {
+    assert(assignment->count > 0 && !owned_is_revoked(owned));
     int64_t commands = assignment->settings->consumers.in_flight_commands / assignment->count;
     int64_t bytes = assignment->settings->consumers.in_flight_bytes / assignment->count;
     int64_t share = (commands > SHARE_MIN ? commands : SHARE_MIN) * halves / 2;
@@ -502,6 +512,7 @@ static bool is_above(const struct assignment *assignment, const struct owned_par
 
 void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us)
 {
+    assignment_assert_owner(assignment);
     if (assignment->all_paused)
         return;
     for (int i = 0; i < assignment->count; i++)
@@ -520,6 +531,7 @@ void assignment_balance(struct assignment *assignment, rd_kafka_t *consumer, int
 
 void assignment_pause_all(struct assignment *assignment, rd_kafka_t *consumer)
 {
+    assignment_assert_owner(assignment);
     assignment->all_paused = true;
     for (int i = 0; i < assignment->count; i++)
         if (assignment->assigned_partitions[i].fetching && assignment->assigned_partitions[i].owned &&
@@ -529,6 +541,7 @@ void assignment_pause_all(struct assignment *assignment, rd_kafka_t *consumer)
 
 void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer)
 {
+    assignment_assert_owner(assignment);
     assignment->all_paused = false;
     for (int i = 0; i < assignment->count; i++)
         if (assignment->assigned_partitions[i].owned && assignment->assigned_partitions[i].owned->shared.paused)

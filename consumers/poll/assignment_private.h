@@ -3,10 +3,9 @@
 #ifndef CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
 #define CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
 
-#include <pthread.h>
-
 #include "consumers/poll/assignment.h"
 #include "consumers/poll/topic_index.h"
+#include "worker/base/mutex.h"
 #include "worker/base/topic_name.h"
 
 /* One assigned partition. Its owned partition may end and begin again. */
@@ -37,11 +36,20 @@ struct assignment
     int64_t assign_us; /* when librdkafka last got a list of partitions to fetch */
     uint64_t random_state;
 
-    pthread_mutex_t mutex; /* held to change `places` and `count`, and to read them on another thread */
+    pthread_t me; /* the poll thread, once `joined` */
+    bool joined;
+
+    struct mutex mutex; /* held to change `places` and `count`, and to read them on another thread */
     struct assigned *assigned_partitions;
     int count;
 
     struct topic_index index; /* of places */
 };
+
+/* The caller is the poll thread. */
+static inline void assignment_assert_owner(const struct assignment *assignment)
+{
+    assert(assignment->joined && pthread_equal(assignment->me, pthread_self()));
+}
 
 #endif

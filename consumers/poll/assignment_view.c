@@ -8,14 +8,14 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
 {
     int waiting = 0;
 
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     bool assigned = assignment->assigned;
     for (int i = 0; i < assignment->count; i++)
     {
         const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
         waiting += owned == NULL || !owned_is_taken(owned);
     }
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
     if (!assigned)
         snprintf(why, why_size, "waiting for the consumer group to assign partitions");
     else if (waiting > 0)
@@ -71,7 +71,7 @@ void assignment_print_metrics(struct assignment *assignment, struct buffer *into
     int64_t now_us = monotonic_us();
     char seconds[40];
 
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
     {
         const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
@@ -85,7 +85,7 @@ void assignment_print_metrics(struct assignment *assignment, struct buffer *into
         snprintf(seconds, sizeof(seconds), "\"} %lld.%06lld\n", (long long)(us / 1000000), (long long)(us % 1000000));
         buffer_add_text(into, seconds);
     }
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
 }
 
 void assignment_print(struct assignment *assignment, struct buffer *json)
@@ -93,14 +93,14 @@ void assignment_print(struct assignment *assignment, struct buffer *json)
     int64_t now_us = monotonic_us();
 
     buffer_add_byte(json, '[');
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
     {
         if (i > 0)
             buffer_add_byte(json, ',');
         print_assigned(&assignment->assigned_partitions[i], now_us, json);
     }
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
     buffer_add_byte(json, ']');
 }
 
@@ -108,10 +108,10 @@ int64_t assignment_tell_left(struct assignment *assignment)
 {
     int64_t left = 0;
 
-    pthread_mutex_lock(&assignment->mutex);
+    mutex_lock(&assignment->mutex);
     for (int i = 0; i < assignment->count; i++)
         if (assignment->assigned_partitions[i].owned)
             left += owned_log_unpublished(assignment->assigned_partitions[i].owned, assignment->cell);
-    pthread_mutex_unlock(&assignment->mutex);
+    mutex_unlock(&assignment->mutex);
     return left;
 }

@@ -36,24 +36,24 @@ static void wake(void *owner, bool news)
 {
     struct cell *cell = owner;
 
-    pthread_mutex_lock(&cell->mutex);
+    mutex_lock(&cell->mutex);
     if (cell->waiting)
         pthread_cond_signal(&cell->cond);
     if (news && cell->queue)
         rd_kafka_queue_yield(cell->queue);
-    pthread_mutex_unlock(&cell->mutex);
+    mutex_unlock(&cell->mutex);
 }
 
 static void wait_for_wake(struct cell *cell, int64_t wait_us)
 {
-    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
+    int64_t until_us = monotonic_us() + wait_us;
 
     assert(cell_is_mine(cell)); /* wake wakes one */
-    pthread_mutex_lock(&cell->mutex);
+    mutex_lock(&cell->mutex);
     cell->waiting = true;
-    pthread_cond_timedwait(&cell->cond, &cell->mutex, &until);
+    mutex_wait(&cell->mutex, &cell->cond, until_us);
     cell->waiting = false;
-    pthread_mutex_unlock(&cell->mutex);
+    mutex_unlock(&cell->mutex);
 }
 
 /* The states that may come after each, as bits. */
@@ -78,6 +78,7 @@ void cell_enter(struct cell *cell, enum cell_state next)
 /* The consumer has to be replaced, which it may have to be already. */
 static void replace_consumer(struct cell *cell)
 {
+    assert(cell_is_mine(cell));
     if (cell_state(cell) == CELL_SERVING)
         cell_enter(cell, CELL_REPLACING);
 }
@@ -117,10 +118,10 @@ static void use_consumer(struct cell *cell, rd_kafka_t *consumer)
 
     assert(cell_is_mine(cell) && (cell->consumer == NULL || consumer == NULL));
     cell->consumer = consumer;
-    pthread_mutex_lock(&cell->mutex);
+    mutex_lock(&cell->mutex);
     rd_kafka_queue_t *former = cell->queue;
     cell->queue = queue;
-    pthread_mutex_unlock(&cell->mutex);
+    mutex_unlock(&cell->mutex);
     if (former)
         rd_kafka_queue_destroy(former);
     publisher_set_consumer(cell->publisher, consumer);
@@ -152,6 +153,7 @@ static void watch(struct cell *cell, int64_t now_us)
     uint64_t epoch;
     enum extent extent = assignment_extent(cell->assignment, &epoch);
 
+    assert(cell_is_mine(cell) && cell->consumer);
     bool rebuild = watchdog_step(&cell->watchdog, extent, epoch, now_us);
     if (extent == EXTENT_NONE && now_us - cell->watchdog.since_us > UNASSIGNED_US)
         reach_doubt(&cell->reach, cell->watchdog.since_us, now_us);
@@ -231,6 +233,7 @@ static bool make_room(struct cell *cell, struct pressure pressure, int64_t now_u
 {
     bool full = room(cell, pressure) <= 0;
 
+    assert(cell_is_mine(cell) && cell->consumer);
     if (!full)
         cell->full_since_us = 0;
     else if (cell->full_since_us == 0)
@@ -254,6 +257,7 @@ static void shed(struct cell *cell)
 {
     struct owned_partition *owned = assignment_largest(cell->assignment);
 
+    assert(cell_is_mine(cell));
     if (owned == NULL)
         return;
     assignment_end_partition(cell->assignment, cell->consumer, owned, false,
@@ -299,6 +303,7 @@ static void drain(struct cell *cell, int64_t deadline_us)
 {
     char why[160];
 
+    assert(cell_state(cell) == CELL_LEAVING); /* nothing new is read meanwhile */
     while (assignment_pressure(cell->assignment).commands > 0 && monotonic_us() < deadline_us &&
            lanes_is_ready(cell->lanes, why, sizeof(why)))
     {
@@ -314,6 +319,7 @@ static void leave(struct cell *cell)
     bool fenced = cell_state(cell) == CELL_FENCED;
     struct held_keys held;
 
+    assert(cell_is_mine(cell) && cell->consumer);
     cell_enter(cell, CELL_LEAVING);
     if (cell_is_stopping(cell))
         deadline_us = atomic_load(&cell->stop_deadline_us);
@@ -364,8 +370,9 @@ static void name_lock_owner(struct cell *cell)
     /* Two starts of one slot must not take each other's locks for their own (PROTOCOL L2). */
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
         nonce = (uint64_t)monotonic_us();
-    snprintf(cell->lock_owner, sizeof(cell->lock_owner), "%s/%d/%016llx/%d", cell->settings->kafka.group,
-             slot_number(cell->slot), (unsigned long long)nonce, cell->number);
+    int size = snprintf(cell->lock_owner, sizeof(cell->lock_owner), "%s/%d/%016llx/%d", cell->settings->kafka.group,
+                        slot_number(cell->slot), (unsigned long long)nonce, cell->number);
+    assert(size > 0 && (size_t)size < sizeof(cell->lock_owner)); /* cut short, two cells would be one owner */
 }
 
 static bool make_parts(struct cell *cell, const char **reterr)
@@ -408,7 +415,7 @@ struct cell *cell_new(const struct settings *settings, int number, struct slot *
     cell->slot = slot;
     problem_init(&cell->problem, number);
     watchdog_init(&cell->watchdog, settings, number);
-    pthread_mutex_init(&cell->mutex, NULL);
+    mutex_init(&cell->mutex);
     condition_init(&cell->cond);
     atomic_store(&cell->seen_us, monotonic_us());
     name_lock_owner(cell);
@@ -468,6 +475,6 @@ void cell_free(struct cell *cell)
     problem_done(&cell->problem);
     watchdog_done(&cell->watchdog);
     pthread_cond_destroy(&cell->cond);
-    pthread_mutex_destroy(&cell->mutex);
+    mutex_destroy(&cell->mutex);
     free(cell);
 }

@@ -4,7 +4,6 @@
 #define CONSUMERS_POLL_CELL_PRIVATE_H
 
 #include <librdkafka/rdkafka.h>
-#include <pthread.h>
 
 #include "consumers/kafka/problem.h"
 #include "consumers/message/delivery_pool.h"
@@ -14,6 +13,7 @@
 #include "consumers/poll/reach.h"
 #include "consumers/poll/watchdog.h"
 #include "consumers/publish/publisher.h"
+#include "worker/base/mutex.h"
 
 /* ARCHITECTURE.md, "States", draws them. cell_enter alone changes the state. */
 enum cell_state
@@ -48,7 +48,7 @@ struct cell
     atomic_int_fast64_t seen_us;
     atomic_int_fast64_t left; /* messages that were received and not published when it had ended */
 
-    pthread_mutex_t mutex;   /* guards what follows */
+    struct mutex mutex;      /* guards what follows */
     pthread_cond_t cond;     /* room, or a takeover ended, or stop */
     bool waiting;            /* the poll thread, on cond */
     rd_kafka_queue_t *queue; /* the consumer's, while there is one: to cut a poll short */

@@ -50,6 +50,7 @@ static void end_run(struct round *round)
 static void begin_run(struct round *round, struct owned_partition *owned)
 {
     end_run(round);
+    assert(round->owned == NULL && round->count == 0); /* else a reference, or messages, would not be counted */
     round->owned = owned_retain(owned, 1);
 }
 
@@ -159,6 +160,7 @@ void cell_read_round(struct cell *cell, int64_t limit)
     int64_t bytes_max = cell->settings->consumers.in_flight_bytes - cell->counted.bytes;
     rd_kafka_message_t *message = wait_message(cell);
 
+    assert(cell_is_mine(cell) && cell_state(cell) == CELL_SERVING);
     if (message)
         round.now_us = monotonic_us();
     for (; message; message = rd_kafka_consumer_poll(cell->consumer, 0))

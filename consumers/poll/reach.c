@@ -1,5 +1,6 @@
 #include "consumers/poll/reach.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "consumers/kafka/contact.h"
@@ -38,6 +39,7 @@ enum reach_state reach_step(struct reach *reach, const struct settings *settings
 
     if (reach->silent_since_us == 0 || now_us < reach->next_us)
         return REACH_SAME;
+    assert(consumer); /* doubts are about one, and end with it (REACH_NEW) */
     if (answers(consumer))
     {
         bool was_told = reach->told;

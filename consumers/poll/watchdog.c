@@ -28,12 +28,12 @@ void watchdog_init(struct watchdog *watchdog, const struct settings *settings, i
     watchdog->settings = settings;
     watchdog->cell = cell;
     watchdog->extent = EXTENT_FULL;
-    pthread_mutex_init(&watchdog->mutex, NULL);
+    mutex_init(&watchdog->mutex);
 }
 
 void watchdog_done(struct watchdog *watchdog)
 {
-    pthread_mutex_destroy(&watchdog->mutex);
+    mutex_destroy(&watchdog->mutex);
 }
 
 static int64_t allowed_us(const struct watchdog *watchdog)
@@ -46,18 +46,18 @@ static int64_t allowed_us(const struct watchdog *watchdog)
 
 static void say(struct watchdog *watchdog, bool content, const char *why)
 {
-    pthread_mutex_lock(&watchdog->mutex);
+    mutex_lock(&watchdog->mutex);
     watchdog->content = content;
     snprintf(watchdog->why, sizeof(watchdog->why), "%s", why);
-    pthread_mutex_unlock(&watchdog->mutex);
+    mutex_unlock(&watchdog->mutex);
 }
 
 bool watchdog_is_content(struct watchdog *watchdog, char *why, size_t why_size)
 {
-    pthread_mutex_lock(&watchdog->mutex);
+    mutex_lock(&watchdog->mutex);
     bool content = watchdog->content;
     snprintf(why, why_size, "%s", watchdog->why);
-    pthread_mutex_unlock(&watchdog->mutex);
+    mutex_unlock(&watchdog->mutex);
     return content;
 }
 
@@ -138,6 +138,7 @@ static bool weigh_partial(struct watchdog *watchdog, enum group_answer answer, i
 
 static bool is_to_rebuild(struct watchdog *watchdog, int64_t now_us, char *why, size_t why_size)
 {
+    assert(watchdog->extent != EXTENT_FULL); /* the question costs the group's coordinator work */
     int unowned = 0;
     enum group_answer answer = group_owners_ask(watchdog->settings, &unowned, why, why_size);
     int64_t again_us = allowed_us(watchdog) / AGAIN_PART;

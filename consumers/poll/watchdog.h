@@ -9,10 +9,11 @@
 #ifndef CONSUMERS_POLL_WATCHDOG_H
 #define CONSUMERS_POLL_WATCHDOG_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "worker/base/mutex.h"
 
 struct settings;
 
@@ -39,7 +40,7 @@ struct watchdog
     bool owned;      /* the last answer: every partition has an owner */
     uint64_t random_state;
 
-    pthread_mutex_t mutex; /* guards what follows */
+    struct mutex mutex; /* guards what follows */
     bool content;
     char why[320];
 };

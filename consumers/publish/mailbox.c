@@ -1,16 +1,16 @@
 #include "consumers/publish/mailbox.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "worker/base/clock.h"
 #include "worker/base/memory.h"
+#include "worker/base/mutex.h"
 
 struct mailbox
 {
-    pthread_mutex_t mutex; /* guards all of it */
-    pthread_cond_t mail;   /* the publisher waits for it */
+    struct mutex mutex;  /* guards all of it */
+    pthread_cond_t mail; /* the publisher waits for it */
     pthread_cond_t finished;
     bool waiting; /* the publisher does */
     bool stopping;
@@ -27,7 +27,7 @@ struct mailbox *mailbox_new(void)
 
     if (mailbox == NULL)
         return NULL;
-    pthread_mutex_init(&mailbox->mutex, NULL);
+    mutex_init(&mailbox->mutex);
     condition_init(&mailbox->mail);
     condition_init(&mailbox->finished);
     return mailbox;
@@ -45,19 +45,13 @@ void mailbox_free(struct mailbox *mailbox)
         rd_kafka_consumer_group_metadata_destroy(mailbox->group);
     pthread_cond_destroy(&mailbox->finished);
     pthread_cond_destroy(&mailbox->mail);
-    pthread_mutex_destroy(&mailbox->mutex);
+    mutex_destroy(&mailbox->mutex);
     free(mailbox);
-}
-
-/* By this thread or, where it is a bug that stays unseen, by another. */
-static bool is_locked(struct mailbox *mailbox)
-{
-    return pthread_mutex_trylock(&mailbox->mutex) != 0;
 }
 
 static void signal_locked(struct mailbox *mailbox)
 {
-    assert(is_locked(mailbox));
+    mutex_assert_held(&mailbox->mutex);
     if (mailbox->waiting)
         pthread_cond_signal(&mailbox->mail);
 }
@@ -70,7 +64,7 @@ void mailbox_answer(struct mailbox *mailbox, struct delivery *chain)
         return;
     while (last->next)
         last = last->next;
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     assert(chain != mailbox->first && last != mailbox->last); /* else it is answered twice */
     if (mailbox->last)
         mailbox->last->next = chain;
@@ -78,13 +72,13 @@ void mailbox_answer(struct mailbox *mailbox, struct delivery *chain)
         mailbox->first = chain;
     mailbox->last = last;
     signal_locked(mailbox);
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
 }
 
 void mailbox_ask(struct mailbox *mailbox, struct owned_partition *const *owned_partitions, int count,
                  rd_kafka_consumer_group_metadata_t *group)
 {
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     size_t needed = (size_t)(mailbox->asked_count + count + 1) * sizeof(struct owned_partition *);
     struct owned_partition **asked = realloc(mailbox->asked, needed);
     if (asked == NULL)
@@ -100,46 +94,44 @@ void mailbox_ask(struct mailbox *mailbox, struct owned_partition *const *owned_p
     if (group)
         mailbox->group = group;
     signal_locked(mailbox);
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
 }
 
 bool mailbox_finish(struct mailbox *mailbox, int64_t deadline_us)
 {
-    struct timespec until = monotonic_timespec(deadline_us);
-
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     uint64_t mine = ++mailbox->finish_wanted;
     signal_locked(mailbox);
     while (mailbox->finish_done < mine)
-        if (pthread_cond_timedwait(&mailbox->finished, &mailbox->mutex, &until) != 0)
+        if (!mutex_wait(&mailbox->mutex, &mailbox->finished, deadline_us))
             break;
     bool done = mailbox->finish_done >= mine;
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
     return done;
 }
 
 void mailbox_finished(struct mailbox *mailbox, uint64_t wanted)
 {
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     assert(wanted > mailbox->finish_done && wanted <= mailbox->finish_wanted);
     mailbox->finish_done = wanted;
     pthread_cond_broadcast(&mailbox->finished);
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
 }
 
 void mailbox_stop(struct mailbox *mailbox)
 {
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     mailbox->stopping = true;
     signal_locked(mailbox);
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
 }
 
 bool mailbox_is_stopping(struct mailbox *mailbox)
 {
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     bool stopping = mailbox->stopping;
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
     return stopping;
 }
 
@@ -147,18 +139,20 @@ bool mailbox_is_stopping(struct mailbox *mailbox)
 
 static bool is_wanted_locked(const struct mailbox *mailbox)
 {
+    mutex_assert_held(&mailbox->mutex);
     return mailbox->stopping || mailbox->asked_count > 0 || mailbox->group ||
            mailbox->finish_wanted != mailbox->finish_done;
 }
 
 static void wait_locked(struct mailbox *mailbox, int64_t wait_us, bool for_answers)
 {
-    struct timespec until = monotonic_timespec(monotonic_us() + wait_us);
+    int64_t until_us = monotonic_us() + wait_us;
 
-    assert(is_locked(mailbox) && !mailbox->waiting); /* one thread waits, the publisher */
+    mutex_assert_held(&mailbox->mutex);
+    assert(!mailbox->waiting); /* one thread waits, the publisher */
     mailbox->waiting = true;
     while (wait_us > 0 && mailbox->first == NULL && !(for_answers ? mailbox->stopping : is_wanted_locked(mailbox)))
-        if (pthread_cond_timedwait(&mailbox->mail, &mailbox->mutex, &until) != 0)
+        if (!mutex_wait(&mailbox->mutex, &mailbox->mail, until_us))
             break;
     mailbox->waiting = false;
 }
@@ -167,14 +161,15 @@ static struct delivery *take_answered_locked(struct mailbox *mailbox)
 {
     struct delivery *chain = mailbox->first;
 
-    assert(is_locked(mailbox) && (mailbox->first == NULL) == (mailbox->last == NULL));
+    mutex_assert_held(&mailbox->mutex);
+    assert((mailbox->first == NULL) == (mailbox->last == NULL));
     mailbox->first = mailbox->last = NULL;
     return chain;
 }
 
 struct mail mailbox_take(struct mailbox *mailbox, int64_t wait_us)
 {
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     wait_locked(mailbox, wait_us, false);
     struct mail mail = {
         .chain = take_answered_locked(mailbox),
@@ -188,17 +183,17 @@ struct mail mailbox_take(struct mailbox *mailbox, int64_t wait_us)
     mailbox->asked = NULL;
     mailbox->asked_count = 0;
     mailbox->group = NULL;
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
     return mail;
 }
 
 struct delivery *mailbox_wait(struct mailbox *mailbox, int64_t wait_us, bool *ret_wanted)
 {
-    pthread_mutex_lock(&mailbox->mutex);
+    mutex_lock(&mailbox->mutex);
     wait_locked(mailbox, wait_us, ret_wanted == NULL);
     if (ret_wanted)
         *ret_wanted = is_wanted_locked(mailbox);
     struct delivery *chain = take_answered_locked(mailbox);
-    pthread_mutex_unlock(&mailbox->mutex);
+    mutex_unlock(&mailbox->mutex);
     return chain;
 }

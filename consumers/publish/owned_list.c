@@ -49,6 +49,7 @@ static void give_back(struct owned_list *list, struct delivery *delivery)
 {
     struct owned_partition *owned = owned_of(delivery);
 
+    assert(atomic_load_explicit(&owned->shared.in_flight, memory_order_relaxed) > 0); /* it is given back once */
     owned_land_unpublished(owned, (int64_t)delivery_bytes(delivery));
     delivery->next = NULL;
     delivery_pool_give_back(list->delivery_pool, delivery);

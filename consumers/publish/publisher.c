@@ -311,6 +311,7 @@ static void attempt(struct publisher *publisher)
 /* Until every part is published or given up. */
 static void publish(struct publisher *publisher)
 {
+    assert(publisher->publication.count > 0);
     for (;;)
     {
         drop_given_up(publisher);
@@ -339,6 +340,7 @@ static void publish(struct publisher *publisher)
  * committed offsets mean anything. Those left are tried again after a pause, while the others go on. */
 static void take_over(struct publisher *publisher)
 {
+    assert(is_mine(publisher) && publisher->publication.count == 0); /* no transaction of ours is open */
     struct owned_list *list = &publisher->list;
     int count = list->asked_count = owned_release_revoked(list->asked, list->asked_count);
 
@@ -378,6 +380,7 @@ static void commit_last_offsets(struct publisher *publisher)
 
 static void end_partitions(struct publisher *publisher)
 {
+    assert(publisher->publication.count == 0); /* its parts have references on them */
     owned_list_end_all(&publisher->list);
     if (publisher->group)
         rd_kafka_consumer_group_metadata_destroy(publisher->group);

@@ -1,5 +1,6 @@
 #include "worker/batch/audit.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 /* The words as PostgreSQL's enums have them; index 0 is null, as in every list of names. */
@@ -173,6 +174,7 @@ static void add_data(const struct audit_record *record, struct buffer *into)
 
 void audit_print_event(const struct audit_record *record, struct buffer *into)
 {
+    assert(record->outcome > 0 && record->changed_at.set); /* it was decided */
     add_attributes(record, into);
     add_data(record, into);
 }

@@ -1,5 +1,6 @@
 #include "worker/batch/audit_change.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "worker/base/digest.h"
@@ -80,6 +81,7 @@ static int compare_members(const void *a, const void *b)
 static void add_key(struct arena *arena, struct key_change *changes, size_t *count, const struct json_member *old,
                     const struct json_member *new)
 {
+    assert(old || new);
     if (old && new &&span_equal(old->value, new->value))
         return;
     struct key_change change = { .old = print_plain(arena, old ? old->value : SPAN_NULL),
@@ -113,6 +115,7 @@ static struct key_change *find_changes(struct arena *arena, struct span before, 
         i += order <= 0;
         n += order >= 0;
     }
+    assert(*ret_count <= old_count + new_count); /* as many as there is room for */
     return changes;
 }
 
@@ -151,6 +154,7 @@ static void add_whole(struct arena *arena, const char *name, struct span before,
     if (span_equal(old, new))
         return;
     audit_change_begin_member(into, name);
+    assert(least_size(old) + least_size(new) <= AUDIT_JSON_MAX - MEMBER_FRAME); /* or `spare` would be without bound */
     size_t spare = AUDIT_JSON_MAX - MEMBER_FRAME - least_size(old) - least_size(new);
     if (!digests)
     {
@@ -273,6 +277,7 @@ static void print_column(const struct column *column, const void *before, const 
 
 static uint64_t bit_of(int column)
 {
+    assert(column == COLUMN_NOT_THERE || (column >= 0 && column < 64));
     return column == COLUMN_NOT_THERE ? 0 : (uint64_t)1 << column;
 }
 

@@ -60,6 +60,7 @@ _Static_assert(sizeof(ends) / sizeof(*ends) == FAILURE__COUNT, "an end for every
 
 enum batch_end batch_end_of(const struct failure *failure)
 {
+    assert(failure->class < FAILURE__COUNT);
     return ends[failure->class];
 }
 
@@ -136,6 +137,7 @@ static void explain_busy(const struct batch *batch, const struct item *item, str
     char name[AGGREGATE_KEY_MAX];
     size_t size = 0;
 
+    assert(item->hold == HOLD_BUSY);
     /* Without a kind it has no name yet: the id is drawn with the row. */
     if (item->command.aggregate.kind != AGGREGATE_NONE)
         size = aggregate_print(item->command.aggregate, name);

@@ -78,8 +78,10 @@ static void reject_as_refused(struct batch *batch, struct item *item)
 
 static void set_field(const struct entity *entity, int column, void *content, struct field_int value)
 {
-    if (column != COLUMN_NOT_THERE)
-        *(struct field_int *)entity_field(&entity->columns[column], content) = value;
+    if (column == COLUMN_NOT_THERE)
+        return;
+    assert(record_is_number(&entity->columns[column]));
+    *(struct field_int *)entity_field(&entity->columns[column], content) = value;
 }
 
 /* Every write raises the root's version by one and says when and by whom. */
@@ -125,6 +127,7 @@ static enum reason refuse_early(const struct batch *batch, const struct command 
     const struct workflow *workflow = command->workflow;
     const struct row *root = root_of(batch, command->aggregate);
 
+    assert(workflow);
     if (root == NULL && command->aggregate.kind != AGGREGATE_NONE &&
         !(workflow->flags & (WORKFLOW_CREATES | WORKFLOW_BULK | WORKFLOW_COUNTERS)))
         return REASON_NOT_FOUND;
@@ -217,6 +220,7 @@ static enum hold_reason hold_of(struct batch *batch, const struct item *item, co
 {
     if (held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)])
         return HOLD_BEHIND;
+    assert(item->state != ITEM_REPEATED || item->twin->verdict != VERDICT_OPEN); /* it was decided before */
     /* A repeated item is a duplicate once the first one is recorded; this batch does not record a fenced one. */
     if (item->state == ITEM_REPEATED && (item->twin->verdict == VERDICT_HOLD || item->twin->verdict == VERDICT_FENCED))
         return HOLD_BEHIND;
@@ -235,6 +239,7 @@ static void hold_item(struct item *item, enum hold_reason reason)
 
 static void decide_new(struct batch *batch, struct item *item)
 {
+    assert(item->verdict == VERDICT_OPEN);
     if (item->command.refusal != REASON_NONE)
         batch_reject(batch, item, reason_name(item->command.refusal), item->command.refusal_metadata);
     else if (batch->mode.refused)
@@ -252,6 +257,7 @@ static void decide_new(struct batch *batch, struct item *item)
 
 static void decide_item(struct batch *batch, struct item *item)
 {
+    assert(item->hold == HOLD_NOT && item->park == PARK_NOT);
     switch (item->state)
     {
     case ITEM_FENCED:
@@ -298,6 +304,7 @@ void batch_decide(struct batch *batch)
             else
                 decide_item(batch, item);
         }
+        assert(item->verdict != VERDICT_OPEN);
         batch_advance_parked(batch, item);
         if (item->verdict == VERDICT_HOLD)
             held_keys[item->delivery->lane_hash & (HELD_KEYS_SLOTS - 1)] = true;

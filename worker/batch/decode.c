@@ -49,6 +49,7 @@ static void want_rows(struct batch *batch, const struct command *command)
 {
     const struct entity *root = batch_root_entity(command->aggregate.kind);
 
+    assert(command->workflow); /* a command of an unknown type carries a refusal */
     if (batch->mode.refused == NULL)
         command->workflow->needs(command, batch->rows);
     else if (root)
@@ -57,6 +58,7 @@ static void want_rows(struct batch *batch, const struct command *command)
 
 static bool decode_item(struct batch *batch, struct item *item)
 {
+    assert(item->state == ITEM_NEW && item->verdict == VERDICT_OPEN); /* nothing of an earlier run is left */
     enum decode_result decoded = batch->tools.decode(item->delivery, &batch->arena, &item->command);
 
     if (item->delivery->quarantined)
@@ -94,6 +96,7 @@ enum batch_end batch_decode(struct batch *batch, struct delivery *const *deliver
     batch->identity_slots = 16;
     while (batch->identity_slots < (uint32_t)count * 2)
         batch->identity_slots *= 2;
+    assert((batch->identity_slots & (batch->identity_slots - 1)) == 0); /* the mask reaches every slot */
     batch->by_identity = arena_take_zeroed(&batch->arena, batch->identity_slots * sizeof(struct item *));
     batch->rows = rows_new(&batch->arena);
     if (arena_failed(&batch->arena))

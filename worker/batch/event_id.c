@@ -1,5 +1,6 @@
 #include "worker/batch/event_id.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,6 +19,7 @@ bool event_id_make(const uint8_t identity[16], struct span topic, int32_t partit
     identity_text[32] = '/';
     char position[40];
     int size = snprintf(position, sizeof(position), "/%" PRId32 "/%" PRId64, partition, offset);
+    assert(size > 0 && (size_t)size < sizeof(position) && topic.at); /* two positions with one id would be one event */
     const struct span parts[] = {
         { (const char *)namespace_id, sizeof(namespace_id) },
         { identity_text, sizeof(identity_text) },

@@ -1,4 +1,5 @@
 /* A batch that waits for the locks of its partitions (PROTOCOL O4): whether it does, and who holds them. */
+#include <assert.h>
 #include <stdio.h>
 
 #include "worker/batch/item.h"
@@ -20,6 +21,7 @@ void batch_ask_fence_holders(struct batch *batch, char *into, size_t into_size)
     int32_t ids[BATCH_PARTITIONS_MAX];
     struct buffer sql = BUFFER_EMPTY;
 
+    assert(batch->partition_count <= BATCH_PARTITIONS_MAX);
     into[0] = '\0';
     for (int i = 0; i < batch->partition_count; i++)
         ids[i] = batch->partitions[i].partition->partition_id;

@@ -67,6 +67,7 @@ static bool send_fences(struct batch *batch, struct answers *answers)
 
 static void read_fences(struct batch *batch, const PGresult *result)
 {
+    assert(PQntuples(result) <= batch->partition_count);
     batch->any_parked = PQntuples(result) > 0 && *PQgetvalue(result, 0, 3) != 0;
     for (int r = 0; r < PQntuples(result); r++)
         for (int i = 0; i < batch->partition_count; i++)
@@ -136,6 +137,7 @@ static void read_inbox(struct batch *batch, const PGresult *result)
     for (int i = 0; i < batch->count; i++)
         if (batch->items[i].state == ITEM_REPEATED && batch->items[i].twin->state == ITEM_KNOWN)
         {
+            assert(batch->items[i].twin < &batch->items[i]); /* the first of an identity is the command */
             batch->items[i].inbox = batch->items[i].twin->inbox;
             batch->items[i].parked.known = batch->items[i].twin->parked.known;
             item_become(&batch->items[i], ITEM_KNOWN);
@@ -341,6 +343,7 @@ static bool look_for_missing(struct batch *batch)
     {
         int count;
         struct id *ids = wanted_ids(batch, entities[e], false, &count);
+        assert(e < ENTITIES_MAX);
         place[e] = -1;
         if (ids == NULL)
             return false;
@@ -402,6 +405,7 @@ static bool send_looks(struct batch *batch, int *next_place, struct look_group *
         const void **keys = arena_take(&batch->arena, (size_t)count * sizeof(*keys));
         if (group == NULL || looks == NULL || keys == NULL)
             return false;
+        assert(count > 0 && looks[0] == look);
         for (int i = 0; i < count; i++)
             keys[i] = looks[i]->key;
         *group = (struct look_group){ looks, count, (*next_place)++, *ret_groups };
@@ -463,6 +467,7 @@ static bool send_begin(struct batch *batch, struct answers *answers)
 {
     char timeout[64];
 
+    assert(answers->next == 0); /* nothing goes before BEGIN */
     if (!batch->tools.settings->protections.transaction)
         return true;
     if (!statements_send_fixed(batch->tools.statements, begin_sql, NULL, 0))
@@ -532,7 +537,8 @@ bool batch_load(struct batch *batch)
     struct answers answers;
     struct look_group *groups = NULL;
 
-    memset(&answers, 0xFF, sizeof(answers)); /* every place -1 */
+    assert(batch->count > 0 && batch->partition_count > 0); /* it is decoded */
+    memset(&answers, 0xFF, sizeof(answers));                /* every place -1 */
     answers.next = 0;
     if (!send_pipeline(batch, &answers, &groups) || !pipeline_sync(batch->tools.pipeline))
     {

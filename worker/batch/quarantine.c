@@ -1,5 +1,6 @@
 #include "worker/batch/quarantine.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static const char note_sql[] =
@@ -37,12 +38,14 @@ bool quarantine_note(struct pipeline *pipeline, struct statements *statements, c
 {
     if (!run_alone(pipeline, statements, note_sql, delivery->partition->partition_id, delivery->offset))
         return false;
+    assert(PQntuples(pipeline_result(pipeline, 0)) == 1);
     *ret_crashes = array_read_int32(PQgetvalue(pipeline_result(pipeline, 0), 0, 0)) - 1;
     return true;
 }
 
 void quarantine_refuse(struct delivery *delivery)
 {
+    assert(delivery->event == NULL); /* it is not answered yet */
     delivery->dead_reason = QUARANTINE_REASON;
     snprintf(delivery->dead_message, sizeof(delivery->dead_message),
              "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);

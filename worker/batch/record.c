@@ -69,6 +69,7 @@ struct field_int record_number(const struct entity *entity, int column, const vo
 {
     if (content == NULL || column == COLUMN_NOT_THERE)
         return INT_NULL;
+    assert(record_is_number(&entity->columns[column]));
     return *(const struct field_int *)entity_field_const(&entity->columns[column], content);
 }
 
@@ -77,6 +78,7 @@ static struct span status_field(const struct entity *entity, const void *content
     if (content == NULL || entity->status == COLUMN_NOT_THERE)
         return SPAN_NULL;
     const struct column *column = &entity->columns[entity->status];
+    assert(column->kind == COLUMN_NAME);
     int name = *(const int *)entity_field_const(column, content);
     return name > 0 ? span_of(column->names->names[name]) : SPAN_NULL;
 }
@@ -151,6 +153,7 @@ static void tell_edit(struct batch *batch, struct aggregate own, const struct ro
 
     if (record_is_root(row, edit->before) && aggregate.kind == own.kind && id_equal(aggregate.id, own.id))
     {
+        assert(tale->root == NULL); /* a step has one edit of each row */
         tale->root = row;
         tale->root_before = edit->before;
     }
@@ -245,6 +248,7 @@ static void print_further(struct batch *batch, const struct told *further, enum 
     const struct entity *entity = further->row->entity;
     struct audit_record change;
 
+    assert(record_is_root(further->row, further->before) && further->aggregate.at);
     memset(&change, 0, sizeof(change));
     record_change(&change, entity, further->before, further->row->current);
     buffer_add_text(text, "{\"aggregate\":");

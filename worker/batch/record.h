@@ -24,6 +24,12 @@ bool record_is_too_large(const struct audit_record *record);
 
 struct span record_aggregate(struct batch *batch, struct aggregate aggregate);
 struct span record_text(struct batch *batch, const struct buffer *text);
+/* For assertions: the column's field is a field_int. */
+static inline bool record_is_number(const struct column *column)
+{
+    return column->kind == COLUMN_INT64 || column->kind == COLUMN_INT32 || column->kind == COLUMN_TIME;
+}
+
 /* A number of the row; null where it has no such column, or there is no row. */
 struct field_int record_number(const struct entity *entity, int column, const void *content);
 /* A deleted row is judged by its content before. */

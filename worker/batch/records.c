@@ -14,12 +14,14 @@ static const char rewinds_sql[] =
 
 static bool same_position(const struct item *item)
 {
+    assert(item->state == ITEM_KNOWN); /* only then `inbox` is a row that was read */
     return item->inbox.partition_id.value == item->delivery->partition->partition_id &&
            item->inbox.kafka_offset.value == item->delivery->offset;
 }
 
 static bool is_digest(const struct item *item, const uint8_t digest[DIGEST_SIZE])
 {
+    assert(item->state == ITEM_KNOWN);
     return id_equal(item->inbox.body_digest, array_read_id((const char *)digest));
 }
 

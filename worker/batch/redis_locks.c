@@ -75,6 +75,7 @@ void batch_lock(struct batch *batch)
     collect_lock_names(batch, lease_us);
     if (batch->lock_count == 0 || arena_failed(&batch->arena))
         return;
+    assert(lease_us > 0); /* a lock without a lease would stay after a crash */
     int64_t begun_us = monotonic_us();
     enum lock_result result =
         lock_acquire(batch->tools.lock, batch->locks, batch->lock_count, &batch->lock_valid_until_us);
@@ -93,6 +94,7 @@ void batch_watch_lease(struct batch *batch)
 {
     if (batch->lock_degraded || batch->lock_count == 0)
         return;
+    assert(batch->tools.lock); /* the names were taken with it */
     int64_t lease_us = batch->locks[0].lease_us;
     if (batch->lock_valid_until_us - monotonic_us() > lease_us / 3)
         return;

@@ -49,6 +49,7 @@ static bool rows_stay(const struct batch *batch)
 /* Whether the row gives up a flag that only one row may have. */
 static bool gives_up(const struct row *row)
 {
+    assert(row->loaded && row->current);
     for (int i = 0; i < row->entity->column_count; i++)
     {
         const struct column *column = &row->entity->columns[i];
@@ -98,6 +99,7 @@ static bool send_inserts(struct batch *batch, struct ranges *ranges, const struc
         added[count++] = row->current;
     if (count == 0)
         return added != NULL;
+    assert(count <= capacity);
     ranges->next++;
     return statements_send_insert(batch->tools.statements, entity, added, count);
 }
@@ -238,6 +240,7 @@ static bool send_dead(struct batch *batch, struct ranges *ranges)
         const struct item *item = &batch->items[i];
         if (item->verdict != VERDICT_DEAD || item->recorded_dead)
             continue;
+        assert(item->delivery->dead_reason); /* given by decoding, or by the quarantine */
         array_add_int32(&arrays[0], item->delivery->partition->partition_id);
         array_add_int64(&arrays[1], item->delivery->offset);
         array_add_int64(&arrays[2], item->delivery->partition->fence);
@@ -323,6 +326,7 @@ static bool any_recorded_answer(const struct batch *batch)
 
 static bool send_pipeline(struct batch *batch, struct ranges *ranges)
 {
+    assert(batch->fence_at >= 0); /* this transaction has the locks of its partitions (PROTOCOL O4) */
     *ranges = (struct ranges){ 0, 0, 0, 0 };
     if (!send_domain(batch, ranges))
         return false;

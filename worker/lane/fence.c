@@ -24,6 +24,7 @@ void lane_tell_fence(struct lane *lane)
     int64_t since_us = lane->fenced_since_us;
     char who[192], why[sizeof(lane->why)];
 
+    lane_assert_owner(lane);
     if (since_us == 0 || monotonic_us() - since_us < FENCED_LONG_US || !pipeline_is_connected(lane->pipeline))
         return;
     batch_ask_fence_holders(lane->batch, who, sizeof(who));

@@ -1,5 +1,6 @@
 #include "worker/lane/held_keys.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct held_key *held_keys_place(struct held_keys *held, int64_t since_us)
         return NULL;
     int behind = (held->shown < HELD_KEYS_SHOWN ? held->shown : HELD_KEYS_SHOWN - 1) - at;
     struct held_key *place = &held->longest[at];
+    assert(at + behind < HELD_KEYS_SHOWN);
     memmove(place + 1, place, (size_t)behind * sizeof(*place));
     held->shown += held->shown < HELD_KEYS_SHOWN;
     memset(place, 0, sizeof(*place));
@@ -84,6 +86,7 @@ void held_keys_merge(struct held_keys *into, const struct held_keys *from)
             *place = from->longest[i];
     }
     into->keys = keys;
+    assert(into->shown <= into->keys);
 }
 
 static void add_seconds(struct buffer *json, const char *name, int64_t us)

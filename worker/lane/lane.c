@@ -28,7 +28,7 @@ static void drop_revoked(struct lane *lane, uint64_t wanted)
 
     lane_assert_owner(lane);
     lane->revocations_seen = wanted;
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     if (lane->revocations_asked == wanted)
         atomic_store(&lane->interrupted, false);
     struct delivery *chain = lane->first, *last = NULL;
@@ -50,13 +50,13 @@ static void drop_revoked(struct lane *lane, uint64_t wanted)
     lane->first = kept;
     lane->last = last;
     lane->waiting = waiting;
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 
     lane_drop(lane, dropped);
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     lane->revocations_handled = wanted;
     pthread_cond_broadcast(&lane->quiet);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 static void add_to_run(struct lane *lane, struct delivery *chain)
@@ -114,9 +114,11 @@ static enum lane_turn turn_of(const struct lane *lane, const struct delivery *de
 
 static void put_back(struct lane *lane, struct delivery *chain, int64_t due_us)
 {
+    lane_assert_owner(lane);
     for (struct delivery *next; chain; chain = next)
     {
         next = chain->next;
+        chain->next = NULL;
         while (!retry_queue_put(lane->retry_queue, chain, due_us))
             lane_pause(lane, LANE_PROBE_US);
     }
@@ -157,6 +159,7 @@ static void take_due(struct lane *lane, int64_t now_us)
     int max = (int)lane->settings->worker.batch_max, count;
     struct delivery *turn = NULL, *followers = NULL, **end = &followers;
 
+    assert(lane->run_count == 0 && lane->park_count == 0); /* the former run has ended */
     if (now_us >= lane->look_us && retry_queue_keys(lane->retry_queue) > 0)
     {
         retry_queue_hurry(lane->retry_queue, is_to_be_parked, lane, now_us);
@@ -197,6 +200,7 @@ static void take_due(struct lane *lane, int64_t now_us)
 /* The mean time between two commands, over the last few batches. */
 static void note_rate(struct lane *lane, int taken)
 {
+    assert(taken > 0);
     int64_t now_us = monotonic_us();
     int64_t gap_us = (now_us - lane->taken_us) / taken + 1;
 
@@ -208,7 +212,7 @@ static void take_new(struct lane *lane)
 {
     int max = (int)lane->settings->worker.batch_max - lane->run_count, count = 0;
 
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     struct delivery *chain = lane->first, *last = NULL;
     for (struct delivery *at = chain; at && count < max; at = at->next, count++)
         last = at;
@@ -221,7 +225,7 @@ static void take_new(struct lane *lane)
             lane->last = NULL;
         assert((lane->first == NULL) == (lane->waiting == 0));
     }
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
     for (struct delivery *at = last ? chain : NULL; at; at = at->next)
         at->arrival = ++lane->tickets;
     if (last)
@@ -239,12 +243,12 @@ static void linger(struct lane *lane)
     int64_t longest_us = lane->settings->worker.batch_linger_us;
     int64_t until_us = monotonic_us() + longest_us;
 
-    lane_assert_locked(lane);
+    mutex_assert_held(&lane->mutex);
     if (lane->gap_us == 0 || lane->gap_us * LINGER_FOR > longest_us)
         return;
     while (lane->first && lane->waiting < LINGER_ENOUGH && monotonic_us() < until_us && !atomic_load(&lane->stopping) &&
            lane->revocations_asked == lane->revocations_handled)
-        lane_wait_on(lane, &lane->work, until_us);
+        mutex_wait(&lane->mutex, &lane->work, until_us);
 }
 
 /* Waits for something to do. False: the lane is to end. */
@@ -256,15 +260,15 @@ static bool await_work(struct lane *lane, uint64_t *ret_sweep)
     due_us = show_us < due_us ? show_us : due_us;
     if (retry_queue_keys(lane->retry_queue) > 0 && lane->look_us < due_us)
         due_us = lane->look_us;
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     while (lane->first == NULL && !atomic_load(&lane->stopping) &&
            lane->revocations_asked == lane->revocations_handled && monotonic_us() < due_us)
-        lane_wait_on(lane, &lane->work, due_us);
+        mutex_wait(&lane->mutex, &lane->work, due_us);
     if (lane->settings->worker.batch_linger_us > 0)
         linger(lane);
     *ret_sweep = lane->revocations_asked != lane->revocations_handled ? lane->revocations_asked : 0;
     bool go_on = !atomic_load(&lane->stopping);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
     return go_on;
 }
 
@@ -278,26 +282,27 @@ static void drop_all(struct lane *lane)
     assert(atomic_load(&lane->stopping));
     while (retry_queue_keys(lane->retry_queue) > 0)
         lane_drop(lane, retry_queue_take_due(lane->retry_queue, INT64_MAX, INT32_MAX, &count));
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     struct delivery *chain = lane->first;
     lane->first = lane->last = NULL;
     lane->waiting = 0;
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
     lane_drop(lane, chain);
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     lane->revocations_handled = lane->revocations_asked;
     pthread_cond_broadcast(&lane->quiet);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 static void connect_idle(struct lane *lane)
 {
+    lane_assert_owner(lane);
     for (int attempt = 0; !atomic_load(&lane->stopping) && !pipeline_is_connected(lane->pipeline); attempt++)
     {
         lane_connect(lane, attempt, &lane->interrupted);
-        lane_lock(lane);
+        mutex_lock(&lane->mutex);
         uint64_t revocations = lane->revocations_asked;
-        lane_unlock(lane);
+        mutex_unlock(&lane->mutex);
         drop_revoked(lane, revocations);
     }
 }
@@ -332,6 +337,7 @@ static void *lane_main(void *owner)
 
 static void free_parts(struct lane *lane)
 {
+    assert(lane->first == NULL); /* a delivery that came after the end would be answered by nobody */
     batch_free(lane->batch);
     statements_free(lane->statements);
     pipeline_free(lane->pipeline);
@@ -343,13 +349,13 @@ static void free_parts(struct lane *lane)
     free(lane->parks);
     pthread_cond_destroy(&lane->work);
     pthread_cond_destroy(&lane->quiet);
-    pthread_mutex_destroy(&lane->mutex);
+    mutex_destroy(&lane->mutex);
     free(lane);
 }
 
 static void init_conditions(struct lane *lane)
 {
-    pthread_mutex_init(&lane->mutex, NULL);
+    mutex_init(&lane->mutex);
     condition_init(&lane->work);
     condition_init(&lane->quiet);
 }
@@ -404,7 +410,7 @@ struct lane *lane_new(const struct lanes_options *options, int number)
 void lane_submit(struct lane *lane, struct delivery *first, struct delivery *last, int count)
 {
     assert(count > 0 && last->next == NULL);
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     bool wake = lane->first == NULL || (lane->waiting < LINGER_ENOUGH && lane->waiting + count >= LINGER_ENOUGH);
     if (lane->last)
         lane->last->next = first;
@@ -414,55 +420,56 @@ void lane_submit(struct lane *lane, struct delivery *first, struct delivery *las
     lane->waiting += count;
     if (wake)
         pthread_cond_signal(&lane->work);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 void lane_revoke(struct lane *lane)
 {
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     lane->revocations_asked++;
+    assert(lane->revocations_handled < lane->revocations_asked); /* or lane_await_quiet would not wait for this one */
     atomic_store(&lane->interrupted, true);
     pthread_cond_signal(&lane->work);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 bool lane_await_quiet(struct lane *lane, int64_t deadline_us)
 {
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     uint64_t wanted = lane->revocations_asked;
     while (lane->revocations_handled < wanted && monotonic_us() < deadline_us)
-        lane_wait_on(lane, &lane->quiet, deadline_us);
+        mutex_wait(&lane->mutex, &lane->quiet, deadline_us);
     bool quiet = lane->revocations_handled >= wanted;
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
     return quiet;
 }
 
 bool lane_is_ready(struct lane *lane, char *why, size_t why_size)
 {
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     bool ready = lane->state == LANE_READY;
     if (!ready)
         snprintf(why, why_size, "%s: %s", lane->name, lane->why);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
     return ready;
 }
 
 void lane_held(struct lane *lane, struct held_keys *into)
 {
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     if (lane->shown->keys > 0)
         held_keys_merge(into, lane->shown);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 void lane_ask_stop(struct lane *lane, int64_t deadline_us)
 {
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     lane->stop_deadline_us = deadline_us;
     atomic_store(&lane->stopping, true);
     atomic_store(&lane->interrupted, true);
     pthread_cond_signal(&lane->work);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 void lane_free(struct lane *lane)

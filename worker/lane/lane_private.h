@@ -8,9 +8,9 @@
 #define WORKER_LANE_LANE_PRIVATE_H
 
 #include <assert.h>
-#include <pthread.h>
 
 #include "worker/base/log.h"
+#include "worker/base/mutex.h"
 #include "worker/batch/batch.h"
 #include "worker/lane/lane.h"
 #include "worker/lane/retry_queue.h"
@@ -50,10 +50,8 @@ struct lane
     char lock_owner[192];
     pthread_t thread;
 
-    /* Shared, under the mutex: lane_lock. */
-    pthread_mutex_t mutex;
-    pthread_t holder; /* of the mutex, while `is_held` */
-    bool is_held;
+    /* Shared, under the mutex. */
+    struct mutex mutex;
     pthread_cond_t work;  /* waited for by the lane */
     pthread_cond_t quiet; /* waited for by lane_await_quiet */
     struct delivery *first, *last;
@@ -110,28 +108,6 @@ static inline void lane_assert_owner(const struct lane *lane)
 {
     assert(pthread_equal(lane->self, pthread_self()));
 }
-
-static inline void lane_assert_locked(const struct lane *lane)
-{
-    assert(lane->is_held && pthread_equal(lane->holder, pthread_self()));
-}
-
-static inline void lane_lock(struct lane *lane)
-{
-    pthread_mutex_lock(&lane->mutex);
-    lane->holder = pthread_self();
-    lane->is_held = true;
-}
-
-static inline void lane_unlock(struct lane *lane)
-{
-    lane_assert_locked(lane);
-    lane->is_held = false;
-    pthread_mutex_unlock(&lane->mutex);
-}
-
-/* Under the mutex, which is free during the wait; INT64_MAX: without an end. */
-void lane_wait_on(struct lane *lane, pthread_cond_t *condition, int64_t until_us);
 
 /* --- readiness.c ------------------------------------------------------------------------------------------------- */
 

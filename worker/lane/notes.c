@@ -29,6 +29,7 @@ static void owe_note(struct lane *lane, int32_t partition_id, int64_t offset)
 
 bool lane_retract_notes(struct lane *lane)
 {
+    lane_assert_owner(lane);
     for (; lane->notes_to_retract_count > 0; lane->notes_to_retract_count--)
     {
         const struct lane_notes_to_retract *last = &lane->notes_to_retract[lane->notes_to_retract_count - 1];

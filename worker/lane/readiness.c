@@ -15,32 +15,19 @@ enum
 
 /* --- waiting ----------------------------------------------------------------------------------------------------- */
 
-void lane_wait_on(struct lane *lane, pthread_cond_t *condition, int64_t until_us)
-{
-    struct timespec until = monotonic_timespec(until_us);
-
-    lane_assert_locked(lane);
-    lane->is_held = false;
-    if (until_us == INT64_MAX)
-        pthread_cond_wait(condition, &lane->mutex);
-    else
-        pthread_cond_timedwait(condition, &lane->mutex, &until);
-    lane->holder = pthread_self();
-    lane->is_held = true;
-}
-
 void lane_pause(struct lane *lane, int64_t delay_us)
 {
     int64_t until_us = monotonic_us() + delay_us;
 
-    lane_lock(lane);
+    lane_assert_owner(lane); /* revocations_seen is its own */
+    mutex_lock(&lane->mutex);
     while (monotonic_us() < until_us && lane->revocations_asked == lane->revocations_seen)
     {
         if (atomic_load(&lane->stopping) && lane->stop_deadline_us < until_us)
             until_us = lane->stop_deadline_us;
-        lane_wait_on(lane, &lane->work, until_us);
+        mutex_wait(&lane->mutex, &lane->work, until_us);
     }
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 /* --- readiness --------------------------------------------------------------------------------------------------- */
@@ -60,12 +47,12 @@ static const unsigned next_states[LANE__STATES] = {
 static void change_state(struct lane *lane, enum lane_state state, const char *why)
 {
     lane_assert_owner(lane);
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     assert(next_states[lane->state] & TO(state));
     lane->state = state;
     if (why)
         snprintf(lane->why, sizeof(lane->why), "%s", why);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 void lane_become(struct lane *lane, enum lane_state state, const char *why)
@@ -93,6 +80,7 @@ void lane_forget_refusal(struct lane *lane)
 
 bool lane_connect(struct lane *lane, int attempt, const atomic_bool *stop)
 {
+    mutex_assert_free(&lane->mutex); /* it takes seconds */
     if (pipeline_connect(lane->pipeline, stop))
     {
         if (attempt > 0)
@@ -132,6 +120,7 @@ void lane_tell_trouble(struct lane *lane, enum batch_end end, int count, int64_t
 {
     char why[256];
 
+    lane_assert_owner(lane);
     lane_say_failure(pipeline_failure(lane->pipeline), why, sizeof(why));
     lane_show(lane, monotonic_us() + delay_us, why);
     if (end == BATCH_STUCK)

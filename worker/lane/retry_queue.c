@@ -83,6 +83,7 @@ bool retry_queue_put(struct retry_queue *retry_queue, struct delivery *delivery,
 {
     struct waiting_key **at = find(retry_queue, delivery->lane_hash);
 
+    assert(delivery->next == NULL); /* it is in no other queue */
     if (*at == NULL)
     {
         *at = calloc(1, sizeof(**at));
@@ -152,6 +153,7 @@ static void remove_key(struct retry_queue *retry_queue, struct waiting_key **at)
 {
     struct waiting_key *held = *at;
 
+    assert(held->first == NULL && retry_queue->keys > 0); /* or its deliveries would be lost with it */
     *at = held->next;
     free(held);
     retry_queue->keys--;
@@ -181,6 +183,7 @@ static struct delivery *take_first(struct retry_queue *retry_queue, struct waiti
 
 struct delivery *retry_queue_take_due(struct retry_queue *retry_queue, int64_t now_us, int max, int *ret_count)
 {
+    assert(max > 0); /* one is taken at least: the caller has room for it */
     *ret_count = 0;
     for (int i = 0; retry_queue->keys > 0 && i < RETRY_QUEUE_BUCKETS; i++)
         for (struct waiting_key **at = &retry_queue->buckets[i]; *at; at = &(*at)->next)
@@ -215,6 +218,7 @@ static struct delivery *split_revoked(struct waiting_key *held, struct delivery 
         held->reason[0] = '\0';
     held->first = kept;
     held->last = kept_last;
+    assert((kept == NULL) == (held->commands == 0));
     return taken;
 }
 

@@ -19,6 +19,7 @@ enum
 
 void lane_drop(struct lane *lane, struct delivery *chain)
 {
+    mutex_assert_free(&lane->mutex); /* `complete` may take other mutexes */
     for (struct delivery *delivery = chain; delivery; delivery = delivery->next)
         delivery->answer = ANSWER_DROPPED;
     if (chain)
@@ -31,11 +32,11 @@ int lane_drop_revoked(struct lane *lane, struct delivery **deliveries, int count
     int kept = 0;
 
     lane_assert_owner(lane);
-    lane_lock(lane);
+    mutex_lock(&lane->mutex);
     bool all = atomic_load(&lane->stopping) && monotonic_us() >= lane->stop_deadline_us;
     lane->revocations_seen = lane->revocations_asked;
     atomic_store(&lane->interrupted, false);
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 
     for (int i = 0; i < count; i++)
     {
@@ -56,6 +57,7 @@ int lane_drop_revoked(struct lane *lane, struct delivery **deliveries, int count
  * system. */
 static void forget(struct lane *lane, struct delivery *delivery)
 {
+    lane_assert_owner(lane);
     delivery->answer = ANSWER_NOTHING;
     delivery->next = NULL;
     lane->complete(lane->owner, delivery);
@@ -242,6 +244,7 @@ static void run_alone(struct lane *lane, struct delivery *delivery, enum lane_tu
     int count = 1;
     char why[256];
 
+    assert(failure.class != FAILURE_NONE); /* or it is held without a reason that anybody could remove */
     lane_tell_fence(lane);
     for (int tries = 1;; tries++)
     {
@@ -302,6 +305,7 @@ static bool any_solo(struct delivery *const *deliveries, int count)
 
 void lane_run(struct lane *lane, struct delivery **deliveries, int count, enum lane_turn turn)
 {
+    lane_assert_owner(lane);
     if (turn == TURN_COMMON)
         count = divert_held(lane, deliveries, count);
     if (count == 0)

@@ -59,10 +59,11 @@ static void publish(struct lane *lane)
 {
     struct held_keys *copied = lane->copied;
 
-    lane_lock(lane);
+    assert(copied != lane->shown); /* or a reader sees it being written */
+    mutex_lock(&lane->mutex);
     lane->copied = lane->shown;
     lane->shown = copied;
-    lane_unlock(lane);
+    mutex_unlock(&lane->mutex);
 }
 
 void lane_show(struct lane *lane, int64_t next_us, const char *why)

@@ -148,7 +148,10 @@ static int set_up(void **state)
     scene.settings.consumers.in_flight_commands = 300;
     scene.settings.consumers.in_flight_bytes = 300000;
     scene.assignment = assignment_new(&scene.settings, 0, NULL, NULL);
-    return scene.assignment ? 0 : -1;
+    if (scene.assignment == NULL)
+        return -1;
+    assignment_join(scene.assignment);
+    return 0;
 }
 
 static int tear_down(void **state)

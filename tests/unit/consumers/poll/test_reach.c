@@ -51,7 +51,8 @@ static int set_up(void **state)
 
 static enum reach_state step(int64_t now_us)
 {
-    return reach_step(&scene.reach, &scene.settings, NULL, now_us, scene.why, sizeof(scene.why));
+    rd_kafka_t *consumer = (rd_kafka_t *)(void *)&scene; /* nobody looks into it */
+    return reach_step(&scene.reach, &scene.settings, consumer, now_us, scene.why, sizeof(scene.why));
 }
 
 static void without_a_doubt_nothing_is_asked(void **state)

@@ -48,6 +48,7 @@ static int tear_down(void **state)
 static struct delivery *delivery_of(uint64_t key, int arrival)
 {
     scene.deliveries[arrival].lane_hash = key;
+    scene.deliveries[arrival].next = NULL; /* out of the chain that it was taken in */
     return &scene.deliveries[arrival];
 }
 
@@ -260,6 +261,7 @@ static void any_mixture_of_puts_and_takes_keeps_every_key_in_order(void **state)
         for (struct delivery *at = chain, *after; at; at = after)
         {
             after = at->next;
+            at->next = NULL;
             int key = (int)at->lane_hash;
             put_back = put_back || rand_r(&seed) % 3 == 0;
             if (put_back)
