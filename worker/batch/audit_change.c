@@ -250,6 +250,7 @@ static void print_field(const struct column *column, const void *content, enum a
         id_print_uuid(*(const struct id *)field, uuid);
         buffer_add_json_string(into, (struct span){ uuid, sizeof(uuid) });
         return;
+    case COLUMN_BYTES:  /* of no aggregate */
     case COLUMN_VECTOR: /* never loaded */
         break;
     }

@@ -14,6 +14,7 @@
 #include <assert.h>
 
 #include "worker/batch/item.h"
+#include "worker/batch/set_aside.h"
 #include "worker/settings/settings.h"
 
 static const char heads_sql[] =
@@ -39,13 +40,6 @@ static const char fronts_sql[] =
 static const char park_inbox_sql[] =
     "INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id, parked) "
     "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::int8[]), unnest($4::int8[]), unnest($5::int4[]), true";
-static const char park_sql[] =
-    "INSERT INTO interlock.parked_command (identity, kafka_offset, fence, partition_id, due_at, blocks, waits, reason, "
-    "aggregate, command_source, command_id, command_type, kafka_key, headers, value) "
-    "SELECT unnest($1::uuid[]), unnest($2::int8[]), unnest($3::int8[]), unnest($4::int4[]), "
-    "unnest($5::timestamptz[]), unnest($6::bool[]), unnest($7::bool[]), unnest($8::text[]), unnest($9::text[]), "
-    "unnest($10::text[]), unnest($11::text[]), unnest($12::text[]), unnest($13::bytea[]), unnest($14::bytea[]), "
-    "unnest($15::bytea[])";
 /* It keeps its place, its token and its bytes. Tried again after 10, 20, 40 ... seconds, at most after park_after: each
  * try is a message more on the topic. */
 static const char park_again_sql[] =
@@ -65,7 +59,7 @@ static const char put_aside_sql[] =
 
 enum
 {
-    PARK_ARRAYS = 15,
+    PARK_ARRAYS = 5,
     PARK_FIRST_US = 2000000, /* before a held command is tried for the first time again */
 };
 
@@ -331,14 +325,6 @@ static bool send_arrays(struct batch *batch, int *next, const char *sql, struct 
     return sent;
 }
 
-static void add_bytes_or_null(struct array *array, struct span bytes)
-{
-    if (bytes.at)
-        array_add_bytes(array, bytes.at, bytes.size);
-    else
-        array_add_null(array);
-}
-
 static bool is_parked_now(const struct item *item)
 {
     return item->verdict == VERDICT_PARK && !item->parked.returns;
@@ -376,42 +362,50 @@ static int64_t due_us(const struct batch *batch, const struct item *item)
     return batch->clock_us + (longest_us < PARK_FIRST_US ? longest_us : PARK_FIRST_US);
 }
 
-static void add_parked(struct batch *batch, struct park_arrays *arrays, const struct item *item)
+static struct parked_row *make_row(struct batch *batch, const struct item *item)
 {
     static const char *const reasons[] = { [PARK_EARLY] = "notbefore", [PARK_HELD] = "held", [PARK_BEHIND] = "behind" };
     const struct delivery *delivery = item->delivery;
+    struct parked_row *row = arena_take(&batch->arena, sizeof(*row));
 
     assert(item->park != PARK_NOT && item->state == ITEM_NEW);
-    array_add_bytes(&arrays->of[0], item->command.identity, DIGEST_SIZE);
-    array_add_int64(&arrays->of[1], delivery->offset);
-    array_add_int64(&arrays->of[2], delivery->partition->fence);
-    array_add_int32(&arrays->of[3], delivery->partition->partition_id);
-    array_add_time(&arrays->of[4], due_us(batch, item));
-    array_add_bool(&arrays->of[5], item->parked.blocks);
-    array_add_bool(&arrays->of[6], item->parked.waits);
-    array_add_bytes(&arrays->of[7], reasons[item->park], strlen(reasons[item->park]));
-    add_bytes_or_null(&arrays->of[8], print_aggregate(batch, &item->command));
-    add_bytes_or_null(&arrays->of[9], item->command.source);
-    add_bytes_or_null(&arrays->of[10], item->command.id);
-    add_bytes_or_null(&arrays->of[11], item->command.type);
-    add_bytes_or_null(&arrays->of[12], delivery->key);
-    add_bytes_or_null(&arrays->of[13], delivery->headers);
-    add_bytes_or_null(&arrays->of[14], delivery->value);
+    if (row)
+        *row = (struct parked_row){
+            .identity = array_read_id((const char *)item->command.identity),
+            .kafka_offset = int_of(delivery->offset),
+            .fence = int_of(delivery->partition->fence),
+            .partition_id = int_of(delivery->partition->partition_id),
+            .due_at = int_of(due_us(batch, item)),
+            .blocks = item->parked.blocks,
+            .waits = item->parked.waits,
+            .reason = span_of(reasons[item->park]),
+            .aggregate = print_aggregate(batch, &item->command),
+            .command_source = item->command.source,
+            .command_id = item->command.id,
+            .command_type = item->command.type,
+            .kafka_key = delivery->key,
+            .headers = delivery->headers,
+            .value = delivery->value,
+        };
+    return row;
 }
 
 static bool send_park(struct batch *batch, int *next)
 {
-    static const enum array_type types[PARK_ARRAYS] = {
-        ARRAY_UUID, ARRAY_INT8, ARRAY_INT8, ARRAY_INT4, ARRAY_TIMESTAMPTZ, ARRAY_BOOL,  ARRAY_BOOL,  ARRAY_TEXT,
-        ARRAY_TEXT, ARRAY_TEXT, ARRAY_TEXT, ARRAY_TEXT, ARRAY_BYTEA,       ARRAY_BYTEA, ARRAY_BYTEA,
-    };
-    struct park_arrays arrays;
+    const void **rows = arena_take(&batch->arena, (size_t)batch->count * sizeof(*rows));
+    int count = 0;
 
-    begin_arrays(&arrays, types, PARK_ARRAYS);
-    for (int i = 0; i < batch->count; i++)
+    for (int i = 0; rows && i < batch->count; i++)
         if (is_parked_now(&batch->items[i]))
-            add_parked(batch, &arrays, &batch->items[i]);
-    return send_arrays(batch, next, park_sql, &arrays, PARK_ARRAYS);
+        {
+            rows[count] = make_row(batch, &batch->items[i]);
+            if (rows[count++] == NULL)
+                return false;
+        }
+    if (count == 0)
+        return rows != NULL;
+    ++*next;
+    return statements_send_insert(batch->tools.statements, &entity_parked_command, rows, count);
 }
 
 static bool send_park_again(struct batch *batch, int *next)

@@ -7,13 +7,10 @@
 #include "worker/base/log.h"
 #include "worker/batch/item.h"
 #include "worker/batch/quarantine.h"
+#include "worker/batch/set_aside.h"
 #include "worker/postgres/session_terms.h"
 #include "worker/settings/settings.h"
 
-static const char dead_sql[] =
-    "INSERT INTO interlock.dead_letter (partition_id, kafka_offset, fence, digest, reason, first_failed_at) "
-    "SELECT unnest($1::int4[]), unnest($2::int8[]), unnest($3::int8[]), unnest($4::bytea[]), unnest($5::text[]), "
-    "unnest($6::timestamptz[])";
 static const char commit_sql[] = "COMMIT";
 static const char emit_sql[] = "SELECT pg_logical_emit_message(true, 'interlock', '')";
 
@@ -223,39 +220,32 @@ static bool send_audit(struct batch *batch, struct ranges *ranges)
 
 static bool send_dead(struct batch *batch, struct ranges *ranges)
 {
-    struct array arrays[6];
-    const struct array *parameters[6];
-    static const enum array_type types[6] = { ARRAY_INT4,  ARRAY_INT8, ARRAY_INT8,
-                                              ARRAY_BYTEA, ARRAY_TEXT, ARRAY_TIMESTAMPTZ };
-    bool sent = true;
+    const void **rows = arena_take(&batch->arena, (size_t)batch->count * sizeof(*rows));
+    int count = 0;
 
-    memset(arrays, 0, sizeof(arrays));
-    for (int i = 0; i < 6; i++)
-    {
-        array_begin(&arrays[i], types[i]);
-        parameters[i] = &arrays[i];
-    }
-    for (int i = 0; i < batch->count; i++)
+    for (int i = 0; rows && i < batch->count; i++)
     {
         const struct item *item = &batch->items[i];
         if (item->verdict != VERDICT_DEAD || item->recorded_dead)
             continue;
         assert(item->delivery->dead_reason); /* given by decoding, or by the quarantine */
-        array_add_int32(&arrays[0], item->delivery->partition->partition_id);
-        array_add_int64(&arrays[1], item->delivery->offset);
-        array_add_int64(&arrays[2], item->delivery->partition->fence);
-        array_add_bytes(&arrays[3], item->dead_digest, sizeof(item->dead_digest));
-        array_add_bytes(&arrays[4], item->delivery->dead_reason, strlen(item->delivery->dead_reason));
-        array_add_time(&arrays[5], item->delivery->first_failed_us);
+        struct dead_letter_row *row = arena_take(&batch->arena, sizeof(*row));
+        if (row == NULL)
+            return false;
+        *row = (struct dead_letter_row){
+            .partition_id = int_of(item->delivery->partition->partition_id),
+            .kafka_offset = int_of(item->delivery->offset),
+            .fence = int_of(item->delivery->partition->fence),
+            .first_failed_at = int_of(item->delivery->first_failed_us),
+            .digest = { (const char *)item->dead_digest, sizeof(item->dead_digest) },
+            .reason = span_of(item->delivery->dead_reason),
+        };
+        rows[count++] = row;
     }
-    if (!array_is_empty(&arrays[0]))
-    {
-        ranges->next++;
-        sent = statements_send_fixed(batch->tools.statements, dead_sql, parameters, 6);
-    }
-    for (int i = 0; i < 6; i++)
-        array_done(&arrays[i]);
-    return sent;
+    if (count == 0)
+        return rows != NULL;
+    ranges->next++;
+    return statements_send_insert(batch->tools.statements, &entity_dead_letter, rows, count);
 }
 
 /* The notes of crash suspects that this transaction answers. */

@@ -174,6 +174,7 @@ void array_add_field(struct array *array, const struct column *column, const voi
     case COLUMN_TEXT:
     case COLUMN_JSON:
     case COLUMN_JSONB:
+    case COLUMN_BYTES:
         add_span(array, *(const struct span *)field);
         break;
     case COLUMN_NAME:
@@ -202,7 +203,7 @@ enum array_type array_type_of(enum column_kind kind)
         [COLUMN_INT64] = ARRAY_INT8,    [COLUMN_INT32] = ARRAY_INT4,    [COLUMN_BOOL] = ARRAY_BOOL,
         [COLUMN_TEXT] = ARRAY_TEXT,     [COLUMN_NAME] = ARRAY_TEXT,     [COLUMN_TIME] = ARRAY_TIMESTAMPTZ,
         [COLUMN_JSON] = ARRAY_TEXT,     [COLUMN_JSONB] = ARRAY_TEXT,    [COLUMN_UUID] = ARRAY_UUID,
-        [COLUMN_NUMBER] = ARRAY_FLOAT8, [COLUMN_VECTOR] = ARRAY_FLOAT4,
+        [COLUMN_NUMBER] = ARRAY_FLOAT8, [COLUMN_VECTOR] = ARRAY_FLOAT4, [COLUMN_BYTES] = ARRAY_BYTEA,
     };
     return types[kind];
 }

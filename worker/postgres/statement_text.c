@@ -7,7 +7,7 @@ static const char *sql_type(enum column_kind kind)
     static const char *const types[] = {
         [COLUMN_INT64] = "int8", [COLUMN_INT32] = "int4",       [COLUMN_BOOL] = "bool",     [COLUMN_TEXT] = "text",
         [COLUMN_NAME] = "text",  [COLUMN_TIME] = "timestamptz", [COLUMN_JSON] = "text",     [COLUMN_JSONB] = "text",
-        [COLUMN_UUID] = "uuid",  [COLUMN_NUMBER] = "float8",    [COLUMN_VECTOR] = "float4",
+        [COLUMN_UUID] = "uuid",  [COLUMN_NUMBER] = "float8",    [COLUMN_VECTOR] = "float4", [COLUMN_BYTES] = "bytea",
     };
     return types[kind];
 }

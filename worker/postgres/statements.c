@@ -189,6 +189,7 @@ static bool is_set(const struct column *column, const void *row)
     case COLUMN_TEXT:
     case COLUMN_JSON:
     case COLUMN_JSONB:
+    case COLUMN_BYTES:
         return ((const struct span *)field)->at != NULL;
     case COLUMN_NAME:
         return *(const int *)field != 0;
@@ -295,6 +296,7 @@ static void read_field(const PGresult *result, int row, int at, const struct col
     case COLUMN_TEXT:
     case COLUMN_JSON:
     case COLUMN_JSONB:
+    case COLUMN_BYTES:
         *(struct span *)entity_field(column, into) = null ? SPAN_NULL : arena_copy(arena, text);
         break;
     case COLUMN_NAME:

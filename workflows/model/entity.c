@@ -64,6 +64,7 @@ bool column_equal(const struct column *column, const void *a, const void *b)
     case COLUMN_TEXT:
     case COLUMN_JSON:
     case COLUMN_JSONB:
+    case COLUMN_BYTES:
         return span_equal(*(const struct span *)left, *(const struct span *)right);
     case COLUMN_NAME:
         return *(const int *)left == *(const int *)right;

@@ -9,6 +9,7 @@
  *   COLUMN_NUMBER                struct field_number, finite (a CHECK says so)
  *   COLUMN_BOOL                  bool, never null
  *   COLUMN_TEXT, COLUMN_JSON, COLUMN_JSONB  struct span; JSON as text
+ *   COLUMN_BYTES                 struct span, of any bytes
  *   COLUMN_NAME                  int: an index of `names`; 0 is null, NAME_UNKNOWN a text that is not in the list
  *   COLUMN_UUID                  struct id, never null
  *   COLUMN_VECTOR                const float *, VECTOR_LENGTH of them; null in all rows of a batch or in none
@@ -68,6 +69,7 @@ enum column_kind
     COLUMN_TIME,
     COLUMN_JSON,
     COLUMN_JSONB,
+    COLUMN_BYTES,
     COLUMN_UUID,
     COLUMN_NUMBER,
     COLUMN_VECTOR,

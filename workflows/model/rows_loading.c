@@ -58,6 +58,7 @@ static uint64_t column_hash(uint64_t hash, const struct column *column, const vo
     case COLUMN_TEXT:
     case COLUMN_JSON:
     case COLUMN_JSONB:
+    case COLUMN_BYTES:
         break;
     case COLUMN_VECTOR:
         return hash; /* no key */

@@ -1,0 +1,42 @@
+#include "worker/batch/set_aside.h"
+
+#define PARKED(name, kind) \
+    { \
+#name, kind, offsetof(struct parked_row, name), 0, NULL \
+    }
+
+static const struct column parked_columns[] = {
+    PARKED(identity, COLUMN_UUID),       PARKED(kafka_offset, COLUMN_INT64), PARKED(fence, COLUMN_INT64),
+    PARKED(partition_id, COLUMN_INT32),  PARKED(due_at, COLUMN_TIME),        PARKED(blocks, COLUMN_BOOL),
+    PARKED(waits, COLUMN_BOOL),          PARKED(reason, COLUMN_TEXT),        PARKED(aggregate, COLUMN_TEXT),
+    PARKED(command_source, COLUMN_TEXT), PARKED(command_id, COLUMN_TEXT),    PARKED(command_type, COLUMN_TEXT),
+    PARKED(kafka_key, COLUMN_BYTES),     PARKED(headers, COLUMN_BYTES),      PARKED(value, COLUMN_BYTES),
+};
+
+#define LETTER(name, kind) \
+    { \
+#name, kind, offsetof(struct dead_letter_row, name), 0, NULL \
+    }
+
+static const struct column dead_letter_columns[] = {
+    LETTER(partition_id, COLUMN_INT32),   LETTER(kafka_offset, COLUMN_INT64), LETTER(fence, COLUMN_INT64),
+    LETTER(first_failed_at, COLUMN_TIME), LETTER(digest, COLUMN_BYTES),       LETTER(reason, COLUMN_TEXT),
+};
+
+const struct entity entity_parked_command = {
+    .table = "parked_command",
+    .row_size = sizeof(struct parked_row),
+    .columns = parked_columns,
+    .column_count = ENTITY_COLUMN_COUNT(parked_columns),
+    .key_count = 1,
+    ENTITY_WITHOUT_VERSION,
+};
+
+const struct entity entity_dead_letter = {
+    .table = "dead_letter",
+    .row_size = sizeof(struct dead_letter_row),
+    .columns = dead_letter_columns,
+    .column_count = ENTITY_COLUMN_COUNT(dead_letter_columns),
+    .key_count = 1,
+    ENTITY_WITHOUT_VERSION,
+};

@@ -1,0 +1,32 @@
+/* Set aside: the rows of messages that are not decided now. A parked command waits in PostgreSQL and comes back
+ * (PROTOCOL L4); a dead letter cannot be read as a command, or ends the worker (PROTOCOL R2). Columns that others write,
+ * or that PostgreSQL fills, are not here.
+ *
+ * Threads    values; no state.
+ * Ownership  spans are borrowed from whoever filled the row.
+ */
+#ifndef WORKER_BATCH_SET_ASIDE_H
+#define WORKER_BATCH_SET_ASIDE_H
+
+#include "workflows/model/entity.h"
+
+struct parked_row
+{
+    struct id identity;
+    struct field_int kafka_offset, fence, partition_id, due_at; /* due_at: Unix microseconds */
+    bool blocks, waits;
+    struct span reason, aggregate, command_source, command_id, command_type;
+    struct span kafka_key, headers, value;
+};
+
+extern const struct entity entity_parked_command;
+
+struct dead_letter_row
+{
+    struct field_int partition_id, kafka_offset, fence, first_failed_at; /* first_failed_at: Unix microseconds */
+    struct span digest, reason;
+};
+
+extern const struct entity entity_dead_letter;
+
+#endif
