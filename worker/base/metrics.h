@@ -10,7 +10,8 @@
 #include "workflows/base/buffer.h"
 
 /* X(symbol, kind, name, help); kind: COUNTER, GAUGE, COUNTER_US (summed microseconds, shown as seconds), AGE (a moment
- * of the monotonic clock in microseconds, shown as the seconds since; 0: none) */
+ * of the monotonic clock in microseconds, shown as the seconds since; 0: none), HEAP (no value is kept: malloc is asked
+ * when the text is made) */
 #define METRICS(X) \
     X(RECEIVED, COUNTER, "interlock_messages_received_total", "Messages read from the command topics.") \
     X(MISROUTED, COUNTER, "interlock_misrouted_total", "Commands whose Kafka key is not their aggregate.") \
@@ -64,7 +65,9 @@
     X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.") \
     X(HELD_OLDEST, AGE, "interlock_held_oldest_seconds", "How long the longest held key has waited.") \
     X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.") \
-    X(PAUSED, GAUGE, "interlock_partitions_paused", "Partitions paused for back-pressure.")
+    X(PAUSED, GAUGE, "interlock_partitions_paused", "Partitions paused for back-pressure.") \
+    X(HEAP_BYTES, HEAP, "interlock_heap_bytes", \
+      "Bytes that malloc has handed out and that are not freed, those of libraries included.")
 
 enum metric
 {

@@ -68,6 +68,47 @@ static void an_age_grows_by_itself_and_ends_at_zero(void **state)
     metrics_set(METRIC_HELD_OLDEST, 0);
 }
 
+static long long heap_shown(void)
+{
+    static const char name[] = "\ninterlock_heap_bytes ";
+    char *text = print();
+    const char *line = strstr(text, name);
+    assert_non_null(line);
+    long long shown = atoll(line + strlen(name));
+    free(text);
+    return shown;
+}
+
+static void the_heap_is_the_bytes_that_are_not_freed(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip();
+#endif
+    enum
+    {
+        COUNT = 20000,
+        LEAST_CHUNK = 32, /* of malloc, however little is asked for */
+        MAPPED = 64 * 1024 * 1024,
+        SLACK = 64 * 1024, /* what printing takes, and freed chunks in the thread's own cache */
+    };
+    void **small = malloc(COUNT * sizeof(*small));
+    assert_non_null(small);
+    long long before = heap_shown();
+    for (int i = 0; i < COUNT; i++)
+        assert_non_null(small[i] = malloc(1));
+    long long taken = heap_shown();
+    assert_true(llabs(taken - before - COUNT * LEAST_CHUNK) < SLACK);
+    void *mapped = malloc(MAPPED);
+    assert_non_null(mapped);
+    assert_true(llabs(heap_shown() - taken - MAPPED) < SLACK);
+    free(mapped);
+    for (int i = 0; i < COUNT; i++)
+        free(small[i]);
+    free(small);
+    assert_true(llabs(heap_shown() - before + (long long)(COUNT * sizeof(*small))) < SLACK);
+}
+
 static void commands_are_counted_by_type_and_outcome(void **state)
 {
     (void)state;
@@ -148,6 +189,7 @@ int main(void)
         cmocka_unit_test(counters_add_up_and_gauges_are_set),
         cmocka_unit_test(microseconds_are_shown_as_seconds),
         cmocka_unit_test(an_age_grows_by_itself_and_ends_at_zero),
+        cmocka_unit_test(the_heap_is_the_bytes_that_are_not_freed),
         cmocka_unit_test(commands_are_counted_by_type_and_outcome),
         cmocka_unit_test(latency_is_a_cumulative_histogram),
         cmocka_unit_test(every_line_is_a_comment_or_a_sample),
