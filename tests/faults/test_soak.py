@@ -16,6 +16,29 @@ def test_a_slope_is_seen():
     assert not Slope([(at, 30 + at // 300) for at in range(0, 1800, 60)]).is_flat("descriptors")
 
 
+def test_a_byte_that_every_command_leaks_is_seen():
+    """The judge itself: malloc's least chunk is 32 bytes, the keeper applies 8,000 commands in the half hour."""
+    sound = [(110 * place, 11200 + 12 * (place * 7919 % 3)) for place in range(17)]
+    leaking = [(at, value + at / 1800 * 8000 * 32 / 1024) for at, value in sound]
+    assert Slope(sound).is_flat("heap_kib")
+    assert not Slope(leaking).is_flat("heap_kib")
+    step = [(at, value + 100 * (place >= 12)) for place, (at, value) in enumerate(sound)]
+    assert not Slope(step).is_flat("heap_kib"), "a step of handed-out bytes is no high-water mark"
+
+
+def test_resident_memory_may_step_once_and_not_climb():
+    """The judge itself: a worker's resident memory in a soak in which a backlog of two minutes came late."""
+    memory = [17248, 17456, 17624, 17780, 17784, 17820, 17956, 17960, 17984, 17988, 18084, 18180, 18168, 18176, 18184,
+              20120, 20308]
+    climbs = [(110 * place, each + 400 * place) for place, each in enumerate(memory)]
+    stairs = [(110 * place, each + 2000 * (place // 4)) for place, each in enumerate(memory)]
+    names = ["rss_kib"]
+    assert slopes_of([(110 * place, {"rss_kib": each}) for place, each in enumerate(memory)], names)["rss_kib"].is_flat(
+        "rss_kib")
+    for grows in (climbs, stairs):
+        assert not slopes_of([(at, {"rss_kib": each}) for at, each in grows], names)["rss_kib"].is_flat("rss_kib")
+
+
 def test_a_long_soak_with_few_samples_is_no_proof():
     """The judge itself: without slopes a short run passes and a long one does not."""
     samples = [(60 * place, dict.fromkeys(ALLOWED, 1000)) for place in range(SAMPLES_MIN)]
