@@ -76,15 +76,24 @@ static bool start(struct process *process)
 
     process->signals = open_signals();
     if (process->signals < 0)
-        return log_error("run: signals: %s", strerror(errno)), false;
+    {
+        log_error("run: signals: %s", strerror(errno));
+        return false;
+    }
     process->slot = slot_new(settings);
     if (process->slot == NULL)
-        return log_error("run: out of memory"), false;
+    {
+        log_error("run: out of memory");
+        return false;
+    }
     log_info("run: interlock %s, group %s, topics %s, %s", INTERLOCK_VERSION, settings->kafka.group,
              settings->kafka.topics, settings->kafka.exactly_once ? "exactly once" : "at least once");
     process->rights = rights_watch_start(settings);
     if (process->rights == NULL)
-        return log_error("run: no thread for the watch over rights"), false;
+    {
+        log_error("run: no thread for the watch over rights");
+        return false;
+    }
     process_start_http(process);
     return true;
 }
@@ -101,13 +110,19 @@ static bool start_cells(struct process *process)
     {
         process->cells[i] = cell_new(process->settings, i, process->slot, &why);
         if (process->cells[i] == NULL || !cell_start(process->cells[i], &why))
-            return log_error("run: cell %d cannot start: %s", i, why), false;
+        {
+            log_error("run: cell %d cannot start: %s", i, why);
+            return false;
+        }
         if (process->quiet)
             cell_quiet(process->cells[i]);
     }
     process->returner = returner_start(process->settings, &why);
     if (process->returner == NULL)
-        return log_error("run: parked commands cannot be brought back: %s", why), false;
+    {
+        log_error("run: parked commands cannot be brought back: %s", why);
+        return false;
+    }
     if (process->quiet)
         returner_quiet(process->returner);
     /* Release: the HTTP thread sees whole cells, and the returner. */

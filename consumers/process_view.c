@@ -53,10 +53,16 @@ static bool is_ready(void *owner, struct buffer *why)
     if (rights_watch_problem(process->rights, why))
         return false;
     if (count == 0 || !slot_is_held(process->slot))
-        return print_slot_problem(process, why), false;
+    {
+        print_slot_problem(process, why);
+        return false;
+    }
     for (int i = 0; i < count; i++)
         if (!cell_ready(process->cells[i], text, sizeof(text)))
-            return buffer_add_text(why, text), false;
+        {
+            buffer_add_text(why, text);
+            return false;
+        }
     if (rights_watch_has_looked(process->rights))
         return true;
     buffer_add_text(why, "waiting for Kafka: what it lets this worker do");

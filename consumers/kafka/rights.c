@@ -440,7 +440,10 @@ bool rights_probe(const struct settings *settings, bool publish, const atomic_bo
     struct probe *probe = calloc(1, sizeof(*probe));
 
     if (probe == NULL)
-        return buffer_add_text(reterr, "out of memory"), false;
+    {
+        buffer_add_text(reterr, "out of memory");
+        return false;
+    }
     probe->settings = settings;
     probe->stop = stop;
     probe->reterr = reterr;

@@ -379,7 +379,10 @@ static rd_kafka_NewTopic_t *new_topic(const struct topic_state *topic, int parti
     rd_kafka_NewTopic_t *made = rd_kafka_NewTopic_new(topic->name, partitions, replication, problem, sizeof(problem));
 
     if (made == NULL)
-        return fail(reterr, topic->name, problem), NULL;
+    {
+        fail(reterr, topic->name, problem);
+        return NULL;
+    }
     /* A broker whose default is to compact would lose commands. */
     rd_kafka_NewTopic_set_config(made, "cleanup.policy", "delete");
     /* The broker's time: it refuses what a clock that is an hour ahead has stamped, and our events are not to wait

@@ -193,7 +193,10 @@ static bool make_client(struct producer *producer, const char *transactional_id)
 
     producer->guard = calloc(1, sizeof(*producer->guard));
     if (producer->guard == NULL)
-        return broken(producer, "producer", "out of memory"), false;
+    {
+        broken(producer, "producer", "out of memory");
+        return false;
+    }
     producer_guard_init(producer->guard);
     rd_kafka_conf_t *conf = make_conf(producer, transactional_id, &fault);
     producer->client = conf ? clients_new(kind, conf, &fault) : NULL;

@@ -147,7 +147,10 @@ static bool open_producer(struct publisher *publisher)
 
     assert(is_mine(publisher));
     if (publisher->options.slot && !slot_is_held(publisher->options.slot))
-        return problem_set(&publisher->problem, "publisher", "the slot's PostgreSQL session is lost"), false;
+    {
+        problem_set(&publisher->problem, "publisher", "the slot's PostgreSQL session is lost");
+        return false;
+    }
     if (publisher->slot_number != present_slot(publisher) && publisher->slot_number >= 0)
         throw_producer_away(publisher);
     publisher->slot_number = present_slot(publisher);
@@ -165,7 +168,10 @@ static bool open_producer(struct publisher *publisher)
     if (result == PRODUCER_BROKEN)
         throw_producer_away(publisher);
     if (result != PRODUCER_DONE)
-        return problem_set(&publisher->problem, "publisher", producer_problem(publisher->producer)), false;
+    {
+        problem_set(&publisher->problem, "publisher", producer_problem(publisher->producer));
+        return false;
+    }
     return true;
 }
 

@@ -201,11 +201,20 @@ static bool restore(struct takeover *takeover, const struct takeover_means *mean
     if (owned->publisher.arrears->missing == 0)
         return true;
     if (takeover->settings->kafka.exactly_once && means->group == NULL)
-        return give_up(takeover, owned, "the group's generation is not known"), false;
+    {
+        give_up(takeover, owned, "the group's generation is not known");
+        return false;
+    }
     if (!find_start(takeover, owned, &restoring.offset))
-        return give_up(takeover, owned, committed_problem(takeover->committed)), false;
+    {
+        give_up(takeover, owned, committed_problem(takeover->committed));
+        return false;
+    }
     if (!restoring_run(&restoring, owned, stop))
-        return give_up(takeover, owned, restoring.problem), false;
+    {
+        give_up(takeover, owned, restoring.problem);
+        return false;
+    }
     return true;
 }
 
