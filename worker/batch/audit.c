@@ -21,62 +21,54 @@ static const struct names outcome_names = { outcome_words, sizeof(outcome_words)
 static const struct names operation_names = { operation_words, sizeof(operation_words) / sizeof(operation_words[0]),
                                               "::interlock.operation" };
 
-#define FIELD(type, name, kind) \
-    { \
-#name, kind, offsetof(struct type, name), 0, NULL \
-    }
-
 static const struct column audit_event_columns[] = {
-    FIELD(audit_record, event_id, COLUMN_UUID),
-    FIELD(audit_record, kafka_offset, COLUMN_INT64),
-    FIELD(audit_record, fence, COLUMN_INT64),
-    FIELD(audit_record, changed_at, COLUMN_TIME),
-    FIELD(audit_record, version_from, COLUMN_INT64),
-    FIELD(audit_record, version_to, COLUMN_INT64),
-    FIELD(audit_record, person_old, COLUMN_INT64),
-    FIELD(audit_record, person_new, COLUMN_INT64),
-    FIELD(audit_record, group_old, COLUMN_INT64),
-    FIELD(audit_record, group_new, COLUMN_INT64),
-    FIELD(audit_record, partition_id, COLUMN_INT32),
-    FIELD(audit_record, lock_wait_us, COLUMN_INT32),
-    FIELD(audit_record, transaction_us, COLUMN_INT32),
-    { "outcome", COLUMN_NAME, offsetof(struct audit_record, outcome), 0, &outcome_names },
-    { "operation", COLUMN_NAME, offsetof(struct audit_record, operation), 0, &operation_names },
-    FIELD(audit_record, format, COLUMN_INT32),
-    FIELD(audit_record, aggregate, COLUMN_TEXT),
-    FIELD(audit_record, command_source, COLUMN_TEXT),
-    FIELD(audit_record, command_id, COLUMN_TEXT),
-    FIELD(audit_record, command_type, COLUMN_TEXT),
-    FIELD(audit_record, reason, COLUMN_TEXT),
-    FIELD(audit_record, status_old, COLUMN_TEXT),
-    FIELD(audit_record, status_new, COLUMN_TEXT),
-    FIELD(audit_record, changed_by, COLUMN_TEXT),
-    FIELD(audit_record, correlation_id, COLUMN_TEXT),
-    FIELD(audit_record, traceparent, COLUMN_TEXT),
-    FIELD(audit_record, also, COLUMN_TEXT),
-    FIELD(audit_record, metadata, COLUMN_TEXT),
+    COLUMN(audit_record, event_id, COLUMN_UUID, 0, NULL),
+    COLUMN(audit_record, kafka_offset, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, fence, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, changed_at, COLUMN_TIME, 0, NULL),
+    COLUMN(audit_record, version_from, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, version_to, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, person_old, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, person_new, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, group_old, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, group_new, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_record, partition_id, COLUMN_INT32, 0, NULL),
+    COLUMN(audit_record, lock_wait_us, COLUMN_INT32, 0, NULL),
+    COLUMN(audit_record, transaction_us, COLUMN_INT32, 0, NULL),
+    COLUMN(audit_record, outcome, COLUMN_NAME, 0, &outcome_names),
+    COLUMN(audit_record, operation, COLUMN_NAME, 0, &operation_names),
+    COLUMN(audit_record, format, COLUMN_INT32, 0, NULL),
+    COLUMN(audit_record, aggregate, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, command_source, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, command_id, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, command_type, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, reason, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, status_old, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, status_new, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, changed_by, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, correlation_id, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, traceparent, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, also, COLUMN_TEXT, 0, NULL),
+    COLUMN(audit_record, metadata, COLUMN_TEXT, 0, NULL),
 };
 
 static const struct column audit_also_columns[] = {
-    FIELD(audit_also, kafka_offset, COLUMN_INT64), FIELD(audit_also, fence, COLUMN_INT64),
-    FIELD(audit_also, changed_at, COLUMN_TIME),    FIELD(audit_also, version_from, COLUMN_INT64),
-    FIELD(audit_also, version_to, COLUMN_INT64),   FIELD(audit_also, partition_id, COLUMN_INT32),
-    FIELD(audit_also, aggregate, COLUMN_TEXT),
+    COLUMN(audit_also, kafka_offset, COLUMN_INT64, 0, NULL), COLUMN(audit_also, fence, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_also, changed_at, COLUMN_TIME, 0, NULL),    COLUMN(audit_also, version_from, COLUMN_INT64, 0, NULL),
+    COLUMN(audit_also, version_to, COLUMN_INT64, 0, NULL),   COLUMN(audit_also, partition_id, COLUMN_INT32, 0, NULL),
+    COLUMN(audit_also, aggregate, COLUMN_TEXT, 0, NULL),
 };
 
 static const struct column inbox_columns[] = {
-    FIELD(inbox_record, identity, COLUMN_UUID),      FIELD(inbox_record, body_digest, COLUMN_UUID),
-    FIELD(inbox_record, kafka_offset, COLUMN_INT64), FIELD(inbox_record, fence, COLUMN_INT64),
-    FIELD(inbox_record, partition_id, COLUMN_INT32),
+    COLUMN(inbox_record, identity, COLUMN_UUID, 0, NULL),      COLUMN(inbox_record, body_digest, COLUMN_UUID, 0, NULL),
+    COLUMN(inbox_record, kafka_offset, COLUMN_INT64, 0, NULL), COLUMN(inbox_record, fence, COLUMN_INT64, 0, NULL),
+    COLUMN(inbox_record, partition_id, COLUMN_INT32, 0, NULL),
 };
 
 #define PLAIN_ENTITY(table_name, type, list) \
     { \
-        .table = table_name, .row_size = sizeof(struct type), .columns = (list), \
-        .column_count = sizeof(list) / sizeof((list)[0]), .key_count = 1, .parent = COLUMN_NOT_THERE, \
-        .version = COLUMN_NOT_THERE, .modified_at = COLUMN_NOT_THERE, .modified_by = COLUMN_NOT_THERE, \
-        .created_at = COLUMN_NOT_THERE, .status = COLUMN_NOT_THERE, .person = COLUMN_NOT_THERE, \
-        .group = COLUMN_NOT_THERE \
+        ENTITY_WITHOUT_VERSION, .table = table_name, .row_size = sizeof(struct type), .columns = (list), \
+                                .column_count = ENTITY_COLUMN_COUNT(list), .key_count = 1 \
     }
 
 const struct entity entity_audit_event = PLAIN_ENTITY("audit_event", audit_record, audit_event_columns);

@@ -1,7 +1,5 @@
 #include "workflows/attendance/attendance.h"
 
-#define FIELD(member) offsetof(struct attendance_row, member)
-
 enum attendance_column
 {
     ATTENDANCE_COLUMN_ID,
@@ -25,23 +23,23 @@ enum attendance_column
 };
 
 static const struct column attendance_columns[ATTENDANCE_COLUMN__COUNT] = {
-    [ATTENDANCE_COLUMN_ID] = { "id", COLUMN_UUID, FIELD(id), COLUMN_FIXED, NULL },
-    [ATTENDANCE_COLUMN_VERSION] = { "version", COLUMN_INT64, FIELD(version), 0, NULL },
-    [ATTENDANCE_COLUMN_PERSON] = { "person_id", COLUMN_INT64, FIELD(person_id), COLUMN_FIXED, NULL },
-    [ATTENDANCE_COLUMN_SITE] = { "site_id", COLUMN_INT64, FIELD(site_id), 0, NULL },
-    [ATTENDANCE_COLUMN_SHIFT] = { "shift_id", COLUMN_INT64, FIELD(shift_id), 0, NULL },
-    [ATTENDANCE_COLUMN_PUNCH_IN] = { "punch_in", COLUMN_TIME, FIELD(punch_in), 0, NULL },
-    [ATTENDANCE_COLUMN_PUNCH_OUT] = { "punch_out", COLUMN_TIME, FIELD(punch_out), 0, NULL },
-    [ATTENDANCE_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [ATTENDANCE_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [ATTENDANCE_COLUMN_START_LATITUDE] = { "start_latitude", COLUMN_NUMBER, FIELD(start_latitude), 0, NULL },
-    [ATTENDANCE_COLUMN_START_LONGITUDE] = { "start_longitude", COLUMN_NUMBER, FIELD(start_longitude), 0, NULL },
-    [ATTENDANCE_COLUMN_END_LATITUDE] = { "end_latitude", COLUMN_NUMBER, FIELD(end_latitude), 0, NULL },
-    [ATTENDANCE_COLUMN_END_LONGITUDE] = { "end_longitude", COLUMN_NUMBER, FIELD(end_longitude), 0, NULL },
-    [ATTENDANCE_COLUMN_FACE_IN] = { "face_in", COLUMN_BOOL, FIELD(face_in), 0, NULL },
-    [ATTENDANCE_COLUMN_FACE_OUT] = { "face_out", COLUMN_BOOL, FIELD(face_out), 0, NULL },
-    [ATTENDANCE_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
-    [ATTENDANCE_COLUMN_EXTRAS] = { "extras", COLUMN_JSONB, FIELD(extras), 0, NULL },
+    [ATTENDANCE_COLUMN_ID] = COLUMN(attendance_row, id, COLUMN_UUID, COLUMN_FIXED, NULL),
+    [ATTENDANCE_COLUMN_VERSION] = COLUMN(attendance_row, version, COLUMN_INT64, 0, NULL),
+    [ATTENDANCE_COLUMN_PERSON] = COLUMN(attendance_row, person_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [ATTENDANCE_COLUMN_SITE] = COLUMN(attendance_row, site_id, COLUMN_INT64, 0, NULL),
+    [ATTENDANCE_COLUMN_SHIFT] = COLUMN(attendance_row, shift_id, COLUMN_INT64, 0, NULL),
+    [ATTENDANCE_COLUMN_PUNCH_IN] = COLUMN(attendance_row, punch_in, COLUMN_TIME, 0, NULL),
+    [ATTENDANCE_COLUMN_PUNCH_OUT] = COLUMN(attendance_row, punch_out, COLUMN_TIME, 0, NULL),
+    [ATTENDANCE_COLUMN_CREATED_AT] = COLUMN(attendance_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [ATTENDANCE_COLUMN_MODIFIED_AT] = COLUMN(attendance_row, modified_at, COLUMN_TIME, 0, NULL),
+    [ATTENDANCE_COLUMN_START_LATITUDE] = COLUMN(attendance_row, start_latitude, COLUMN_NUMBER, 0, NULL),
+    [ATTENDANCE_COLUMN_START_LONGITUDE] = COLUMN(attendance_row, start_longitude, COLUMN_NUMBER, 0, NULL),
+    [ATTENDANCE_COLUMN_END_LATITUDE] = COLUMN(attendance_row, end_latitude, COLUMN_NUMBER, 0, NULL),
+    [ATTENDANCE_COLUMN_END_LONGITUDE] = COLUMN(attendance_row, end_longitude, COLUMN_NUMBER, 0, NULL),
+    [ATTENDANCE_COLUMN_FACE_IN] = COLUMN(attendance_row, face_in, COLUMN_BOOL, 0, NULL),
+    [ATTENDANCE_COLUMN_FACE_OUT] = COLUMN(attendance_row, face_out, COLUMN_BOOL, 0, NULL),
+    [ATTENDANCE_COLUMN_MODIFIED_BY] = COLUMN(attendance_row, modified_by, COLUMN_TEXT, 0, NULL),
+    [ATTENDANCE_COLUMN_EXTRAS] = COLUMN(attendance_row, extras, COLUMN_JSONB, 0, NULL),
 };
 
 const struct entity entity_attendance = {
@@ -63,19 +61,16 @@ const struct entity entity_attendance = {
     .group = COLUMN_NOT_THERE,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct geofence_assignment_row, member)
-
 static const struct column assignee_columns[] = {
-    { "person_id", COLUMN_INT64, FIELD(person_id), COLUMN_FIXED, NULL },
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    { "geofence_id", COLUMN_INT64, FIELD(geofence_id), COLUMN_FIXED, NULL },
-    { "starts_at", COLUMN_TIME, FIELD(starts_at), COLUMN_FIXED, NULL },
-    { "ends_at", COLUMN_TIME, FIELD(ends_at), COLUMN_FIXED, NULL },
-    { "from_minute", COLUMN_INT32, FIELD(from_minute), COLUMN_FIXED, NULL },
-    { "until_minute", COLUMN_INT32, FIELD(until_minute), COLUMN_FIXED, NULL },
-    { "utc_offset_minutes", COLUMN_INT32, FIELD(utc_offset_minutes), COLUMN_FIXED, NULL },
-    { "identifier", COLUMN_NAME, FIELD(identifier), COLUMN_FIXED, &names_job_identifier },
+    COLUMN(geofence_assignment_row, person_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, geofence_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, starts_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, ends_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, from_minute, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, until_minute, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, utc_offset_minutes, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(geofence_assignment_row, identifier, COLUMN_NAME, COLUMN_FIXED, &names_job_identifier),
 };
 
 const struct entity entity_geofence_assignment = {
@@ -88,15 +83,12 @@ const struct entity entity_geofence_assignment = {
     .place = PLACE_GEOFENCE_ASSIGNMENT,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct geofence_row, member)
-
 static const struct column geofence_columns[] = {
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    { "center_latitude", COLUMN_NUMBER, FIELD(center_latitude), COLUMN_FIXED, NULL },
-    { "center_longitude", COLUMN_NUMBER, FIELD(center_longitude), COLUMN_FIXED, NULL },
-    { "radius_m", COLUMN_NUMBER, FIELD(radius_m), COLUMN_FIXED, NULL },
-    { "enabled", COLUMN_BOOL, FIELD(enabled), COLUMN_FIXED, NULL },
+    COLUMN(geofence_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(geofence_row, center_latitude, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(geofence_row, center_longitude, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(geofence_row, radius_m, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(geofence_row, enabled, COLUMN_BOOL, COLUMN_FIXED, NULL),
 };
 
 const struct entity entity_geofence = {
@@ -109,14 +101,11 @@ const struct entity entity_geofence = {
     .place = PLACE_GEOFENCE,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct geofence_vertex_row, member)
-
 static const struct column vertex_columns[] = {
-    { "geofence_id", COLUMN_INT64, FIELD(geofence_id), COLUMN_FIXED, NULL },
-    { "seq", COLUMN_INT32, FIELD(seq), COLUMN_FIXED, NULL },
-    { "latitude", COLUMN_NUMBER, FIELD(latitude), COLUMN_FIXED, NULL },
-    { "longitude", COLUMN_NUMBER, FIELD(longitude), COLUMN_FIXED, NULL },
+    COLUMN(geofence_vertex_row, geofence_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(geofence_vertex_row, seq, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(geofence_vertex_row, latitude, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(geofence_vertex_row, longitude, COLUMN_NUMBER, COLUMN_FIXED, NULL),
 };
 
 const struct entity entity_geofence_vertex = {
@@ -129,15 +118,12 @@ const struct entity entity_geofence_vertex = {
     .place = PLACE_GEOFENCE_VERTEX,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct shift_row, member)
-
 static const struct column shift_columns[] = {
-    { "site_id", COLUMN_INT64, FIELD(site_id), COLUMN_FIXED, NULL },
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    { "start_minute", COLUMN_INT32, FIELD(start_minute), COLUMN_FIXED, NULL },
-    { "utc_offset_minutes", COLUMN_INT32, FIELD(utc_offset_minutes), COLUMN_FIXED, NULL },
-    { "enabled", COLUMN_BOOL, FIELD(enabled), COLUMN_FIXED, NULL },
+    COLUMN(shift_row, site_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(shift_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(shift_row, start_minute, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(shift_row, utc_offset_minutes, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(shift_row, enabled, COLUMN_BOOL, COLUMN_FIXED, NULL),
 };
 
 const struct entity entity_shift = {

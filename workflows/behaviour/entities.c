@@ -1,7 +1,5 @@
 #include "workflows/behaviour/behaviour.h"
 
-#define FIELD(member) offsetof(struct behaviour_profile_row, member)
-
 enum profile_column
 {
     PROFILE_COLUMN_ID,
@@ -20,18 +18,18 @@ enum profile_column
 };
 
 static const struct column profile_columns[PROFILE_COLUMN__COUNT] = {
-    [PROFILE_COLUMN_ID] = { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    [PROFILE_COLUMN_VERSION] = { "version", COLUMN_INT64, FIELD(version), 0, NULL },
-    [PROFILE_COLUMN_EVENT_COUNT] = { "event_count", COLUMN_INT64, FIELD(event_count), 0, NULL },
-    [PROFILE_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [PROFILE_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [PROFILE_COLUMN_FRAUD_RISK_SCORE] = { "fraud_risk_score", COLUMN_NUMBER, FIELD(fraud_risk_score), 0, NULL },
-    [PROFILE_COLUMN_REGULARITY] = { "regularity", COLUMN_NUMBER, FIELD(regularity), 0, NULL },
-    [PROFILE_COLUMN_ARRIVAL_AVERAGE] = { "arrival_average", COLUMN_NUMBER, FIELD(arrival_average), 0, NULL },
-    [PROFILE_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
-    [PROFILE_COLUMN_ANOMALY_HISTORY] = { "anomaly_history", COLUMN_JSONB, FIELD(anomaly_history), 0, NULL },
-    [PROFILE_COLUMN_ARRIVALS] = { "arrivals", COLUMN_JSONB, FIELD(arrivals), 0, NULL },
-    [PROFILE_COLUMN_FREQUENT_LOCATIONS] = { "frequent_locations", COLUMN_JSONB, FIELD(frequent_locations), 0, NULL },
+    [PROFILE_COLUMN_ID] = COLUMN(behaviour_profile_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [PROFILE_COLUMN_VERSION] = COLUMN(behaviour_profile_row, version, COLUMN_INT64, 0, NULL),
+    [PROFILE_COLUMN_EVENT_COUNT] = COLUMN(behaviour_profile_row, event_count, COLUMN_INT64, 0, NULL),
+    [PROFILE_COLUMN_CREATED_AT] = COLUMN(behaviour_profile_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [PROFILE_COLUMN_MODIFIED_AT] = COLUMN(behaviour_profile_row, modified_at, COLUMN_TIME, 0, NULL),
+    [PROFILE_COLUMN_FRAUD_RISK_SCORE] = COLUMN(behaviour_profile_row, fraud_risk_score, COLUMN_NUMBER, 0, NULL),
+    [PROFILE_COLUMN_REGULARITY] = COLUMN(behaviour_profile_row, regularity, COLUMN_NUMBER, 0, NULL),
+    [PROFILE_COLUMN_ARRIVAL_AVERAGE] = COLUMN(behaviour_profile_row, arrival_average, COLUMN_NUMBER, 0, NULL),
+    [PROFILE_COLUMN_MODIFIED_BY] = COLUMN(behaviour_profile_row, modified_by, COLUMN_TEXT, 0, NULL),
+    [PROFILE_COLUMN_ANOMALY_HISTORY] = COLUMN(behaviour_profile_row, anomaly_history, COLUMN_JSONB, 0, NULL),
+    [PROFILE_COLUMN_ARRIVALS] = COLUMN(behaviour_profile_row, arrivals, COLUMN_JSONB, 0, NULL),
+    [PROFILE_COLUMN_FREQUENT_LOCATIONS] = COLUMN(behaviour_profile_row, frequent_locations, COLUMN_JSONB, 0, NULL),
 };
 
 const struct entity entity_behaviour_profile = {
@@ -53,21 +51,18 @@ const struct entity entity_behaviour_profile = {
     .group = COLUMN_NOT_THERE,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct behavioural_event_row, member)
-
 static const struct column event_columns[] = {
-    { "user_id", COLUMN_INT64, FIELD(user_id), COLUMN_FIXED, NULL },
-    { "seq", COLUMN_INT64, FIELD(seq), COLUMN_FIXED, NULL },
-    { "recorded_at", COLUMN_TIME, FIELD(recorded_at), COLUMN_FIXED, NULL },
-    { "punch_in", COLUMN_TIME, FIELD(punch_in), COLUMN_FIXED, NULL },
-    { "fraud_probability", COLUMN_NUMBER, FIELD(fraud_probability), COLUMN_FIXED, NULL },
-    { "face_confidence", COLUMN_NUMBER, FIELD(face_confidence), COLUMN_FIXED, NULL },
-    { "latitude", COLUMN_NUMBER, FIELD(latitude), COLUMN_FIXED, NULL },
-    { "longitude", COLUMN_NUMBER, FIELD(longitude), COLUMN_FIXED, NULL },
-    { "face_verified", COLUMN_BOOL, FIELD(face_verified), COLUMN_FIXED, NULL },
-    { "attendance_id", COLUMN_UUID, FIELD(attendance_id), COLUMN_FIXED, NULL },
-    { "anomaly", COLUMN_JSON, FIELD(anomaly), COLUMN_FIXED, NULL },
+    COLUMN(behavioural_event_row, user_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, seq, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, recorded_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, punch_in, COLUMN_TIME, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, fraud_probability, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, face_confidence, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, latitude, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, longitude, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, face_verified, COLUMN_BOOL, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, attendance_id, COLUMN_UUID, COLUMN_FIXED, NULL),
+    COLUMN(behavioural_event_row, anomaly, COLUMN_JSON, COLUMN_FIXED, NULL),
 };
 
 const struct entity entity_behavioural_event = {

@@ -1,10 +1,8 @@
 #include "workflows/face/face.h"
 
-#define FIELD(member) offsetof(struct face_model_row, member)
-
 static const struct column model_columns[] = {
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    { "name", COLUMN_NAME, FIELD(name), 0, &names_face_model },
+    COLUMN(face_model_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(face_model_row, name, COLUMN_NAME, 0, &names_face_model),
 };
 
 const struct entity entity_face_model = {
@@ -17,9 +15,6 @@ const struct entity entity_face_model = {
     .place = PLACE_FACE_MODEL,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct face_user_row, member)
-
 enum user_column
 {
     USER_COLUMN_ID,
@@ -31,11 +26,11 @@ enum user_column
 };
 
 static const struct column user_columns[USER_COLUMN__COUNT] = {
-    [USER_COLUMN_ID] = { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    [USER_COLUMN_VERSION] = { "version", COLUMN_INT64, FIELD(version), 0, NULL },
-    [USER_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [USER_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [USER_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
+    [USER_COLUMN_ID] = COLUMN(face_user_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [USER_COLUMN_VERSION] = COLUMN(face_user_row, version, COLUMN_INT64, 0, NULL),
+    [USER_COLUMN_CREATED_AT] = COLUMN(face_user_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [USER_COLUMN_MODIFIED_AT] = COLUMN(face_user_row, modified_at, COLUMN_TIME, 0, NULL),
+    [USER_COLUMN_MODIFIED_BY] = COLUMN(face_user_row, modified_by, COLUMN_TEXT, 0, NULL),
 };
 
 const struct entity entity_face_user = {
@@ -57,9 +52,6 @@ const struct entity entity_face_user = {
     .group = COLUMN_NOT_THERE,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct face_embedding_row, member)
-
 enum embedding_column
 {
     EMBEDDING_COLUMN_ID,
@@ -76,16 +68,16 @@ enum embedding_column
 };
 
 static const struct column embedding_columns[EMBEDDING_COLUMN__COUNT] = {
-    [EMBEDDING_COLUMN_ID] = { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    [EMBEDDING_COLUMN_USER] = { "user_id", COLUMN_INT64, FIELD(user_id), COLUMN_FIXED, NULL },
-    [EMBEDDING_COLUMN_MODEL] = { "model_id", COLUMN_INT64, FIELD(model_id), COLUMN_FIXED, NULL },
-    [EMBEDDING_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [EMBEDDING_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [EMBEDDING_COLUMN_CONFIDENCE] = { "confidence", COLUMN_NUMBER, FIELD(confidence), COLUMN_FIXED, NULL },
-    [EMBEDDING_COLUMN_PRIMARY] = { "is_primary", COLUMN_BOOL, FIELD(is_primary), COLUMN_UNIQUE, NULL },
-    [EMBEDDING_COLUMN_VALIDATED] = { "validated", COLUMN_BOOL, FIELD(validated), 0, NULL },
-    [EMBEDDING_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
-    [EMBEDDING_COLUMN_VECTOR] = { "vector", COLUMN_VECTOR, FIELD(vector), COLUMN_FIXED | COLUMN_UNREAD, NULL },
+    [EMBEDDING_COLUMN_ID] = COLUMN(face_embedding_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [EMBEDDING_COLUMN_USER] = COLUMN(face_embedding_row, user_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [EMBEDDING_COLUMN_MODEL] = COLUMN(face_embedding_row, model_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [EMBEDDING_COLUMN_CREATED_AT] = COLUMN(face_embedding_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [EMBEDDING_COLUMN_MODIFIED_AT] = COLUMN(face_embedding_row, modified_at, COLUMN_TIME, 0, NULL),
+    [EMBEDDING_COLUMN_CONFIDENCE] = COLUMN(face_embedding_row, confidence, COLUMN_NUMBER, COLUMN_FIXED, NULL),
+    [EMBEDDING_COLUMN_PRIMARY] = COLUMN(face_embedding_row, is_primary, COLUMN_BOOL, COLUMN_UNIQUE, NULL),
+    [EMBEDDING_COLUMN_VALIDATED] = COLUMN(face_embedding_row, validated, COLUMN_BOOL, 0, NULL),
+    [EMBEDDING_COLUMN_MODIFIED_BY] = COLUMN(face_embedding_row, modified_by, COLUMN_TEXT, 0, NULL),
+    [EMBEDDING_COLUMN_VECTOR] = COLUMN(face_embedding_row, vector, COLUMN_VECTOR, COLUMN_FIXED | COLUMN_UNREAD, NULL),
 };
 
 const struct entity entity_face_embedding = {
@@ -110,14 +102,11 @@ const struct entity entity_face_embedding = {
     .group = COLUMN_NOT_THERE,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct face_counter_row, member)
-
 static const struct column counter_columns[] = {
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    { "verification_count", COLUMN_INT64, FIELD(verification_count), COLUMN_ADDED, NULL },
-    { "successful_verifications", COLUMN_INT64, FIELD(successful_verifications), COLUMN_ADDED, NULL },
-    { "last_used", COLUMN_TIME, FIELD(last_used), COLUMN_GREATEST, NULL },
+    COLUMN(face_counter_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(face_counter_row, verification_count, COLUMN_INT64, COLUMN_ADDED, NULL),
+    COLUMN(face_counter_row, successful_verifications, COLUMN_INT64, COLUMN_ADDED, NULL),
+    COLUMN(face_counter_row, last_used, COLUMN_TIME, COLUMN_GREATEST, NULL),
 };
 
 const struct entity entity_face_model_counter = {
@@ -141,16 +130,13 @@ const struct entity entity_face_embedding_counter = {
     .upsert = true,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct face_verification_log_row, member)
-
 static const struct column log_columns[] = {
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    { "model_id", COLUMN_INT64, FIELD(model_id), COLUMN_FIXED, NULL },
-    { "embedding_id", COLUMN_INT64, FIELD(embedding_id), COLUMN_FIXED, NULL },
-    { "user_id", COLUMN_INT64, FIELD(user_id), COLUMN_FIXED, NULL },
-    { "verified_at", COLUMN_TIME, FIELD(verified_at), COLUMN_FIXED, NULL },
-    { "result", COLUMN_NAME, FIELD(result), COLUMN_FIXED, &names_verification_result },
+    COLUMN(face_verification_log_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(face_verification_log_row, model_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(face_verification_log_row, embedding_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(face_verification_log_row, user_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(face_verification_log_row, verified_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    COLUMN(face_verification_log_row, result, COLUMN_NAME, COLUMN_FIXED, &names_verification_result),
 };
 
 const struct entity entity_face_verification_log = {

@@ -1,7 +1,5 @@
 #include "workflows/job/job.h"
 
-#define FIELD(member) offsetof(struct job_row, member)
-
 enum job_column
 {
     JOB_COLUMN_ID,
@@ -31,29 +29,29 @@ enum job_column
 };
 
 static const struct column job_columns[JOB_COLUMN__COUNT] = {
-    [JOB_COLUMN_ID] = { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    [JOB_COLUMN_VERSION] = { "version", COLUMN_INT64, FIELD(version), 0, NULL },
-    [JOB_COLUMN_PARENT] = { "parent_id", COLUMN_INT64, FIELD(parent_id), 0, NULL },
-    [JOB_COLUMN_ASSET] = { "asset_id", COLUMN_INT64, FIELD(asset_id), 0, NULL },
-    [JOB_COLUMN_QUESTION_SET] = { "question_set_id", COLUMN_INT64, FIELD(question_set_id), 0, NULL },
-    [JOB_COLUMN_CLIENT] = { "client_id", COLUMN_INT64, FIELD(client_id), 0, NULL },
-    [JOB_COLUMN_GEOFENCE] = { "geofence_id", COLUMN_INT64, FIELD(geofence_id), 0, NULL },
-    [JOB_COLUMN_PERSON] = { "person_id", COLUMN_INT64, FIELD(person_id), 0, NULL },
-    [JOB_COLUMN_STARTS_AT] = { "starts_at", COLUMN_TIME, FIELD(starts_at), 0, NULL },
-    [JOB_COLUMN_ENDS_AT] = { "ends_at", COLUMN_TIME, FIELD(ends_at), 0, NULL },
-    [JOB_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [JOB_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [JOB_COLUMN_SEQ] = { "seq", COLUMN_INT32, FIELD(seq), 0, NULL },
-    [JOB_COLUMN_GRACE] = { "grace_minutes", COLUMN_INT32, FIELD(grace_minutes), 0, NULL },
-    [JOB_COLUMN_PLAN] = { "plan_minutes", COLUMN_INT32, FIELD(plan_minutes), 0, NULL },
-    [JOB_COLUMN_EXPIRY] = { "expiry_minutes", COLUMN_INT32, FIELD(expiry_minutes), 0, NULL },
-    [JOB_COLUMN_FROM_MINUTE] = { "from_minute", COLUMN_INT32, FIELD(from_minute), 0, NULL },
-    [JOB_COLUMN_UNTIL_MINUTE] = { "until_minute", COLUMN_INT32, FIELD(until_minute), 0, NULL },
-    [JOB_COLUMN_UTC_OFFSET] = { "utc_offset_minutes", COLUMN_INT32, FIELD(utc_offset_minutes), 0, NULL },
-    [JOB_COLUMN_IDENTIFIER] = { "identifier", COLUMN_NAME, FIELD(identifier), 0, &names_job_identifier },
-    [JOB_COLUMN_NAME] = { "name", COLUMN_TEXT, FIELD(name), 0, NULL },
-    [JOB_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
-    [JOB_COLUMN_OTHER_INFO] = { "other_info", COLUMN_JSONB, FIELD(other_info), 0, NULL },
+    [JOB_COLUMN_ID] = COLUMN(job_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [JOB_COLUMN_VERSION] = COLUMN(job_row, version, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_PARENT] = COLUMN(job_row, parent_id, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_ASSET] = COLUMN(job_row, asset_id, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_QUESTION_SET] = COLUMN(job_row, question_set_id, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_CLIENT] = COLUMN(job_row, client_id, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_GEOFENCE] = COLUMN(job_row, geofence_id, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_PERSON] = COLUMN(job_row, person_id, COLUMN_INT64, 0, NULL),
+    [JOB_COLUMN_STARTS_AT] = COLUMN(job_row, starts_at, COLUMN_TIME, 0, NULL),
+    [JOB_COLUMN_ENDS_AT] = COLUMN(job_row, ends_at, COLUMN_TIME, 0, NULL),
+    [JOB_COLUMN_CREATED_AT] = COLUMN(job_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [JOB_COLUMN_MODIFIED_AT] = COLUMN(job_row, modified_at, COLUMN_TIME, 0, NULL),
+    [JOB_COLUMN_SEQ] = COLUMN(job_row, seq, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_GRACE] = COLUMN(job_row, grace_minutes, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_PLAN] = COLUMN(job_row, plan_minutes, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_EXPIRY] = COLUMN(job_row, expiry_minutes, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_FROM_MINUTE] = COLUMN(job_row, from_minute, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_UNTIL_MINUTE] = COLUMN(job_row, until_minute, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_UTC_OFFSET] = COLUMN(job_row, utc_offset_minutes, COLUMN_INT32, 0, NULL),
+    [JOB_COLUMN_IDENTIFIER] = COLUMN(job_row, identifier, COLUMN_NAME, 0, &names_job_identifier),
+    [JOB_COLUMN_NAME] = COLUMN(job_row, name, COLUMN_TEXT, 0, NULL),
+    [JOB_COLUMN_MODIFIED_BY] = COLUMN(job_row, modified_by, COLUMN_TEXT, 0, NULL),
+    [JOB_COLUMN_OTHER_INFO] = COLUMN(job_row, other_info, COLUMN_JSONB, 0, NULL),
 };
 
 const struct entity entity_job = {
@@ -77,9 +75,6 @@ const struct entity entity_job = {
     .person = COLUMN_NOT_THERE,
     .group = COLUMN_NOT_THERE,
 };
-
-#undef FIELD
-#define FIELD(member) offsetof(struct jobneed_row, member)
 
 enum jobneed_column
 {
@@ -116,35 +111,35 @@ enum jobneed_column
 };
 
 static const struct column jobneed_columns[JOBNEED_COLUMN__COUNT] = {
-    [JOBNEED_COLUMN_ID] = { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    [JOBNEED_COLUMN_VERSION] = { "version", COLUMN_INT64, FIELD(version), 0, NULL },
-    [JOBNEED_COLUMN_PARENT] = { "parent_id", COLUMN_INT64, FIELD(parent_id), 0, NULL },
-    [JOBNEED_COLUMN_JOB] = { "job_id", COLUMN_INT64, FIELD(job_id), 0, NULL },
-    [JOBNEED_COLUMN_ASSET] = { "asset_id", COLUMN_INT64, FIELD(asset_id), 0, NULL },
-    [JOBNEED_COLUMN_QUESTION_SET] = { "question_set_id", COLUMN_INT64, FIELD(question_set_id), 0, NULL },
-    [JOBNEED_COLUMN_SITE] = { "site_id", COLUMN_INT64, FIELD(site_id), 0, NULL },
-    [JOBNEED_COLUMN_CLIENT] = { "client_id", COLUMN_INT64, FIELD(client_id), 0, NULL },
-    [JOBNEED_COLUMN_PERSON] = { "assigned_person_id", COLUMN_INT64, FIELD(assigned_person_id), 0, NULL },
-    [JOBNEED_COLUMN_GROUP] = { "assigned_group_id", COLUMN_INT64, FIELD(assigned_group_id), 0, NULL },
-    [JOBNEED_COLUMN_PERFORMED_BY] = { "performed_by", COLUMN_INT64, FIELD(performed_by), 0, NULL },
-    [JOBNEED_COLUMN_STARTS_AT] = { "starts_at", COLUMN_TIME, FIELD(starts_at), 0, NULL },
-    [JOBNEED_COLUMN_EXPIRES_AT] = { "expires_at", COLUMN_TIME, FIELD(expires_at), 0, NULL },
-    [JOBNEED_COLUMN_STARTED_AT] = { "started_at", COLUMN_TIME, FIELD(started_at), 0, NULL },
-    [JOBNEED_COLUMN_ENDED_AT] = { "ended_at", COLUMN_TIME, FIELD(ended_at), 0, NULL },
-    [JOBNEED_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [JOBNEED_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [JOBNEED_COLUMN_SEQ] = { "seq", COLUMN_INT32, FIELD(seq), 0, NULL },
-    [JOBNEED_COLUMN_GRACE] = { "grace_minutes", COLUMN_INT32, FIELD(grace_minutes), 0, NULL },
-    [JOBNEED_COLUMN_ATTACHMENT_COUNT] = { "attachment_count", COLUMN_INT32, FIELD(attachment_count), 0, NULL },
-    [JOBNEED_COLUMN_ALERTS] = { "alerts", COLUMN_BOOL, FIELD(alerts), 0, NULL },
-    [JOBNEED_COLUMN_MAIL_SENT] = { "mail_sent", COLUMN_BOOL, FIELD(mail_sent), 0, NULL },
-    [JOBNEED_COLUMN_DYNAMIC] = { "dynamic", COLUMN_BOOL, FIELD(dynamic), 0, NULL },
-    [JOBNEED_COLUMN_STATUS] = { "status", COLUMN_NAME, FIELD(status), 0, &names_jobneed_status },
-    [JOBNEED_COLUMN_IDENTIFIER] = { "identifier", COLUMN_NAME, FIELD(identifier), 0, &names_jobneed_identifier },
-    [JOBNEED_COLUMN_TYPE] = { "type", COLUMN_NAME, FIELD(type), 0, &names_jobneed_type },
-    [JOBNEED_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
-    [JOBNEED_COLUMN_REMARKS] = { "remarks", COLUMN_TEXT, FIELD(remarks), 0, NULL },
-    [JOBNEED_COLUMN_OTHER_INFO] = { "other_info", COLUMN_JSONB, FIELD(other_info), 0, NULL },
+    [JOBNEED_COLUMN_ID] = COLUMN(jobneed_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [JOBNEED_COLUMN_VERSION] = COLUMN(jobneed_row, version, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_PARENT] = COLUMN(jobneed_row, parent_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_JOB] = COLUMN(jobneed_row, job_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_ASSET] = COLUMN(jobneed_row, asset_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_QUESTION_SET] = COLUMN(jobneed_row, question_set_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_SITE] = COLUMN(jobneed_row, site_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_CLIENT] = COLUMN(jobneed_row, client_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_PERSON] = COLUMN(jobneed_row, assigned_person_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_GROUP] = COLUMN(jobneed_row, assigned_group_id, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_PERFORMED_BY] = COLUMN(jobneed_row, performed_by, COLUMN_INT64, 0, NULL),
+    [JOBNEED_COLUMN_STARTS_AT] = COLUMN(jobneed_row, starts_at, COLUMN_TIME, 0, NULL),
+    [JOBNEED_COLUMN_EXPIRES_AT] = COLUMN(jobneed_row, expires_at, COLUMN_TIME, 0, NULL),
+    [JOBNEED_COLUMN_STARTED_AT] = COLUMN(jobneed_row, started_at, COLUMN_TIME, 0, NULL),
+    [JOBNEED_COLUMN_ENDED_AT] = COLUMN(jobneed_row, ended_at, COLUMN_TIME, 0, NULL),
+    [JOBNEED_COLUMN_CREATED_AT] = COLUMN(jobneed_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [JOBNEED_COLUMN_MODIFIED_AT] = COLUMN(jobneed_row, modified_at, COLUMN_TIME, 0, NULL),
+    [JOBNEED_COLUMN_SEQ] = COLUMN(jobneed_row, seq, COLUMN_INT32, 0, NULL),
+    [JOBNEED_COLUMN_GRACE] = COLUMN(jobneed_row, grace_minutes, COLUMN_INT32, 0, NULL),
+    [JOBNEED_COLUMN_ATTACHMENT_COUNT] = COLUMN(jobneed_row, attachment_count, COLUMN_INT32, 0, NULL),
+    [JOBNEED_COLUMN_ALERTS] = COLUMN(jobneed_row, alerts, COLUMN_BOOL, 0, NULL),
+    [JOBNEED_COLUMN_MAIL_SENT] = COLUMN(jobneed_row, mail_sent, COLUMN_BOOL, 0, NULL),
+    [JOBNEED_COLUMN_DYNAMIC] = COLUMN(jobneed_row, dynamic, COLUMN_BOOL, 0, NULL),
+    [JOBNEED_COLUMN_STATUS] = COLUMN(jobneed_row, status, COLUMN_NAME, 0, &names_jobneed_status),
+    [JOBNEED_COLUMN_IDENTIFIER] = COLUMN(jobneed_row, identifier, COLUMN_NAME, 0, &names_jobneed_identifier),
+    [JOBNEED_COLUMN_TYPE] = COLUMN(jobneed_row, type, COLUMN_NAME, 0, &names_jobneed_type),
+    [JOBNEED_COLUMN_MODIFIED_BY] = COLUMN(jobneed_row, modified_by, COLUMN_TEXT, 0, NULL),
+    [JOBNEED_COLUMN_REMARKS] = COLUMN(jobneed_row, remarks, COLUMN_TEXT, 0, NULL),
+    [JOBNEED_COLUMN_OTHER_INFO] = COLUMN(jobneed_row, other_info, COLUMN_JSONB, 0, NULL),
 };
 
 const struct entity entity_jobneed = {

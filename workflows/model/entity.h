@@ -98,6 +98,12 @@ struct column
     const struct names *names;
 };
 
+/* The column of a row's struct that has the name of its member. */
+#define COLUMN(row, member, kind, flags, names) \
+    { \
+#member, kind, offsetof(struct row, member), flags, names \
+    }
+
 enum
 {
     ENTITIES_MAX = 32,       /* of entities[] */

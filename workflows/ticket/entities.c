@@ -1,7 +1,5 @@
 #include "workflows/ticket/ticket.h"
 
-#define FIELD(member) offsetof(struct ticket_row, member)
-
 enum ticket_column
 {
     TICKET_COLUMN_ID,
@@ -27,25 +25,25 @@ enum ticket_column
 };
 
 static const struct column ticket_columns[TICKET_COLUMN__COUNT] = {
-    [TICKET_COLUMN_ID] = { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
-    [TICKET_COLUMN_VERSION] = { "version", COLUMN_INT64, FIELD(version), 0, NULL },
-    [TICKET_COLUMN_PERSON] = { "assigned_person_id", COLUMN_INT64, FIELD(assigned_person_id), 0, NULL },
-    [TICKET_COLUMN_GROUP] = { "assigned_group_id", COLUMN_INT64, FIELD(assigned_group_id), 0, NULL },
-    [TICKET_COLUMN_SITE] = { "site_id", COLUMN_INT64, FIELD(site_id), 0, NULL },
-    [TICKET_COLUMN_CLIENT] = { "client_id", COLUMN_INT64, FIELD(client_id), 0, NULL },
-    [TICKET_COLUMN_ASSET] = { "asset_id", COLUMN_INT64, FIELD(asset_id), 0, NULL },
-    [TICKET_COLUMN_JOBNEED] = { "jobneed_id", COLUMN_INT64, FIELD(jobneed_id), COLUMN_FIXED, NULL },
-    [TICKET_COLUMN_HISTORY_COUNT] = { "history_count", COLUMN_INT64, FIELD(history_count), 0, NULL },
-    [TICKET_COLUMN_CREATED_AT] = { "created_at", COLUMN_TIME, FIELD(created_at), COLUMN_FIXED, NULL },
-    [TICKET_COLUMN_MODIFIED_AT] = { "modified_at", COLUMN_TIME, FIELD(modified_at), 0, NULL },
-    [TICKET_COLUMN_LEVEL] = { "level", COLUMN_INT32, FIELD(level), 0, NULL },
-    [TICKET_COLUMN_ESCALATED] = { "escalated", COLUMN_BOOL, FIELD(escalated), 0, NULL },
-    [TICKET_COLUMN_STATUS] = { "status", COLUMN_NAME, FIELD(status), 0, &names_ticket_status },
-    [TICKET_COLUMN_PRIORITY] = { "priority", COLUMN_NAME, FIELD(priority), 0, &names_ticket_priority },
-    [TICKET_COLUMN_SOURCE] = { "source", COLUMN_NAME, FIELD(source), 0, &names_ticket_source },
-    [TICKET_COLUMN_CATEGORY] = { "category", COLUMN_TEXT, FIELD(category), 0, NULL },
-    [TICKET_COLUMN_MODIFIED_BY] = { "modified_by", COLUMN_TEXT, FIELD(modified_by), 0, NULL },
-    [TICKET_COLUMN_COMMENTS] = { "comments", COLUMN_TEXT, FIELD(comments), 0, NULL },
+    [TICKET_COLUMN_ID] = COLUMN(ticket_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [TICKET_COLUMN_VERSION] = COLUMN(ticket_row, version, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_PERSON] = COLUMN(ticket_row, assigned_person_id, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_GROUP] = COLUMN(ticket_row, assigned_group_id, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_SITE] = COLUMN(ticket_row, site_id, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_CLIENT] = COLUMN(ticket_row, client_id, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_ASSET] = COLUMN(ticket_row, asset_id, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_JOBNEED] = COLUMN(ticket_row, jobneed_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    [TICKET_COLUMN_HISTORY_COUNT] = COLUMN(ticket_row, history_count, COLUMN_INT64, 0, NULL),
+    [TICKET_COLUMN_CREATED_AT] = COLUMN(ticket_row, created_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    [TICKET_COLUMN_MODIFIED_AT] = COLUMN(ticket_row, modified_at, COLUMN_TIME, 0, NULL),
+    [TICKET_COLUMN_LEVEL] = COLUMN(ticket_row, level, COLUMN_INT32, 0, NULL),
+    [TICKET_COLUMN_ESCALATED] = COLUMN(ticket_row, escalated, COLUMN_BOOL, 0, NULL),
+    [TICKET_COLUMN_STATUS] = COLUMN(ticket_row, status, COLUMN_NAME, 0, &names_ticket_status),
+    [TICKET_COLUMN_PRIORITY] = COLUMN(ticket_row, priority, COLUMN_NAME, 0, &names_ticket_priority),
+    [TICKET_COLUMN_SOURCE] = COLUMN(ticket_row, source, COLUMN_NAME, 0, &names_ticket_source),
+    [TICKET_COLUMN_CATEGORY] = COLUMN(ticket_row, category, COLUMN_TEXT, 0, NULL),
+    [TICKET_COLUMN_MODIFIED_BY] = COLUMN(ticket_row, modified_by, COLUMN_TEXT, 0, NULL),
+    [TICKET_COLUMN_COMMENTS] = COLUMN(ticket_row, comments, COLUMN_TEXT, 0, NULL),
 };
 
 const struct entity entity_ticket = {
@@ -68,18 +66,15 @@ const struct entity entity_ticket = {
     .group = TICKET_COLUMN_GROUP,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct ticket_history_row, member)
-
 static const struct column history_columns[] = {
-    { "ticket_id", COLUMN_INT64, FIELD(ticket_id), COLUMN_FIXED, NULL },
-    { "seq", COLUMN_INT64, FIELD(seq), COLUMN_FIXED, NULL },
-    { "occurred_at", COLUMN_TIME, FIELD(occurred_at), COLUMN_FIXED, NULL },
-    { "people_id", COLUMN_INT64, FIELD(people_id), COLUMN_FIXED, NULL },
-    { "who", COLUMN_TEXT, FIELD(who), COLUMN_FIXED, NULL },
-    { "action", COLUMN_TEXT, FIELD(action), COLUMN_FIXED, NULL },
-    { "details", COLUMN_JSON, FIELD(details), COLUMN_FIXED, NULL },
-    { "previous_state", COLUMN_JSON, FIELD(previous_state), COLUMN_FIXED, NULL },
+    COLUMN(ticket_history_row, ticket_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, seq, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, occurred_at, COLUMN_TIME, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, people_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, who, COLUMN_TEXT, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, action, COLUMN_TEXT, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, details, COLUMN_JSON, COLUMN_FIXED, NULL),
+    COLUMN(ticket_history_row, previous_state, COLUMN_JSON, COLUMN_FIXED, NULL),
 };
 
 const struct entity entity_ticket_history = {
@@ -92,16 +87,13 @@ const struct entity entity_ticket_history = {
     .place = PLACE_TICKET_HISTORY,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct escalation_matrix_row, member)
-
 static const struct column matrix_columns[] = {
-    { "site_id", COLUMN_INT64, FIELD(site_id), COLUMN_FIXED, NULL },
-    { "category", COLUMN_TEXT, FIELD(category), COLUMN_FIXED, NULL },
-    { "client_id", COLUMN_INT64, FIELD(client_id), COLUMN_FIXED, NULL },
-    { "level", COLUMN_INT32, FIELD(level), COLUMN_FIXED, NULL },
-    { "assigned_person_id", COLUMN_INT64, FIELD(assigned_person_id), 0, NULL },
-    { "assigned_group_id", COLUMN_INT64, FIELD(assigned_group_id), 0, NULL },
+    COLUMN(escalation_matrix_row, site_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(escalation_matrix_row, category, COLUMN_TEXT, COLUMN_FIXED, NULL),
+    COLUMN(escalation_matrix_row, client_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(escalation_matrix_row, level, COLUMN_INT32, COLUMN_FIXED, NULL),
+    COLUMN(escalation_matrix_row, assigned_person_id, COLUMN_INT64, 0, NULL),
+    COLUMN(escalation_matrix_row, assigned_group_id, COLUMN_INT64, 0, NULL),
 };
 
 const struct entity entity_escalation_matrix = {
@@ -114,12 +106,9 @@ const struct entity entity_escalation_matrix = {
     .place = PLACE_ESCALATION_MATRIX,
 };
 
-#undef FIELD
-#define FIELD(member) offsetof(struct ticket_of_jobneed_row, member)
-
 static const struct column ticket_of_jobneed_columns[] = {
-    { "jobneed_id", COLUMN_INT64, FIELD(jobneed_id), COLUMN_FIXED, NULL },
-    { "id", COLUMN_INT64, FIELD(id), COLUMN_FIXED, NULL },
+    COLUMN(ticket_of_jobneed_row, jobneed_id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(ticket_of_jobneed_row, id, COLUMN_INT64, COLUMN_FIXED, NULL),
 };
 
 const struct entity entity_ticket_of_jobneed = {

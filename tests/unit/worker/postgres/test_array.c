@@ -133,16 +133,12 @@ struct sample
     struct field_number share;
 };
 
-#define COLUMN(member, kind, names) \
-    { \
-#member, kind, offsetof(struct sample, member), 0, names \
-    }
-
 static const struct column columns[] = {
-    COLUMN(number, COLUMN_INT64, NULL), COLUMN(small, COLUMN_INT32, NULL),     COLUMN(time, COLUMN_TIME, NULL),
-    COLUMN(flag, COLUMN_BOOL, NULL),    COLUMN(text, COLUMN_TEXT, NULL),       COLUMN(text, COLUMN_JSON, NULL),
-    COLUMN(text, COLUMN_JSONB, NULL),   COLUMN(colour, COLUMN_NAME, &colours), COLUMN(uuid, COLUMN_UUID, NULL),
-    COLUMN(share, COLUMN_NUMBER, NULL),
+    COLUMN(sample, number, COLUMN_INT64, 0, NULL), COLUMN(sample, small, COLUMN_INT32, 0, NULL),
+    COLUMN(sample, time, COLUMN_TIME, 0, NULL),    COLUMN(sample, flag, COLUMN_BOOL, 0, NULL),
+    COLUMN(sample, text, COLUMN_TEXT, 0, NULL),    COLUMN(sample, text, COLUMN_JSON, 0, NULL),
+    COLUMN(sample, text, COLUMN_JSONB, 0, NULL),   COLUMN(sample, colour, COLUMN_NAME, 0, &colours),
+    COLUMN(sample, uuid, COLUMN_UUID, 0, NULL),    COLUMN(sample, share, COLUMN_NUMBER, 0, NULL),
 };
 
 /* The length word of the one element of a fresh array. */

@@ -21,16 +21,12 @@ struct thing
     struct span name, info, extra;
 };
 
-#define COLUMN(member, kind, names) \
-    { \
-#member, kind, offsetof(struct thing, member), 0, names \
-    }
-
 static const struct column thing_columns[] = {
-    COLUMN(id, COLUMN_INT64, NULL),    COLUMN(parent_id, COLUMN_INT64, NULL), COLUMN(seq, COLUMN_INT32, NULL),
-    COLUMN(at, COLUMN_TIME, NULL),     COLUMN(flag, COLUMN_BOOL, NULL),       COLUMN(colour, COLUMN_NAME, &colours),
-    COLUMN(mood, COLUMN_NAME, &moods), COLUMN(name, COLUMN_TEXT, NULL),       COLUMN(info, COLUMN_JSONB, NULL),
-    COLUMN(extra, COLUMN_JSON, NULL),
+    COLUMN(thing, id, COLUMN_INT64, 0, NULL),    COLUMN(thing, parent_id, COLUMN_INT64, 0, NULL),
+    COLUMN(thing, seq, COLUMN_INT32, 0, NULL),   COLUMN(thing, at, COLUMN_TIME, 0, NULL),
+    COLUMN(thing, flag, COLUMN_BOOL, 0, NULL),   COLUMN(thing, colour, COLUMN_NAME, 0, &colours),
+    COLUMN(thing, mood, COLUMN_NAME, 0, &moods), COLUMN(thing, name, COLUMN_TEXT, 0, NULL),
+    COLUMN(thing, info, COLUMN_JSONB, 0, NULL),  COLUMN(thing, extra, COLUMN_JSON, 0, NULL),
 };
 
 enum
@@ -60,9 +56,9 @@ struct counter
 };
 
 static const struct column counter_columns[] = {
-    { "id", COLUMN_UUID, offsetof(struct counter, id), COLUMN_FIXED, NULL },
-    { "uses", COLUMN_INT64, offsetof(struct counter, uses), COLUMN_ADDED, NULL },
-    { "last_used", COLUMN_TIME, offsetof(struct counter, last_used), COLUMN_GREATEST, NULL },
+    COLUMN(counter, id, COLUMN_UUID, COLUMN_FIXED, NULL),
+    COLUMN(counter, uses, COLUMN_INT64, COLUMN_ADDED, NULL),
+    COLUMN(counter, last_used, COLUMN_TIME, COLUMN_GREATEST, NULL),
 };
 
 #define COUNTER(...) \
@@ -83,10 +79,10 @@ struct part
 };
 
 static const struct column part_columns[] = {
-    { "id", COLUMN_INT64, offsetof(struct part, id), COLUMN_FIXED, NULL },
-    { "thing_id", COLUMN_INT64, offsetof(struct part, thing_id), 0, NULL },
-    { "vector", COLUMN_VECTOR, offsetof(struct part, vector), COLUMN_FIXED | COLUMN_UNREAD, NULL },
-    { "flag", COLUMN_BOOL, offsetof(struct part, flag), COLUMN_UNIQUE, NULL },
+    COLUMN(part, id, COLUMN_INT64, COLUMN_FIXED, NULL),
+    COLUMN(part, thing_id, COLUMN_INT64, 0, NULL),
+    COLUMN(part, vector, COLUMN_VECTOR, COLUMN_FIXED | COLUMN_UNREAD, NULL),
+    COLUMN(part, flag, COLUMN_BOOL, COLUMN_UNIQUE, NULL),
 };
 
 static const struct entity part = {
