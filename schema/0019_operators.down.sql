@@ -8,6 +8,43 @@ BEGIN
     END IF;
 END $$;
 
+-- As schema/0014 has it.
+CREATE OR REPLACE FUNCTION interlock.prune_rows(target text, executes boolean, topics text[], partitions integer[],
+    log_starts bigint[], older_than interval, first tid, behind tid)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    -- Migrations before and behind this one keep `published` in different places.
+    owners text := CASE WHEN to_regclass('interlock.partition_published') IS NULL THEN 'interlock.partition_owner'
+        ELSE '(SELECT w.id, w.topic, w.partition, p.published FROM interlock.partition_owner w '
+             'JOIN interlock.partition_published p ON p.partition_id = w.id)' END;
+    written text := CASE target WHEN 'inbox' THEN 'NOT t.parked AND t.recorded_at'
+        WHEN 'dead_letter' THEN 't.first_failed_at' END;
+    rest text;
+    gone bigint;
+BEGIN
+    IF written IS NULL THEN
+        RAISE EXCEPTION 'nothing of % is ever pruned: inbox and dead_letter are', target
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF older_than IS NULL OR older_than < interval '1 day' THEN
+        RAISE EXCEPTION 'rows younger than 24 hours are never pruned: give a greater age than %', older_than
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    rest := owners || ' o, unnest($1, $2, $3) AS s (topic, partition, log_start) WHERE o.topic = s.topic '
+        'AND o.partition = s.partition AND t.partition_id = o.id AND t.kafka_offset < least(o.published, s.log_start) '
+        'AND t.ctid >= $4 AND t.ctid < $5 AND ' || written || ' < now() - $6';
+    IF executes THEN
+        EXECUTE format('DELETE FROM interlock.%I t USING %s', target, rest)
+            USING topics, partitions, log_starts, first, behind, older_than;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+    ELSE
+        EXECUTE format('SELECT count(*) FROM interlock.%I t, %s', target, rest) INTO gone
+            USING topics, partitions, log_starts, first, behind, older_than;
+    END IF;
+    RETURN gone;
+END $$;
+DROP FUNCTION interlock.try_repair_lock();
+
 ALTER TABLE interlock.partition_published DROP COLUMN committed, DROP COLUMN end_offset, DROP COLUMN pause_epoch,
     DROP COLUMN pruned_below;
 ALTER TABLE interlock.partition_owner DROP COLUMN owner_slot;

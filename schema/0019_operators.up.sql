@@ -224,7 +224,48 @@ COMMENT ON COLUMN interlock.partition_published.end_offset IS 'the end of the pa
 COMMENT ON COLUMN interlock.partition_published.pause_epoch IS 'its owner obeys all pauses up to this parking.pause_epoch, and has nothing in flight that they concern';
 COMMENT ON COLUMN interlock.partition_published.pruned_below IS 'inbox rows of lower positions may have been pruned';
 
+-- As schema/0014 has it, and it says how far: what a replay misses below that may have been answered.
+CREATE OR REPLACE FUNCTION interlock.prune_rows(target text, executes boolean, topics text[], partitions integer[],
+    log_starts bigint[], older_than interval, first tid, behind tid)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    owners text := '(SELECT w.id, w.topic, w.partition, p.published FROM interlock.partition_owner w '
+        'JOIN interlock.partition_published p ON p.partition_id = w.id)';
+    written text := CASE target WHEN 'inbox' THEN 'NOT t.parked AND t.recorded_at'
+        WHEN 'dead_letter' THEN 't.first_failed_at' END;
+    rest text;
+    gone bigint;
+BEGIN
+    IF written IS NULL THEN
+        RAISE EXCEPTION 'nothing of % is ever pruned: inbox and dead_letter are', target
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF older_than IS NULL OR older_than < interval '1 day' THEN
+        RAISE EXCEPTION 'rows younger than 24 hours are never pruned: give a greater age than %', older_than
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    rest := owners || ' o, unnest($1, $2, $3) AS s (topic, partition, log_start) WHERE o.topic = s.topic '
+        'AND o.partition = s.partition AND t.partition_id = o.id AND t.kafka_offset < least(o.published, s.log_start) '
+        'AND t.ctid >= $4 AND t.ctid < $5 AND ' || written || ' < now() - $6';
+    IF executes THEN
+        EXECUTE format('WITH gone AS (DELETE FROM interlock.%I t USING %s RETURNING t.partition_id, t.kafka_offset), '
+            'reached AS (UPDATE interlock.partition_published p SET pruned_below = greatest(p.pruned_below, g.behind) '
+            'FROM (SELECT partition_id, max(kafka_offset) + 1 AS behind FROM gone GROUP BY 1) g '
+            'WHERE p.partition_id = g.partition_id) SELECT count(*) FROM gone', target, rest)
+            INTO gone USING topics, partitions, log_starts, first, behind, older_than;
+    ELSE
+        EXECUTE format('SELECT count(*) FROM interlock.%I t, %s', target, rest) INTO gone
+            USING topics, partitions, log_starts, first, behind, older_than;
+    END IF;
+    RETURN gone;
+END $$;
+
+-- The lock of `audit verify --repair`, for a role that may take no advisory lock (schema/roles.sql): this one stops
+-- nothing but another repair. Held until the session ends.
+CREATE FUNCTION interlock.try_repair_lock() RETURNS boolean LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS 'SELECT pg_try_advisory_lock(4285556, 0)';
+
 REVOKE ALL ON FUNCTION interlock.note_action(), interlock.note_pause(), interlock.require_action(bigint),
-    interlock.take_back(bigint, uuid),
+    interlock.try_repair_lock(), interlock.take_back(bigint, uuid),
     interlock.put_back(bigint, text, uuid, uuid, integer, bigint, bigint, timestamptz, text, text, text, text, text, bytea,
         bytea, bytea) FROM PUBLIC;

@@ -7,8 +7,9 @@
 --
 --   interlock_owner    runs the migrations; no worker connects as this role
 --   interlock_worker   `interlock run`: adds inbox and audit rows, changes aggregates, deletes nothing that is recorded
---   interlock_reader   `interlock audit`, reports: reads, except the bytes of commands that wait
---   interlock_payload_reader   as interlock_reader, with the bytes of commands that wait
+--   interlock_reader   `interlock audit list`, reports: reads, except the data of commands (the bytes of those that
+--                      wait, and what the audit keeps of them as metadata)
+--   interlock_payload_reader   as interlock_reader, with the data of commands; `interlock audit verify`
 --   interlock_operator as interlock_reader; acts on dead letters, parked commands and pauses, each time with an action
 --   interlock_pruner   `interlock prune`: may call the function that deletes what can never be needed again
 --
@@ -107,16 +108,16 @@ END $$;
 GRANT USAGE ON SCHEMA interlock TO interlock_worker, interlock_reader, interlock_payload_reader, interlock_operator;
 GRANT SELECT ON ALL TABLES IN SCHEMA interlock TO interlock_worker;
 
--- Reports need what became of commands, and the rows; not the bytes of
--- commands that wait. Nobody who reads needs what makes a return or an owner genuine, nor the vectors of
--- faces. By rule, so that a column of a later migration is not forgotten here.
+-- Reports need what became of commands, and the rows; not the data of commands: the bytes of those that wait, and the
+-- metadata of audit rows. Nobody who reads needs what makes a return or an owner genuine, nor the vectors of faces. By
+-- rule, so that a column of a later migration is not forgotten here.
 DO $$
 DECLARE target record;
 BEGIN
     FOR target IN
         SELECT a.attrelid::regclass AS name, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns,
             string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
-                FILTER (WHERE a.attname NOT IN ('value', 'headers', 'kafka_key')) AS without_payload
+                FILTER (WHERE a.attname NOT IN ('value', 'headers', 'kafka_key', 'metadata')) AS without_payload
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
         WHERE c.relnamespace = 'interlock'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
             AND a.attname NOT IN ('token', 'owner_token', 'vector')
@@ -217,7 +218,7 @@ GRANT UPDATE (due_at, next_at, pause_id, action_id, cancelled_by, released_by) O
     TO interlock_operator;
 GRANT INSERT (scope, target, keeps_order, ends_at, action_id), UPDATE (resumed_at, resumed_by) ON interlock.pause
     TO interlock_operator;
-GRANT EXECUTE ON FUNCTION interlock.take_back(bigint, uuid),
+GRANT EXECUTE ON FUNCTION interlock.try_repair_lock(), interlock.take_back(bigint, uuid),
     interlock.put_back(bigint, text, uuid, uuid, integer, bigint, bigint, timestamptz, text, text, text, text, text, bytea,
         bytea, bytea) TO interlock_operator;
 

@@ -21,7 +21,7 @@ def fill(stack, rows):
 
 
 def _explain(interlock, env, words):
-    text = call([interlock, "audit", "list", *words, "--explain"], env=env)
+    text = call([interlock, "audit", "list", *words, "--plan"], env=env)
     times = re.findall(r"^(?:Planning|Execution) Time: ([\d.]+) ms$", text, re.M)
     if len(times) != 2:
         raise Failed(f"no times in the plan:\n{text}")

@@ -91,7 +91,7 @@ def audit_line(name, result):
 def audit_table(measured, limit_ms):
     lines = [f"{measured['rows']:,} audit rows, filled in {measured['fill_s']:.0f} s. Planning and execution in PostgreSQL, "
              f"median of five, none may pass {limit_ms} ms; *verb*: the whole program, process and connection included. "
-             "*Read by* is from the plan that `--explain` prints.", "",
+             "*Read by* is from the plan that `--plan` prints.", "",
              "| question | options | rows | ms | slowest | first | verb | read by |", "|---|---|--:|--:|--:|--:|--:|---|"]
     for name, r in measured["questions"].items():
         lines.append(f"| {name} | `{' '.join(r['words']) or '(none)'}` | {r['rows']:,} | {r['ms']:.1f} | {r['worst_ms']:.1f} | "

@@ -1,6 +1,7 @@
 """Short questions to PostgreSQL, each in a session of its own, so that a restart between two of them does not matter."""
 
 import contextlib
+import urllib.parse
 
 import psycopg2
 
@@ -11,6 +12,11 @@ SHAPE = """SELECT 'column', table_name, column_name || ' ' || data_type FROM inf
            UNION SELECT 'index', tablename, indexdef FROM pg_indexes WHERE schemaname = 'interlock'
            UNION SELECT 'trigger', event_object_table, trigger_name FROM information_schema.triggers
            WHERE trigger_schema = 'interlock' ORDER BY 1, 2, 3"""
+
+
+def url_as(world, role):
+    parts = urllib.parse.urlparse(world.database.url)
+    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
 
 
 @contextlib.contextmanager

@@ -64,6 +64,12 @@ def log_directory():
     return path
 
 
+# The template's own migrations are actions: a world begins with none, and with an audit topic that nothing is published to.
+NO_ACTIONS = """SET session_replication_role = replica;
+    DELETE FROM interlock.operator_outbox; DELETE FROM interlock.operator_item; DELETE FROM interlock.operator_action;
+    ALTER TABLE interlock.operator_action ALTER COLUMN id RESTART"""
+
+
 def make_roles(stack):
     """Those that roles.sql would make without a password: here with the stack's, which is in PGPASSWORD."""
     names = re.findall(r"'(interlock_[a-z_]+)'", (ROOT / "schema/roles.sql").read_text(encoding="utf-8"))
@@ -81,6 +87,7 @@ def template(stack, binary):
     environment = {**os.environ, "DATABASE_URL": stack.url_of(name)}
     done = run_verb(binary, environment, "migrate", "up")
     assert done.returncode == 0, done.stderr
+    Database(stack.url_of(name)).execute(NO_ACTIONS)
     return name
 
 

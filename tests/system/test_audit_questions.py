@@ -29,7 +29,7 @@ def filled(make_world):
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_is_answered_by_its_index(filled, name):
     words = QUESTIONS[name]
-    done = filled.verb("audit", "list", *words, "--explain")
+    done = filled.verb("audit", "list", *words, "--plan")
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     assert not reads_a_whole_table(done.stdout)

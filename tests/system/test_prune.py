@@ -5,11 +5,11 @@ import json
 
 import psycopg2
 import pytest
-from confluent_kafka import TopicPartition
 
 from harness.commands import append, command, create_ticket, escalate
 from harness.database import Database
 from harness.parking import in_seconds, parked
+from harness.retention import age, cut_log
 from harness.stack import apply_roles
 from harness.waiting import until
 
@@ -21,22 +21,6 @@ def prune(world, *words, older_than="720h"):
     done = world.verb("prune", "--older-than", older_than, "--output", "json", *words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def cut_log(world, partitions=None, by=0):
-    """Retention takes away what the partitions have, except for the last `by` records."""
-    ends = world.kafka.ends(world.topic)
-    ask = [TopicPartition(world.topic, number, max(end - by, 0)) for number, end in ends.items()
-           if partitions is None or number in partitions]
-    for future in world.kafka.admin.delete_records(ask, request_timeout=20).values():
-        future.result(30)
-
-
-def age(world, hours=1000):
-    """As if the rows had been written long ago."""
-    world.database.execute("UPDATE interlock.inbox SET recorded_at = recorded_at - %s * interval '1 hour'", hours)
-    world.database.execute("UPDATE interlock.dead_letter SET first_failed_at = first_failed_at - %s * interval '1 hour'",
-                           hours)
 
 
 @pytest.fixture

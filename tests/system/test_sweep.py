@@ -331,7 +331,7 @@ def test_a_service_that_does_not_answer_is_named(world):
 # ---- cost ------------------------------------------------------------------------------------------------
 
 def plan(world, what):
-    done = world.verb("sweep", what, "--explain")
+    done = world.verb("sweep", what, "--plan")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

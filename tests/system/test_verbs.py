@@ -7,14 +7,13 @@ import signal
 import socket
 import subprocess
 import urllib.error
-import urllib.parse
 import urllib.request
 
 import psycopg2
 import pytest
 
 from harness.commands import command, create_ticket, escalate, transition
-from harness.database import session
+from harness.database import session, url_as
 from harness.redis_server import PrivateRedis
 from harness.stack import apply_roles
 from harness.waiting import until
@@ -28,11 +27,6 @@ def verb_json(world, *words, code=0, **settings):
 
 def results(world, code=0, **settings):
     return {row["check"]: (row["result"], row["says"]) for row in verb_json(world, "check", code=code, **settings)["checks"]}
-
-
-def url_as(world, role):
-    parts = urllib.parse.urlparse(world.database.url)
-    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
 
 
 # ---- help ----------------------------------------------------------------------------------------------
@@ -204,7 +198,7 @@ def test_audit_list_answers_by_each_question(shared):
     assert listed(shared, "--aggregate", "ticket/100", "--since", "10min") == rows
     assert rows[0]["event_id"] in [row["event_id"] for row in listed(shared, "--operation", "CREATION")]
     assert rows[3]["event_id"] in [row["event_id"] for row in listed(shared)]
-    assert "Index Scan" in shared.verb("audit", "list", "--aggregate", "ticket/100", "--explain").stdout
+    assert "Index Scan" in shared.verb("audit", "list", "--aggregate", "ticket/100", "--plan").stdout
 
 
 def test_audit_list_finds_aggregates_that_another_s_command_changed(shared):
@@ -271,6 +265,7 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
         "UPDATE interlock.parked_command SET token = gen_random_uuid()", "SELECT value FROM interlock.parked_command",
         "SELECT token FROM interlock.parked_command", "UPDATE interlock.ticket SET level = 1",
         "INSERT INTO interlock.audit_event DEFAULT VALUES", "UPDATE interlock.partition_owner SET fence = 9",
+        "SELECT metadata FROM interlock.audit_event",
         "SELECT interlock.take_back(1, gen_random_uuid())", "SELECT interlock.require_action(1)",
         "SELECT pg_advisory_lock(1)", "TRUNCATE interlock.operator_item")],
     *[("interlock_payload_reader", each) for each in (
@@ -285,6 +280,7 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
         "SELECT interlock.draw_ticket_ids(1)", "SELECT value FROM interlock.parked_command",
         "SELECT headers FROM interlock.parked_command", "SELECT token FROM interlock.parked_command",
         "SELECT * FROM interlock.parked_command", "SELECT owner_token FROM interlock.partition_owner",
+        "SELECT metadata FROM interlock.audit_event",
         "SELECT vector FROM interlock.face_embedding", "SELECT p::text FROM interlock.parked_command p")],
 ])
 def test_a_right_that_a_role_lacks_is_refused(roles, role, statement):
@@ -343,9 +339,20 @@ def test_each_pause_and_each_end_of_one_raises_the_epoch_that_batches_read(roles
 
 def test_the_reader_reads_the_audit(roles):
     url = url_as(roles, "interlock_reader")
-    for words in (["list"], ["verify"]):
-        done = roles.verb("audit", *words, DATABASE_URL=url)
-        assert done.returncode == 0, done.stderr
+    roles.worker()
+    _, told = roles.ask(create_ticket(1), escalate(1))
+    for words in (["list", "--operation", "ESCALATION"], ["show", told.event_id]):
+        done = roles.verb("audit", *words, "--output", "json", DATABASE_URL=url)
+        assert done.returncode == 0 and "metadata is not shown: interlock_reader may not" in done.stderr, done.stderr
+        found = json.loads(done.stdout)
+        row = found["events"][0] if "events" in found else found
+        assert (row["event_id"], row["metadata"]) == (told.event_id, None)
+    refused = roles.verb("audit", "verify", DATABASE_URL=url)
+    assert refused.returncode == 1 and "interlock_payload_reader may do this" in refused.stderr, refused.stderr
+    payload = url_as(roles, "interlock_payload_reader")
+    assert roles.verb("audit", "verify", DATABASE_URL=payload).returncode == 0
+    shown = roles.verb("audit", "show", told.event_id, "--output", "json", DATABASE_URL=payload)
+    assert shown.stderr == "" and json.loads(shown.stdout)["metadata"], shown.stdout
     with session(url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT identity, due_at, reason FROM interlock.parked_command")
         cursor.execute("SELECT id, user_id, is_primary FROM interlock.face_embedding")

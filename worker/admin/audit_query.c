@@ -51,6 +51,7 @@ struct draft
     struct buffer sql;
     const char *values[VALUES_MAX];
     int count;
+    bool metadata; /* the role may read that column */
 };
 
 static void add(struct draft *draft, const char *sql)
@@ -77,6 +78,17 @@ static void add_condition(struct draft *draft, const char *before, const char *v
     add(draft, before);
     add_value(draft, value);
     add(draft, after);
+}
+
+/* The columns of a row that an answer is made of: `*` would ask for the right to each. */
+static void add_row(struct draft *draft)
+{
+    add(draft,
+        "e.changed_at, e.operation, e.outcome, e.reason, e.aggregate, e.version_from, e.version_to, e.status_old, "
+        "e.status_new, e.person_old, e.person_new, e.group_old, e.group_new, e.changed_by, e.command_type, "
+        "e.command_source, e.command_id, e.event_id, e.correlation_id, e.traceparent, e.lock_wait_us, "
+        "e.transaction_us, e.also, e.partition_id, e.kafka_offset, e.fence, ");
+    add(draft, draft->metadata ? "e.metadata" : "NULL AS metadata");
 }
 
 static void add_columns(struct draft *draft)
@@ -128,7 +140,9 @@ static void add_newest(struct draft *draft, const char *time, const char *limit)
 static void add_source(struct draft *draft, const struct audit_filter *filter, const char *condition, const char *value,
                        const char *limit)
 {
-    add(draft, "(SELECT e.* FROM interlock.audit_event e WHERE ");
+    add(draft, "(SELECT ");
+    add_row(draft);
+    add(draft, " FROM interlock.audit_event e WHERE ");
     add(draft, condition);
     if (value)
         add_value(draft, value);
@@ -140,7 +154,9 @@ static void add_source(struct draft *draft, const struct audit_filter *filter, c
 /* PROTOCOL B7: commands that changed the aggregate besides their own. */
 static void add_also(struct draft *draft, const struct audit_filter *filter, const char *limit)
 {
-    add(draft, " UNION ALL (SELECT e.* FROM interlock.audit_also a JOIN interlock.audit_event e"
+    add(draft, " UNION ALL (SELECT ");
+    add_row(draft);
+    add(draft, " FROM interlock.audit_also a JOIN interlock.audit_event e"
                " USING (partition_id, kafka_offset, fence) WHERE a.aggregate = ");
     add_value(draft, filter->aggregate);
     add_conditions(draft, filter, "a.changed_at");
@@ -230,11 +246,21 @@ static PGresult *run_draft(PGconn *connection, struct draft *draft, struct buffe
     return result;
 }
 
-PGresult *audit_query_list(PGconn *connection, const struct audit_filter *filter, bool explain, struct buffer *reterr)
+bool audit_query_metadata(PGconn *connection, bool *ret, struct buffer *reterr)
+{
+    QUERY_RESULT may = query_run(
+        connection, "SELECT has_column_privilege('interlock.audit_event', 'metadata', 'SELECT')", 0, NULL, reterr);
+    *ret = may && PQntuples(may) == 1 && strcmp(PQgetvalue(may, 0, 0), "t") == 0;
+    return may != NULL;
+}
+
+PGresult *audit_query_list(PGconn *connection, const struct audit_filter *filter, bool plan, struct buffer *reterr)
 {
     struct draft inner = { .count = 0 }, outer = { .count = 0 };
+    if (!audit_query_metadata(connection, &inner.metadata, reterr))
+        return NULL;
     draft_list(&inner, filter);
-    add(&outer, explain ? "EXPLAIN (ANALYZE, BUFFERS) " : "");
+    add(&outer, plan ? "EXPLAIN (ANALYZE, BUFFERS) " : "");
     wrap(&outer, &inner);
     buffer_done(&inner.sql);
     return run_draft(connection, &outer, reterr);
@@ -243,6 +269,10 @@ PGresult *audit_query_list(PGconn *connection, const struct audit_filter *filter
 static PGresult *query_where(PGconn *connection, const char *from, const char *value, struct buffer *reterr)
 {
     struct draft inner = { .count = 0 }, outer = { .count = 0 };
+    if (!audit_query_metadata(connection, &inner.metadata, reterr))
+        return NULL;
+    add(&inner, "SELECT ");
+    add_row(&inner);
     add(&inner, from);
     add_value(&inner, value);
     add(&inner, "::uuid LIMIT 1");
@@ -272,12 +302,12 @@ PGresult *audit_query_command(PGconn *connection, const char *source, const char
         return NULL;
     }
     return query_where(connection,
-                       "SELECT e.* FROM interlock.inbox i JOIN interlock.audit_event e"
+                       " FROM interlock.inbox i JOIN interlock.audit_event e"
                        " USING (partition_id, kafka_offset, fence) WHERE i.identity = ",
                        identity, reterr);
 }
 
 PGresult *audit_query_event(PGconn *connection, const char *event_id, struct buffer *reterr)
 {
-    return query_where(connection, "SELECT e.* FROM interlock.audit_event e WHERE e.event_id = ", event_id, reterr);
+    return query_where(connection, " FROM interlock.audit_event e WHERE e.event_id = ", event_id, reterr);
 }

@@ -1,7 +1,7 @@
 /* Audit query: the audit's four questions (by aggregate, operation, author, status change, each in time), and one
  * command's record.
  *
- * Each question is one statement whose WHERE has the first columns of an index; `explain` shows the plan.
+ * Each question is one statement whose WHERE has the first columns of an index; `plan` shows how PostgreSQL answers it.
  *
  * Threads    one owner per connection; no state.
  * Ownership  the connection is borrowed, the result is the caller's (query.h).
@@ -72,8 +72,11 @@ struct audit_column_name
 
 extern const struct audit_column_name audit_columns[AUDIT_COLUMN__COUNT];
 
-/* Oldest first. With `explain`: the plan, one line a row. */
-PGresult *audit_query_list(PGconn *connection, const struct audit_filter *filter, bool explain, struct buffer *reterr);
+/* Whether the role may read the metadata of events. Where it may not, that column of every answer is null. */
+bool audit_query_metadata(PGconn *connection, bool *ret, struct buffer *reterr);
+
+/* Oldest first. With `plan`: PostgreSQL's plan, one line a row. */
+PGresult *audit_query_list(PGconn *connection, const struct audit_filter *filter, bool plan, struct buffer *reterr);
 
 /* By the command's identity, through the inbox: at most one row. */
 PGresult *audit_query_command(PGconn *connection, const char *source, const char *id, struct buffer *reterr);

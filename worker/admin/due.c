@@ -75,13 +75,13 @@ struct due_cursor sweep_begin(void)
 }
 
 static PGresult *ask(struct session *session, const struct due_rule *due_rule, const struct due_cursor *cursor,
-                     bool explain, int64_t wait_us, const struct session_stop *stop)
+                     bool plan, int64_t wait_us, const struct session_stop *stop)
 {
     char rows[16];
     struct buffer sql = BUFFER_EMPTY;
     snprintf(rows, sizeof(rows), "%d", SWEEP_PAGE_ROWS);
     const char *const values[] = { cursor->at, cursor->id, rows, due_source };
-    buffer_add_text(&sql, explain ? "EXPLAIN (ANALYZE, BUFFERS) " : "");
+    buffer_add_text(&sql, plan ? "EXPLAIN (ANALYZE, BUFFERS) " : "");
     buffer_add_text(&sql, due_rule->sql);
     buffer_add_byte(&sql, '\0');
     PGresult *result = buffer_failed(&sql) ? NULL : session_run(session, sql.at, 4, values, wait_us, stop);
@@ -94,11 +94,11 @@ static PGresult *ask(struct session *session, const struct due_rule *due_rule, c
     return result;
 }
 
-PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool explain,
+PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool plan,
                    int64_t wait_us, const struct session_stop *stop)
 {
-    PGresult *result = ask(session, due_rule, cursor, explain, wait_us, stop);
-    if (!result || explain)
+    PGresult *result = ask(session, due_rule, cursor, plan, wait_us, stop);
+    if (!result || plan)
         return result;
     if (PQntuples(result) == 0 || atoi(PQgetvalue(result, 0, ANSWER_ROWS)) < SWEEP_PAGE_ROWS)
         cursor->ended = true;

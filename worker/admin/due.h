@@ -47,9 +47,9 @@ struct due_cursor
 
 struct due_cursor sweep_begin(void);
 
-/* The next page; the cursor moves past it. `explain`: the page's plan instead, one line a row, and the cursor stays.
+/* The next page; the cursor moves past it. `plan`: the page's plan instead, one line a row, and the cursor stays.
  */
-PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool explain,
+PGresult *due_read(struct session *session, const struct due_rule *due_rule, struct due_cursor *cursor, bool plan,
                    int64_t wait_us, const struct session_stop *stop);
 
 struct due_command

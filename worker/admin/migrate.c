@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/admin/operator_action.h"
 #include "worker/base/digest.h"
 #include "worker/postgres/advisory_locks.h"
 #include "worker/postgres/query.h"
@@ -230,14 +231,33 @@ static bool record_step(PGconn *connection, const struct migration *migration, b
     return log != NULL;
 }
 
-static bool run_step(PGconn *connection, const struct migration *migration, bool up, const char *reason,
+/* Behind the step: the one that makes the tables of actions is recorded, too; the one that takes them away is not. */
+static bool record_action(PGconn *connection, const struct migration *migration, bool up, const struct migrate_by *by,
+                          struct buffer *reterr)
+{
+    QUERY_RESULT there =
+        query_run(connection, "SELECT to_regclass('interlock.operator_outbox') IS NOT NULL", 0, NULL, reterr);
+    const struct operator_action action = { .verb = up ? "migrate up" : "migrate down",
+                                            .actor = by->actor,
+                                            .reason = by->reason ? by->reason : "migrate" };
+    char subject[96];
+
+    if (there == NULL || strcmp(PQgetvalue(there, 0, 0), "t") != 0)
+        return there != NULL;
+    snprintf(subject, sizeof(subject), "%04d_%s", migration->number, migration->name);
+    int64_t id = operator_action_insert(connection, &action, reterr);
+    return id > 0 && operator_action_add_item(connection, id, subject, up ? "applied" : "undone", reterr);
+}
+
+static bool run_step(PGconn *connection, const struct migration *migration, bool up, const struct migrate_by *by,
                      struct buffer *reterr)
 {
     char name[96];
     snprintf(name, sizeof(name), "%04d_%s.%s.sql", migration->number, migration->name, up ? "up" : "down");
     return (!up || make_list(connection, reterr)) &&
            run_script(connection, script_text(up ? migration->up : migration->down), name, reterr) &&
-           record_step(connection, migration, up, reason, reterr) && query_commit(connection, reterr);
+           record_step(connection, migration, up, by->reason, reterr) &&
+           record_action(connection, migration, up, by, reterr) && query_commit(connection, reterr);
 }
 
 static void report_step(const struct migration *migration, const char *what, struct buffer *report)
@@ -247,7 +267,7 @@ static void report_step(const struct migration *migration, const char *what, str
     buffer_add_text(report, line);
 }
 
-bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer *reterr)
+bool migrate_up(PGconn *connection, int to, const struct migrate_by *by, struct buffer *report, struct buffer *reterr)
 {
     struct migrate_status status;
     for (const struct migration *migration = migrations; migration->name; migration++)
@@ -260,7 +280,7 @@ bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer
             roll_back(connection);
             continue;
         }
-        if (!begun || !run_step(connection, migration, true, NULL, reterr))
+        if (!begun || !run_step(connection, migration, true, by, reterr))
         {
             roll_back(connection);
             return false;
@@ -270,7 +290,7 @@ bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer
     return true;
 }
 
-bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer *report, struct buffer *reterr)
+bool migrate_down(PGconn *connection, int to, const struct migrate_by *by, struct buffer *report, struct buffer *reterr)
 {
     struct migrate_status status;
     for (;;)
@@ -292,7 +312,7 @@ bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer 
             return refuse_row(&status.rows[status.count - 1],
                               " is not known to this program: undo it with the newer one", reterr);
         }
-        if (!run_step(connection, migration, false, reason, reterr))
+        if (!run_step(connection, migration, false, by, reterr))
         {
             roll_back(connection);
             return false;

@@ -62,11 +62,20 @@ bool migrate_read_status(PGconn *connection, struct migrate_status *ret, struct 
  * A newer schema is accepted with `allow_newer`. */
 bool migrate_is_current(const struct migrate_status *status, bool allow_newer, struct buffer *reterr);
 
-/* Applies the pending ones, up to number `to`. One line per migration is added to `report`. */
-bool migrate_up(PGconn *connection, int to, struct buffer *report, struct buffer *reterr);
+/* Who migrates, and why. The reason is kept in interlock.schema_migration_log, and both in an operator action of the same
+ * transaction, where that table is there before and after the step. */
+struct migrate_by
+{
+    const char *actor;
+    const char *reason; /* NULL: none was given */
+};
 
-/* Undoes, newest first, the applied ones above number `to`. `reason` is kept in interlock.schema_migration_log. */
-bool migrate_down(PGconn *connection, int to, const char *reason, struct buffer *report, struct buffer *reterr);
+/* Applies the pending ones, up to number `to`. One line per migration is added to `report`. */
+bool migrate_up(PGconn *connection, int to, const struct migrate_by *by, struct buffer *report, struct buffer *reterr);
+
+/* Undoes, newest first, the applied ones above number `to`. */
+bool migrate_down(PGconn *connection, int to, const struct migrate_by *by, struct buffer *report,
+                  struct buffer *reterr);
 
 const char *migrate_state_name(enum migrate_state state);
 void migrate_checksum(const struct migration *migration, char into[MIGRATE_CHECKSUM_SIZE]);

@@ -103,3 +103,17 @@ bool operator_action_add_item(PGconn *connection, int64_t action, const char *su
     QUERY_RESULT inserted = query_run(connection, item_sql, 3, values, reterr);
     return inserted != NULL;
 }
+
+void operator_add_role(struct buffer *fault, const char *role)
+{
+    static const char *const signs[] = { "SQLSTATE 42501", "SQLSTATE 25006", "read-only", "permission denied" };
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+        if (fault->size > 0 && memmem(fault->at, fault->size, signs[i], strlen(signs[i])) != NULL)
+        {
+            buffer_add_text(fault, "; ");
+            buffer_add_text(fault, role);
+            buffer_add_text(fault, " may do this (schema/roles.sql)");
+            return;
+        }
+}

@@ -41,4 +41,7 @@ int64_t operator_action_insert(PGconn *connection, const struct operator_action 
 bool operator_action_add_item(PGconn *connection, int64_t action, const char *subject, const char *outcome,
                               struct buffer *reterr);
 
+/* Where the fault is a right that is missing, or a role whose sessions are read-only: says which role has it. */
+void operator_add_role(struct buffer *fault, const char *role);
+
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worker/admin/operator_action.h"
 #include "worker/postgres/query.h"
 
 enum
@@ -26,9 +27,22 @@ static int64_t ask_number(PGconn *connection, const char *sql, int count, const 
     return result && PQntuples(result) == 1 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : -1;
 }
 
-int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_starts *starts, int64_t older_than_us,
-                  bool executes, struct buffer *reterr)
+static int64_t delete_stretch(PGconn *connection, const char *const *values, int64_t action, struct buffer *reterr)
 {
+    char outcome[48];
+    QUERY_RESULT begin = query_run(connection, TRANSACTION_BEGIN, 0, NULL, reterr);
+    int64_t gone = begin ? ask_number(connection, prune_sql, 8, values, reterr) : -1;
+
+    snprintf(outcome, sizeof(outcome), "%lld deleted", (long long)gone);
+    if (gone < 0 || (gone > 0 && !operator_action_add_item(connection, action, values[0], outcome, reterr)))
+        return -1; /* the caller ends the session, and with it the transaction */
+    return query_commit(connection, reterr) ? gone : -1;
+}
+
+int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_starts *starts, int64_t older_than_us,
+                  int64_t action, struct buffer *reterr)
+{
+    bool executes = action != PRUNE_COUNTS;
     const char *const name[] = { table };
     char age[32];
     int64_t total = 0;
@@ -54,7 +68,8 @@ int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_
                                        age,
                                        first,
                                        behind };
-        int64_t gone = ask_number(connection, prune_sql, 8, values, reterr);
+        int64_t gone = executes ? delete_stretch(connection, values, action, reterr)
+                                : ask_number(connection, prune_sql, 8, values, reterr);
         if (gone < 0)
             return -1;
         total += gone;

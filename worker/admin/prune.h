@@ -33,8 +33,14 @@ void prune_log_starts_done(struct prune_log_starts *starts);
 
 extern const char *const prune_tables[]; /* ends with NULL */
 
-/* Rows of the table that may go, older than so many microseconds; with `executes` they are gone. */
+enum
+{
+    PRUNE_COUNTS = 0, /* instead of an action: nothing is deleted */
+};
+
+/* Rows of the table that may go, older than so many microseconds. With the id of an operator action they are gone: each
+ * stretch is a transaction that deletes them and adds an item of how many. */
 int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_starts *starts, int64_t older_than_us,
-                  bool executes, struct buffer *reterr);
+                  int64_t action, struct buffer *reterr);
 
 #endif

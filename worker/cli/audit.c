@@ -10,10 +10,10 @@
 static const char usage[] =
     "usage: interlock audit list [--aggregate ticket/42] [--operation O] [--author A] [--status-from S] [--status-to "
     "S]\n"
-    "                            [--since T] [--until T] [--limit N] [--explain] [--output json]\n"
+    "                            [--since T] [--until T] [--limit N] [--plan] [--output json]\n"
     "                            the newest N (100) that match, oldest first. T: 2026-11-24T09:00:00Z, or 2h for 2 "
     "hours\n"
-    "                            ago; --explain: PostgreSQL's plan instead\n"
+    "                            ago; --plan: PostgreSQL's plan instead\n"
     "       interlock audit show --source S --id I [--output json]   the result of one command\n"
     "       interlock audit show EVENT_ID [--output json]            the same, by its event (reads the whole table)\n"
     "       interlock audit verify ...                               see interlock audit verify --help\n";
@@ -242,6 +242,18 @@ static PGconn *connect_to_read(struct invocation *invocation, struct buffer *fau
     return connection;
 }
 
+/* The answer is without what the role may not read: said, so that nobody takes it for a command without metadata. */
+static void tell_withheld(PGconn *connection, const char *verb)
+{
+    struct buffer fault = BUFFER_EMPTY;
+    bool metadata = true;
+
+    if (audit_query_metadata(connection, &metadata, &fault) && !metadata)
+        verb_tell("interlock %s: metadata is not shown: %s may not read it, interlock_payload_reader may", verb,
+                  PQuser(connection));
+    buffer_done(&fault);
+}
+
 static bool check_filter(const struct audit_filter *filter)
 {
     return (!filter->operation || is_operation(filter->operation)) &&
@@ -253,7 +265,7 @@ static int run_list(struct invocation *invocation)
 {
     struct audit_filter filter = { 0 };
     const char *status = NULL;
-    bool explain = false;
+    bool plan = false;
     char since[VERB_TIME_TEXT_MAX], until[VERB_TIME_TEXT_MAX], statuses[STATUS_TEXT_MAX], aggregate[AGGREGATE_KEY_MAX];
     const struct verb_option options[] = {
         { "--aggregate", &filter.aggregate, NULL },
@@ -265,7 +277,7 @@ static int run_list(struct invocation *invocation)
         { "--since", &filter.since, NULL },
         { "--until", &filter.until, NULL },
         { "--limit", &filter.limit, NULL },
-        { "--explain", NULL, &explain },
+        { "--plan", NULL, &plan },
         { NULL, NULL, NULL },
     };
     if (!verb_parse_options(invocation, options, usage))
@@ -278,11 +290,12 @@ static int run_list(struct invocation *invocation)
         return 1;
     struct buffer fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = connect_to_read(invocation, &fault);
-    QUERY_RESULT rows = connection ? audit_query_list(connection, &filter, explain, &fault) : NULL;
+    QUERY_RESULT rows = connection ? audit_query_list(connection, &filter, plan, &fault) : NULL;
     if (!rows)
         return fail_with(invocation, &fault);
     buffer_done(&fault);
-    return explain ? print_plan(invocation, rows) : print_list(invocation, rows);
+    tell_withheld(connection, invocation->argv[0]);
+    return plan ? print_plan(invocation, rows) : print_list(invocation, rows);
 }
 
 static int run_show(struct invocation *invocation)
@@ -308,6 +321,7 @@ static int run_show(struct invocation *invocation)
     if (PQntuples(rows) == 0)
         return verb_fail(invocation,
                          "no event is recorded for it: it was not applied yet, never sent, or became a dead letter");
+    tell_withheld(connection, invocation->argv[0]);
     return print_one(invocation, rows);
 }
 

@@ -8,9 +8,9 @@
 #include "consumers/kafka/topics.h"
 #include "consumers/takeover/topic_scan.h"
 #include "worker/admin/audit_compare.h"
+#include "worker/admin/operator_action.h"
 #include "worker/admin/prune.h"
 #include "worker/cli/verbs.h"
-#include "worker/postgres/advisory_locks.h"
 #include "worker/postgres/query.h"
 #include "worker/postgres/statement_text.h"
 #include "worker/postgres/statements.h"
@@ -24,10 +24,11 @@ enum
 };
 
 static const char usage[] =
-    "usage: interlock audit verify [--repair [--execute --reason TEXT]] [--output json]\n"
+    "usage: interlock audit verify [--repair [--execute --reason TEXT [--as NAME]]] [--output json]\n"
     "                              compares audit_event with the audit topic, and with the command topics' ends. Exit "
     "0:\n"
-    "                              no difference; 3: there are differences; 1: the comparison failed\n";
+    "                              no difference; 3: there are differences; 1: the comparison failed. The role\n"
+    "                              interlock_payload_reader may do this; --execute needs interlock_operator, too\n";
 
 struct verification
 {
@@ -37,9 +38,11 @@ struct verification
     struct audit_repair *repair; /* NULL: nothing is published */
     struct buffer fault, event;
     struct arena arena;
-    bool wants_repair;
+    bool wants_repair, executes;
+    const char *reason, *as;
     struct prune_log_starts ends; /* of the command topics: the offset after each one's last message */
     long told, repaired, impossible;
+    int64_t action;
 };
 
 static void tell(struct verification *verification, const char *what, struct id event_id, const char *where)
@@ -217,14 +220,11 @@ static bool look_for_impossible(struct verification *verification)
 
 /* --- the whole --------------------------------------------------------------------------------------------------- */
 
+/* REPAIR_LOCK_CLASS, by a function that those may call who may take no advisory lock. */
 static bool take_repair_lock(struct verification *verification)
 {
-    char class[16];
-    const char *values[1] = { class };
-
-    snprintf(class, sizeof(class), "%d", REPAIR_LOCK_CLASS);
-    QUERY_RESULT held = query_run(verification->connection, "SELECT pg_try_advisory_lock($1::int4, 0)", 1, values,
-                                  &verification->fault);
+    QUERY_RESULT held =
+        query_run(verification->connection, "SELECT interlock.try_repair_lock()", 0, NULL, &verification->fault);
     if (held == NULL)
         return false;
     if (query_text(held, 0, 0)[0] == 't')
@@ -233,18 +233,43 @@ static bool take_repair_lock(struct verification *verification)
     return false;
 }
 
+/* Before anything is published; how many were, when their transactions are committed. */
+static bool record(struct verification *verification)
+{
+    char actor[4 * OPERATOR_NAME_MAX + 1];
+    const struct operator_action action = { .verb = "audit verify --repair",
+                                            .actor = operator_actor(verification->as, actor),
+                                            .reason = verification->reason };
+
+    verification->action = operator_action_insert(verification->connection, &action, &verification->fault);
+    return verification->action > 0;
+}
+
+static bool commit_repair(struct verification *verification)
+{
+    char outcome[48];
+
+    if (!audit_repair_commit(verification->repair, &verification->fault))
+        return false;
+    snprintf(outcome, sizeof(outcome), "%ld events published", verification->repaired);
+    return operator_action_add_item(verification->connection, verification->action,
+                                    verification->invocation->settings->kafka.audit_topic, outcome,
+                                    &verification->fault);
+}
+
 /* `published` is read before the topic's ends; both after the repair's producer has fenced an earlier one. */
-static bool verify(struct verification *verification, bool execute)
+static bool verify(struct verification *verification)
 {
     const struct settings *settings = verification->invocation->settings;
     int64_t since_us;
 
-    verification->connection = query_connect(settings, SESSION_READS, "interlock-audit-verify", &verification->fault);
+    verification->connection = query_connect(settings, verification->executes ? SESSION_WRITES : SESSION_READS,
+                                             "interlock-audit-verify", &verification->fault);
     if (verification->connection == NULL)
         return false;
-    if (execute)
+    if (verification->executes)
     {
-        if (!take_repair_lock(verification))
+        if (!take_repair_lock(verification) || !record(verification))
             return false;
         verification->repair = audit_repair_new(settings, &verification->fault);
         if (verification->repair == NULL)
@@ -264,7 +289,7 @@ static bool verify(struct verification *verification, bool execute)
             return false;
     if (!look_for_impossible(verification))
         return false;
-    return verification->repair == NULL || audit_repair_commit(verification->repair, &verification->fault);
+    return verification->repair == NULL || commit_repair(verification);
 }
 
 static int report(struct verification *verification, bool execute)
@@ -296,10 +321,11 @@ static int report(struct verification *verification, bool execute)
 int verify_run(struct invocation *invocation)
 {
     bool repair = false, execute = false;
-    const char *reason = NULL;
+    const char *reason = NULL, *as = NULL;
     const struct verb_option options[] = { { "--repair", NULL, &repair },
                                            { "--execute", NULL, &execute },
                                            { "--reason", &reason, NULL },
+                                           { "--as", &as, NULL },
                                            { NULL, NULL, NULL } };
 
     if (!verb_parse_options(invocation, options, usage))
@@ -310,19 +336,25 @@ int verify_run(struct invocation *invocation)
         return verb_usage_error(usage, "--execute needs --repair");
     if (execute && (reason == NULL || reason[0] == '\0'))
         return verb_usage_error(usage, "--execute needs --reason");
-    struct verification verification = { .invocation = invocation, .wants_repair = repair };
+    struct verification verification = {
+        .invocation = invocation, .wants_repair = repair, .executes = execute, .reason = reason, .as = as
+    };
     arena_init(&verification.arena);
     verification.compare = audit_compare_new();
     int code;
-    if (verification.compare && verify(&verification, execute))
+    if (verification.compare && verify(&verification))
     {
         if (execute)
             verb_tell("audit verify: repaired %ld events, reason: %s", verification.repaired, reason);
         code = report(&verification, execute);
     }
     else
+    {
+        operator_add_role(&verification.fault, execute ? "a member of interlock_operator and interlock_payload_reader"
+                                                       : "interlock_payload_reader");
         code = verb_fail(invocation, "%.*s", (int)verification.fault.size,
                          verification.fault.size ? verification.fault.at : "out of memory");
+    }
     prune_log_starts_done(&verification.ends);
     audit_repair_free(verification.repair);
     audit_compare_free(verification.compare);

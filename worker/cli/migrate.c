@@ -3,15 +3,18 @@
 #include <stdlib.h>
 
 #include "worker/admin/migrate.h"
+#include "worker/admin/operator_action.h"
 #include "worker/cli/verbs.h"
 #include "worker/postgres/query.h"
 
 static const char usage[] =
-    "usage: interlock migrate up     [--to N]   apply pending migrations, up to number N\n"
-    "       interlock migrate down   [--to N] [--execute --reason TEXT]\n"
+    "usage: interlock migrate up     [--to N] [--reason TEXT] [--as NAME]\n"
+    "                                           apply pending migrations, up to number N\n"
+    "       interlock migrate down   [--to N] [--execute --reason TEXT [--as NAME]]\n"
     "                                           undo the newest, or all above N; their data is lost.\n"
     "                                           Without --execute it only lists them\n"
-    "       interlock migrate status            which are applied; exit 0 only if all are, else 3\n";
+    "       interlock migrate status            which are applied; exit 0 only if all are, else 3\n"
+    "The role interlock_owner may do this. Each step is recorded with its reason and with who did it.\n";
 
 enum
 {
@@ -23,7 +26,7 @@ struct migrate_options
     const char *verb; /* up, down, status */
     const char *to_text;
     int to; /* MIGRATE_TO_NEWEST: not given */
-    const char *reason;
+    const char *reason, *as;
     bool execute;
 };
 
@@ -59,7 +62,10 @@ static int finish(const struct invocation *invocation, bool done, struct buffer 
 static int run_up(struct invocation *invocation, const struct migrate_options *options, PGconn *connection)
 {
     struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
-    bool done = migrate_up(connection, options->to, &report, &fault);
+    char actor[4 * OPERATOR_NAME_MAX + 1];
+    const struct migrate_by by = { operator_actor(options->as, actor), options->reason };
+    bool done = migrate_up(connection, options->to, &by, &report, &fault);
+    operator_add_role(&fault, "interlock_owner");
     return finish(invocation, done, &report, &fault);
 }
 
@@ -90,7 +96,10 @@ static int run_down(struct invocation *invocation, const struct migrate_options 
         plan_down(&status, to, &report);
         return finish(invocation, true, &report, &fault);
     }
-    bool done = migrate_down(connection, to, options->reason, &report, &fault);
+    char actor[4 * OPERATOR_NAME_MAX + 1];
+    const struct migrate_by by = { operator_actor(options->as, actor), options->reason };
+    bool done = migrate_down(connection, to, &by, &report, &fault);
+    operator_add_role(&fault, "interlock_owner");
     return finish(invocation, done, &report, &fault);
 }
 
@@ -153,10 +162,15 @@ static bool check_options(struct invocation *invocation, struct migrate_options 
         verb_usage_error(usage, "migrate: --to %s: accepted is a number from 0", options->to_text);
         return false;
     }
-    bool down = strcmp(options->verb, "down") == 0;
-    if (!down && (options->execute || options->reason))
+    bool down = strcmp(options->verb, "down") == 0, looks = strcmp(options->verb, "status") == 0;
+    if (options->execute && !down)
     {
-        verb_usage_error(usage, "migrate %s takes neither --execute nor --reason", options->verb);
+        verb_usage_error(usage, "migrate %s takes no --execute", options->verb);
+        return false;
+    }
+    if (looks && (options->reason || options->as))
+    {
+        verb_usage_error(usage, "migrate status takes neither --reason nor --as");
         return false;
     }
     if (options->execute && (!options->reason || !*options->reason))
@@ -173,6 +187,7 @@ int verb_migrate(struct invocation *invocation)
     const struct verb_option table[] = {
         { "--to", &options.to_text, NULL },
         { "--reason", &options.reason, NULL },
+        { "--as", &options.as, NULL },
         { "--execute", NULL, &options.execute },
         { NULL, NULL, NULL },
     };

@@ -11,9 +11,11 @@
 
 #include "consumers/kafka/command_writer.h"
 #include "worker/admin/due.h"
+#include "worker/admin/operator_action.h"
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
 #include "worker/cli/verbs.h"
+#include "worker/postgres/query.h"
 #include "workflows/model/names.h"
 
 static const char usage[] =
@@ -28,11 +30,13 @@ static const char usage[] =
     "  --notify N    notify of job.autoclose, which no table holds. Default: null. Sweepers that run side by\n"
     "                side must agree on it: the same command with other data is refused as id_reused\n"
     "  --topic T     another command topic than the first one of kafka.topics\n"
-    "  --reason TEXT why, for the log\n"
-    "  --explain     PostgreSQL's plan of the first page instead\n"
+    "  --reason TEXT why; default: sweep. It is recorded with who did it (interlock action)\n"
+    "  --as NAME     who does it; default: the login name\n"
+    "  --plan        PostgreSQL's plan of the first page instead\n"
     "  --output json\n"
     "\n"
-    "A command that was answered is not published again until its row has changed. Two sweepers at once do no harm.\n";
+    "A command that was answered is not published again until its row has changed. Two sweepers at once do no harm.\n"
+    "The role interlock_operator may do this.\n";
 
 static const int64_t every_min_us = 100000, every_max_us = 24 * INT64_C(3600000000);
 static const int64_t stall_us = 10000000; /* no broker has answered for so long: the round is given up */
@@ -43,7 +47,8 @@ struct sweeping
 {
     const struct invocation *invocation;
     const struct due_rule *due_rule;
-    const char *topic, *notify;
+    const char *topic, *notify, *reason, *as;
+    int64_t action; /* of this sweeper; 0: it has published nothing yet */
     bool executes;
     int64_t every_us; /* 0: once */
     struct session_stop stop;
@@ -216,11 +221,37 @@ static bool await_delivery(struct sweeping *sweeping)
     return counts.failed == 0 || fail_kafka(sweeping, counts.last_error);
 }
 
+/* Each sweeper is one action, its items are the rounds that published something. */
+static bool record(struct sweeping *sweeping, bool published)
+{
+    char actor[4 * OPERATOR_NAME_MAX + 1], outcome[48];
+    const struct operator_action action = { .verb = "sweep",
+                                            .actor = operator_actor(sweeping->as, actor),
+                                            .reason = sweeping->reason ? sweeping->reason : "sweep" };
+    QUERY_CONNECTION connection =
+        query_connect(sweeping->invocation->settings, SESSION_WRITES, "interlock sweep", &sweeping->problem);
+    bool good = connection != NULL;
+
+    if (good && sweeping->action == 0)
+        good = (sweeping->action = operator_action_insert(connection, &action, &sweeping->problem)) > 0;
+    if (!good)
+        sweeping->action = 0;
+    snprintf(outcome, sizeof(outcome), "%ld published", sweeping->published);
+    if (good && published)
+        good = operator_action_add_item(connection, sweeping->action, sweeping->due_rule->type, outcome,
+                                        &sweeping->problem);
+    if (!good)
+        operator_add_role(&sweeping->problem, "interlock_operator");
+    return good;
+}
+
 static bool take_page(struct sweeping *sweeping, const PGresult *page, struct buffer *out)
 {
     struct buffer event = BUFFER_EMPTY;
     struct due_command command;
     bool done = true;
+    if (sweeping->executes && sweeping->action == 0 && due_command_at(sweeping->due_rule, page, 0, &command))
+        done = record(sweeping, false);
     for (int i = 0; done && due_command_at(sweeping->due_rule, page, i, &command); i++)
     {
         done = !sweeping->executes || publish(sweeping, &command, &event);
@@ -243,14 +274,14 @@ static bool fail_session(struct sweeping *sweeping)
     return fail_round(sweeping, session_where(sweeping->session), session_problem(sweeping->session));
 }
 
-static PGresult *read_page(struct sweeping *sweeping, struct due_cursor *cursor, bool explain)
+static PGresult *read_page(struct sweeping *sweeping, struct due_cursor *cursor, bool plan)
 {
     if (!session_is_open(sweeping->session) && !session_connect(sweeping->session, &sweeping->stop))
     {
         fail_session(sweeping);
         return NULL;
     }
-    PGresult *page = due_read(sweeping->session, sweeping->due_rule, cursor, explain,
+    PGresult *page = due_read(sweeping->session, sweeping->due_rule, cursor, plan,
                               sweeping->invocation->settings->database.statement_timeout_us, &sweeping->stop);
     if (!page)
         fail_session(sweeping);
@@ -280,6 +311,8 @@ static bool run_round(struct sweeping *sweeping)
     if (sweeping->invocation->json)
         add_json_head(sweeping, &out);
     bool done = take_pages(sweeping, &out);
+    if (sweeping->published > 0)
+        done = record(sweeping, true) && done;
     if (sweeping->invocation->json)
         add_json_end(sweeping, done, &out);
     else if (done)
@@ -335,7 +368,7 @@ static int run_every(struct sweeping *sweeping)
     return 0;
 }
 
-static int run_explain(struct sweeping *sweeping)
+static int run_plan(struct sweeping *sweeping)
 {
     struct buffer out = BUFFER_EMPTY;
     struct due_cursor cursor = sweep_begin();
@@ -388,12 +421,17 @@ static bool check_options(struct sweeping *sweeping, const char *every)
 int verb_sweep(struct invocation *invocation)
 {
     struct sweeping sweeping = { .invocation = invocation, .problem = BUFFER_EMPTY };
-    const char *every = NULL, *reason = NULL, *topic = NULL;
+    const char *every = NULL, *topic = NULL;
     char topic_text[TOPIC_NAME_MAX + 1];
-    bool explain = false;
+    bool plan = false;
     const struct verb_option options[] = {
-        { "--every", &every, NULL }, { "--notify", &sweeping.notify, NULL },    { "--reason", &reason, NULL },
-        { "--topic", &topic, NULL }, { "--execute", NULL, &sweeping.executes }, { "--explain", NULL, &explain },
+        { "--every", &every, NULL },
+        { "--notify", &sweeping.notify, NULL },
+        { "--reason", &sweeping.reason, NULL },
+        { "--as", &sweeping.as, NULL },
+        { "--topic", &topic, NULL },
+        { "--execute", NULL, &sweeping.executes },
+        { "--plan", NULL, &plan },
         { NULL, NULL, NULL },
     };
     if (!verb_parse_options(invocation, options, usage) || !check_options(&sweeping, every))
@@ -404,13 +442,13 @@ int verb_sweep(struct invocation *invocation)
     int code;
     if (sweeping.stop.fd < 0 || !sweeping.session)
         code = verb_fail(invocation, "%s", sweeping.session ? strerror(errno) : "out of memory");
-    else if (explain)
-        code = run_explain(&sweeping);
+    else if (plan)
+        code = run_plan(&sweeping);
     else
     {
-        if (sweeping.executes && (reason || every))
-            log_info("sweep %s: publishing to %s%s%s", sweeping.due_rule->name, sweeping.topic, reason ? ": " : "",
-                     reason ? reason : "");
+        if (sweeping.executes && (sweeping.reason || every))
+            log_info("sweep %s: publishing to %s%s%s", sweeping.due_rule->name, sweeping.topic,
+                     sweeping.reason ? ": " : "", sweeping.reason ? sweeping.reason : "");
         code = every ? run_every(&sweeping) : run_once(&sweeping);
     }
     session_free(sweeping.session);

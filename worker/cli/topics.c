@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "consumers/kafka/topics.h"
+#include "worker/admin/operator_action.h"
 #include "worker/cli/verbs.h"
+#include "worker/postgres/query.h"
 
 enum
 {
@@ -15,7 +17,8 @@ enum
 };
 
 static const char usage[] =
-    "usage: interlock topics plan|create [--partitions N] [--audit-partitions N] [--output text|json]\n"
+    "usage: interlock topics plan|create [--partitions N] [--audit-partitions N] [--reason TEXT] [--as NAME]\n"
+    "                                    [--output text|json]\n"
     "\n"
     "  plan     list the topics that are missing or set wrongly; change nothing\n"
     "  create   create the missing topics, change nothing else\n"
@@ -23,9 +26,17 @@ static const char usage[] =
     "  --partitions N        of a new command topic (default 12)\n"
     "  --audit-partitions N  of a new audit topic (default 4): few are quicker, as a transaction marks each that "
     "it touches\n"
+    "  --reason TEXT, --as NAME  of create: why, and who, for the record in PostgreSQL (role interlock_operator); "
+    "where\n"
+    "                        that cannot be written, a line says so and the topics are made all the same\n"
     "\n"
     "Order per aggregate holds only while a command topic keeps its number of partitions: to change it, stop the\n"
     "producers, let the pool drain, add the partitions, start them again.\n";
+
+struct who
+{
+    const char *reason, *as; /* NULL: not said */
+};
 
 static void add_json(const struct topic_state *topic, bool made, const char *fault, struct buffer *into)
 {
@@ -122,7 +133,45 @@ static int fail_with(const struct invocation *invocation, struct buffer *fault)
     return code;
 }
 
-static int create_missing(struct invocation *invocation, int partitions, int audit_partitions)
+static bool insert_action(PGconn *connection, const struct operator_action *action, const struct topics_report *before,
+                          const struct topics_report *after, struct buffer *fault)
+{
+    QUERY_RESULT begin = query_run(connection, TRANSACTION_BEGIN, 0, NULL, fault);
+    int64_t id = begin ? operator_action_insert(connection, action, fault) : -1;
+    bool good = id > 0;
+
+    for (int i = 0; good && i < after->count; i++)
+        if (after->at[i].exists && !before->at[i].exists)
+            good = operator_action_add_item(connection, id, after->at[i].name, "created", fault);
+    return good && query_commit(connection, fault);
+}
+
+/* Topics are made before the schema is, and without PostgreSQL: then nothing is recorded, and a line says so. */
+static void record(const struct invocation *invocation, const struct who *who, const struct topics_report *before,
+                   const struct topics_report *after)
+{
+    char actor[4 * OPERATOR_NAME_MAX + 1];
+    const struct operator_action action = { .verb = "topics create",
+                                            .actor = operator_actor(who->as, actor),
+                                            .reason = who->reason ? who->reason : "topics create" };
+    struct buffer fault = BUFFER_EMPTY;
+    int made = 0;
+
+    for (int i = 0; i < after->count; i++)
+        made += after->at[i].exists && !before->at[i].exists;
+    if (made == 0)
+        return;
+    QUERY_CONNECTION connection = query_connect(invocation->settings, SESSION_WRITES, "interlock topics", &fault);
+    if (connection == NULL || !insert_action(connection, &action, before, after, &fault))
+    {
+        operator_add_role(&fault, "interlock_operator");
+        verb_tell("interlock topics: who made them is not recorded: %.*s", (int)fault.size,
+                  fault.at ? fault.at : "out of memory");
+    }
+    buffer_done(&fault);
+}
+
+static int create_missing(struct invocation *invocation, int partitions, int audit_partitions, const struct who *who)
 {
     struct buffer fault = BUFFER_EMPTY;
     struct topics_report before, after;
@@ -132,6 +181,7 @@ static int create_missing(struct invocation *invocation, int partitions, int aud
         !topics_create(invocation->settings, &before, partitions, audit_partitions, &fault) ||
         !topics_await(invocation->settings, &after, &fault))
         return fail_with(invocation, &fault);
+    record(invocation, who, &before, &after);
     int code = print_report(invocation, &before, &after, &wrong);
     for (int i = 0; i < after.count && code == 0; i++)
         code = !after.at[i].exists; /* the request is not fulfilled */
@@ -174,7 +224,10 @@ static bool read_count(const char *option, const char *text, int *ret)
 int verb_topics(struct invocation *invocation)
 {
     const char *partitions_text = NULL, *audit_text = NULL;
+    struct who who = { NULL, NULL };
     const struct verb_option options[] = { { "--partitions", &partitions_text, NULL },
+                                           { "--reason", &who.reason, NULL },
+                                           { "--as", &who.as, NULL },
                                            { "--audit-partitions", &audit_text, NULL },
                                            { NULL, NULL, NULL } };
     int partitions = PARTITIONS_DEFAULT, audit_partitions = AUDIT_PARTITIONS_DEFAULT;
@@ -186,6 +239,6 @@ int verb_topics(struct invocation *invocation)
     if (invocation->argc == 2 && strcmp(what, "plan") == 0)
         return plan(invocation);
     if (invocation->argc == 2 && strcmp(what, "create") == 0)
-        return create_missing(invocation, partitions, audit_partitions);
+        return create_missing(invocation, partitions, audit_partitions, &who);
     return verb_usage_error(usage, "%s%ssay plan or create", what, *what ? ": " : "");
 }

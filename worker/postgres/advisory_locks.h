@@ -17,7 +17,8 @@
 /* A round of the returner. A group has a schema of its own (PROTOCOL O2), so the schema's oid is the key. */
 #define RETURNER_LOCK_CLASS 4812405
 
-/* `audit verify --repair`, for its whole run; the key is 0. "Adt" in ASCII. */
+/* `audit verify --repair`, for its whole run; the key is 0. Taken by interlock.try_repair_lock() of the schema, which has
+ * this number, too. "Adt" in ASCII. */
 #define REPAIR_LOCK_CLASS 4285556
 
 /* A migration: one key of 64 bits, "interlck" in ASCII. */

@@ -55,10 +55,10 @@ static int end(void **state)
     return 0;
 }
 
-static void ask(const struct audit_filter *filter, bool explain)
+static void ask(const struct audit_filter *filter, bool plan)
 {
     struct buffer fault = BUFFER_EMPTY;
-    PGresult *result = audit_query_list(NULL, filter, explain, &fault);
+    PGresult *result = audit_query_list(NULL, filter, plan, &fault);
     assert_non_null(result);
     assert_int_equal(fault.size, 0);
     PQclear(result);

@@ -13,6 +13,7 @@ enum
 {
     ROWS_MAX = 32,
     SENT_MAX = 256,
+    OPERATORS = 19, /* the migration that makes the tables of actions */
 };
 
 struct applied
@@ -35,6 +36,7 @@ static const char *fail_at, *fail_sqlstate, *fail_position;
 static int fail_after;
 static const char *commit_tag;
 static char reason[64];
+static int actions; /* of anna */
 
 __typeof__(PQexec) __wrap_PQexec;
 __typeof__(PQexecParams) __wrap_PQexecParams;
@@ -141,6 +143,13 @@ static PGresult *answer(const char *sql, const char *const *values)
     sent[sent_count++] = sql;
     if (fail_at && strstr(sql, fail_at) && fail_after-- == 0)
         return PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
+    if (begins(sql, "SELECT to_regclass") && strstr(sql, "operator_outbox"))
+        return one_value(present_count >= OPERATORS ? "t" : "f");
+    if (begins(sql, "INSERT INTO interlock.operator_action"))
+    {
+        actions += strcmp(values[1], "anna") == 0;
+        return one_value("7");
+    }
     if (begins(sql, "SELECT to_regclass"))
         return one_value(has_table ? "t" : "f");
     if (begins(sql, "SELECT to_regnamespace"))
@@ -188,11 +197,12 @@ PGresult *__wrap_PQexecParams(PGconn *connection, const char *sql, int count, co
 
 static PGconn *connection; /* never looked into */
 static struct buffer report, fault;
+static const struct migrate_by by = { "anna", NULL };
 
 static int start(void **state)
 {
     (void)state;
-    committed_count = present_count = sent_count = fail_after = 0;
+    committed_count = present_count = sent_count = fail_after = actions = 0;
     has_table = in_transaction = false;
     fail_at = fail_position = NULL;
     fail_sqlstate = "42601";
@@ -310,7 +320,7 @@ static void a_down_script_may_be_corrected_after_its_migration_was_applied(void 
 static void up_applies_everything_in_order_each_in_its_transaction(void **state)
 {
     (void)state;
-    assert_true(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_true(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     assert_int_equal(committed_count, newest());
     for (int i = 0; i < committed_count; i++)
     {
@@ -322,12 +332,30 @@ static void up_applies_everything_in_order_each_in_its_transaction(void **state)
         assert_true(i == 0 || place_of(migrations[i - 1].up) < place_of(migrations[i].up));
     }
     says(&report, "0001_engine: applied\n");
+    assert_int_equal(actions, newest() - OPERATORS + 1);
+}
+
+static void a_step_whose_action_cannot_be_written_has_no_effect(void **state)
+{
+    static const char *const statements[] = { "INSERT INTO interlock.operator_action",
+                                              "INSERT INTO interlock.operator_item" };
+
+    for (size_t i = 0; i < sizeof(statements) / sizeof(*statements); i++)
+    {
+        start(state);
+        has_applied(OPERATORS - 1);
+        fail_at = statements[i];
+        assert_false(migrate_up(connection, OPERATORS, &by, &report, &fault));
+        assert_int_equal(committed_count, OPERATORS - 1);
+        assert_int_equal(end(state), 0);
+    }
+    start(state);
 }
 
 static void up_stops_at_the_number_it_is_given(void **state)
 {
     (void)state;
-    assert_true(migrate_up(connection, 2, &report, &fault));
+    assert_true(migrate_up(connection, 2, &by, &report, &fault));
     assert_int_equal(committed_count, 2);
 }
 
@@ -335,7 +363,7 @@ static void up_with_nothing_pending_runs_no_script(void **state)
 {
     (void)state;
     has_applied(newest());
-    assert_true(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_true(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     assert_int_equal(report.size, 0);
     for (int i = 0; migrations[i].name; i++)
         assert_int_equal(times_sent(migrations[i].up), 0);
@@ -347,7 +375,7 @@ static void a_script_that_fails_has_no_effect_and_is_named_with_its_line(void **
     has_applied(1);
     fail_at = (const char *)migrations[1].up;
     fail_position = "60";
-    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     assert_int_equal(committed_count, 1);
     assert_string_equal(sent[sent_count - 1], "ROLLBACK");
     char expected[96];
@@ -363,7 +391,7 @@ static void migrations_before_a_failed_one_stay(void **state)
 {
     (void)state;
     fail_at = (const char *)migrations[2].up;
-    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     assert_int_equal(committed_count, 2);
     says(&report, "applied");
 }
@@ -372,7 +400,7 @@ static void a_commit_that_answers_rollback_is_a_failure(void **state)
 {
     (void)state;
     commit_tag = "ROLLBACK";
-    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     assert_int_equal(committed_count, 0);
     assert_int_equal(report.size, 0);
     says(&fault, "answered COMMIT with ROLLBACK");
@@ -383,7 +411,7 @@ static void a_lost_session_is_said_in_one_line(void **state)
     (void)state;
     fail_at = "BEGIN";
     fail_sqlstate = NULL;
-    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     says(&fault, "the session was lost: server closed the connection unexpectedly");
     assert_null(memchr(fault.at, '\n', fault.size));
 }
@@ -407,7 +435,7 @@ static void every_statement_that_fails_fails_the_migration(void **state)
         if (strcmp(statements[i], "SELECT number") == 0)
             has_applied(0);
         fail_at = statements[i];
-        assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+        assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
         assert_int_equal(committed_count, 0);
         assert_true(fault.size > 0);
         assert_int_equal(end(state), 0);
@@ -421,12 +449,12 @@ static void a_migration_whose_text_changed_is_refused_by_name(void **state)
     has_applied(2);
     committed[1].checksum[0] = '-';
     present[1].checksum[0] = '-';
-    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     says(&fault, "migration 0002_");
     says(&fault, "changed after it was applied");
     assert_int_equal(times_sent(migrations[2].up), 0);
     buffer_clear(&fault);
-    assert_false(migrate_down(connection, 0, "x", &report, &fault));
+    assert_false(migrate_down(connection, 0, &by, &report, &fault));
     says(&fault, "migration 0002_");
     assert_int_equal(committed_count, 2);
 }
@@ -438,7 +466,7 @@ static void a_hole_in_what_is_applied_is_refused(void **state)
     present[0] = present[1];
     present_count = 1;
     end_transaction(true);
-    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &report, &fault));
+    assert_false(migrate_up(connection, MIGRATE_TO_NEWEST, &by, &report, &fault));
     says(&fault, "migration 0001_engine is not applied, but later ones are");
 }
 
@@ -446,7 +474,7 @@ static void down_undoes_the_newest_first_and_keeps_the_reason(void **state)
 {
     (void)state;
     has_applied(newest());
-    assert_true(migrate_down(connection, 1, "a try", &report, &fault));
+    assert_true(migrate_down(connection, 1, &(struct migrate_by){ "anna", "a try" }, &report, &fault));
     assert_int_equal(committed_count, 1);
     assert_string_equal(reason, "a try");
     for (int i = 2; i < newest(); i++)
@@ -458,7 +486,7 @@ static void down_to_where_it_is_changes_nothing(void **state)
 {
     (void)state;
     has_applied(2);
-    assert_true(migrate_down(connection, 2, "x", &report, &fault));
+    assert_true(migrate_down(connection, 2, &by, &report, &fault));
     assert_int_equal(committed_count, 2);
     assert_int_equal(report.size, 0);
 }
@@ -467,7 +495,7 @@ static void migrations_of_a_newer_program_are_not_undone(void **state)
 {
     (void)state;
     has_applied(newest() + 1);
-    assert_false(migrate_down(connection, 0, "x", &report, &fault));
+    assert_false(migrate_down(connection, 0, &by, &report, &fault));
     says(&fault, "later is not known to this program");
     assert_int_equal(committed_count, newest() + 1);
 }
@@ -503,6 +531,7 @@ int main(void)
         TEST(a_down_script_may_be_corrected_after_its_migration_was_applied),
         TEST(up_applies_everything_in_order_each_in_its_transaction),
         TEST(up_stops_at_the_number_it_is_given),
+        TEST(a_step_whose_action_cannot_be_written_has_no_effect),
         TEST(up_with_nothing_pending_runs_no_script),
         TEST(a_script_that_fails_has_no_effect_and_is_named_with_its_line),
         TEST(migrations_before_a_failed_one_stay),
