@@ -330,7 +330,7 @@ static void end(struct process *process)
 
 int process_run(const struct settings *settings)
 {
-    struct process process = { .settings = settings, .mutex = PTHREAD_MUTEX_INITIALIZER };
+    struct process process = { .settings = settings, .begun_us = wall_us(), .mutex = PTHREAD_MUTEX_INITIALIZER };
 
     if (!try_clients(settings) || !start(&process))
         return PROCESS_FAILED;

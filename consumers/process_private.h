@@ -24,7 +24,8 @@ struct process
     struct returner *returner;
     struct rights_watch *rights; /* main starts it before http, and stops it after */
     struct http *http;
-    int signals; /* signalfd */
+    int signals;      /* signalfd */
+    int64_t begun_us; /* Unix */
     bool quiet;
     int64_t stop_deadline_us; /* monotonic; 0: nobody asked for the end */
     int64_t next_warning_us, next_held_us;

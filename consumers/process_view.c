@@ -5,6 +5,8 @@
 #include "consumers/kafka/rights_watch.h"
 #include "consumers/parking/returner.h"
 #include "consumers/poll/cell.h"
+#include "consumers/poll/partition_report.h"
+#include "consumers/process_metrics.h"
 #include "consumers/process_private.h"
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
@@ -115,10 +117,17 @@ static void print_status(void *owner, struct buffer *json)
 static void print_metrics(void *owner, struct buffer *into)
 {
     struct process *process = owner;
+    struct partition_reports reports = PARTITION_REPORTS_EMPTY;
+    struct buffer why = BUFFER_EMPTY;
     int count = process_cells(process);
 
     for (int i = 0; i < count; i++)
-        cell_metrics(process->cells[i], into);
+        cell_report(process->cells[i], &reports);
+    into->failed = into->failed || reports.failed;
+    process_print_partitions(&reports, into);
+    process_print_self(is_ready(process, &why), process->begun_us, into);
+    buffer_done(&why);
+    partition_reports_done(&reports);
 }
 
 static void log_where(const struct process *process)

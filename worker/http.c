@@ -155,7 +155,6 @@ static const struct
     { "commands in committed transactions", METRIC_BATCH_COMMANDS },
     { "transactions", METRIC_BATCHES },
     { "repeated commands", METRIC_DEDUPE_HITS },
-    { "dead letters", METRIC_DEAD_LETTERS },
     { "audit events published", METRIC_EVENTS },
     { "in flight", METRIC_IN_FLIGHT },
     { "keys held back", METRIC_HELD_KEYS },
@@ -166,6 +165,15 @@ static const struct
     { "PostgreSQL reconnects", METRIC_RECONNECTS },
     { "producers replaced", METRIC_PRODUCER_REBUILDS },
 };
+
+static void add_number_row(struct buffer *into, const char *says, int64_t number)
+{
+    buffer_add_text(into, "<tr><th>");
+    buffer_add_text(into, says);
+    buffer_add_text(into, "</th><td>");
+    buffer_add_int64(into, number);
+    buffer_add_text(into, "</td></tr>\n");
+}
 
 static unsigned print_page(const struct http *http, struct buffer *into)
 {
@@ -179,13 +187,8 @@ static unsigned print_page(const struct http *http, struct buffer *into)
     add_check_row(into, "alive", sources->healthy, sources->owner);
     add_check_row(into, "ready", sources->ready, sources->owner);
     for (size_t i = 0; i < sizeof(page_rows) / sizeof(*page_rows); i++)
-    {
-        buffer_add_text(into, "<tr><th>");
-        buffer_add_text(into, page_rows[i].says);
-        buffer_add_text(into, "</th><td>");
-        buffer_add_int64(into, metrics_get(page_rows[i].metric));
-        buffer_add_text(into, "</td></tr>\n");
-    }
+        add_number_row(into, page_rows[i].says, metrics_get(page_rows[i].metric));
+    add_number_row(into, "dead letters published since the start", metrics_dead_letters());
     buffer_add_text(into, "</table>\n<pre>");
     print_status(http, &status);
     add_html(into, buffer_span(&status));

@@ -81,7 +81,8 @@ static const struct client_default fixed[] = {
     { FOR_FETCHERS, "enable.auto.commit", "false" },
     { FOR_FETCHERS, "enable.auto.offset.store", "false" },
     { FOR_FETCHERS, "isolation.level", "read_committed" },
-    { FOR_FETCHERS, "enable.partition.eof", "false" },
+    { FOR_CONSUMER, "enable.partition.eof", "true" }, /* the last stable offset: consumers/partition/backlog.h */
+    { FOR_READER, "enable.partition.eof", "false" },
     { FOR_CONSUMER, "auto.offset.reset", "error" }, /* PROTOCOL O5 */
     { FOR_READER, "auto.offset.reset", "error" },
     { FOR_PRODUCERS, "enable.idempotence", "true" },

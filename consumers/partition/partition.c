@@ -24,6 +24,7 @@ struct owned_partition *owned_new(const char *topic, int32_t partition, uint64_t
     owned->partition.slot = owned;
     owned->start_offset = OFFSET_NONE;
     owned->poll.last_offset = -1;
+    backlog_init(&owned->backlog);
     owned->publisher.published_known = -1;
     owned->publisher.watermark = WATERMARK_EMPTY;
     atomic_init(&owned->references, 1);

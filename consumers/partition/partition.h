@@ -10,6 +10,7 @@
 #define CONSUMERS_PARTITION_PARTITION_H
 
 #include "consumers/kafka/topic_ids.h"
+#include "consumers/partition/backlog.h"
 #include "consumers/partition/watermark.h"
 #include "worker/base/topic_name.h"
 #include "worker/delivery.h"
@@ -77,6 +78,8 @@ struct owned_partition
         char present_id[TOPIC_ID_SIZE];
     } shared;
 
+    struct backlog backlog; /* for people; it has its own rules about threads */
+
     struct
     {
         uint64_t next_sequence;
@@ -132,6 +135,12 @@ static inline void owned_land_unpublished(struct owned_partition *owned, int64_t
     atomic_fetch_sub_explicit(&owned->shared.in_flight, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&owned->shared.in_flight_bytes, bytes, memory_order_relaxed);
     owned_note_dropped(owned, 1);
+}
+
+/* The next offset to be read; OFFSET_NONE: the earliest message. The poll thread only. */
+static inline int64_t owned_position(const struct owned_partition *owned)
+{
+    return owned->poll.last_offset >= 0 ? owned->poll.last_offset + 1 : owned->start_offset;
 }
 
 static inline enum partition_state owned_state(const struct owned_partition *owned)

@@ -112,6 +112,17 @@ bool watermark_mark(struct watermark *watermark, uint64_t sequence, void *item, 
     return true;
 }
 
+uint64_t watermark_first_unmarked(struct watermark *watermark)
+{
+    uint64_t end = watermark->base + watermark->capacity;
+
+    if (watermark->prefix < watermark->base)
+        watermark->prefix = watermark->base;
+    while (watermark->answered > 0 && watermark->prefix < end && *place_of(watermark, watermark->prefix))
+        watermark->prefix++;
+    return watermark->prefix;
+}
+
 void *watermark_peek(const struct watermark *watermark)
 {
     return watermark->answered ? *place_of(watermark, watermark->base) : NULL;
@@ -141,6 +152,8 @@ bool watermark_reopen(struct watermark *watermark, uint64_t count)
             break;
         }
     watermark->base -= count;
+    if (watermark->prefix > watermark->base)
+        watermark->prefix = watermark->base;
     return true;
 }
 

@@ -32,6 +32,7 @@ struct watermark
     void **items;
     size_t capacity;                           /* a power of two, or 0 */
     uint64_t base;                             /* the sequence that is popped next */
+    uint64_t prefix;                           /* every sequence before it is marked, as far as it was looked at */
     uint64_t answered;                         /* how many are marked and not popped */
     struct watermark_age ages[WATERMARK_AGES]; /* by time; the whiles grow longer where there are too many of them */
     int age_count;
@@ -50,6 +51,9 @@ bool watermark_mark(struct watermark *watermark, uint64_t sequence, void *item, 
 int64_t watermark_since(struct watermark *watermark, uint64_t sequence);
 /* The same of those that wait for an unanswered one before them. */
 int64_t watermark_blocked(const struct watermark *watermark);
+
+/* The first sequence that is not marked: each marked one is looked at once, whoever asks how often. */
+uint64_t watermark_first_unmarked(struct watermark *watermark);
 
 /* The next item of the prefix, or NULL while the next one is not answered. */
 void *watermark_peek(const struct watermark *watermark);

@@ -100,6 +100,8 @@ static struct owned_partition *begin_partition(struct assignment *assignment, st
     if (owned == NULL)
         die_out_of_memory("an owned partition");
     owned->forget_committed = assigned->forget;
+    if (atomic_load_explicit(&assigned->waits_since_us, memory_order_relaxed) == 0)
+        atomic_store_explicit(&assigned->waits_since_us, monotonic_us(), memory_order_relaxed);
     mutex_lock(&assignment->mutex);
     assigned->owned = owned;
     mutex_unlock(&assignment->mutex);
@@ -264,9 +266,8 @@ void assignment_on_rebalance(struct assignment *assignment, rd_kafka_t *consumer
 static int64_t next_offset(const struct owned_partition *owned)
 {
     assert(owned_state(owned) == PARTITION_OWNED); /* before that it has no position (PROTOCOL O3) */
-    if (owned->poll.last_offset >= 0)
-        return owned->poll.last_offset + 1;
-    return owned->start_offset == OFFSET_NONE ? RD_KAFKA_OFFSET_BEGINNING : owned->start_offset;
+    int64_t position = owned_position(owned);
+    return position == OFFSET_NONE ? RD_KAFKA_OFFSET_BEGINNING : position;
 }
 
 /* Every partition that is ours in PostgreSQL, from where it stands. librdkafka 2.0.2 cannot seek while fetching, so any
@@ -402,6 +403,7 @@ static enum step step_assigned(struct assignment *assignment, rd_kafka_t *consum
     if (state == PARTITION_REQUESTED)
         return STEP_WAIT;
     assert(state == PARTITION_OWNED); /* every other state is that of a revoked one, and this one is assigned */
+    atomic_store_explicit(&assigned->waits_since_us, 0, memory_order_relaxed);
     if (owned_is_recreated(assigned->owned))
     {
         end_former(assignment, consumer, assigned->owned);

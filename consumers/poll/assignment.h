@@ -10,7 +10,7 @@
  * REVOKE.
  *
  * Threads    the poll thread; rd_kafka_consumer_poll calls assignment_on_rebalance on it. assignment_print,
- *            assignment_tell_left: any.
+ *            assignment_report, assignment_tell_left: any.
  * Locks      one, around the list of owned partitions, because the status page reads it.
  * Ownership  holds one reference on each owned partition while it is assigned.
  * Failure    a partition that cannot be kept is taken over again after a pause with jitter (PROTOCOL O4, O5).
@@ -21,6 +21,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "consumers/partition/partition.h"
+#include "consumers/poll/partition_report.h"
 #include "consumers/poll/watchdog.h"
 #include "workflows/base/buffer.h"
 
@@ -78,15 +79,20 @@ void assignment_resume_all(struct assignment *assignment, rd_kafka_t *consumer);
  * when they have something to send, so each is given a question. Waits for the answers, `wait_ms` at the most. */
 void assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int wait_ms);
 
+/* Finds out how much of each partition is unread, as far as it is due (consumers/partition/backlog.h). The fetcher knows
+ * the end of what it fetches; of paused partitions Kafka is asked, every 5 s, which takes up to a tenth of a second. */
+void assignment_measure(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us);
+
 /* The extent of the group's assignment, and its epoch. The poll thread only. */
 enum extent assignment_extent(const struct assignment *assignment, uint64_t *ret_epoch);
 
 /* Assigned, and every partition taken over. Whether that is all that it should have, the watchdog knows. */
 bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size);
 
-/* An array of JSON objects, one per partition. */
-void assignment_print(struct assignment *assignment, struct buffer *json);
-/* interlock_unpublished_seconds of each partition, without its head. Any thread. */
-void assignment_print_metrics(struct assignment *assignment, struct buffer *into);
+/* An array of JSON objects, one per partition. Any thread. */
+void assignment_print(struct assignment *assignment, const struct stall_causes *causes, struct buffer *json);
+/* Adds a report of each partition. Any thread. */
+void assignment_report(struct assignment *assignment, const struct stall_causes *causes,
+                       struct partition_reports *into);
 
 #endif

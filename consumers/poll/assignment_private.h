@@ -1,5 +1,5 @@
-/* Assignment, private: what assignment.c and consumers/poll/assignment_view.c (what others may ask) share. Nobody else
- * includes it. */
+/* Assignment, private: what assignment.c, consumers/poll/assignment_backlog.c (how much is unread) and
+ * consumers/poll/assignment_view.c (what others may ask) share. Nobody else includes it. */
 #ifndef CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
 #define CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
 
@@ -15,6 +15,8 @@ struct assigned
     int32_t partition;
     struct owned_partition *owned; /* NULL while it waits for `retake_us` */
     int64_t retake_us;
+    /* Since when it has not been ours; 0: it is. Writer: poll thread; reader: HTTP */
+    atomic_int_fast64_t waits_since_us;
     bool forget;
     bool fetching; /* assigned to librdkafka with an offset */
 };
@@ -34,6 +36,7 @@ struct assignment
     bool changed;      /* a partition that librdkafka fetches is not to be fetched any more */
     bool left;         /* the group is being left: librdkafka's main thread answers no more questions about it */
     int64_t assign_us; /* when librdkafka last got a list of partitions to fetch */
+    int64_t next_measure_us, next_ends_us;
     uint64_t random_state;
 
     pthread_t me; /* the poll thread, once `joined` */

@@ -2,7 +2,6 @@
 
 #include "consumers/poll/assignment_private.h"
 #include "worker/base/clock.h"
-#include "worker/base/metrics.h"
 
 bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_size)
 {
@@ -23,24 +22,42 @@ bool assignment_is_ready(struct assignment *assignment, char *why, size_t why_si
     return assigned && waiting == 0;
 }
 
-/* How long the first answer of those that are not published waits. */
-static int64_t waited_us(const struct owned_partition *owned, int64_t now_us)
+static void fill(struct partition_report *report, const struct assigned *assigned, const struct stall_causes *causes,
+                 int64_t now_us)
 {
-    int64_t since_us = atomic_load_explicit(&owned->shared.unpublished_us, memory_order_relaxed);
-    return since_us > 0 && now_us > since_us ? now_us - since_us : 0;
+    snprintf(report->topic, sizeof(report->topic), "%s", assigned->topic);
+    report->partition = assigned->partition;
+    partition_report_fill(report, assigned->owned,
+                          atomic_load_explicit(&assigned->waits_since_us, memory_order_relaxed), causes, now_us);
 }
 
-static void print_assigned(const struct assigned *assigned, int64_t now_us, struct buffer *json)
+void assignment_report(struct assignment *assignment, const struct stall_causes *causes, struct partition_reports *into)
+{
+    int64_t now_us = monotonic_us();
+
+    mutex_lock(&assignment->mutex);
+    for (int i = 0; i < assignment->count; i++)
+    {
+        struct partition_report *report = partition_reports_add(into);
+        if (report)
+            fill(report, &assignment->assigned_partitions[i], causes, now_us);
+    }
+    mutex_unlock(&assignment->mutex);
+}
+
+static void print_assigned(const struct assigned *assigned, const struct stall_causes *causes, int64_t now_us,
+                           struct buffer *json)
 {
     const struct owned_partition *owned = assigned->owned;
+    struct partition_report report = { .watermark = -1, .end = -1 };
 
+    fill(&report, assigned, causes, now_us);
     buffer_add_text(json, "{\"topic\":");
     buffer_add_json_string(json, span_of(assigned->topic));
     buffer_add_text(json, ",\"partition\":");
     buffer_add_int64(json, assigned->partition);
-    bool taken = owned && owned_is_taken(owned);
-    buffer_add_text(json, taken ? ",\"taken\":true" : ",\"taken\":false");
-    if (taken)
+    buffer_add_text(json, report.taken ? ",\"taken\":true" : ",\"taken\":false");
+    if (report.taken)
     {
         const struct
         {
@@ -53,7 +70,10 @@ static void print_assigned(const struct assigned *assigned, int64_t now_us, stru
             { ",\"in_flight\":", atomic_load_explicit(&owned->shared.in_flight, memory_order_relaxed) },
             { ",\"in_flight_bytes\":", atomic_load_explicit(&owned->shared.in_flight_bytes, memory_order_relaxed) },
             { ",\"still_for_us\":", now_us - atomic_load_explicit(&owned->shared.moved_us, memory_order_relaxed) },
-            { ",\"unpublished_us\":", waited_us(owned, now_us) },
+            { ",\"unpublished_us\":", report.unpublished_us },
+            { ",\"backlog\":", report.backlog },
+            { ",\"backlog_us\":", report.age_us },
+            { ",\"end_offset\":", report.end },
         };
         for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
         {
@@ -63,32 +83,12 @@ static void print_assigned(const struct assigned *assigned, int64_t now_us, stru
         bool paused = atomic_load_explicit(&owned->shared.paused, memory_order_relaxed);
         buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
     }
+    buffer_add_text(json, ",\"stalled\":");
+    buffer_add_json_string(json, report.stalled ? span_of(report.stalled) : SPAN_NULL);
     buffer_add_byte(json, '}');
 }
 
-void assignment_print_metrics(struct assignment *assignment, struct buffer *into)
-{
-    int64_t now_us = monotonic_us();
-    char seconds[40];
-
-    mutex_lock(&assignment->mutex);
-    for (int i = 0; i < assignment->count; i++)
-    {
-        const struct owned_partition *owned = assignment->assigned_partitions[i].owned;
-        if (owned == NULL)
-            continue;
-        int64_t us = waited_us(owned, now_us);
-        buffer_add_text(into, METRIC_UNPUBLISHED "{topic=\"");
-        buffer_add_text(into, assignment->assigned_partitions[i].topic); /* letters, digits, '.', '_' and '-' */
-        buffer_add_text(into, "\",partition=\"");
-        buffer_add_int64(into, assignment->assigned_partitions[i].partition);
-        snprintf(seconds, sizeof(seconds), "\"} %lld.%06lld\n", (long long)(us / 1000000), (long long)(us % 1000000));
-        buffer_add_text(into, seconds);
-    }
-    mutex_unlock(&assignment->mutex);
-}
-
-void assignment_print(struct assignment *assignment, struct buffer *json)
+void assignment_print(struct assignment *assignment, const struct stall_causes *causes, struct buffer *json)
 {
     int64_t now_us = monotonic_us();
 
@@ -98,7 +98,7 @@ void assignment_print(struct assignment *assignment, struct buffer *json)
     {
         if (i > 0)
             buffer_add_byte(json, ',');
-        print_assigned(&assignment->assigned_partitions[i], now_us, json);
+        print_assigned(&assignment->assigned_partitions[i], causes, now_us, json);
     }
     mutex_unlock(&assignment->mutex);
     buffer_add_byte(json, ']');

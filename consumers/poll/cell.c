@@ -286,6 +286,7 @@ static void serve(struct cell *cell)
             shed(cell);
         assignment_step(cell->assignment, cell->consumer, now_us);
         assignment_balance(cell->assignment, cell->consumer, now_us);
+        assignment_measure(cell->assignment, cell->consumer, now_us);
         if (make_room(cell, pressure, now_us))
         {
             int64_t left = room(cell, pressure);

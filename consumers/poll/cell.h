@@ -21,6 +21,7 @@ enum
 };
 
 struct held_keys;
+struct partition_reports;
 struct settings;
 struct slot;
 struct cell;
@@ -54,7 +55,7 @@ void cell_held(struct cell *cell, struct held_keys *into);
 
 /* A JSON object. */
 void cell_status(struct cell *cell, struct buffer *json);
-/* Series of its partitions for /metrics. Any thread. */
-void cell_metrics(struct cell *cell, struct buffer *into);
+/* Adds a report of each of its partitions (consumers/poll/partition_report.h). */
+void cell_report(struct cell *cell, struct partition_reports *into);
 
 #endif

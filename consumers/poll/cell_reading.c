@@ -38,6 +38,7 @@ static void end_run(struct round *round)
     if (round->count == 0)
         return;
     owned_retain(owned, (int)round->count);
+    backlog_note_received(&owned->backlog, owned->poll.next_sequence);
     if (atomic_fetch_add_explicit(&owned->shared.in_flight, round->count, memory_order_relaxed) == 0)
         /* The partition was idle, which is no stall. */
         atomic_store_explicit(&owned->shared.moved_us, round->now_us, memory_order_relaxed);
@@ -47,11 +48,12 @@ static void end_run(struct round *round)
     round->count = round->bytes = 0;
 }
 
-static void begin_run(struct round *round, struct owned_partition *owned)
+static void begin_run(struct round *round, struct owned_partition *owned, int64_t timestamp_us)
 {
     end_run(round);
     assert(round->owned == NULL && round->count == 0); /* else a reference, or messages, would not be counted */
     round->owned = owned_retain(owned, 1);
+    backlog_take(&owned->backlog, owned->poll.next_sequence, timestamp_us);
 }
 
 static void take_message(struct cell *cell, struct round *round, rd_kafka_message_t *message)
@@ -78,7 +80,7 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
         return;
     }
     if (round->owned != owned)
-        begin_run(round, owned);
+        begin_run(round, owned, delivery->timestamp_us);
     round->count++;
     round->bytes += (int64_t)delivery_size(delivery);
     if ((int64_t)delivery_size(delivery) > cell->largest_bytes)
@@ -95,7 +97,8 @@ static void take_message(struct cell *cell, struct round *round, rd_kafka_messag
     round->last = delivery;
 }
 
-/* Errors come as messages. Most pass by themselves; librdkafka says what it retries. */
+/* Errors come as messages, and so does the end of a partition. Most errors pass by themselves; librdkafka says what it
+ * retries. */
 static void take_error(struct cell *cell, struct round *round, const rd_kafka_message_t *message)
 {
     char text[256];
@@ -103,6 +106,11 @@ static void take_error(struct cell *cell, struct round *round, const rd_kafka_me
 
     switch (message->err)
     {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        owned = assignment_find(cell->assignment, message);
+        if (owned)
+            backlog_note_mark(&owned->backlog, message->offset);
+        return;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         owned = assignment_find(cell->assignment, message);

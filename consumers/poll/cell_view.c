@@ -29,9 +29,25 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
     return lanes_is_ready(cell->lanes, why, why_size);
 }
 
-void cell_metrics(struct cell *cell, struct buffer *into)
+/* `held` is filled. */
+static struct stall_causes find_causes(struct cell *cell, struct held_keys *held)
 {
-    assignment_print_metrics(cell->assignment, into);
+    char why[320];
+
+    held_keys_clear(held);
+    lanes_held(cell->lanes, held);
+    return (struct stall_causes){ .quiet = atomic_load_explicit(&cell->quiet, memory_order_relaxed),
+                                  .database = !lanes_is_ready(cell->lanes, why, sizeof(why)),
+                                  .publishing = publisher_problem(cell->publisher, why, sizeof(why)),
+                                  .held = held };
+}
+
+void cell_report(struct cell *cell, struct partition_reports *into)
+{
+    struct held_keys held;
+    struct stall_causes causes = find_causes(cell, &held);
+
+    assignment_report(cell->assignment, &causes, into);
 }
 
 void cell_held(struct cell *cell, struct held_keys *into)
@@ -54,9 +70,8 @@ void cell_status(struct cell *cell, struct buffer *json)
         buffer_add_json_string(json, span_of(why));
     }
     buffer_add_text(json, ",\"partitions\":");
-    assignment_print(cell->assignment, json);
-    held_keys_clear(&held);
-    lanes_held(cell->lanes, &held);
+    struct stall_causes causes = find_causes(cell, &held);
+    assignment_print(cell->assignment, &causes, json);
     buffer_add_text(json, ",\"held\":");
     held_keys_print(&held, monotonic_us(), json);
     buffer_add_byte(json, '}');

@@ -104,6 +104,8 @@ void owned_list_note_waits(const struct owned_list *list)
         atomic_store_explicit(&owned->shared.unpublished_us, watermark_since(watermark, owned->publisher.settled),
                               memory_order_relaxed);
         atomic_store_explicit(&owned->shared.blocked_us, watermark_blocked(watermark), memory_order_relaxed);
+        backlog_note_answered(&owned->backlog, watermark->base + watermark->answered,
+                              watermark_first_unmarked(watermark));
     }
 }
 

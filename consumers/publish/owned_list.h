@@ -51,7 +51,7 @@ void owned_list_drop_ended(struct owned_list *list, int64_t now_us);
 /* Ends and drops all that are owned. */
 void owned_list_end_all(struct owned_list *list);
 
-/* Tells lanes and people how long answers wait. */
+/* Tells lanes and people how long answers wait, and people what is undecided. */
 void owned_list_note_waits(const struct owned_list *list);
 
 /* The owned ones must have been ended. */

@@ -194,9 +194,10 @@ enum part_outcome publication_outcome(const struct part *part, const rd_kafka_to
 void publication_count(const struct part *part, int64_t now_us)
 {
     metrics_add(METRIC_EVENTS, part->events);
-    metrics_add(METRIC_DEAD_LETTERS, part->dead_letters);
     for (const struct delivery *delivery = part->first; delivery; delivery = delivery->next)
-        if (delivery->answer == ANSWER_EVENT && delivery->timestamp_us > 0)
+        if (delivery->answer == ANSWER_DEAD_LETTER)
+            metrics_count_dead_letter(delivery->dead_reason);
+        else if (delivery->answer == ANSWER_EVENT && delivery->timestamp_us > 0)
             metrics_observe_latency(now_us - delivery->timestamp_us);
 }
 

@@ -203,7 +203,9 @@ static bool send_chunk(struct chunk *chunk, bool is_ours)
     if (result != PRODUCER_DONE)
         return fail(restoring, producer_problem(restoring->producer));
     metrics_add(METRIC_EVENTS, chunk->event_count);
-    metrics_add(METRIC_DEAD_LETTERS, chunk->count - chunk->event_count);
+    for (int i = 0; i < chunk->count; i++)
+        if (chunk->deliveries[i]->answer == ANSWER_DEAD_LETTER)
+            metrics_count_dead_letter(chunk->deliveries[i]->dead_reason);
     metrics_add(METRIC_RESTORED, chunk->count);
     if (restoring->group)
         atomic_store_explicit(&chunk->owned->shared.committed, restoring->offset, memory_order_relaxed);

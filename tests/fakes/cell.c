@@ -381,6 +381,7 @@ __typeof__(assignment_balance) __wrap_assignment_balance;
 __typeof__(assignment_pause_all) __wrap_assignment_pause_all;
 __typeof__(assignment_resume_all) __wrap_assignment_resume_all;
 __typeof__(assignment_nudge) __wrap_assignment_nudge;
+__typeof__(assignment_measure) __wrap_assignment_measure;
 __typeof__(assignment_extent) __wrap_assignment_extent;
 __typeof__(assignment_is_ready) __wrap_assignment_is_ready;
 __typeof__(watchdog_step) __wrap_watchdog_step;
@@ -475,6 +476,11 @@ void __wrap_assignment_resume_all(struct assignment *assignment, rd_kafka_t *con
     if (used >= size && strcmp(fake_cell.log + used - size, "pause; ") == 0)
         note("resume; ");
     pthread_mutex_unlock(&fake_cell.mutex);
+}
+
+void __wrap_assignment_measure(struct assignment *assignment, rd_kafka_t *consumer, int64_t now_us)
+{
+    (void)assignment, (void)consumer, (void)now_us;
 }
 
 void __wrap_assignment_nudge(struct assignment *assignment, rd_kafka_t *consumer, int wait_ms)

@@ -7,8 +7,8 @@
  * publisher_set_consumer publisher_complete publisher_problem lanes_new lanes_free lanes_submit lanes_revoke
  * lanes_is_ready lanes_held assignment_new assignment_free assignment_join assignment_step assignment_find
  * assignment_end_partition assignment_leave assignment_pressure assignment_largest assignment_balance
- * assignment_pause_all assignment_resume_all assignment_nudge assignment_extent assignment_is_ready watchdog_step
- * watchdog_rest_us watchdog_is_content reach_step spread_note delivery_pool_make rd_kafka_consumer_poll
+ * assignment_pause_all assignment_resume_all assignment_nudge assignment_measure assignment_extent assignment_is_ready
+ * watchdog_step watchdog_rest_us watchdog_is_content reach_step spread_note delivery_pool_make rd_kafka_consumer_poll
  * rd_kafka_message_destroy rd_kafka_message_errstr rd_kafka_fatal_error rd_kafka_queue_get_consumer
  * rd_kafka_queue_destroy rd_kafka_queue_yield
  *

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "worker/base/clock.h"
 #include "workflows/workflow.h"
@@ -34,6 +35,18 @@ static const struct
 };
 _Static_assert(sizeof(table) / sizeof(*table) == METRIC__COUNT, "a row for every metric");
 
+/* The words of CONTRACT.md, "Dead letters". */
+static const char *const causes[] = {
+    "tombstone",    "too_large",     "too_deep",         "duplicate_key", "bad_encoding",
+    "not_json",     "not_an_object", "not_a_cloudevent", "missing_id",    "missing_source",
+    "missing_type", "id_too_long",   "source_too_long",  "type_too_long", "crashed_worker",
+};
+
+enum
+{
+    CAUSE_COUNT = sizeof(causes) / sizeof(*causes),
+};
+
 /* Upper bounds, from a Kafka transaction's few milliseconds to a backlog of minutes. */
 static const int64_t bounds_us[] = { 1000,   2000,    5000,    10000,   20000,    50000,    100000,   200000,
                                      500000, 1000000, 2000000, 5000000, 10000000, 30000000, 60000000, 300000000 };
@@ -46,7 +59,8 @@ enum
 /* Writers: any thread, relaxed: a reader may see one number before another. Reader: the HTTP thread. */
 static atomic_llong values[METRIC__COUNT];
 static atomic_llong commands[TYPES_MAX + 1][OUTCOME__COUNT];
-static atomic_llong latency[BOUND_COUNT + 1]; /* not cumulated; the last is above every bound */
+static atomic_llong dead_letters[CAUSE_COUNT + 1]; /* the last is of any other cause */
+static atomic_llong latency[BOUND_COUNT + 1];      /* not cumulated; the last is above every bound */
 static atomic_llong latency_sum_us;
 
 void metrics_add(enum metric metric, int64_t value)
@@ -72,6 +86,24 @@ void metrics_count_command(int workflow_index, int outcome, int64_t count)
     atomic_fetch_add_explicit(&commands[type][outcome], count, memory_order_relaxed);
 }
 
+void metrics_count_dead_letter(const char *cause)
+{
+    int at = 0;
+
+    while (at < CAUSE_COUNT && strcmp(causes[at], cause ? cause : "") != 0)
+        at++;
+    atomic_fetch_add_explicit(&dead_letters[at], 1, memory_order_relaxed);
+}
+
+int64_t metrics_dead_letters(void)
+{
+    int64_t count = 0;
+
+    for (int i = 0; i <= CAUSE_COUNT; i++)
+        count += atomic_load_explicit(&dead_letters[i], memory_order_relaxed);
+    return count;
+}
+
 void metrics_observe_latency(int64_t us)
 {
     /* A producer's clock may run ahead of ours: that is no negative latency. */
@@ -83,14 +115,14 @@ void metrics_observe_latency(int64_t us)
     atomic_fetch_add_explicit(&latency_sum_us, seen, memory_order_relaxed);
 }
 
-static void add_seconds(struct buffer *into, int64_t us)
+void metrics_print_seconds(struct buffer *into, int64_t us)
 {
     char text[40];
     snprintf(text, sizeof(text), "%lld.%06lld", (long long)(us / 1000000), (long long)(us % 1000000));
     buffer_add_text(into, text);
 }
 
-static void add_head(struct buffer *into, const char *name, const char *type, const char *help)
+void metrics_print_head(struct buffer *into, const char *name, const char *type, const char *help)
 {
     buffer_add_text(into, "# HELP ");
     buffer_add_text(into, name);
@@ -116,7 +148,7 @@ static void print_command(struct buffer *into, const char *type, int outcome, in
 
 static void print_commands(struct buffer *into)
 {
-    add_head(into, "interlock_commands_total", "counter", "Commands decided, by type and outcome.");
+    metrics_print_head(into, "interlock_commands_total", "counter", "Commands decided, by type and outcome.");
     /* A series is shown from the start, at zero, so that a first rejection is a step a query can see. */
     for (int type = 0; type < TYPES_MAX && workflows[type]; type++)
         for (int outcome = 0; outcome < OUTCOME__COUNT; outcome++)
@@ -130,10 +162,26 @@ static void print_commands(struct buffer *into)
     }
 }
 
+static void print_dead_letters(struct buffer *into)
+{
+    metrics_print_head(into, "interlock_dlq_total", "counter", "Dead letters published, by cause.");
+    for (int i = 0; i <= CAUSE_COUNT; i++)
+    {
+        int64_t count = atomic_load_explicit(&dead_letters[i], memory_order_relaxed);
+        if (i == CAUSE_COUNT && count == 0)
+            return;
+        buffer_add_text(into, "interlock_dlq_total{cause=\"");
+        buffer_add_text(into, i < CAUSE_COUNT ? causes[i] : "other");
+        buffer_add_text(into, "\"} ");
+        buffer_add_int64(into, count);
+        buffer_add_text(into, "\n");
+    }
+}
+
 static void print_latency(struct buffer *into)
 {
     static const char name[] = "interlock_effective_latency_seconds";
-    add_head(into, name, "histogram", "From a message's timestamp to the publication of its audit event.");
+    metrics_print_head(into, name, "histogram", "From a message's timestamp to the publication of its audit event.");
     int64_t count = 0;
     for (int slot = 0; slot <= BOUND_COUNT; slot++)
     {
@@ -141,7 +189,7 @@ static void print_latency(struct buffer *into)
         buffer_add_text(into, name);
         buffer_add_text(into, "_bucket{le=\"");
         if (slot < BOUND_COUNT)
-            add_seconds(into, bounds_us[slot]);
+            metrics_print_seconds(into, bounds_us[slot]);
         else
             buffer_add_text(into, "+Inf");
         buffer_add_text(into, "\"} ");
@@ -150,7 +198,7 @@ static void print_latency(struct buffer *into)
     }
     buffer_add_text(into, name);
     buffer_add_text(into, "_sum ");
-    add_seconds(into, atomic_load_explicit(&latency_sum_us, memory_order_relaxed));
+    metrics_print_seconds(into, atomic_load_explicit(&latency_sum_us, memory_order_relaxed));
     buffer_add_text(into, "\n");
     buffer_add_text(into, name);
     buffer_add_text(into, "_count ");
@@ -186,10 +234,10 @@ static void print_value(struct buffer *into, enum kind kind, int64_t value)
         buffer_add_int64(into, value);
         return;
     case COUNTER_US:
-        add_seconds(into, value);
+        metrics_print_seconds(into, value);
         return;
     case AGE:
-        add_seconds(into, value > 0 ? monotonic_us() - value : 0);
+        metrics_print_seconds(into, value > 0 ? monotonic_us() - value : 0);
         return;
     case HEAP:
         buffer_add_int64(into, heap_bytes());
@@ -201,16 +249,13 @@ void metrics_print(struct buffer *into)
 {
     for (int i = 0; i < METRIC__COUNT; i++)
     {
-        add_head(into, table[i].name, is_counter(table[i].kind) ? "counter" : "gauge", table[i].help);
+        metrics_print_head(into, table[i].name, is_counter(table[i].kind) ? "counter" : "gauge", table[i].help);
         buffer_add_text(into, table[i].name);
         buffer_add_text(into, " ");
         print_value(into, table[i].kind, metrics_get((enum metric)i));
         buffer_add_text(into, "\n");
     }
     print_commands(into);
+    print_dead_letters(into);
     print_latency(into);
-    add_head(into, "interlock_build_info", "gauge", "The version that runs.");
-    buffer_add_text(into, "interlock_build_info{version=\"" INTERLOCK_VERSION "\"} 1\n");
-    add_head(into, METRIC_UNPUBLISHED, "gauge",
-             "How long the first unpublished answer of a partition has been waiting.");
 }

@@ -1,5 +1,7 @@
 /* Metrics: every number that /metrics shows, each named once in this table (Prometheus units).
  *
+ * The metrics of partitions and of the process are in consumers/process_metrics.c.
+ *
  * Threads    any; counters and gauges are relaxed atomics. Writers: any. Reader: the HTTP thread.
  */
 #ifndef WORKER_BASE_METRICS_H
@@ -18,7 +20,6 @@
     X(UNEXPECTED_PARTITION, COUNTER, "interlock_unexpected_partition_total", \
       "Messages with a key in another partition than murmur2 gives it.") \
     X(DEDUPE_HITS, COUNTER, "interlock_dedupe_hits_total", "Repeated commands.") \
-    X(DEAD_LETTERS, COUNTER, "interlock_dlq_total", "Messages that could not be read as a command.") \
     X(BATCHES, COUNTER, "interlock_batches_total", "Transactions committed in PostgreSQL.") \
     X(BATCH_COMMANDS, COUNTER, "interlock_batch_commands_total", "Commands in committed transactions.") \
     X(BATCH_SPLITS, COUNTER, "interlock_batch_splits_total", "Batches run again in halves.") \
@@ -77,9 +78,6 @@ enum metric
     METRIC__COUNT,
 };
 
-/* Of each partition, which only consumers/ knows: how long the first of its answers that are not published waits. */
-#define METRIC_UNPUBLISHED "interlock_unpublished_seconds"
-
 void metrics_add(enum metric metric, int64_t value);
 void metrics_set(enum metric metric, int64_t value);
 int64_t metrics_get(enum metric metric);
@@ -87,10 +85,18 @@ int64_t metrics_get(enum metric metric);
 /* interlock_commands_total{type,outcome}: `workflow_index` is the place in workflows[], or -1 for an unknown type. */
 void metrics_count_command(int workflow_index, int outcome, int64_t count);
 
+/* interlock_dlq_total{cause}: dead letters, by the word of their header interlock.reason. */
+void metrics_count_dead_letter(const char *cause);
+int64_t metrics_dead_letters(void); /* of all causes */
+
 /* interlock_effective_latency_seconds: a histogram, message timestamp to publication. */
 void metrics_observe_latency(int64_t us);
 
-/* Prometheus text of everything above, METRIC_UNPUBLISHED without its series. */
+/* Prometheus text of everything above. */
 void metrics_print(struct buffer *into);
+
+/* The two lines before the series of a metric; `type`: "gauge", "counter". All series of one stand together. */
+void metrics_print_head(struct buffer *into, const char *name, const char *type, const char *help);
+void metrics_print_seconds(struct buffer *into, int64_t us);
 
 #endif

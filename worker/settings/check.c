@@ -29,7 +29,7 @@ static const struct
     { "partition.assignment.strategy",
       "Interlock needs the eager protocol: librdkafka 2.0.2 loses offsets with others" },
     { "group.protocol", "Interlock needs the classic eager protocol" },
-    { "enable.partition.eof", "Interlock does not read these marks" },
+    { "enable.partition.eof", "Interlock reads these marks itself, to know what is unread" },
     { "plugin.library.paths", "Interlock loads no further code" },
     { "ssl.engine.location", "Interlock loads no further code" },
     { "ssl.engine.id", "Interlock loads no further code" },

@@ -200,6 +200,31 @@ static void how_long_answers_wait_is_known_of_what_is_blocked_and_of_what_is_not
     watermark_done(&watermark);
 }
 
+static void the_first_unmarked_one_is_behind_the_marked_prefix(void **state)
+{
+    (void)state;
+    struct watermark watermark = WATERMARK_EMPTY;
+
+    assert_int_equal(watermark_first_unmarked(&watermark), 0);
+    for (uint64_t sequence = 0; sequence < 4; sequence++)
+        if (sequence != 2)
+            assert_true(watermark_mark(&watermark, sequence, &items[sequence], 1));
+    assert_int_equal(watermark_first_unmarked(&watermark), 2);
+    assert_ptr_equal(watermark_pop(&watermark), &items[0]);
+    assert_int_equal(watermark_first_unmarked(&watermark), 2);
+    assert_true(watermark_mark(&watermark, 2, &items[2], 1));
+    assert_int_equal(watermark_first_unmarked(&watermark), 4);
+    /* A publication gives its end back. */
+    assert_ptr_equal(watermark_pop(&watermark), &items[1]);
+    assert_true(watermark_reopen(&watermark, 1));
+    assert_int_equal(watermark_first_unmarked(&watermark), 1);
+    assert_true(watermark_mark(&watermark, 1, &items[1], 1));
+    assert_int_equal(watermark_first_unmarked(&watermark), 4);
+    while (watermark_drop(&watermark))
+        continue;
+    watermark_done(&watermark);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +237,7 @@ int main(void)
         cmocka_unit_test(any_order_of_answers_gives_what_a_simple_model_gives),
         cmocka_unit_test(a_popped_position_can_be_marked_again),
         cmocka_unit_test(how_long_answers_wait_is_known_of_what_is_blocked_and_of_what_is_not_published),
+        cmocka_unit_test(the_first_unmarked_one_is_behind_the_marked_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

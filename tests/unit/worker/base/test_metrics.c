@@ -128,6 +128,26 @@ static void commands_are_counted_by_type_and_outcome(void **state)
     free(text);
 }
 
+static void dead_letters_are_counted_by_cause(void **state)
+{
+    (void)state;
+    char *text = print();
+    contains(text, "interlock_dlq_total{cause=\"too_deep\"} 0");
+    assert_null(strstr(text, "cause=\"other\""));
+    free(text);
+    metrics_count_dead_letter("too_deep");
+    metrics_count_dead_letter("too_deep");
+    metrics_count_dead_letter("crashed_worker");
+    metrics_count_dead_letter("of another version");
+    metrics_count_dead_letter(NULL);
+    assert_int_equal(metrics_dead_letters(), 5);
+    text = print();
+    contains(text, "interlock_dlq_total{cause=\"too_deep\"} 2");
+    contains(text, "interlock_dlq_total{cause=\"crashed_worker\"} 1");
+    contains(text, "interlock_dlq_total{cause=\"other\"} 2");
+    free(text);
+}
+
 static void latency_is_a_cumulative_histogram(void **state)
 {
     (void)state;
@@ -191,6 +211,7 @@ int main(void)
         cmocka_unit_test(an_age_grows_by_itself_and_ends_at_zero),
         cmocka_unit_test(the_heap_is_the_bytes_that_are_not_freed),
         cmocka_unit_test(commands_are_counted_by_type_and_outcome),
+        cmocka_unit_test(dead_letters_are_counted_by_cause),
         cmocka_unit_test(latency_is_a_cumulative_histogram),
         cmocka_unit_test(every_line_is_a_comment_or_a_sample),
         cmocka_unit_test(counts_of_several_threads_are_not_lost),
