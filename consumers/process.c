@@ -117,7 +117,8 @@ static bool start_cells(struct process *process)
         if (process->quiet)
             cell_quiet(process->cells[i]);
     }
-    process->returner = returner_start(process->settings, &why);
+    const struct returner_guest guest = { process_group_round, process_group_leave, &process->group };
+    process->returner = returner_start(process->settings, &guest, &why);
     if (process->returner == NULL)
     {
         log_error("run: parked commands cannot be brought back: %s", why);
@@ -332,9 +333,11 @@ int process_run(const struct settings *settings)
 {
     struct process process = { .settings = settings, .begun_us = wall_us(), .mutex = PTHREAD_MUTEX_INITIALIZER };
 
+    process_init_group(&process);
     if (!try_clients(settings) || !start(&process))
         return PROCESS_FAILED;
     process.code = serve(&process);
     end(&process);
+    process_group_done(&process.group);
     return process.code;
 }

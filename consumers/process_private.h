@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "consumers/process.h"
+#include "consumers/process_group.h"
 
 enum
 {
@@ -24,12 +25,14 @@ struct process
     struct returner *returner;
     struct rights_watch *rights; /* main starts it before http, and stops it after */
     struct http *http;
-    int signals;      /* signalfd */
-    int64_t begun_us; /* Unix */
+    char http_where[300]; /* "": it listens nowhere */
+    int signals;          /* signalfd */
+    int64_t begun_us;     /* Unix */
     bool quiet;
     int64_t stop_deadline_us; /* monotonic; 0: nobody asked for the end */
     int64_t next_warning_us, next_held_us;
     int code;
+    struct process_group group;
 
     pthread_mutex_t mutex; /* guards what follows */
     char slot_why[256];    /* why there is no slot, for HTTP */
@@ -46,6 +49,10 @@ static inline int process_cells(const struct process *process)
 /* consumers/process_view.c. The HTTP endpoint, where the settings name one; without it the process runs all the same.
  */
 void process_start_http(struct process *process);
+
+/* Whether the process is ready, and why not. */
+bool process_is_ready(void *process, struct buffer *why);
+void process_init_group(struct process *process);
 
 /* The metric of the oldest held key, and a line in the log once a minute while one is held for long. */
 void process_watch_held(struct process *process);

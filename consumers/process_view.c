@@ -46,7 +46,7 @@ static void print_slot_problem(struct process *process, struct buffer *why)
     pthread_mutex_unlock(&process->mutex);
 }
 
-static bool is_ready(void *owner, struct buffer *why)
+bool process_is_ready(void *owner, struct buffer *why)
 {
     struct process *process = owner;
     int count = process_cells(process);
@@ -89,6 +89,8 @@ static void print_cells(struct process *process, struct buffer *json)
     {
         buffer_add_text(json, ",\"parked\":");
         returner_print(process->returner, json);
+        buffer_add_text(json, ",\"of_group\":");
+        process_group_print_status(&process->group, json);
     }
 }
 
@@ -96,7 +98,7 @@ static void print_status(void *owner, struct buffer *json)
 {
     struct process *process = owner;
     struct buffer why = BUFFER_EMPTY;
-    bool ready = is_ready(process, &why);
+    bool ready = process_is_ready(process, &why);
 
     buffer_add_text(json, "{\"version\":\"" INTERLOCK_VERSION "\",\"group\":");
     buffer_add_json_string(json, span_of(process->settings->kafka.group));
@@ -114,18 +116,48 @@ static void print_status(void *owner, struct buffer *json)
     buffer_done(&why);
 }
 
+static void report_partitions(void *owner, struct partition_reports *into)
+{
+    struct process *process = owner;
+    int count = process_cells(process);
+
+    for (int i = 0; i < count; i++)
+        cell_report(process->cells[i], into);
+}
+
+static int tell_slot(void *owner)
+{
+    const struct process *process = owner;
+    return slot_number(process->slot);
+}
+
+static const char *tell_http(void *owner)
+{
+    const struct process *process = owner;
+    return process->http_where[0] ? process->http_where : NULL; /* the endpoint ends before the returner */
+}
+
+void process_init_group(struct process *process)
+{
+    process_group_init(&process->group, &(struct group_sources){ .ready = process_is_ready,
+                                                                 .slot = tell_slot,
+                                                                 .http = tell_http,
+                                                                 .partitions = report_partitions,
+                                                                 .owner = process,
+                                                                 .begun_us = process->begun_us });
+}
+
 static void print_metrics(void *owner, struct buffer *into)
 {
     struct process *process = owner;
     struct partition_reports reports = PARTITION_REPORTS_EMPTY;
     struct buffer why = BUFFER_EMPTY;
-    int count = process_cells(process);
 
-    for (int i = 0; i < count; i++)
-        cell_report(process->cells[i], &reports);
+    report_partitions(process, &reports);
     into->failed = into->failed || reports.failed;
     process_print_partitions(&reports, into);
-    process_print_self(is_ready(process, &why), process->begun_us, into);
+    process_group_print_metrics(&process->group, into);
+    process_print_self(process_is_ready(process, &why), process->begun_us, into);
     buffer_done(&why);
     partition_reports_done(&reports);
 }
@@ -142,16 +174,21 @@ static void log_where(const struct process *process)
 
 void process_start_http(struct process *process)
 {
-    const struct http_sources sources = {
-        .healthy = is_healthy, .ready = is_ready, .status = print_status, .metrics = print_metrics, .owner = process
-    };
+    const struct http_sources sources = { .healthy = is_healthy,
+                                          .ready = process_is_ready,
+                                          .status = print_status,
+                                          .metrics = print_metrics,
+                                          .owner = process };
     struct buffer fault = BUFFER_EMPTY;
 
     if (process->settings->http.listen == NULL || process->settings->http.listen[0] == '\0')
         return;
     process->http = http_start(process->settings->http.listen, &sources, &fault);
     if (process->http)
+    {
+        snprintf(process->http_where, sizeof(process->http_where), "%s", http_where(process->http));
         log_where(process);
+    }
     else
         log_warning("http: %.*s; going on without", (int)fault.size, fault.at ? fault.at : "");
     buffer_done(&fault);

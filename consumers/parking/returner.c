@@ -24,6 +24,7 @@ static const int64_t COUNT_FAILED_US = 300000000; /* a count that failed would f
 static const int64_t GONE_EVERY_US = 30000000;    /* partitions that their topics have no more are looked for */
 static const int64_t METADATA_US = 2000000;
 static const int64_t ANSWER_US = 5000000; /* of one statement */
+static const int64_t LAST_US = 1000000;   /* of the last one of all */
 static const int64_t LOG_EVERY_US = 60000000;
 static const int64_t DESTROY_US = 2000000;
 
@@ -48,6 +49,7 @@ struct sent
 struct returner
 {
     const struct settings *settings;
+    struct returner_guest guest;
     pthread_t thread;
     atomic_bool stopping;
     pthread_mutex_t mutex;
@@ -245,6 +247,12 @@ static PGresult *ask(void *owner, const char *sql, int count, const char *const 
     return NULL;
 }
 
+static PGresult *ask_last(void *owner, const char *sql, int count, const char *const *values)
+{
+    struct returner *returner = owner;
+    return session_run(returner->session, sql, count, values, LAST_US, &(struct session_stop){ .fd = -1 });
+}
+
 /* How many partitions a topic has; -1: not known. */
 static int count_partitions(void *owner, const char *name)
 {
@@ -348,7 +356,6 @@ static void count_parked(struct returner *returner)
     if (counted)
     {
         parked_summary_count(&summary, counted);
-        metrics_set(METRIC_PARKED_NOW, summary.commands);
         if (summary.commands == 0) /* then no batch need look for any */
             PQclear(ask(returner, "SELECT interlock.clear_parking()", 0, NULL));
         /* Where much is parked, counting it must stay a small part of the time. */
@@ -384,10 +391,13 @@ static void *returner_main(void *owner)
     {
         publish_due(returner);
         count_parked(returner);
+        returner->guest.round(returner->guest.owner, ask, returner);
         for (int i = 0; returner->producer && i < POLLS_MAX && rd_kafka_outq_len(returner->producer) > 0; i++)
             rd_kafka_poll(returner->producer, POLL_MS);
         wait_round(returner);
     }
+    if (session_is_open(returner->session))
+        returner->guest.leave(returner->guest.owner, ask_last, returner);
     return NULL;
 }
 
@@ -401,7 +411,8 @@ static void free_parts(struct returner *returner)
     free(returner);
 }
 
-struct returner *returner_start(const struct settings *settings, const char **reterr)
+struct returner *returner_start(const struct settings *settings, const struct returner_guest *guest,
+                                const char **reterr)
 {
     struct returner *returner = calloc(1, sizeof(*returner));
 
@@ -409,6 +420,7 @@ struct returner *returner_start(const struct settings *settings, const char **re
     if (returner == NULL)
         return NULL;
     returner->settings = settings;
+    returner->guest = *guest;
     pthread_mutex_init(&returner->mutex, NULL);
     condition_init(&returner->wake);
     returner->session = session_new(settings, "interlock returner");

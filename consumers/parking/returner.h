@@ -18,7 +18,19 @@
 struct settings;
 struct returner;
 
-struct returner *returner_start(const struct settings *settings, const char **reterr);
+/* Runs a statement in the returner's session. NULL: the session is lost, or the server refused; it is said. */
+typedef struct pg_result *returner_ask_fn(void *asker, const char *sql, int count, const char *const *values);
+
+/* Whoever may use the session between two rounds, for a moment. `leave`: the last time, with a second for it. */
+struct returner_guest
+{
+    void (*round)(void *owner, returner_ask_fn *ask, void *asker);
+    void (*leave)(void *owner, returner_ask_fn *ask, void *asker);
+    void *owner;
+};
+
+struct returner *returner_start(const struct settings *settings, const struct returner_guest *guest,
+                                const char **reterr);
 /* From now on it brings nothing back, because nobody would read it. Any thread. */
 void returner_quiet(struct returner *returner);
 void returner_stop(struct returner *returner); /* joins; NULL is fine */

@@ -58,6 +58,8 @@ void partition_report_fill(struct partition_report *report, const struct owned_p
     bool open = is_long(backlog_open_since_us(&owned->backlog), now_us);
     bool still = backlog_us > 0 && is_long(moved_us > backlog_us ? moved_us : backlog_us, now_us);
 
+    report->id = owned->partition.partition_id;
+    report->fence = owned->partition.fence;
     report->backlog = backlog_messages(&owned->backlog);
     report->age_us = backlog_age_us(&owned->backlog, now_us, wall_us());
     report->watermark = watermark_of(owned);

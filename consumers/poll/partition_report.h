@@ -25,6 +25,8 @@ struct partition_report
 {
     char topic[TOPIC_NAME_MAX + 1];
     int32_t partition;
+    int32_t id; /* partition_owner.id */
+    int64_t fence;
     bool taken;             /* else only `stalled` says something */
     int64_t backlog;        /* messages */
     int64_t age_us;         /* of the oldest of them */

@@ -95,6 +95,11 @@ void metrics_count_dead_letter(const char *cause)
     atomic_fetch_add_explicit(&dead_letters[at], 1, memory_order_relaxed);
 }
 
+const char *metrics_dead_letter_cause(int index)
+{
+    return index >= 0 && index < CAUSE_COUNT ? causes[index] : NULL;
+}
+
 int64_t metrics_dead_letters(void)
 {
     int64_t count = 0;

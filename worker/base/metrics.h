@@ -62,7 +62,6 @@
     X(PARKED, COUNTER, "interlock_parked_total", \
       "Commands parked in PostgreSQL until later; a command counts each time.") \
     X(RETURNED, COUNTER, "interlock_parked_returns_total", "Parked commands published again to their topic.") \
-    X(PARKED_NOW, GAUGE, "interlock_parked_commands", "Parked commands of the whole group.") \
     X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.") \
     X(HELD_OLDEST, AGE, "interlock_held_oldest_seconds", "How long the longest held key has waited.") \
     X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.") \
@@ -87,7 +86,8 @@ void metrics_count_command(int workflow_index, int outcome, int64_t count);
 
 /* interlock_dlq_total{cause}: dead letters, by the word of their header interlock.reason. */
 void metrics_count_dead_letter(const char *cause);
-int64_t metrics_dead_letters(void); /* of all causes */
+int64_t metrics_dead_letters(void);               /* of all causes */
+const char *metrics_dead_letter_cause(int index); /* each that is counted apart; NULL: there is no such one */
 
 /* interlock_effective_latency_seconds: a histogram, message timestamp to publication. */
 void metrics_observe_latency(int64_t us);

@@ -17,6 +17,9 @@
 /* A round of the returner. A group has a schema of its own (PROTOCOL O2), so the schema's oid is the key. */
 #define RETURNER_LOCK_CLASS 4812405
 
+/* Held by the session of the process whose /metrics show the group's numbers; the same key. */
+#define GROUP_NUMBERS_LOCK_CLASS 4812406
+
 /* `audit verify --repair`, for its whole run; the key is 0. Taken by interlock.try_repair_lock() of the schema, which has
  * this number, too. "Adt" in ASCII. */
 #define REPAIR_LOCK_CLASS 4285556
