@@ -45,13 +45,13 @@ bool envelope_attributes_is_media_type(struct span text, const char *type)
 bool envelope_attributes_is_json_type(struct span text)
 {
     const struct span suffix = SPAN_LITERAL("+json");
+    if (envelope_attributes_is_media_type(text, "application/json") ||
+        envelope_attributes_is_media_type(text, "text/json"))
+        return true;
     size_t size = 0;
     while (size < text.size && !strchr("; \t", text.at[size]))
         size++;
     const char *slash = memchr(text.at, '/', size);
-    if (envelope_attributes_is_media_type(text, "application/json") ||
-        envelope_attributes_is_media_type(text, "text/json"))
-        return true;
     return slash && slash > text.at && text.at + size > slash + 1 + suffix.size &&
            !memchr(slash + 1, '/', size - (size_t)(slash + 1 - text.at)) &&
            strncasecmp(text.at + size - suffix.size, suffix.at, suffix.size) == 0;

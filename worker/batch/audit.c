@@ -1,7 +1,6 @@
 #include "worker/batch/audit.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 /* The words as PostgreSQL's enums have them; index 0 is null, as in every list of names. */
 static const char *const outcome_words[] = { NULL,
@@ -173,5 +172,9 @@ void audit_print_event(const struct audit_record *record, struct buffer *into)
 
 void audit_print_key(const struct audit_record *record, char *into, size_t size)
 {
-    snprintf(into, size, "%.*s", (int)record->aggregate.size, record->aggregate.at ? record->aggregate.at : "");
+    size_t length = record->aggregate.size < size ? record->aggregate.size : size - 1;
+
+    if (length > 0)
+        memcpy(into, record->aggregate.at, length);
+    into[length] = '\0';
 }

@@ -1,10 +1,9 @@
 #include "worker/batch/event_id.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "worker/base/digest.h"
+#include "workflows/base/digits.h"
 #include "workflows/base/hex.h"
 
 /* a2746ba5-dd78-4d20-8806-dba05a7c318d: drawn once for this project. Another one would give every event another id. */
@@ -17,14 +16,16 @@ bool event_id_make(const uint8_t identity[16], struct span topic, int32_t partit
     char identity_text[33];
     hex_print(identity, 16, identity_text);
     identity_text[32] = '/';
-    char position[40];
-    int size = snprintf(position, sizeof(position), "/%" PRId32 "/%" PRId64, partition, offset);
-    assert(size > 0 && (size_t)size < sizeof(position) && topic.at); /* two positions with one id would be one event */
+    char position[2 * DIGITS_MAX + 2] = "/"; /* of /partition/offset */
+    size_t size = 1 + digits_print(partition, position + 1);
+    position[size++] = '/';
+    size += digits_print(offset, position + size);
+    assert(size <= sizeof(position) && topic.at); /* two positions with one id would be one event */
     const struct span parts[] = {
         { (const char *)namespace_id, sizeof(namespace_id) },
         { identity_text, sizeof(identity_text) },
         topic,
-        { position, (size_t)size },
+        { position, size },
     };
     uint8_t digest[DIGEST_SHA1_SIZE];
     if (!digest_sha1(parts, 4, digest))

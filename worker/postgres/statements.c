@@ -255,37 +255,33 @@ bool statements_send_fixed(struct statements *statements, const char *sql, const
 
 /* --- reads ------------------------------------------------------------------------------------------------------- */
 
-static struct field_int read_int(const PGresult *result, int row, int at, enum column_kind kind)
+static struct field_int read_int(struct span value, enum column_kind kind)
 {
-    const char *value = PQgetvalue(result, row, at);
-
-    if (PQgetisnull(result, row, at))
-        return INT_NULL;
     if (kind == COLUMN_TIME)
-        return int_of(array_read_time(value));
-    switch (PQgetlength(result, row, at))
+        return int_of(array_read_time(value.at));
+    switch (value.size)
     {
     case 2:
-        return int_of((int16_t)__builtin_bswap16(*(const uint16_t *)(const void *)value));
+        return int_of((int16_t)__builtin_bswap16(*(const uint16_t *)(const void *)value.at));
     case 4:
-        return int_of(array_read_int32(value));
+        return int_of(array_read_int32(value.at));
     default:
-        return int_of(array_read_int64(value));
+        return int_of(array_read_int64(value.at));
     }
 }
 
 static void read_field(const PGresult *result, int row, int at, const struct column *column, struct arena *arena,
                        void *into)
 {
-    bool null = PQgetisnull(result, row, at) != 0;
     struct span text = { PQgetvalue(result, row, at), (size_t)PQgetlength(result, row, at) };
+    bool null = text.size == 0 && PQgetisnull(result, row, at); /* a null has the length 0 */
 
     switch (column->kind)
     {
     case COLUMN_INT64:
     case COLUMN_INT32:
     case COLUMN_TIME:
-        *(struct field_int *)entity_field(column, into) = read_int(result, row, at, column->kind);
+        *(struct field_int *)entity_field(column, into) = null ? INT_NULL : read_int(text, column->kind);
         break;
     case COLUMN_NUMBER:
         *(struct field_number *)entity_field(column, into) = null ? NUMBER_NULL : number_of(array_read_number(text.at));

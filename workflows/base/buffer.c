@@ -4,12 +4,14 @@
 #include <stdlib.h>
 
 #include "workflows/base/calendar.h"
+#include "workflows/base/digits.h"
 #include "workflows/base/hex.h"
 
 enum
 {
     FIRST_SIZE = 256,
     NUMBER_TEXT_SIZE = 32,
+    BLOCK = 16, /* bytes that are looked at in one step */
 };
 
 void buffer_done(struct buffer *buffer)
@@ -24,12 +26,10 @@ void buffer_clear(struct buffer *buffer)
     buffer->failed = false;
 }
 
-bool buffer_reserve(struct buffer *buffer, size_t more)
+bool buffer_grow(struct buffer *buffer, size_t more)
 {
     if (buffer->failed)
         return false;
-    if (more <= buffer->capacity - buffer->size)
-        return true;
     size_t capacity = buffer->capacity ? buffer->capacity : FIRST_SIZE;
     while (capacity - buffer->size < more && capacity <= SIZE_MAX / 4)
         capacity *= 2;
@@ -52,43 +52,10 @@ char *buffer_take(struct buffer *buffer, size_t *ret_size)
     return at;
 }
 
-void buffer_add(struct buffer *buffer, const void *bytes, size_t size)
-{
-    if (size == 0 || !buffer_reserve(buffer, size))
-        return;
-    memcpy(buffer->at + buffer->size, bytes, size);
-    buffer->size += size;
-}
-
-void buffer_add_span(struct buffer *buffer, struct span text)
-{
-    buffer_add(buffer, text.at, text.size);
-}
-
-void buffer_add_text(struct buffer *buffer, const char *text)
-{
-    buffer_add(buffer, text, strlen(text));
-}
-
-void buffer_add_byte(struct buffer *buffer, char byte)
-{
-    if (buffer_reserve(buffer, 1))
-        buffer->at[buffer->size++] = byte;
-}
-
 void buffer_add_int64(struct buffer *buffer, int64_t value)
 {
-    char digits[20]; /* -9223372036854775808 */
-    size_t start = sizeof(digits);
-    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do
-    {
-        digits[--start] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (value < 0)
-        digits[--start] = '-';
-    buffer_add(buffer, digits + start, sizeof(digits) - start);
+    if (buffer_reserve(buffer, DIGITS_MAX))
+        buffer->size += digits_print(value, buffer->at + buffer->size);
 }
 
 void buffer_add_number(struct buffer *buffer, double value)
@@ -128,6 +95,28 @@ static char escape_of(unsigned char byte)
     }
 }
 
+/* Without a branch, so that the compiler compares all of them at once. */
+static bool is_plain_block(const char *at)
+{
+    unsigned special = 0;
+    for (size_t i = 0; i < BLOCK; i++)
+    {
+        unsigned char byte = (unsigned char)at[i];
+        special |= (unsigned)((byte < 0x20) | (byte == '"') | (byte == '\\'));
+    }
+    return special == 0;
+}
+
+/* The place of the next byte that has an escape, from `from` on; the text's size: there is none. */
+static size_t find_escape(struct span text, size_t from)
+{
+    while (text.size - from >= BLOCK && is_plain_block(text.at + from))
+        from += BLOCK;
+    while (from < text.size && !escape_of((unsigned char)text.at[from]))
+        from++;
+    return from;
+}
+
 void buffer_add_json_string(struct buffer *buffer, struct span text)
 {
     if (!text.at)
@@ -142,14 +131,11 @@ void buffer_add_json_string(struct buffer *buffer, struct span text)
     }
     buffer_add_byte(buffer, '"');
     size_t printed = 0; /* runs without escapes are copied as one piece */
-    for (size_t i = 0; i < text.size; i++)
+    for (size_t i; (i = find_escape(text, printed)) < text.size; printed = i + 1)
     {
         unsigned char byte = (unsigned char)text.at[i];
         char escape = escape_of(byte);
-        if (!escape)
-            continue;
         buffer_add(buffer, text.at + printed, i - printed);
-        printed = i + 1;
         char written[6] = { '\\', escape, '0', '0', hex_digit(byte >> 4), hex_digit(byte) };
         buffer_add(buffer, written, escape == 'u' ? 6 : 2);
     }

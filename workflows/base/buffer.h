@@ -20,14 +20,40 @@ struct buffer
 #define BUFFER_EMPTY ((struct buffer){ NULL, 0, 0, false })
 
 void buffer_done(struct buffer *buffer);
-void buffer_clear(struct buffer *buffer); /* size 0, memory kept */
-bool buffer_reserve(struct buffer *buffer, size_t more);
+void buffer_clear(struct buffer *buffer);             /* size 0, memory kept */
+bool buffer_grow(struct buffer *buffer, size_t more); /* the rest of buffer_reserve, where there is no room */
 char *buffer_take(struct buffer *buffer, size_t *ret_size);
 
-void buffer_add(struct buffer *buffer, const void *bytes, size_t size);
-void buffer_add_span(struct buffer *buffer, struct span text);
-void buffer_add_text(struct buffer *buffer, const char *text);
-void buffer_add_byte(struct buffer *buffer, char byte);
+/* The additions are inline: most find room, and the size of a literal is known where it is added. */
+static inline bool buffer_reserve(struct buffer *buffer, size_t more)
+{
+    return (!buffer->failed && more <= buffer->capacity - buffer->size) || buffer_grow(buffer, more);
+}
+
+static inline void buffer_add(struct buffer *buffer, const void *bytes, size_t size)
+{
+    if (size == 0 || !buffer_reserve(buffer, size))
+        return;
+    memcpy(buffer->at + buffer->size, bytes, size);
+    buffer->size += size;
+}
+
+static inline void buffer_add_span(struct buffer *buffer, struct span text)
+{
+    buffer_add(buffer, text.at, text.size);
+}
+
+static inline void buffer_add_text(struct buffer *buffer, const char *text)
+{
+    buffer_add(buffer, text, strlen(text));
+}
+
+static inline void buffer_add_byte(struct buffer *buffer, char byte)
+{
+    if (buffer_reserve(buffer, 1))
+        buffer->at[buffer->size++] = byte;
+}
+
 void buffer_add_int64(struct buffer *buffer, int64_t value); /* decimal */
 /* The shortest digits that read back as the same number. It is finite. */
 void buffer_add_number(struct buffer *buffer, double value);

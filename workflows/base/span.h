@@ -30,7 +30,7 @@ static inline bool span_equal(struct span a, struct span b)
 {
     if (a.at == NULL || b.at == NULL)
         return a.at == b.at;
-    return a.size == b.size && memcmp(a.at, b.at, a.size) == 0;
+    return a.size == b.size && (a.at == b.at || memcmp(a.at, b.at, a.size) == 0);
 }
 
 static inline bool span_is(struct span a, const char *text)

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "workflows/base/digits.h"
 #include "workflows/base/hex.h"
 
 struct kind
@@ -22,19 +23,6 @@ bool aggregate_has_uuid(enum aggregate_kind kind)
     return kinds[kind].uuid;
 }
 
-static size_t print_number(uint64_t number, char *into)
-{
-    char digits[20];
-    size_t start = sizeof(digits);
-    do
-    {
-        digits[--start] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    memcpy(into, digits + start, sizeof(digits) - start);
-    return sizeof(digits) - start;
-}
-
 static bool is_hyphen_place(size_t place)
 {
     return place == 8 || place == 13 || place == 18 || place == 23;
@@ -42,17 +30,22 @@ static bool is_hyphen_place(size_t place)
 
 void id_print_uuid(struct id id, char into[UUID_TEXT_SIZE])
 {
-    unsigned nibble = 0;
-    for (size_t place = 0; place < UUID_TEXT_SIZE; place++)
+    static const uint8_t groups[] = { 4, 2, 2, 2, 6 }; /* bytes between two hyphens */
+    uint8_t bytes[16];
+    const uint8_t *from = bytes;
+
+    for (int i = 0; i < 8; i++)
     {
-        if (is_hyphen_place(place))
-        {
-            into[place] = '-';
-            continue;
-        }
-        uint64_t half = nibble < 16 ? id.high : id.low;
-        into[place] = hex_digit((unsigned)(half >> (60 - nibble % 16 * 4)) & 15);
-        nibble++;
+        bytes[i] = (uint8_t)(id.high >> (56 - 8 * i));
+        bytes[8 + i] = (uint8_t)(id.low >> (56 - 8 * i));
+    }
+    for (size_t i = 0; i < sizeof(groups); i++)
+    {
+        if (i > 0)
+            *into++ = '-';
+        hex_print(from, groups[i], into);
+        from += groups[i];
+        into += 2 * groups[i];
     }
 }
 
@@ -93,7 +86,7 @@ size_t aggregate_print(struct aggregate aggregate, char into[AGGREGATE_KEY_MAX])
     }
     else
     {
-        size += print_number(aggregate.id.low, into + size);
+        size += digits_print_unsigned(aggregate.id.low, into + size);
     }
     into[size] = '\0';
     return size;

@@ -96,6 +96,33 @@ static void json_strings_escape_what_json_demands_and_nothing_else(void **state)
     buffer_done(&buffer);
 }
 
+/* The search for a byte with an escape takes blocks of bytes, then single ones. */
+static void an_escape_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    struct buffer buffer = BUFFER_EMPTY;
+    for (size_t size = 1; size <= 40; size++)
+        for (size_t place = 0; place < size; place++)
+            for (unsigned byte = 0; byte < 256; byte++)
+            {
+                char text[40], expected[64];
+                memset(text, 'x', sizeof(text));
+                text[place] = (char)byte;
+                bool plain = byte >= 0x20 && byte != '"' && byte != '\\';
+                size_t more = plain ? 0 : byte < 0x20 && !strchr("\b\f\n\r\t", (int)byte) ? 5 : 1;
+                more = byte == 0 ? 5 : more;
+                buffer_add_json_string(&buffer, (struct span){ text, size });
+                assert_int_equal(buffer.size, size + 2 + more);
+                expected[0] = '"';
+                memcpy(expected + 1, text, place);
+                assert_memory_equal(buffer.at, expected, place + 1);
+                assert_int_equal(buffer.at[place + 1] == '\\', !plain);
+                assert_memory_equal(buffer.at + place + 2 + more, text + place + 1, size - place - 1);
+                buffer_clear(&buffer);
+            }
+    buffer_done(&buffer);
+}
+
 static void a_null_span_is_json_null(void **state)
 {
     (void)state;
@@ -160,6 +187,7 @@ int main(void)
         cmocka_unit_test(a_size_that_cannot_be_had_is_a_failure_that_stays),
         cmocka_unit_test(integers_are_printed_over_their_whole_range),
         cmocka_unit_test(json_strings_escape_what_json_demands_and_nothing_else),
+        cmocka_unit_test(an_escape_is_found_wherever_it_stands),
         cmocka_unit_test(a_null_span_is_json_null),
         cmocka_unit_test(times_are_utc_with_six_decimals),
         cmocka_unit_test(times_agree_with_libc_over_four_centuries),

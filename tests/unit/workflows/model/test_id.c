@@ -31,6 +31,9 @@ static void keys_are_those_of_the_domain(void **state)
     assert_string_equal(key, "job/7");
     aggregate_print((struct aggregate){ AGGREGATE_TICKET, id_of(INT64_MAX) }, key);
     assert_string_equal(key, "ticket/9223372036854775807");
+    /* No number is too long, not even one that no row has. */
+    aggregate_print((struct aggregate){ AGGREGATE_TICKET, { 0, UINT64_MAX } }, key);
+    assert_string_equal(key, "ticket/18446744073709551615");
     aggregate_print((struct aggregate){ AGGREGATE_ATTENDANCE, uuid }, key);
     assert_string_equal(key, "attendance/0c5c7fd0-1234-4e6f-9f00-001122334455");
     aggregate_print((struct aggregate){ AGGREGATE_FACE_USER, id_of(1) }, key);
