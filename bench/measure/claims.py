@@ -2,9 +2,10 @@
 
 import copy
 import re
-import statistics
 import tempfile
 from pathlib import Path
+
+from harness import comparison
 
 from . import attacks
 from .drain import drain
@@ -82,8 +83,7 @@ def cost(stack, interlock, programs, counts, runs, log, say):
     for run in range(runs):
         for batch, found in pairs.items():
             pair = {}
-            # Whoever comes second finds a warmer broker: the order alternates.
-            for name in (("with", "without") if run % 2 == 0 else ("without", "with")):
+            for name in comparison.order(("with", "without"), run):
                 pair[name] = drain(stack, interlock, programs, counts[batch], log=log, inbox=name == "with",
                                    settings={"WORKER_BATCH_MAX": batch, **(WITHOUT if name == "without" else {})})
                 say(f"cost, batches of {batch}, run {run + 1}, {name}: {pair[name]['rate']:,.0f}/s, "
@@ -106,7 +106,7 @@ def protection_cpu(result):
 
 
 def ratio(pairs, pick):
-    return statistics.median(pick(pair["with"]) / pick(pair["without"]) for pair in pairs)
+    return comparison.ratio(pairs, pick, "with", "without")
 
 
 def preset_build(root, say):

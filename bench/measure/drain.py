@@ -2,8 +2,10 @@
 
 import time
 
+from harness.comparison import Unfit, window
+
 from . import processes
-from .stack import Failed, call
+from .stack import TEMPLATE, Failed, call
 from .worker import Topics, Worker
 
 MIX_OPTIONS = ("duplicates", "refusals", "undecodable", "hot-keys")
@@ -43,11 +45,22 @@ def _wal_bytes(stack):
     return int(stack.psql("postgres", "-c", "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").split(".")[0])
 
 
+class Samples:
+    """On the way: seconds, events whose offsets are committed, and the CPU that each process has used."""
+
+    def __init__(self, meter):
+        self.meter, self.taken = meter, []
+
+    def take(self, metrics):
+        self.taken.append((time.monotonic(), metrics.get("interlock_events_published_total", 0), self.meter.cpu()))
+
+
 def drain(stack, interlock, programs, count, delivery="exactly_once", partitions=12, mix=None, settings=None, log=None,
-          inbox=True):
-    """One run. Rates count messages, whatever became of them. `inbox` false: with settings that write no inbox rows."""
+          inbox=True, template=TEMPLATE, windowed=False):
+    """One run. Rates count messages, whatever became of them. `inbox` false: with settings that write no inbox rows.
+    `windowed`: also the rate and the CPU of the part of it that comparison.WINDOW names."""
     mix = mix or {}
-    database = stack.fresh_database()
+    database = stack.fresh_database(template)
     topics = Topics(stack, interlock, database, partitions, delivery)
     distinct = _load(stack, programs, topics, count, mix)
     started = time.monotonic()
@@ -55,7 +68,8 @@ def drain(stack, interlock, programs, count, delivery="exactly_once", partitions
         meter = processes.Meter({"worker": worker.pid, **stack.pids})
         before, wal = worker.await_start(), _wal_bytes(stack)
         meter.start()
-        metrics = worker.await_drained(count)
+        samples = Samples(meter)
+        metrics = worker.await_drained(count, samples.take if windowed else None)
         measured = meter.stop()
         memory = worker.peak_memory_mib()
         whole = time.monotonic() - started
@@ -79,5 +93,10 @@ def drain(stack, interlock, programs, count, delivery="exactly_once", partitions
         "splits": metrics.get("interlock_batch_splits_total", 0), "retries": metrics.get("interlock_batch_retries_total", 0),
         "degraded": metrics.get("interlock_lock_degraded_total", 0), "busy": metrics.get("interlock_busy_rows_total", 0),
     }
+    if windowed:
+        try:
+            result["window"] = window(samples.taken, count)
+        except Unfit as unfit:
+            raise Failed(str(unfit)) from unfit
     result.update(_verify(stack, programs, topics, count, distinct, mix, inbox))
     return result

@@ -56,8 +56,12 @@ class Meter:
     def __init__(self, pids):
         self.pids = pids
 
+    def cpu(self):
+        """Seconds of each since it began."""
+        return {name: cpu_seconds(pid) for name, pid in self.pids.items()}
+
     def _look(self):
-        return {name: cpu_seconds(pid) for name, pid in self.pids.items()}, machine_busy_seconds(), time.monotonic()
+        return self.cpu(), machine_busy_seconds(), time.monotonic()
 
     def start(self):
         self.before = self._look()

@@ -7,6 +7,8 @@ import re
 import statistics
 import subprocess
 
+from harness import comparison
+
 from .stack import ROOT, call
 
 README = ROOT / "bench" / "README.md"
@@ -132,6 +134,29 @@ def claims_table(old, attack, pairs, ratio, cpu):
             f"({extra_us / 1000:+.3f} ms a command), rate {ratio(found, lambda r: r['rate']):.2f} x |")
     lines += ["", "| attack | commands | lost or doubled |", "|---|--:|--:|"]
     lines += [f"| {name} | {sent:,} | {wrong} |" for name, (sent, wrong) in attack["wrong"].items()]
+    return lines
+
+
+def against_table(pairs, names):
+    """`names`: of this and of the other revision. Ratios are those of the pairs: their median, and how far they lie apart."""
+    picks = {"commands/s": lambda r: r["window"]["rate"]}
+    for process, name in (("worker", "worker"), ("postgresql", "PostgreSQL"), ("kafka", "Kafka"), ("redis", "Redis")):
+        picks[f"CPU ms per 1,000: {name}"] = lambda r, process=process: r["window"]["cpu_ms"][process]
+    picks["all"] = lambda r: sum(r["window"]["cpu_ms"].values())
+    picks["WAL bytes a command"] = lambda r: r["wal_bytes"]
+    picks["commands a batch"] = lambda r: r["batch"]
+    picks["events a publication"] = lambda r: r["publication"]
+    lines = [f"{len(pairs)} pairs of {pairs[0]['this']['audit']:,} commands, exactly once, in turn on one stack, after a pair "
+             f"that is thrown away; rate and CPU between {comparison.WINDOW[0]:.0%} and {comparison.WINDOW[1]:.0%} of the "
+             "committed offsets. Medians; the ratio is the median of those of the pairs, with the least and the greatest. "
+             "Others used " + spread([pair[side]["others"] for pair in pairs for side in ("this", "other")], "{:.0%}") +
+             " of the machine.", "",
+             f"| | {names['other']} | {names['this']} | ratio | least to greatest |", "|---|--:|--:|--:|---|"]
+    for name, pick in picks.items():
+        found = comparison.compared(pairs, pick, "this", "other")
+        form = "{:,.1f}" if "CPU" in name or name == "all" else "{:,.0f}"
+        lines.append(f"| {name} | {form.format(found['other'])} | {form.format(found['this'])} | {found['ratio']:.3f} | "
+                     f"{found['least']:.3f} to {found['greatest']:.3f} |")
     return lines
 
 

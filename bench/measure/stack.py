@@ -49,26 +49,26 @@ class Stack:
     def psql(self, database, *words):
         return call(["psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), *words])
 
-    def prepare(self, interlock):
+    def prepare(self, interlock, template=TEMPLATE):
         """The database that every run begins with a copy of: migrated, filled, vacuumed."""
-        self.psql("postgres", "-c", f"DROP DATABASE IF EXISTS {TEMPLATE}", "-c", f"CREATE DATABASE {TEMPLATE}")
+        self.psql("postgres", "-c", f"DROP DATABASE IF EXISTS {template}", "-c", f"CREATE DATABASE {template}")
         if interlock:
-            call([interlock, "migrate", "up"], env=self.environment(TEMPLATE, {}))
+            call([interlock, "migrate", "up"], env=self.environment(template, {}))
         else:
             files = sorted((ROOT / "schema").glob("*.up.sql"))
-            self.psql(TEMPLATE, "-c", "CREATE SCHEMA interlock", *[w for f in files for w in ("-f", f)])
-        self.psql(TEMPLATE, "-v", f"tickets={self.tickets}", "-f", BASELINES / "tickets.sql",
+            self.psql(template, "-c", "CREATE SCHEMA interlock", *[w for f in files for w in ("-f", f)])
+        self.psql(template, "-v", f"tickets={self.tickets}", "-f", BASELINES / "tickets.sql",
                   "-f", BASELINES / "set_function.sql")
 
-    def fresh_database(self):
+    def fresh_database(self, template=TEMPLATE):
         """A copy of the template, the last copy dropped, and a checkpoint: all begin with the same first writes of
         their pages."""
         self.runs += 1
         name = f"bench_{os.getpid()}_{self.runs}"
-        old = self.psql("postgres", "-c", "SELECT datname FROM pg_database WHERE datname LIKE 'bench\\_%\\_%'")
+        old = self.psql("postgres", "-c", "SELECT datname FROM pg_database WHERE datname ~ '^bench_[0-9]+_'")
         for database in old.split():
             self.psql("postgres", "-c", f"DROP DATABASE {database} WITH (FORCE)")
-        self.psql("postgres", "-c", f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy", "-c", "CHECKPOINT")
+        self.psql("postgres", "-c", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy", "-c", "CHECKPOINT")
         return name
 
     def environment(self, database, settings):

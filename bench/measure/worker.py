@@ -81,10 +81,14 @@ class Worker:
     def await_partitions(self, count):
         return self.await_metrics(lambda m: m.get("interlock_partitions_assigned", 0) >= count, START_S, "partitions")
 
-    def await_drained(self, received):
+    def await_drained(self, received, watch=None):
+        """`watch` is called with all metrics on the way."""
+        def drained(metrics):
+            if watch:
+                watch(metrics)
+            return metrics.get("interlock_messages_received_total", 0) >= received and metrics.get("interlock_inflight", 1) == 0
         return self.await_metrics(
-            lambda m: m.get("interlock_messages_received_total", 0) >= received and m.get("interlock_inflight", 1) == 0,
-            DRAIN_S, f"the end of {received} messages", pause=0.05)
+            drained, DRAIN_S, f"the end of {received} messages", pause=0.05)
 
     def peak_memory_mib(self):
         return processes.peak_memory_mib(self.pid)

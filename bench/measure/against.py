@@ -1,0 +1,40 @@
+"""This revision and another one in turn, on one stack: a pair at a time, so that the machine is the same for both."""
+
+from harness import comparison, revision
+
+from .drain import drain
+from .stack import ROOT, TEMPLATE, Failed
+
+SIDES = ("this", "other")
+STEPS = (["cmake", "--preset", "release"], ["cmake", "--build", "build/release", "--target", "interlock"])
+
+
+def prepare_revision(name, folder, say):
+    """Builds it below `folder` as a release; its program, and its name for people."""
+    try:
+        revision.require_clean(ROOT)
+        commit = revision.commit_of(ROOT, name)
+        say(f"building {revision.name_of(ROOT, commit)} (release)")
+        tree = revision.built(revision.checked_out(ROOT, commit, folder), STEPS)
+    except revision.Refused as refused:
+        raise Failed(str(refused)) from refused
+    return tree / "build" / "release" / "interlock", commit
+
+
+def short_names(commit):
+    return {"this": revision.commit_of(ROOT, "HEAD")[:8], "other": commit[:8]}
+
+
+def against(stack, interlocks, programs, count, pairs, log, say, line):
+    """`interlocks`: side to its program. The first pair warms the broker up and is not among those returned."""
+    templates = {side: f"{TEMPLATE}_{side}" for side in SIDES}
+    for side in SIDES:
+        stack.prepare(interlocks[side], templates[side])
+    measured = []
+    for run in range(pairs + 1):
+        pair = {}
+        for side in comparison.order(SIDES, run):
+            pair[side] = drain(stack, interlocks[side], programs, count, log=log, template=templates[side], windowed=True)
+            say(f"{f'pair {run}' if run else 'warm-up'}, {side}: {pair[side]['window']['rate']:,.0f}/s; whole: {line(pair[side])}")
+        measured.append(pair)
+    return measured[1:]
