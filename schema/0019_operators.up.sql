@@ -40,8 +40,10 @@ CREATE TRIGGER operator_item_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON in
 
 -- The actions whose events are not on the audit topic yet.
 CREATE TABLE interlock.operator_outbox (
-    action_id bigint PRIMARY KEY REFERENCES interlock.operator_action (id)
+    action_id  bigint PRIMARY KEY REFERENCES interlock.operator_action (id),
+    claimed_at timestamptz
 );
+COMMENT ON COLUMN interlock.operator_outbox.claimed_at IS 'a worker publishes its event since then; null: none does';
 CREATE FUNCTION interlock.note_action() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -146,7 +146,7 @@ GRANT INSERT, DELETE, UPDATE (due_at, next_at, returned_at, returned_offset, ret
 -- itself.
 GRANT UPDATE (state, state_at, action_id, redrives) ON interlock.dead_letter TO interlock_worker;
 GRANT INSERT (action_id, subject, outcome) ON interlock.operator_item TO interlock_worker;
-GRANT DELETE ON interlock.operator_outbox TO interlock_worker;
+GRANT DELETE, UPDATE (claimed_at) ON interlock.operator_outbox TO interlock_worker;
 GRANT UPDATE (resumed_at) ON interlock.pause TO interlock_worker;
 GRANT INSERT, DELETE, UPDATE ON interlock.worker_seen TO interlock_worker;
 GRANT UPDATE (kafka_offset, fence, partition_id, parked) ON interlock.inbox TO interlock_worker;

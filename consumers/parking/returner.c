@@ -10,6 +10,7 @@
 #include "consumers/kafka/rights_watch.h"
 #include "consumers/message/delivery_pool.h"
 #include "consumers/parking/claims.h"
+#include "consumers/parking/operator_events.h"
 #include "consumers/parking/parked_summary.h"
 #include "worker/base/clock.h"
 #include "worker/base/fault_point.h"
@@ -61,6 +62,7 @@ struct returner
     /* Of its thread. */
     struct session *session;
     struct claims *claims;
+    struct operator_events *operator_events;
     rd_kafka_t *producer;
     struct sent sent[CLAIMS_MAX];
     int sent_count;
@@ -77,6 +79,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 
     (void)producer;
     rights_watch_suspect(message->err);
+    if (operator_events_report(returner->operator_events, message))
+        return;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
     {
         sent->offset = message->offset;
@@ -390,6 +394,8 @@ static void *returner_main(void *owner)
     while (!atomic_load(&returner->stopping))
     {
         publish_due(returner);
+        if (returner->producer && !atomic_load(&returner->quiet))
+            operator_events_step(returner->operator_events, returner->producer);
         count_parked(returner);
         returner->guest.round(returner->guest.owner, ask, returner);
         for (int i = 0; returner->producer && i < POLLS_MAX && rd_kafka_outq_len(returner->producer) > 0; i++)
@@ -406,6 +412,7 @@ static void free_parts(struct returner *returner)
     clients_destroy(returner->producer, DESTROY_US);
     session_free(returner->session);
     claims_free(returner->claims);
+    operator_events_free(returner->operator_events);
     pthread_cond_destroy(&returner->wake);
     pthread_mutex_destroy(&returner->mutex);
     free(returner);
@@ -425,7 +432,8 @@ struct returner *returner_start(const struct settings *settings, const struct re
     condition_init(&returner->wake);
     returner->session = session_new(settings, "interlock returner");
     returner->claims = claims_new(ask, returner);
-    bool made = returner->session && returner->claims;
+    returner->operator_events = operator_events_new(settings->kafka.audit_topic, ask, returner);
+    bool made = returner->session && returner->claims && returner->operator_events;
     if (made)
         *reterr = "no thread";
     if (made && pthread_create(&returner->thread, NULL, returner_main, returner) == 0)

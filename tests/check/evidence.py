@@ -87,6 +87,12 @@ def to_event(record):
     return AuditEvent(record.partition, record.offset, key, body, record.at)
 
 
+def to_answer(record):
+    """The event of a command; None for an act of an operator, which is no answer to anything."""
+    event = to_event(record)
+    return None if event.body["type"] == "interlock.operator" else event
+
+
 def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):
     """Every record of a topic up to where it ended at the call, partition by partition; whoever writes on meanwhile
     does not keep it. With committed_only it waits, bounded, until no transaction is open before that end: what an open
@@ -249,7 +255,7 @@ def gather(bootstrap, database, topics, audit_topic, group, dlq_suffix=".dlq", b
     for topic in topics:
         evidence.records += read_topic(bootstrap, topic)  # as the worker: what a publisher aborted is no command
         evidence.dead_letters += read_topic(bootstrap, topic + dlq_suffix)
-    evidence.events = [to_event(record) for record in read_topic(bootstrap, audit_topic)]
+    evidence.events = [event for event in map(to_answer, read_topic(bootstrap, audit_topic)) if event]
     read_database(database, evidence)
     seen = sorted({(record.topic, record.partition) for record in evidence.records})
     partitions = [TopicPartition(topic, partition) for topic, partition in seen]

@@ -189,7 +189,7 @@ class Publisher:
 
 
 class Tail:
-    """Reads a topic from its start, read_committed, for as long as it lives."""
+    """Reads a topic from its start, read_committed, for as long as it lives. What decodes to None is left out."""
 
     def __init__(self, bootstrap, topic, decode=lambda record: record):
         self.topic, self.decode = topic, decode
@@ -208,9 +208,8 @@ class Tail:
         while not self.ending.is_set():
             messages = self.consumer.consume(500, timeout=0.1)
             items = [self.decode(to_record(each)) for each in messages if each.error() is None]
-            if items:
-                with self.lock:
-                    self.items += items
+            with self.lock:
+                self.items += [item for item in items if item is not None]
 
     def all(self):
         with self.lock:

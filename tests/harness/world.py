@@ -6,7 +6,7 @@ import re
 
 import psycopg2
 
-from check.evidence import gather, snapshot, to_event
+from check.evidence import gather, snapshot, to_answer
 from check.invariants import Options, check
 
 from .commands import partition_of
@@ -41,7 +41,7 @@ class World:
     def make(self, template):
         Database(self.stack.database_url).execute(f'CREATE DATABASE "{self.name}" TEMPLATE "{template}"')
         self.kafka.create_topics({self.topic: self.partitions, self.audit_topic: AUDIT_PARTITIONS, self.dlq_topic: 1})
-        self.audit = Tail(self.stack.bootstrap, self.audit_topic, to_event)
+        self.audit = Tail(self.stack.bootstrap, self.audit_topic, to_answer)
         self.letters = Tail(self.stack.bootstrap, self.dlq_topic)
         self.tails = [self.audit, self.letters]
         return self

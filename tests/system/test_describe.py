@@ -189,8 +189,8 @@ def test_the_parser_of_asyncapi_accepts_the_document(binary, parser):
     assert found["version"].startswith("3.")
     assert found["channels"] == ["interlock.commands", "interlock.audit", "interlock.commands.dlq"]
     assert [each["action"] for each in found["operations"]] == ["receive", "send", "send"]
-    assert sorted(found["messages"]) == sorted(TYPES + ["interlock.audit", "dead_letter"])
-    assert found["payloads"] == len(TYPES) + 1
+    assert sorted(found["messages"]) == sorted(TYPES + ["interlock.audit", "interlock.operator", "dead_letter"])
+    assert found["payloads"] == len(TYPES) + 2
 
 
 @pytest.mark.seconds(360)

@@ -22,6 +22,7 @@ static const struct verb verbs[] = {
     { "topics", verb_topics, true, "plan | create the Kafka topics that the settings name" },
     { "publish", verb_publish, true, "put CloudEvents, one a line, on the command topic" },
     { "audit", verb_audit, true, "list | show | verify the results of commands" },
+    { "action", verb_action, true, "list | show | stop: who did what to the pool, and why" },
     { "check", verb_check, true, "settings, services, schema, topics: each line ok, or what to do" },
     { "describe", verb_describe, true, "types | settings | topics, --json-schema, --asyncapi" },
     { "sweep", verb_sweep, true, "jobs | tickets: publish the commands that have become due by time" },

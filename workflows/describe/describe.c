@@ -25,6 +25,8 @@ static void add_definitions(struct buffer *into)
     }
     buffer_add_text(into, "\"interlock.audit\":{");
     describe_add_event(into);
+    buffer_add_text(into, "},\"interlock.operator\":{");
+    describe_add_operator_event(into);
     buffer_add_text(into, "}}");
 }
 
@@ -79,7 +81,8 @@ static void add_command_messages(struct buffer *into)
 
 static void add_audit_messages(struct buffer *into)
 {
-    buffer_add_text(into, "\"interlock.audit\":{\"$ref\":\"#/components/messages/interlock.audit\"}");
+    buffer_add_text(into, "\"interlock.audit\":{\"$ref\":\"#/components/messages/interlock.audit\"},"
+                          "\"interlock.operator\":{\"$ref\":\"#/components/messages/interlock.operator\"}");
 }
 
 static void add_dead_letter_messages(struct buffer *into)
@@ -96,7 +99,8 @@ static const struct channel command_channel = {
 static const struct channel audit_channel = {
     "audit",
     "Audit events",
-    "One event a command, whatever its outcome, keyed by the aggregate. Read with isolation.level=read_committed.",
+    "One event a command, whatever its outcome, keyed by the aggregate; and the acts of operators. Read with "
+    "isolation.level=read_committed.",
     add_audit_messages,
 };
 static const struct channel dead_letter_channel = {
@@ -184,6 +188,10 @@ static void add_messages(struct buffer *into)
                           "\"contentType\":\"application/cloudevents+json\",");
     buffer_add_text(into, key_binding);
     buffer_add_text(into, ",\"payload\":{\"$ref\":\"#/components/schemas/interlock.audit\"}},");
+    buffer_add_text(into,
+                    "\"interlock.operator\":{\"name\":\"interlock.operator\",\"summary\":\"An act of an operator.\","
+                    "\"contentType\":\"application/cloudevents+json\","
+                    "\"payload\":{\"$ref\":\"#/components/schemas/interlock.operator\"}},");
     buffer_add_text(into, "\"dead_letter\":{\"name\":\"dead_letter\",\"summary\":\"A message that is no command.\","
                           "\"contentType\":\"application/octet-stream\",\"headers\":");
     describe_add_dead_letter_headers(into);
@@ -201,6 +209,8 @@ static void add_schemas(struct buffer *into)
     }
     buffer_add_text(into, "\"interlock.audit\":{");
     describe_add_event(into);
+    buffer_add_text(into, "},\"interlock.operator\":{");
+    describe_add_operator_event(into);
     buffer_add_byte(into, '}');
 }
 

@@ -11,7 +11,7 @@
 #include "workflows/base/buffer.h"
 
 /* The schema of a command of one type, or, for a null span, of all types and the audit event: $defs has one entry a
- * type, "interlock.audit" for the event, and the root takes any command. False: there is no such type. */
+ * type, "interlock.audit" for the event, "interlock.operator" for an act of an operator, and the root takes any command. False: there is no such type. */
 bool describe_json_schema(struct span type, struct buffer *into);
 
 /* AsyncAPI 3.0: the command topics (one name, or several separated by commas), the audit topic, and the dead letters.

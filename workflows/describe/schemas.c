@@ -233,6 +233,27 @@ void describe_add_event(struct buffer *into)
     buffer_add_byte(into, '}');
 }
 
+/* Published by consumers/parking/operator_events.c. */
+void describe_add_operator_event(struct buffer *into)
+{
+    buffer_add_text(
+        into,
+        "\"title\":\"interlock.operator\",\"description\":\"An act of an operator, at least once: repeated ids "
+        "are dropped. Never the data of a command.\",\"type\":\"object\",\"required\":[\"specversion\",\"type\","
+        "\"source\",\"id\",\"subject\",\"time\",\"datacontenttype\",\"data\"],\"properties\":{\"specversion\":"
+        "{\"const\":\"1.0\"},\"type\":{\"const\":\"interlock.operator\"},\"source\":{\"const\":\"/interlock\"},"
+        "\"id\":{\"type\":\"string\",\"pattern\":\"^operator/[0-9]+/[0-9]+$\"},\"subject\":{\"type\":\"string\","
+        "\"pattern\":\"^operator/[0-9]+$\"},\"time\":{\"type\":\"string\",\"format\":\"date-time\"},"
+        "\"datacontenttype\":{\"const\":\"application/json\"},\"data\":{\"type\":\"object\",\"required\":"
+        "[\"action\",\"verb\",\"actor\",\"db_user\",\"host\",\"version\",\"reason\",\"filter\",\"expected\","
+        "\"before\"],\"properties\":{\"action\":{\"type\":\"integer\",\"minimum\":1},\"verb\":{\"type\":\"string\"},"
+        "\"actor\":{\"type\":\"string\",\"description\":\"As it was claimed.\"},\"db_user\":{\"type\":\"string\","
+        "\"description\":\"PostgreSQL's session_user.\"},\"host\":{\"type\":\"string\"},\"version\":{\"type\":"
+        "\"string\"},\"reason\":{\"type\":\"string\"},\"filter\":{\"type\":\"object\"},\"expected\":{\"type\":"
+        "[\"integer\",\"null\"],\"minimum\":0},\"before\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}}}"
+        "}");
+}
+
 /* --- dead letters ------------------------------------------------------------------------------------------------ */
 
 static const char *const dead_letter_headers[] = { DEAD_LETTER_HEADERS };
