@@ -8,10 +8,13 @@
 
 #include "consumers/poll/partition_report.h"
 #include "worker/base/metrics.h"
+#include "worker/lane/held_keys.h"
 #include "worker/postgres/advisory_locks.h"
+#include "worker/postgres/row_holders.h"
 
 static const int64_t SEEN_EVERY_US = 5000000;
 static const int64_t NUMBERS_EVERY_US = 2000000;
+static const int64_t HOLDERS_EVERY_US = 2000000;
 static const int64_t LOCK_EVERY_US = 1000000;
 static const int64_t ALONE_US = 5000000; /* without news the lock may be somebody else's by now */
 static const int64_t OLD_US = 60000000;  /* numbers that are older are not shown to people */
@@ -19,6 +22,7 @@ static const int64_t OLD_US = 60000000;  /* numbers that are older are not shown
 enum
 {
     NUMBERS_REST = 50, /* times as long as the numbers took to count */
+    HOLDERS_OF = 5,    /* keys, those that are held for longest */
 };
 
 /* --- what this process tells ------------------------------------------------------------------------------------- */
@@ -113,6 +117,10 @@ static const char numbers_sql[] =
     "ELSE 'waiting' END, NULL, coalesce(sum(greatest(p.end_offset - p.committed, 0)), 0)::text, NULL, NULL "
     "FROM interlock.partition_published p JOIN interlock.partition_owner o ON o.id = p.partition_id "
     "WHERE o.owner_token IS NOT NULL GROUP BY 2 "
+    "UNION ALL SELECT 'workers', 'seen', NULL, count(*)::text, NULL, NULL FROM interlock.worker_seen "
+    "WHERE seen_at > now() - interval '20 s' "
+    "UNION ALL SELECT 'workers', 'ready', NULL, count(*)::text, NULL, NULL FROM interlock.worker_seen "
+    "WHERE seen_at > now() - interval '20 s' AND ready "
     "UNION ALL SELECT 'pauses', NULL, NULL, (SELECT count(*)::text " IN_FORCE "), NULL, NULL "
     "UNION ALL (SELECT 'pause', u.id::text, u.scope, coalesce(extract(epoch FROM u.ends_at)::text, '+Inf'), u.target, "
     "(SELECT a.actor || ': ' || a.reason FROM interlock.operator_action a WHERE a.id = u.action_id) " IN_FORCE
@@ -314,6 +322,8 @@ static void print_status(const PGresult *rows, struct buffer *json)
         buffer_add_text(json, states[i]);
         add_member(json, "\":", count);
     }
+    add_member(json, "},\"workers\":{\"seen\":", count_of(find(rows, "workers", "seen", NULL)));
+    add_member(json, ",\"ready\":", count_of(find(rows, "workers", "ready", NULL)));
     buffer_add_text(json, "},\"pauses\":[");
     for (int row = 0; row < PQntuples(rows); row++)
         if (is_kind(rows, row, "pause"))
@@ -347,11 +357,66 @@ static void read_numbers(struct process_group *group, returner_ask_fn *ask, void
     print_pauses(rows, &metrics);
     print_backlog(rows, &metrics);
     print_status(rows, &status);
+    group->something_stuck = count_of(find(rows, "parked", "held", NULL)) > 0;
     PQclear(rows);
     mutex_lock(&group->mutex);
     replace(&group->metrics, &metrics);
     replace(&group->status, &status);
     group->told_us = ended_us;
+    mutex_unlock(&group->mutex);
+}
+
+/* --- who holds rows ---------------------------------------------------------------------------------------------- */
+
+static const char stuck_sql[] = "SELECT aggregate FROM interlock.parked_command WHERE reason = 'held' AND aggregate IS "
+                                "NOT NULL ORDER BY place LIMIT 5";
+
+static void add_text_member(struct buffer *json, const char *name, const char *text)
+{
+    buffer_add_text(json, name);
+    buffer_add_json_string(json, text ? span_of(text) : SPAN_NULL);
+}
+
+static void add_holders(struct span key, struct buffer *json, returner_ask_fn *ask, void *asker)
+{
+    struct buffer sql = BUFFER_EMPTY;
+    PGresult *rows = row_holders_write_sql(key, &sql) ? ask(asker, sql.at, 0, NULL) : NULL;
+
+    for (int row = 0; row < PQntuples(rows); row++)
+    {
+        buffer_add_text(json, json->size > 1 ? ",{\"key\":" : "{\"key\":");
+        buffer_add_json_string(json, key);
+        buffer_add_text(json, ",\"pid\":");
+        buffer_add_text(json, PQgetvalue(rows, row, 0));
+        add_text_member(json, ",\"program\":", PQgetvalue(rows, row, 1));
+        add_text_member(json, ",\"role\":", PQgetvalue(rows, row, 2));
+        add_text_member(json, ",\"state\":", PQgetisnull(rows, row, 3) ? NULL : PQgetvalue(rows, row, 3));
+        add_text_member(json, ",\"since\":", PQgetisnull(rows, row, 4) ? NULL : PQgetvalue(rows, row, 4));
+        buffer_add_byte(json, '}');
+    }
+    PQclear(rows);
+    buffer_done(&sql);
+}
+
+/* Only while something is held. */
+static void find_holders(struct process_group *group, returner_ask_fn *ask, void *asker)
+{
+    struct buffer json = BUFFER_EMPTY;
+    struct held_keys held;
+    PGresult *stuck = group->something_stuck ? ask(asker, stuck_sql, 0, NULL) : NULL;
+
+    held_keys_clear(&held);
+    if (metrics_get(METRIC_HELD_KEYS) > 0)
+        group->sources.held(group->sources.owner, &held);
+    buffer_add_byte(&json, '[');
+    for (int i = 0; i < held.shown && i < HOLDERS_OF; i++)
+        add_holders(span_of(held.longest[i].key), &json, ask, asker);
+    for (int row = 0; row < PQntuples(stuck); row++)
+        add_holders(span_of(PQgetvalue(stuck, row, 0)), &json, ask, asker);
+    PQclear(stuck);
+    buffer_add_byte(&json, ']');
+    mutex_lock(&group->mutex);
+    replace(&group->holders, &json);
     mutex_unlock(&group->mutex);
 }
 
@@ -377,6 +442,18 @@ static void try_lock(struct process_group *group, returner_ask_fn *ask, void *as
     mutex_unlock(&group->mutex);
 }
 
+static void sample_rates(struct process_group *group, int64_t now_us)
+{
+    struct buffer json = BUFFER_EMPTY;
+
+    group->next_sample_us = now_us + SEEN_EVERY_US;
+    process_rates_sample(&group->rates, now_us);
+    process_rates_print(&group->rates, &json);
+    mutex_lock(&group->mutex);
+    replace(&group->minute, &json);
+    mutex_unlock(&group->mutex);
+}
+
 /* --- rounds ------------------------------------------------------------------------------------------------------ */
 
 void process_group_round(void *owner, returner_ask_fn *ask, void *asker)
@@ -390,8 +467,15 @@ void process_group_round(void *owner, returner_ask_fn *ask, void *asker)
         tell_seen(&group->sources, ask, asker);
         tell_positions(&group->sources, ask, asker);
     }
+    if (now_us >= group->next_sample_us)
+        sample_rates(group, now_us);
     if (now_us >= group->next_numbers_us)
         read_numbers(group, ask, asker);
+    if (now_us >= group->next_holders_us)
+    {
+        group->next_holders_us = now_us + HOLDERS_EVERY_US;
+        find_holders(group, ask, asker);
+    }
     if (now_us >= group->next_lock_us)
         try_lock(group, ask, asker);
 }
@@ -422,6 +506,8 @@ void process_group_done(struct process_group *group)
 {
     buffer_done(&group->metrics);
     buffer_done(&group->status);
+    buffer_done(&group->holders);
+    buffer_done(&group->minute);
 }
 
 void process_group_print_metrics(struct process_group *group, struct buffer *into)
@@ -439,6 +525,11 @@ void process_group_print_status(struct process_group *group, struct buffer *json
     int64_t now_us = monotonic_us();
 
     mutex_lock(&group->mutex);
+    buffer_add_text(json, ",\"last_minute\":");
+    buffer_add_span(json, group->minute.size > 0 ? buffer_span(&group->minute) : SPAN_LITERAL("null"));
+    buffer_add_text(json, ",\"holders\":");
+    buffer_add_span(json, group->holders.size > 0 ? buffer_span(&group->holders) : SPAN_LITERAL("[]"));
+    buffer_add_text(json, ",\"of_group\":");
     if (group->told_us > 0 && now_us - group->told_us < OLD_US)
         buffer_add_span(json, buffer_span(&group->status));
     else

@@ -89,9 +89,23 @@ static void print_cells(struct process *process, struct buffer *json)
     {
         buffer_add_text(json, ",\"parked\":");
         returner_print(process->returner, json);
-        buffer_add_text(json, ",\"of_group\":");
         process_group_print_status(&process->group, json);
     }
+}
+
+static void print_counts(const struct process *process, struct buffer *json)
+{
+    int64_t without_us = metrics_get(METRIC_WITHOUT_REDIS);
+
+    buffer_add_text(json, ",\"up_s\":");
+    buffer_add_int64(json, (wall_us() - process->begun_us) / 1000000);
+    buffer_add_text(json, ",\"unexpected_partition\":");
+    buffer_add_int64(json, metrics_get(METRIC_UNEXPECTED_PARTITION));
+    buffer_add_text(json, ",\"without_redis_s\":");
+    if (without_us > 0)
+        buffer_add_int64(json, (monotonic_us() - without_us) / 1000000);
+    else
+        buffer_add_text(json, "null");
 }
 
 static void print_status(void *owner, struct buffer *json)
@@ -111,6 +125,7 @@ static void print_status(void *owner, struct buffer *json)
     buffer_add_json_string(json, ready ? SPAN_NULL : buffer_span(&why));
     buffer_add_text(json, process->settings->kafka.exactly_once ? ",\"delivery\":\"exactly_once\""
                                                                 : ",\"delivery\":\"at_least_once\"");
+    print_counts(process, json);
     print_cells(process, json);
     buffer_add_byte(json, '}');
     buffer_done(&why);
@@ -123,6 +138,15 @@ static void report_partitions(void *owner, struct partition_reports *into)
 
     for (int i = 0; i < count; i++)
         cell_report(process->cells[i], into);
+}
+
+static void report_held(void *owner, struct held_keys *into)
+{
+    struct process *process = owner;
+    int count = process_cells(process);
+
+    for (int i = 0; i < count; i++)
+        cell_held(process->cells[i], into);
 }
 
 static int tell_slot(void *owner)
@@ -143,6 +167,7 @@ void process_init_group(struct process *process)
                                                                  .slot = tell_slot,
                                                                  .http = tell_http,
                                                                  .partitions = report_partitions,
+                                                                 .held = report_held,
                                                                  .owner = process,
                                                                  .begun_us = process->begun_us });
 }

@@ -179,11 +179,14 @@ static unsigned print_page(const struct http *http, struct buffer *into)
 {
     const struct http_sources *sources = &http->sources;
     struct buffer status = BUFFER_EMPTY;
-    buffer_add_text(into, "<!doctype html>\n<html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\n"
-                          "<title>Interlock</title>\n<style>body{font:15px sans-serif;margin:2em;max-width:60em}"
-                          "th{text-align:left;padding-right:2em;font-weight:normal}.good{color:#060}.bad{color:#a00}"
-                          "pre{white-space:pre-wrap;background:#f4f4f4;padding:1em}</style>\n"
-                          "<h1>Interlock " INTERLOCK_VERSION "</h1>\n<table>\n");
+    buffer_add_text(into,
+                    "<!doctype html>\n<html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\n"
+                    "<meta name=viewport content=\"width=device-width\">\n"
+                    "<title>Interlock</title>\n<style>body{font:15px sans-serif;margin:2em;max-width:60em}"
+                    "th{text-align:left;padding-right:2em;font-weight:normal}.good{color:#060}.bad{color:#a00}"
+                    "td{overflow-wrap:anywhere}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;"
+                    "padding:1em}@media(max-width:30em){body{margin:.5em}th{padding-right:.5em}}</style>\n"
+                    "<h1>Interlock " INTERLOCK_VERSION "</h1>\n<table>\n");
     add_check_row(into, "alive", sources->healthy, sources->owner);
     add_check_row(into, "ready", sources->ready, sources->owner);
     for (size_t i = 0; i < sizeof(page_rows) / sizeof(*page_rows); i++)

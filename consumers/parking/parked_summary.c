@@ -10,8 +10,13 @@
 
 const char parked_count_sql[] =
     "SELECT count(*), count(*) FILTER (WHERE reason = 'notbefore'), count(*) FILTER (WHERE reason = 'held'), "
-    "count(*) FILTER (WHERE reason = 'behind'), to_char(min(due_at) AT TIME ZONE 'UTC', " TIME_FORMAT "), "
-    "to_char(min(parked_at) AT TIME ZONE 'UTC', " TIME_FORMAT ") FROM interlock.parked_command";
+    "count(*) FILTER (WHERE reason = 'behind'), "
+    "to_char(min(due_at) FILTER (WHERE reason NOT IN ('behind', 'paused') AND returned_at IS NULL) AT TIME ZONE "
+    "'UTC', " TIME_FORMAT "), to_char(min(parked_at) AT TIME ZONE 'UTC', " TIME_FORMAT "), "
+    "count(*) FILTER (WHERE reason = 'paused'), count(*) FILTER (WHERE reason = 'redriven'), "
+    "count(*) FILTER (WHERE reason = 'replayed'), "
+    "to_char(min(due_at) FILTER (WHERE reason = 'notbefore' AND returned_at IS NULL) AT TIME ZONE 'UTC', " TIME_FORMAT
+    ") FROM interlock.parked_command";
 
 /* 5: PARKED_STUCK_MAX. */
 const char parked_stuck_sql[] =
@@ -32,6 +37,10 @@ void parked_summary_count(struct parked_summary *summary, const PGresult *counte
     summary->behind = number_at(counted, 3);
     snprintf(summary->next_due, sizeof(summary->next_due), "%s", PQgetvalue(counted, 0, 4));
     snprintf(summary->oldest, sizeof(summary->oldest), "%s", PQgetvalue(counted, 0, 5));
+    summary->paused = number_at(counted, 6);
+    summary->redriven = number_at(counted, 7);
+    summary->replayed = number_at(counted, 8);
+    snprintf(summary->next_early, sizeof(summary->next_early), "%s", PQgetvalue(counted, 0, 9));
 }
 
 void parked_summary_name(struct parked_summary *summary, const PGresult *named)
@@ -70,10 +79,10 @@ void parked_summary_print(const struct parked_summary *summary, struct buffer *j
     {
         const char *name;
         int64_t value;
-    } numbers[] = { { "{\"commands\":", summary->commands },
-                    { ",\"early\":", summary->early },
-                    { ",\"held\":", summary->held },
-                    { ",\"behind\":", summary->behind } };
+    } numbers[] = { { "{\"commands\":", summary->commands }, { ",\"early\":", summary->early },
+                    { ",\"held\":", summary->held },         { ",\"behind\":", summary->behind },
+                    { ",\"paused\":", summary->paused },     { ",\"redriven\":", summary->redriven },
+                    { ",\"replayed\":", summary->replayed } };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
     {
@@ -81,6 +90,7 @@ void parked_summary_print(const struct parked_summary *summary, struct buffer *j
         buffer_add_int64(json, numbers[i].value);
     }
     add_member(json, ",\"next_due\":", summary->next_due);
+    add_member(json, ",\"next_early\":", summary->next_early);
     add_member(json, ",\"oldest\":", summary->oldest);
     buffer_add_text(json, ",\"stuck\":[");
     for (int i = 0; i < summary->stuck_count; i++)

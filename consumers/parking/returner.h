@@ -37,8 +37,8 @@ struct returner *returner_start(const struct settings *settings, const struct re
 void returner_quiet(struct returner *returner);
 void returner_stop(struct returner *returner); /* joins; NULL is fine */
 
-/* {"commands":3,"early":2,"held":1,"behind":0,"next_due":"...","oldest":"...",
- * "stuck":[...]} of the whole group, as of some seconds ago; times are null when nothing is parked. */
+/* {"commands":3,"early":2,"held":1,...,"next_due":"...","stuck":[...]} of the whole group, as of some seconds ago; times
+ * are null where there is no such command. */
 void returner_print(struct returner *returner, struct buffer *json);
 
 #endif

@@ -156,8 +156,8 @@ def test_a_command_held_too_long_is_parked_and_what_follows_waits_behind_it(worl
         status = json.loads(world.verb("status", "--output", "json",
                                        http_listen=f"127.0.0.1:{worker.port()}").stdout)
         until("status shows them", lambda: json.loads(worker.get("/status")[1])["parked"]["commands"] == 30, 10)
-        assert set(status["parked"]) == {"commands", "early", "held", "behind", "next_due", "oldest",
-                                         "stuck"}
+        assert set(status["parked"]) == {"commands", "early", "held", "behind", "paused", "redriven", "replayed",
+                                         "next_due", "next_early", "oldest", "stuck"}
         until("it was parked again", lambda: parked(world, "parkings > 1") >= 1, 20)
     world.await_events([*first, *later], 40)
     settled(world)

@@ -53,7 +53,7 @@ def test_nothing_from_outside_is_obeyed_by_a_terminal(world):
 
 def held_keys(world, listen):
     done = world.verb("status", "--output", "json", http_listen=listen)
-    cells = json.loads(done.stdout)["cells"] if done.returncode == 0 else []
+    cells = json.loads(done.stdout)["cells"] if done.returncode in (0, 3) else []
     return [each["key"] for cell in cells for each in cell["held"]["longest"]]
 
 

@@ -56,6 +56,8 @@ enum
     BOUND_COUNT = sizeof(bounds_us) / sizeof(*bounds_us),
 };
 
+_Static_assert(METRICS_LATENCY_SLOTS == BOUND_COUNT + 1, "a slot below each bound, and one above");
+
 /* Writers: any thread, relaxed: a reader may see one number before another. Reader: the HTTP thread. */
 static atomic_llong values[METRIC__COUNT];
 static atomic_llong commands[TYPES_MAX + 1][OUTCOME__COUNT];
@@ -165,6 +167,17 @@ static void print_commands(struct buffer *into)
         if (count > 0)
             print_command(into, "unknown", outcome, count);
     }
+}
+
+void metrics_read_latency(int64_t ret[METRICS_LATENCY_SLOTS])
+{
+    for (int slot = 0; slot < METRICS_LATENCY_SLOTS; slot++)
+        ret[slot] = atomic_load_explicit(&latency[slot], memory_order_relaxed);
+}
+
+int64_t metrics_latency_bound_us(int slot)
+{
+    return slot < BOUND_COUNT ? bounds_us[slot] : 0;
 }
 
 static void print_dead_letters(struct buffer *into)

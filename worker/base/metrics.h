@@ -27,6 +27,8 @@
     X(BUSY, COUNTER, "interlock_busy_rows_total", "Commands held back because another session holds a row.") \
     X(LOCK_REFUSED, COUNTER, "interlock_lock_refused_total", "Redis locks that another worker held.") \
     X(LOCK_DEGRADED, COUNTER, "interlock_lock_degraded_total", "Batches that continued without Redis.") \
+    X(WITHOUT_REDIS, AGE, "interlock_without_redis_seconds", \
+      "How long batches have gone on without Redis; 0: they take its locks.") \
     X(LOCK_WAIT, COUNTER_US, "interlock_lock_wait_seconds_total", "Time spent in the Redis lock script.") \
     X(TRANSACTION_TIME, COUNTER_US, "interlock_transaction_seconds_total", "Time spent in PostgreSQL transactions.") \
     X(FENCE_REJECTIONS, COUNTER, "interlock_fence_rejections_total", "Batches refused by the partition fence.") \
@@ -91,6 +93,14 @@ const char *metrics_dead_letter_cause(int index); /* each that is counted apart;
 
 /* interlock_effective_latency_seconds: a histogram, message timestamp to publication. */
 void metrics_observe_latency(int64_t us);
+
+/* The histogram, not cumulated; the last one is above every bound. */
+enum
+{
+    METRICS_LATENCY_SLOTS = 17,
+};
+void metrics_read_latency(int64_t ret[METRICS_LATENCY_SLOTS]);
+int64_t metrics_latency_bound_us(int slot); /* 0: it has none */
 
 /* Prometheus text of everything above. */
 void metrics_print(struct buffer *into);

@@ -1,16 +1,23 @@
 /* interlock status | health: the state of a running pool, over HTTP. */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "worker/base/clock.h"
 #include "worker/base/shown.h"
 #include "worker/cli/http_get.h"
+#include "worker/cli/status_group.h"
+#include "worker/cli/status_screen.h"
 #include "worker/cli/verbs.h"
-#include "worker/http.h"
 
 static const char status_usage[] =
-    "usage: interlock status [--all] [--output json]   --all: of every pool of this host that\n"
-    "                                   took http.listen's port or, if that was in use, one of the 16 after it\n";
+    "usage: interlock status [--all] [--watch] [--output json]\n"
+    "   --all      of every worker of the group, as interlock.worker_seen names them; without PostgreSQL: of those\n"
+    "              at http.listen and the 16 ports after it\n"
+    "   --watch    again and again: the screen on a terminal, a line every 10 s elsewhere\n"
+    "   exit 0: all is well; 3: there is something to look at; 1: no answer\n";
 static const char health_usage[] =
     "usage: interlock health [--live]   exit 0: the pool is alive and ready; 3: it is not; 1: no\n"
     "                                   answer. --live: alive is enough\n";
@@ -18,10 +25,9 @@ static const char health_usage[] =
 enum
 {
     TIMEOUT_US = 5 * 1000 * 1000,
-    PATH_SIZE_MAX = 256,
-    DEPTH_MAX = 8,
-    LISTEN_SIZE_MAX = 320,
     EXIT_FOUND = 3, /* asked, and it is not well */
+    SCREEN_EVERY_S = 2,
+    LINE_EVERY_S = 10,
 };
 
 static int fail_with(const struct invocation *invocation, struct buffer *fault)
@@ -31,139 +37,135 @@ static int fail_with(const struct invocation *invocation, struct buffer *fault)
     return code;
 }
 
-static void add_value(json_t *value, const char *path, int depth, struct buffer *into);
+/* --- one look ---------------------------------------------------------------------------------------------------- */
 
-static void add_member(json_t *value, const char *path, const char *name, int depth, struct buffer *into)
+/* The answer of the worker at http.listen, as it came in `body`. NULL: said in `fault`. */
+static json_t *ask_worker(const struct invocation *invocation, struct buffer *body, struct buffer *fault)
 {
-    char inner[PATH_SIZE_MAX];
-    snprintf(inner, sizeof(inner), "%s%s%s", path, *path ? "." : "", name);
-    add_value(value, inner, depth + 1, into);
+    int status = 0;
+
+    if (!http_get(invocation->settings->http.listen, "/status", TIMEOUT_US, &status, body, fault))
+        return NULL;
+    json_t *root = status == 200 ? json_loadb(body->at ? body->at : "", body->size, 0, NULL) : NULL;
+    if (root == NULL)
+        buffer_add_text(fault, status == 200 ? "the answer is not JSON: is it the port of a pool?"
+                                             : "the pool refused to answer: is it the port of a pool?");
+    return root;
 }
 
-/* One "path = value" line for everything that is not a group itself. */
-static void add_value(json_t *value, const char *path, int depth, struct buffer *into)
+static void print_screen(const struct status_screen *screen, json_t *root, struct buffer *into)
 {
-    const char *name;
-    json_t *member;
-    if (json_is_object(value) && depth < DEPTH_MAX)
-    {
-        json_object_foreach(value, name, member) add_member(member, path, name, depth, into);
-        return;
-    }
-    if (json_is_array(value) && depth < DEPTH_MAX)
-    {
-        char number[24];
-        for (size_t i = 0; i < json_array_size(value); i++)
-        {
-            snprintf(number, sizeof(number), "%zu", i);
-            add_member(json_array_get(value, i), path, number, depth, into);
-        }
-        return;
-    }
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    shown_add(into, span_of(path));
-    buffer_add_text(into, " = ");
-    shown_add(into, span_of(json_is_string(value) ? json_string_value(value) : text ? text : ""));
-    buffer_add_text(into, "\n");
-    free(text);
+    status_screen_print_verdict(screen, into);
+    do
+        buffer_add_byte(into, ' ');
+    while (into->size < 44);
+    status_screen_print_where(root, into);
+    buffer_add_byte(into, '\n');
+    buffer_add_span(into, buffer_span(&screen->things));
+    status_screen_print_work(root, into);
+    status_screen_print_group(root, into);
 }
 
-static int print_lines(const struct invocation *invocation, const struct buffer *body)
+/* One line: for a log. */
+static void print_line(const struct status_screen *screen, json_t *root, struct buffer *into)
 {
-    struct buffer lines = BUFFER_EMPTY;
-    json_t *root = json_loadb(body->at ? body->at : "", body->size, JSON_DECODE_ANY, NULL);
-    if (!root)
-        return verb_fail(invocation, "the answer is not JSON: is it the port of a pool?");
-    add_value(root, "", 0, &lines);
+    buffer_add_time(into, wall_us());
+    buffer_add_text(into, "  ");
+    status_screen_print_verdict(screen, into);
+    buffer_add_text(into, "  ");
+    status_screen_print_work(root, into);
+}
+
+/* Adds the text, or the document. The exit code; 1: `fault` says why. */
+static int look_at_one(const struct invocation *invocation, bool line, struct buffer *into, struct buffer *fault)
+{
+    struct buffer body = BUFFER_EMPTY;
+    struct status_screen screen = STATUS_SCREEN_EMPTY;
+    json_t *root = ask_worker(invocation, &body, fault);
+
+    if (root)
+    {
+        status_screen_add_worker(&screen, "", root);
+        status_screen_add_group(&screen, root);
+    }
+    if (root && invocation->json)
+        buffer_add_span(into, buffer_span(&body));
+    else if (root)
+        (line ? print_line : print_screen)(&screen, root, into);
+    int code = root == NULL ? 1 : screen.count > 0 ? EXIT_FOUND : 0;
+    status_screen_done(&screen);
     json_decref(root);
-    int code = verb_print(invocation, &lines);
-    buffer_done(&lines);
+    buffer_done(&body);
     return code;
 }
 
-/* The address with the port `behind` places higher; "" if there is no such port. */
-static void print_address(const char *listen, int behind, char into[LISTEN_SIZE_MAX])
+static int look(const struct invocation *invocation, bool all, bool line, struct buffer *into, struct buffer *fault)
 {
-    const char *colon = strrchr(listen, ':');
-    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
-    into[0] = '\0';
-    if (port > 0 && port + behind <= 65535)
-        snprintf(into, LISTEN_SIZE_MAX, "%.*s:%ld", (int)(colon - listen), listen, port + behind);
+    return all ? status_group_look(invocation, line, into, fault) : look_at_one(invocation, line, into, fault);
 }
 
-/* One pool, if one listens there: its lines, or its document. */
-static bool add_pool(const struct invocation *invocation, const char *listen, bool first, struct buffer *into)
+/* --- again and again --------------------------------------------------------------------------------------------- */
+
+static void pause_for(int seconds)
 {
-    struct buffer body = BUFFER_EMPTY, fault = BUFFER_EMPTY;
-    int status = 0;
-    bool there = http_get(listen, "/status", TIMEOUT_US, &status, &body, &fault) && status == 200;
-    json_t *root = there ? json_loadb(body.at ? body.at : "", body.size, 0, NULL) : NULL;
-    if (root && invocation->json)
-    {
-        buffer_add_text(into, first ? "\n{\"listen\":" : ",\n{\"listen\":");
-        buffer_add_json_string(into, span_of(listen));
-        buffer_add_text(into, ",\"status\":");
-        buffer_add_span(into, buffer_span(&body));
-        buffer_add_text(into, "}");
-    }
-    else if (root)
-    {
-        buffer_add_text(into, "listen = ");
-        buffer_add_text(into, listen);
-        buffer_add_text(into, "\n");
-        add_value(root, "", 0, into);
-    }
-    there = root != NULL;
-    json_decref(root);
-    buffer_done(&body);
-    buffer_done(&fault);
-    return there;
+    struct timespec rest = { .tv_sec = seconds };
+    nanosleep(&rest, NULL);
 }
 
-static int print_all(const struct invocation *invocation)
+/* Until a signal ends the program, or nobody reads. What it finds is printed: a worker that is away comes back. */
+static int watch(const struct invocation *invocation, bool all)
 {
-    const char *listen = invocation->settings->http.listen;
-    char address[LISTEN_SIZE_MAX];
-    struct buffer text = BUFFER_EMPTY;
-    int found = 0;
-    buffer_add_text(&text, invocation->json ? "{\"pools\":[" : "");
-    for (int behind = 0; behind <= HTTP_PORTS_TRIED; behind++)
+    static const char clear[] = "\033[H\033[2J";
+    bool terminal = isatty(STDOUT_FILENO) && !invocation->json;
+    int code = 0;
+
+    while (code == 0)
     {
-        print_address(listen, behind, address);
-        found += address[0] && add_pool(invocation, address, found == 0, &text);
+        struct buffer text = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+        buffer_add_text(&text, terminal ? clear : "");
+        if (look(invocation, all, !terminal && !invocation->json, &text, &fault) == 1)
+        {
+            buffer_add_time(&text, wall_us());
+            buffer_add_text(&text, "  NO ANSWER  ");
+            shown_add(&text, buffer_span(&fault));
+            buffer_add_byte(&text, '\n');
+        }
+        code = verb_print(invocation, &text);
+        fflush(stdout);
+        buffer_done(&text);
+        buffer_done(&fault);
+        pause_for(terminal ? SCREEN_EVERY_S : LINE_EVERY_S);
     }
-    buffer_add_text(&text, invocation->json ? "\n]}\n" : "");
-    int code = found > 0 ? verb_print(invocation, &text)
-                         : verb_fail(invocation, "no pool answers at %s or at the %d ports after it", listen,
-                                     (int)HTTP_PORTS_TRIED);
-    buffer_done(&text);
     return code;
 }
 
 int verb_status(struct invocation *invocation)
 {
-    bool all = false;
-    const struct verb_option options[] = { { "--all", NULL, &all }, { NULL, NULL, NULL } };
+    bool all = false, again = false;
+    const struct verb_option options[] = { { "--all", NULL, &all }, { "--watch", NULL, &again }, { NULL, NULL, NULL } };
+    struct buffer text = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+
     if (!verb_parse_options(invocation, options, status_usage))
         return 1;
     if (invocation->argc != 1)
         return verb_usage_error(status_usage, "status takes no operands");
-    if (all)
-        return print_all(invocation);
-    struct buffer body = BUFFER_EMPTY, fault = BUFFER_EMPTY;
-    int status = 0;
-    if (!http_get(invocation->settings->http.listen, "/status", TIMEOUT_US, &status, &body, &fault))
+    if (again && invocation->json)
+        return verb_usage_error(status_usage, "--watch has no JSON: --output json is one document");
+    if (again)
+        return watch(invocation, all);
+    int code = look(invocation, all, false, &text, &fault);
+    if (code == 1)
     {
-        buffer_done(&body);
+        buffer_done(&text);
         return fail_with(invocation, &fault);
     }
-    int code = status != 200      ? verb_fail(invocation, "the pool answered %d", status)
-               : invocation->json ? verb_print(invocation, &body)
-                                  : print_lines(invocation, &body);
-    buffer_done(&body);
+    int printed = verb_print(invocation, &text);
+    buffer_done(&text);
     buffer_done(&fault);
-    return code;
+    return printed != 0 ? printed : code;
 }
+
+/* --- health ------------------------------------------------------------------------------------------------------ */
 
 /* Asks one probe; the body goes out as it came, or in one word and why. */
 static int ask(const struct invocation *invocation, const char *path)

@@ -146,6 +146,9 @@ void lane_tell_redis(struct lane *lane)
 
     if (locking == BATCH_LOCKS_NONE)
         return;
+    bool without = metrics_get(METRIC_WITHOUT_REDIS) != 0;
+    if (without != (locking == BATCH_LOCKS_DEGRADED))
+        metrics_set(METRIC_WITHOUT_REDIS, without ? 0 : monotonic_us());
     const char *why = lock_reason(lane->lock);
     /* The first reason is often only that a connection broke; the reason why there is no other one comes after it. */
     bool is_new = strncmp(why, lane->redis_why, sizeof(lane->redis_why) - 1) != 0;
