@@ -54,7 +54,14 @@ struct workflow_naming
     enum aggregate_kind kind;
     const char *member;
     const char *otherwise; /* the member that counts where the first is not there or null; or NULL */
+    size_t offset;         /* NAMED: of the member, a struct field_int, in the decoded data */
 };
+
+/* By an id that is a member of the decoded data: such a workflow needs no `identify`. */
+#define NAMED(kind, data, member) \
+    { \
+        (kind), #member, NULL, offsetof(struct data, member) \
+    }
 
 struct workflow
 {
@@ -70,8 +77,9 @@ struct workflow
     unsigned flags;
     enum lock_class lock_class;
 
-    /* The aggregate that the data names; AGGREGATE_NONE when it is created under an id yet to be drawn. Also the place
-     * for checks across parameters: false refuses with invalid_data, *reterr as in parameters_decode. */
+    /* Optional: the aggregate that the data names, where that is more than an id (NAMED); AGGREGATE_NONE when it is
+     * created under an id yet to be drawn. Also the place for checks across parameters: false refuses with
+     * invalid_data, *reterr as in parameters_decode. */
     bool (*identify)(const void *parameters, struct arena *arena, struct aggregate *ret, struct span *reterr);
 
     /* Optional: the audited operation where the data decides it. */
@@ -89,6 +97,18 @@ struct workflow
 };
 
 const struct workflow *workflow_find(struct span type);
+
+/* The aggregate of decoded data, as `identify` says; without one, the id that `named` is about. */
+static inline bool workflow_identify(const struct workflow *workflow, const void *parameters, struct arena *arena,
+                                     struct aggregate *ret, struct span *reterr)
+{
+    if (workflow->identify)
+        return workflow->identify(parameters, arena, ret, reterr);
+    const struct field_int *id = (const void *)((const char *)parameters + workflow->named.offset);
+    if (id->set)
+        *ret = (struct aggregate){ workflow->named.kind, id_of(id->value) };
+    return true;
+}
 
 /* The aggregate that the data names, whatever else is wrong with the data; AGGREGATE_NONE: no well-formed one. */
 struct aggregate workflow_named_aggregate(const struct workflow *workflow, const struct document *document,

@@ -263,7 +263,7 @@ static void read_data(struct decoding *decoding)
         return;
     if (!parameters_decode(command->workflow->parameters, &command->document, command->data, decoding->arena,
                            command->parameters, &metadata) ||
-        !command->workflow->identify(command->parameters, decoding->arena, &command->aggregate, &metadata))
+        !workflow_identify(command->workflow, command->parameters, decoding->arena, &command->aggregate, &metadata))
     {
         command->aggregate = (struct aggregate){ AGGREGATE_NONE, { 0, 0 } };
         refuse(decoding, REASON_INVALID_DATA, metadata);

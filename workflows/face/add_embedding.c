@@ -26,14 +26,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = (struct aggregate){ AGGREGATE_FACE_USER, id_of(((const struct addition *)data)->user_id.value) };
-    return true;
-}
-
 static void needs(const struct command *command, struct rows *rows)
 {
     const struct addition *given = command->parameters;
@@ -115,14 +107,13 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_face_add_embedding = {
     .type = "face.add_embedding",
-    .named = { AGGREGATE_FACE_USER, "user_id", NULL },
+    .named = NAMED(AGGREGATE_FACE_USER, addition, user_id),
     .description = "Adds an embedding of a user's face; the first of a model becomes the primary one.",
     .parameters = parameters,
     .parameters_size = sizeof(struct addition),
     .operation = OPERATION_CREATION,
     .flags = WORKFLOW_CREATES,
     .lock_class = LOCK_EMBEDDING,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

@@ -15,14 +15,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = (struct aggregate){ AGGREGATE_FACE_MODEL, id_of(((const struct verification *)data)->model_id.value) };
-    return true;
-}
-
 /* Looks only: nobody holds a row for a counter (PROTOCOL B8). */
 static void needs(const struct command *command, struct rows *rows)
 {
@@ -103,14 +95,13 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_face_record_verification = {
     .type = "face.record_verification",
-    .named = { AGGREGATE_FACE_MODEL, "model_id", NULL },
+    .named = NAMED(AGGREGATE_FACE_MODEL, verification, model_id),
     .description = "Logs a face verification and counts it for its model and embedding.",
     .parameters = parameters,
     .parameters_size = sizeof(struct verification),
     .operation = OPERATION_COUNTER_UPDATE,
     .flags = WORKFLOW_COUNTERS,
     .lock_class = LOCK_FACE_VERIFICATION,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

@@ -12,14 +12,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = (struct aggregate){ AGGREGATE_FACE_USER, id_of(((const struct removal *)data)->user_id.value) };
-    return true;
-}
-
 static void needs(const struct command *command, struct rows *rows)
 {
     rows_want_children(rows, &entity_face_user, command->aggregate.id);
@@ -66,14 +58,13 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_face_remove_embedding = {
     .type = "face.remove_embedding",
-    .named = { AGGREGATE_FACE_USER, "user_id", NULL },
+    .named = NAMED(AGGREGATE_FACE_USER, removal, user_id),
     .description = "Removes an embedding of a user's face; in place of a primary one the oldest validated is promoted.",
     .parameters = parameters,
     .parameters_size = sizeof(struct removal),
     .operation = OPERATION_DELETION,
     .flags = WORKFLOW_CREATES, /* of the root row: an embedding from elsewhere may stand there without one */
     .lock_class = LOCK_EMBEDDING,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

@@ -3,7 +3,7 @@
 
 struct assign
 {
-    struct field_int jobneed_id, assigned_person_id, assigned_group_id; /* the id first, for jobneed_identify */
+    struct field_int jobneed_id, assigned_person_id, assigned_group_id;
 };
 
 static const struct parameter parameters[] = {
@@ -37,13 +37,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_assign = {
     .type = "job.assign",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, assign, jobneed_id),
     .description = "Assigns a root jobneed to a person, a group, both, or nobody.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assign),
     .operation = OPERATION_ASSIGNMENT_CHANGE,
     .lock_class = LOCK_JOB_WORKFLOW,
-    .identify = jobneed_identify,
     .needs = jobneed_want_root,
     .decide = decide,
 };

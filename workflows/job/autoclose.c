@@ -3,7 +3,7 @@
 
 struct autoclose
 {
-    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int jobneed_id;
     int notify;
 };
 
@@ -99,13 +99,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_autoclose = {
     .type = "job.autoclose",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, autoclose, jobneed_id),
     .description = "Closes a jobneed that nobody finished, its open tour checkpoints, and raises its ticket.",
     .parameters = parameters,
     .parameters_size = sizeof(struct autoclose),
     .operation = OPERATION_AUTOCLOSE,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
-    .identify = jobneed_identify,
     .needs = needs,
     .decide = decide,
 };

@@ -2,7 +2,7 @@
 
 struct autoclose
 {
-    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int jobneed_id;
 };
 
 static const struct parameter parameters[] = {
@@ -36,13 +36,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_autoclose_checkpoints = {
     .type = "job.autoclose_checkpoints",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, autoclose, jobneed_id),
     .description = "Autocloses the ASSIGNED tour checkpoints of a jobneed.",
     .parameters = parameters,
     .parameters_size = sizeof(struct autoclose),
     .operation = OPERATION_AUTOCLOSE,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
-    .identify = jobneed_identify,
     .needs = needs,
     .decide = decide,
 };

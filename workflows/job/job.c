@@ -2,14 +2,6 @@
 
 #include "workflows/document/text.h"
 
-bool jobneed_identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = jobneed_aggregate(((const struct field_int *)data)->value);
-    return true;
-}
-
 void jobneed_want_root(const struct command *command, struct rows *rows)
 {
     rows_want(rows, &entity_jobneed, command->aggregate.id);

@@ -38,8 +38,7 @@ static inline struct aggregate jobneed_aggregate(int64_t id)
     return (struct aggregate){ AGGREGATE_JOBNEED, id_of(id) };
 }
 
-/* For workflows whose data begin with the jobneed_id of a root: the aggregate, and that row alone. */
-bool jobneed_identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr);
+/* For workflows that are about a root alone: its row. */
 void jobneed_want_root(const struct command *command, struct rows *rows);
 
 /* The root jobneed, or NULL with the refusal made: not_found, or invalid_data for a checkpoint. `pointer` is the

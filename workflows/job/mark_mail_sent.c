@@ -2,7 +2,7 @@
 
 struct mark
 {
-    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int jobneed_id;
 };
 
 static const struct parameter parameters[] = {
@@ -28,13 +28,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_mark_mail_sent = {
     .type = "job.mark_mail_sent",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, mark, jobneed_id),
     .description = "Says once that the mail about a jobneed was sent; whoever reads applied sends it.",
     .parameters = parameters,
     .parameters_size = sizeof(struct mark),
     .operation = OPERATION_FLAG_SET,
     .lock_class = LOCK_JOB_WORKFLOW,
-    .identify = jobneed_identify,
     .needs = jobneed_want_root,
     .decide = decide,
 };

@@ -6,7 +6,7 @@
 
 struct expiry
 {
-    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int jobneed_id;
     struct field_int expires_at;
 };
 
@@ -41,13 +41,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_set_expiry = {
     .type = "job.set_expiry",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, expiry, jobneed_id),
     .description = "Sets when a root jobneed that is not finished expires.",
     .parameters = parameters,
     .parameters_size = sizeof(struct expiry),
     .operation = OPERATION_FIELD_UPDATE,
     .lock_class = LOCK_JOB_WORKFLOW,
-    .identify = jobneed_identify,
     .needs = jobneed_want_root,
     .decide = decide,
 };

@@ -12,7 +12,7 @@
 
 struct sync
 {
-    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int jobneed_id;
     struct field_int performed_by, started_at, ended_at, attachment_count, modified_at;
     struct field_bool alerts;
     int status;
@@ -39,7 +39,7 @@ static const struct parameter parameters[] = {
 static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
 {
     const struct sync *sync = data;
-    jobneed_identify(data, arena, ret, reterr);
+    *ret = jobneed_aggregate(sync->jobneed_id.value);
     if (sync->ended_at.value >= sync->started_at.value)
         return true;
     *reterr = parameters_failure(arena, SPAN_LITERAL("/ended_at"), "is before started_at");

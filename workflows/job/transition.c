@@ -3,7 +3,7 @@
 
 struct change
 {
-    struct field_int jobneed_id; /* first, for jobneed_identify */
+    struct field_int jobneed_id;
     int status;
     struct span remarks;
 };
@@ -33,13 +33,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_transition = {
     .type = "job.transition",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, change, jobneed_id),
     .description = "Takes a root jobneed to another status that its present one allows.",
     .parameters = parameters,
     .parameters_size = sizeof(struct change),
     .operation = OPERATION_STATUS_CHANGE,
     .lock_class = LOCK_JOB_WORKFLOW,
-    .identify = jobneed_identify,
     .needs = jobneed_want_root,
     .decide = decide,
 };

@@ -12,14 +12,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = jobneed_aggregate(((const struct update *)data)->parent_id.value);
-    return true;
-}
-
 /* Both rows, each by its id: the parent's other checkpoints may be many. */
 static void needs(const struct command *command, struct rows *rows)
 {
@@ -51,14 +43,13 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_update_checkpoint = {
     .type = "job.update_checkpoint",
-    .named = { AGGREGATE_JOBNEED, "parent_id", NULL },
+    .named = NAMED(AGGREGATE_JOBNEED, update, parent_id),
     .description = "Changes one checkpoint and, with it, its parent's modified time and author.",
     .parameters = parameters,
     .parameters_size = sizeof(struct update),
     .operation = OPERATION_CHECKPOINT_UPDATE,
     .flags = WORKFLOW_CHILD,
     .lock_class = LOCK_PARENT_WITH_CHILDREN,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

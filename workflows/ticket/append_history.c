@@ -32,14 +32,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = ticket_aggregate(((const struct append *)data)->ticket_id.value);
-    return true;
-}
-
 static void needs(const struct command *command, struct rows *rows)
 {
     rows_want(rows, &entity_ticket, command->aggregate.id);
@@ -73,13 +65,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_append_history = {
     .type = "ticket.append_history",
-    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
+    .named = NAMED(AGGREGATE_TICKET, append, ticket_id),
     .description = "Appends one entry to a ticket's history.",
     .parameters = parameters,
     .parameters_size = sizeof(struct append),
     .operation = OPERATION_HISTORY_APPEND,
     .lock_class = LOCK_STATUS_CHANGE,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

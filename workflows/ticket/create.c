@@ -24,16 +24,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    const struct create *create = data;
-    if (create->ticket_id.set)
-        *ret = ticket_aggregate(create->ticket_id.value);
-    return true;
-}
-
 static void needs(const struct command *command, struct rows *rows)
 {
     const struct create *create = command->parameters;
@@ -75,14 +65,13 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_create = {
     .type = "ticket.create",
-    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
+    .named = NAMED(AGGREGATE_TICKET, create, ticket_id),
     .description = "Creates a ticket in NEW, level 0, number T<id>.",
     .parameters = parameters,
     .parameters_size = sizeof(struct create),
     .operation = OPERATION_CREATION,
     .flags = WORKFLOW_CREATES,
     .lock_class = LOCK_STATUS_CHANGE,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

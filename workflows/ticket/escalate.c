@@ -19,14 +19,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = ticket_aggregate(((const struct escalate *)data)->ticket_id.value);
-    return true;
-}
-
 static void needs(const struct command *command, struct rows *rows)
 {
     rows_want(rows, &entity_ticket, command->aggregate.id);
@@ -103,7 +95,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_escalate = {
     .type = "ticket.escalate",
-    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
+    .named = NAMED(AGGREGATE_TICKET, escalate, ticket_id),
     .description =
         "Raises the level of a ticket that is not CLOSED or CANCELLED and hands it to whom the command or the "
         "escalation matrix names.",
@@ -111,7 +103,6 @@ const struct workflow workflow_ticket_escalate = {
     .parameters_size = sizeof(struct escalate),
     .operation = OPERATION_ESCALATION,
     .lock_class = LOCK_STATUS_CHANGE,
-    .identify = identify,
     .needs = needs,
     .look = look,
     .decide = decide,

@@ -16,14 +16,6 @@ static const struct parameter parameters[] = {
     { .name = NULL },
 };
 
-static bool identify(const void *data, struct arena *arena, struct aggregate *ret, struct span *reterr)
-{
-    (void)arena;
-    (void)reterr;
-    *ret = ticket_aggregate(((const struct change *)data)->ticket_id.value);
-    return true;
-}
-
 static void needs(const struct command *command, struct rows *rows)
 {
     rows_want(rows, &entity_ticket, command->aggregate.id);
@@ -51,13 +43,12 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_transition = {
     .type = "ticket.transition",
-    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
+    .named = NAMED(AGGREGATE_TICKET, change, ticket_id),
     .description = "Takes a ticket to another status that its present one allows.",
     .parameters = parameters,
     .parameters_size = sizeof(struct change),
     .operation = OPERATION_STATUS_CHANGE,
     .lock_class = LOCK_STATUS_CHANGE,
-    .identify = identify,
     .needs = needs,
     .decide = decide,
 };

@@ -41,7 +41,7 @@ static void every_workflow_has_what_the_engine_calls(void **state)
         assert_true(workflow->parameters_size > 0);
         assert_true(workflow->operation > OPERATION_NONE && workflow->operation < OPERATION__COUNT);
         assert_true(workflow->lock_class < LOCK__COUNT);
-        assert_true(workflow->identify && workflow->needs && workflow->decide);
+        assert_true(workflow->needs && workflow->decide);
     }
 }
 
@@ -71,12 +71,34 @@ static void every_parameter_is_described_and_bounded(void **state)
         check_table(workflows[i]->parameters, workflows[i]->parameters_size);
 }
 
+static void an_aggregate_that_nothing_else_identifies_is_named_by_an_id_of_the_data(void **state)
+{
+    int named = 0;
+    (void)state;
+
+    for (int i = 0; workflows[i]; i++)
+    {
+        const struct parameter *parameter = workflows[i]->parameters;
+        if (workflows[i]->identify)
+            continue;
+        while (parameter->name && strcmp(parameter->name, workflows[i]->named.member) != 0)
+            parameter++;
+        assert_non_null(parameter->name);
+        assert_int_equal(parameter->kind, PARAMETER_ID);
+        assert_int_equal(parameter->offset, workflows[i]->named.offset);
+        assert_null(workflows[i]->named.otherwise);
+        named++;
+    }
+    assert_true(named > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_workflow_is_found_by_its_type_and_by_no_other),
         cmocka_unit_test(every_workflow_has_what_the_engine_calls),
         cmocka_unit_test(every_parameter_is_described_and_bounded),
+        cmocka_unit_test(an_aggregate_that_nothing_else_identifies_is_named_by_an_id_of_the_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -439,7 +439,7 @@ static void the_named_aggregate_is_the_identified_one(void **state)
             void *parameters = arena_take_zeroed(&spoiled_arena, workflow->parameters_size);
             assert_true(parameters_decode(workflow->parameters, &document, document.nodes, &spoiled_arena, parameters,
                                           &reterr));
-            assert_true(workflow->identify(parameters, &spoiled_arena, &identified, &reterr));
+            assert_true(workflow_identify(workflow, parameters, &spoiled_arena, &identified, &reterr));
             struct aggregate named = workflow_named_aggregate(workflow, &document, document.nodes);
             if (named.kind != identified.kind || !id_equal(named.id, identified.id))
                 fail_msg("%s: %s", type, text);
