@@ -26,6 +26,7 @@
 
 #include "consumers/kafka/clients.h"
 #include "consumers/kafka/rights_watch.h"
+#include "consumers/parking/pause_board.h"
 #include "consumers/parking/returner.h"
 #include "consumers/poll/cell.h"
 #include "consumers/process_private.h"
@@ -106,9 +107,14 @@ static bool start_cells(struct process *process)
     int count = wanted < CELLS_MAX ? (int)wanted : CELLS_MAX;
     const char *why = "";
 
+    process->board = pause_board_new();
+    if (process->board == NULL)
+        return log_error("run: out of memory"), false;
     for (int i = 0; i < count; i++)
     {
         process->cells[i] = cell_new(process->settings, i, process->slot, &why);
+        if (process->cells[i])
+            cell_use_board(process->cells[i], process->board);
         if (process->cells[i] == NULL || !cell_start(process->cells[i], &why))
         {
             log_error("run: cell %d cannot start: %s", i, why);
@@ -118,7 +124,7 @@ static bool start_cells(struct process *process)
             cell_quiet(process->cells[i]);
     }
     const struct returner_guest guest = { process_group_round, process_group_leave, &process->group };
-    process->returner = returner_start(process->settings, &guest, &why);
+    process->returner = returner_start(process->settings, process->board, &guest, &why);
     if (process->returner == NULL)
     {
         log_error("run: parked commands cannot be brought back: %s", why);
@@ -323,6 +329,7 @@ static void end(struct process *process)
     returner_stop(process->returner);
     rights_watch_stop(process->rights);
     free_cells(process);
+    pause_board_free(process->board);
     slot_free(process->slot);
     release_end(process, bounded, thread);
     close(process->signals);

@@ -23,6 +23,7 @@ struct process
     struct cell *cells[CELLS_MAX];
     atomic_int cell_count; /* writer: main, when all cells are there; readers: main and HTTP */
     struct returner *returner;
+    struct pause_board *board;   /* from the returner to the cells */
     struct rights_watch *rights; /* main starts it before http, and stops it after */
     struct http *http;
     char http_where[300]; /* "": it listens nowhere */

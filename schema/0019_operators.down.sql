@@ -47,7 +47,7 @@ DROP FUNCTION interlock.try_repair_lock();
 
 ALTER TABLE interlock.partition_published DROP COLUMN committed, DROP COLUMN end_offset, DROP COLUMN pause_epoch,
     DROP COLUMN pruned_below;
-ALTER TABLE interlock.partition_owner DROP COLUMN owner_slot;
+ALTER TABLE interlock.partition_owner DROP COLUMN owner_slot, DROP COLUMN owned;
 DROP TABLE interlock.worker_seen;
 
 DROP FUNCTION interlock.take_back(bigint, uuid);

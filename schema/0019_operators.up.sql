@@ -213,7 +213,10 @@ CREATE TABLE interlock.worker_seen (
 COMMENT ON COLUMN interlock.worker_seen.http IS 'where its endpoint listens, host:port; null: nowhere';
 COMMENT ON COLUMN interlock.worker_seen.waits_for IS 'why it is not ready; null: it is';
 
-ALTER TABLE interlock.partition_owner ADD COLUMN owner_slot integer;
+ALTER TABLE interlock.partition_owner
+    ADD COLUMN owner_slot integer,
+    ADD COLUMN owned      boolean NOT NULL GENERATED ALWAYS AS (owner_token IS NOT NULL) STORED;
+COMMENT ON COLUMN interlock.partition_owner.owned IS 'it has an owner, for those who may not see the token';
 COMMENT ON COLUMN interlock.partition_owner.owner_slot IS 'of the last owner; null: not known';
 
 ALTER TABLE interlock.partition_published

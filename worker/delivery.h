@@ -28,6 +28,7 @@ struct partition
     atomic_bool *revoked;  /* writer: poll thread; reader: lanes, which drop deliveries of a revoked epoch */
     /* May be NULL. Writer: poll thread: paused, nothing moves. Held commands are parked (PROTOCOL L3). */
     atomic_bool *full;
+    atomic_bool *on_pause; /* may be NULL. The same, because an operator wants it to be still (PROTOCOL L5) */
     /* May be NULL. Monotonic, since when answers wait behind one that is missing; 0: no answer waits. Writer: publisher
      * (PROTOCOL L3) */
     atomic_int_fast64_t *blocked_us;

@@ -12,10 +12,11 @@
  * `looked` is what has its turn, up to the limit and before anything is joined. `judged` says of each why it may not go
  * yet, and when to look again:
  *   - nobody owns its partition, and the topic still has it;
+ *   - it is paused, or nothing of its partition is read (PROTOCOL L5);
  *   - its last copy is on the topic, unread: `published` has not passed it, and no rewind has made that meaningless;
- *   - something before it in its aggregate comes later. One that was held goes alone: it is a probe, and
- *     those after it could not be applied either. Of a long queue the first five are looked at: one that is sent too
- *     early changes nothing. */
+ *   - something before it in its aggregate comes later, unless it was cancelled: then it waits for nothing. One that was
+ *     held goes alone: it is a probe, and those after it could not be applied either. Of a long queue the first five are
+ *     looked at: one that is sent too early changes nothing. */
 #define EARLIER "FROM interlock.parked_command p WHERE p.aggregate = l.aggregate AND p.place < l.place "
 #define LATER_OF \
     "SELECT max(CASE WHEN e.reason = 'held' AND (e.returned_at IS NOT NULL OR e.turn_at <= now()) " \
@@ -26,7 +27,7 @@ static const char take_sql[] = "WITH turn AS MATERIALIZED (SELECT pg_try_advisor
     RETURNER_LOCK_CLASS) ", 'interlock'::regnamespace::oid::int) AS "
                          "ours), "
                          "looked AS MATERIALIZED (SELECT c.identity, c.place, c.turn_at, c.aggregate, c.partition_id, "
-                         "c.waits, c.returns, "
+                         "c.waits, c.returns, c.cancelled_by, c.released_by, c.command_type, c.tenant, "
                          "c.returned_at, c.returned_offset, c.returned_fence, coalesce(c.returned_partition_id, "
                          "c.partition_id) AS copy_in, "
                          "octet_length(c.value) + coalesce(octet_length(c.headers), 0) + "
@@ -37,10 +38,18 @@ static const char take_sql[] = "WITH turn AS MATERIALIZED (SELECT pg_try_advisor
                          "judged AS MATERIALIZED (SELECT l.*, o.topic, o.partition, o.fence, "
                          "l.returned_at < now() - interval '35 s' AND l.returned_offset IS NULL AS unknown, CASE "
                          "WHEN o.owner_token IS NULL AND o.id <> ALL ($3::int[]) THEN now() + interval '5 s' "
+                         "WHEN EXISTS (SELECT FROM interlock.pause z WHERE z.resumed_at IS NULL AND (z.ends_at IS NULL "
+                         "OR z.ends_at > "
+                         "now()) AND CASE z.scope WHEN 'all' THEN true WHEN 'topic' THEN z.target = o.topic "
+                         "WHEN 'partition' THEN z.target = o.topic || '/' || o.partition "
+                         "ELSE l.released_by IS NULL AND l.cancelled_by IS NULL AND CASE z.scope "
+                         "WHEN 'type' THEN z.target = l.command_type WHEN 'tenant' THEN z.target = l.tenant "
+                         "ELSE z.target = l.aggregate END END) THEN now() + interval '1 s' "
                          "WHEN l.returned_at IS NOT NULL AND NOT coalesce(l.returned_offset < i.published OR EXISTS ("
                          "SELECT FROM interlock.partition_rewind r WHERE r.partition_id = l.copy_in AND r.fence > "
                          "l.returned_fence), false) "
                          "THEN now() + interval '5 s' "
+                         "WHEN l.cancelled_by IS NOT NULL THEN NULL "
                          "WHEN l.waits THEN (" LATER_OF EARLIER "ORDER BY p.place LIMIT 5) e) "
                          "ELSE (" LATER_OF EARLIER
                          "AND p.blocks AND p.partition_id = l.partition_id ORDER BY p.place LIMIT 5) e) "

@@ -12,6 +12,7 @@
 #include "consumers/parking/claims.h"
 #include "consumers/parking/operator_events.h"
 #include "consumers/parking/parked_summary.h"
+#include "consumers/parking/pause_watch.h"
 #include "worker/base/clock.h"
 #include "worker/base/fault_point.h"
 #include "worker/base/log.h"
@@ -63,6 +64,7 @@ struct returner
     struct session *session;
     struct claims *claims;
     struct operator_events *operator_events;
+    struct pause_watch pauses;
     rd_kafka_t *producer;
     struct sent sent[CLAIMS_MAX];
     int sent_count;
@@ -393,6 +395,7 @@ static void *returner_main(void *owner)
 
     while (!atomic_load(&returner->stopping))
     {
+        pause_watch_step(&returner->pauses, monotonic_us());
         publish_due(returner);
         if (returner->producer && !atomic_load(&returner->quiet))
             operator_events_step(returner->operator_events, returner->producer);
@@ -413,13 +416,14 @@ static void free_parts(struct returner *returner)
     session_free(returner->session);
     claims_free(returner->claims);
     operator_events_free(returner->operator_events);
+    pause_watch_done(&returner->pauses);
     pthread_cond_destroy(&returner->wake);
     pthread_mutex_destroy(&returner->mutex);
     free(returner);
 }
 
-struct returner *returner_start(const struct settings *settings, const struct returner_guest *guest,
-                                const char **reterr)
+struct returner *returner_start(const struct settings *settings, struct pause_board *board,
+                                const struct returner_guest *guest, const char **reterr)
 {
     struct returner *returner = calloc(1, sizeof(*returner));
 
@@ -432,6 +436,7 @@ struct returner *returner_start(const struct settings *settings, const struct re
     condition_init(&returner->wake);
     returner->session = session_new(settings, "interlock returner");
     returner->claims = claims_new(ask, returner);
+    returner->pauses = (struct pause_watch){ .ask = ask, .owner = returner, .board = board, .settings = settings };
     returner->operator_events = operator_events_new(settings->kafka.audit_topic, ask, returner);
     bool made = returner->session && returner->claims && returner->operator_events;
     if (made)

@@ -9,7 +9,7 @@
  *
  * Threads    its own; returner_print: any.
  * Locks      one, around what returner_print reads.
- * Ownership  keeps the settings by reference.
+ * Ownership  keeps the settings and the board of pauses by reference.
  * Failure    PostgreSQL or Kafka away: it tries again and says so once a minute; what is due stays where it is.
  */
 #ifndef CONSUMERS_PARKING_RETURNER_H
@@ -17,6 +17,7 @@
 
 #include "workflows/base/buffer.h"
 
+struct pause_board;
 struct settings;
 struct returner;
 
@@ -31,8 +32,8 @@ struct returner_guest
     void *owner;
 };
 
-struct returner *returner_start(const struct settings *settings, const struct returner_guest *guest,
-                                const char **reterr);
+struct returner *returner_start(const struct settings *settings, struct pause_board *board,
+                                const struct returner_guest *guest, const char **reterr);
 /* From now on it brings nothing back, because nobody would read it. Any thread. */
 void returner_quiet(struct returner *returner);
 void returner_stop(struct returner *returner); /* joins; NULL is fine */

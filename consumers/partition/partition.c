@@ -20,6 +20,7 @@ struct owned_partition *owned_new(const char *topic, int32_t partition, uint64_t
     owned->partition.epoch = epoch;
     owned->partition.revoked = &owned->shared.revoked;
     owned->partition.full = &owned->shared.paused;
+    owned->partition.on_pause = &owned->shared.on_pause;
     owned->partition.blocked_us = &owned->shared.blocked_us;
     owned->partition.slot = owned;
     owned->start_offset = OFFSET_NONE;

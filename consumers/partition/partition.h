@@ -49,6 +49,9 @@ struct owned_partition
     struct partition partition;
     char topic[TOPIC_NAME_MAX + 1];
     int64_t start_offset; /* of the first message to fetch, or OFFSET_NONE; written by the takeover */
+    /* The same: parking.pause_epoch, and whether an operator had paused it (PROTOCOL L5). */
+    int64_t pause_epoch;
+    bool begins_on_pause;
 
     bool forget_committed; /* written before it is asked for: the committed offset means nothing (PROTOCOL O5) */
     atomic_int references;
@@ -69,7 +72,8 @@ struct owned_partition
         /* Monotonic, 0: nothing. Since when answers wait behind one that is not there, which lanes look at (PROTOCOL
          * L3); and since when the first answer waits to be published, for any reason. Writer: publisher */
         atomic_int_fast64_t blocked_us, unpublished_us;
-        atomic_bool paused; /* by us: nothing else is ever resumed. Writer: poll thread; readers: lanes, HTTP */
+        atomic_bool on_pause; /* by an operator (PROTOCOL L5). Writer: poll thread; readers: lanes, HTTP */
+        atomic_bool paused;   /* by us: nothing else is ever resumed. Writer: poll thread; readers: lanes, HTTP */
 
         /* Kafka has another topic of this name now. Writer: publisher; reader: poll thread, which reads both ids then.
          */

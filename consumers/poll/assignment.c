@@ -106,7 +106,8 @@ static struct owned_partition *begin_partition(struct assignment *assignment, st
     assigned->owned = owned;
     mutex_unlock(&assignment->mutex);
     assigned->forget = false;
-    assigned->fetching = false;
+    assigned->fetching = assigned->on_pause = false;
+    assigned->obeyed_epoch = 0;
     return owned;
 }
 
@@ -281,7 +282,10 @@ static void fetch_taken(struct assignment *assignment, rd_kafka_t *consumer)
     for (int i = 0; i < assignment->count; i++)
     {
         struct assigned *assigned = &assignment->assigned_partitions[i];
-        assigned->fetching = assigned->owned && owned_state(assigned->owned) == PARTITION_OWNED;
+        bool taken = assigned->owned && owned_state(assigned->owned) == PARTITION_OWNED;
+        if (taken)
+            assignment_obey(assignment, assigned); /* it may have become ours since the step */
+        assigned->fetching = taken && !assigned->on_pause;
         if (assigned->fetching)
             rd_kafka_topic_partition_list_add(list, assigned->topic, assigned->partition)->offset =
                 next_offset(assigned->owned);
@@ -409,7 +413,8 @@ static enum step step_assigned(struct assignment *assignment, rd_kafka_t *consum
         end_former(assignment, consumer, assigned->owned);
         return STEP_WAIT;
     }
-    return assigned->fetching ? STEP_NONE : STEP_FETCH;
+    assignment_obey(assignment, assigned);
+    return assigned->fetching || assigned->on_pause ? STEP_NONE : STEP_FETCH;
 }
 
 static void log_taken(const struct assignment *assignment)

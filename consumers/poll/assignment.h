@@ -27,12 +27,16 @@
 
 struct settings;
 struct lanes;
+struct pause_board;
 struct publisher;
 struct assignment;
 
 struct assignment *assignment_new(const struct settings *settings, int cell, struct lanes *lanes,
                                   struct publisher *publisher);
 void assignment_free(struct assignment *assignment);
+
+/* The pauses that it obeys; before a consumer joins. */
+void assignment_use_board(struct assignment *assignment, struct pause_board *board);
 
 /* A consumer joins the group. */
 void assignment_join(struct assignment *assignment);

@@ -10,8 +10,9 @@ enum
 
 static bool is_paused(const struct assigned *assigned)
 {
-    return assigned->fetching && assigned->owned &&
-           atomic_load_explicit(&assigned->owned->shared.paused, memory_order_relaxed);
+    return assigned->owned &&
+           (assigned->on_pause ||
+            (assigned->fetching && atomic_load_explicit(&assigned->owned->shared.paused, memory_order_relaxed)));
 }
 
 static void look(struct assigned *assigned, int64_t end, bool stable, int64_t now_us)
@@ -67,8 +68,11 @@ void assignment_measure(struct assignment *assignment, rd_kafka_t *consumer, int
         return;
     assignment->next_measure_us = now_us + MEASURE_EVERY_US;
     for (int i = 0; i < assignment->count; i++)
-        if (assignment->assigned_partitions[i].fetching && assignment->assigned_partitions[i].owned)
-            measure(&assignment->assigned_partitions[i], consumer, now_us);
+    {
+        struct assigned *assigned = &assignment->assigned_partitions[i];
+        if ((assigned->fetching || assigned->on_pause) && assigned->owned)
+            measure(assigned, consumer, now_us);
+    }
     if (now_us < assignment->next_ends_us)
         return;
     assignment->next_ends_us = now_us + ENDS_EVERY_US;

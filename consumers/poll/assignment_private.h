@@ -3,6 +3,7 @@
 #ifndef CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
 #define CONSUMERS_POLL_ASSIGNMENT_PRIVATE_H
 
+#include "consumers/parking/pause_board.h"
 #include "consumers/poll/assignment.h"
 #include "consumers/poll/topic_index.h"
 #include "worker/base/mutex.h"
@@ -18,7 +19,9 @@ struct assigned
     /* Since when it has not been ours; 0: it is. Writer: poll thread; reader: HTTP */
     atomic_int_fast64_t waits_since_us;
     bool forget;
-    bool fetching; /* assigned to librdkafka with an offset */
+    bool fetching;        /* assigned to librdkafka with an offset */
+    bool on_pause;        /* an operator paused it: nothing is fetched (PROTOCOL L5) */
+    int64_t obeyed_epoch; /* up to which the board knows that it obeys */
 };
 
 struct assignment
@@ -27,7 +30,8 @@ struct assignment
     int cell;
     struct lanes *lanes;
     struct publisher *publisher;
-    uint64_t epoch; /* of the last ASSIGN; 0: none yet */
+    struct pause_board *board; /* NULL: nobody pauses partitions (unit tests) */
+    uint64_t epoch;            /* of the last ASSIGN; 0: none yet */
     bool assigned;
     bool full;           /* it has a partition of every command topic */
     int64_t assigned_us; /* when */
@@ -54,5 +58,8 @@ static inline void assignment_assert_owner(const struct assignment *assignment)
 {
     assert(assignment->joined && pthread_equal(assignment->me, pthread_self()));
 }
+
+/* consumers/poll/assignment_pause.c: looks at the pauses of one owned partition. */
+void assignment_obey(struct assignment *assignment, struct assigned *assigned);
 
 #endif

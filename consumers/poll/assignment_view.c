@@ -82,6 +82,8 @@ static void print_assigned(const struct assigned *assigned, const struct stall_c
         }
         bool paused = atomic_load_explicit(&owned->shared.paused, memory_order_relaxed);
         buffer_add_text(json, paused ? ",\"paused\":true" : ",\"paused\":false");
+        bool on_pause = atomic_load_explicit(&owned->shared.on_pause, memory_order_relaxed);
+        buffer_add_text(json, on_pause ? ",\"on_pause\":true" : ",\"on_pause\":false");
     }
     buffer_add_text(json, ",\"stalled\":");
     buffer_add_json_string(json, report.stalled ? span_of(report.stalled) : SPAN_NULL);

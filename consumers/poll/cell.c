@@ -426,6 +426,11 @@ struct cell *cell_new(const struct settings *settings, int number, struct slot *
     return NULL;
 }
 
+void cell_use_board(struct cell *cell, struct pause_board *board)
+{
+    assignment_use_board(cell->assignment, board);
+}
+
 bool cell_start(struct cell *cell, const char **reterr)
 {
     char name[16];

@@ -22,11 +22,14 @@ enum
 
 struct held_keys;
 struct partition_reports;
+struct pause_board;
 struct settings;
 struct slot;
 struct cell;
 
 struct cell *cell_new(const struct settings *settings, int number, struct slot *slot, const char **reterr);
+/* Before cell_start: the pauses of partitions that it obeys. */
+void cell_use_board(struct cell *cell, struct pause_board *board);
 bool cell_start(struct cell *cell, const char **reterr);
 
 /* TSTP: takes no more messages; what is in flight is finished. */

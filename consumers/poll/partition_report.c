@@ -22,9 +22,10 @@ static bool is_held(const struct partition_report *report, const struct held_key
     return held->keys > held->shown;
 }
 
-static const char *find_cause(const struct partition_report *report, const struct stall_causes *causes, bool open)
+static const char *find_cause(const struct partition_report *report, const struct stall_causes *causes, bool on_pause,
+                              bool open)
 {
-    if (causes->quiet)
+    if (causes->quiet || on_pause)
         return "paused";
     if (causes->database)
         return "database";
@@ -58,6 +59,7 @@ void partition_report_fill(struct partition_report *report, const struct owned_p
     bool open = is_long(backlog_open_since_us(&owned->backlog), now_us);
     bool still = backlog_us > 0 && is_long(moved_us > backlog_us ? moved_us : backlog_us, now_us);
 
+    bool on_pause = atomic_load_explicit(&owned->shared.on_pause, memory_order_relaxed);
     report->id = owned->partition.partition_id;
     report->fence = owned->partition.fence;
     report->backlog = backlog_messages(&owned->backlog);
@@ -65,7 +67,7 @@ void partition_report_fill(struct partition_report *report, const struct owned_p
     report->watermark = watermark_of(owned);
     report->end = load(&owned->backlog.end);
     report->unpublished_us = unpublished_us > 0 && now_us > unpublished_us ? now_us - unpublished_us : 0;
-    report->stalled = still || open ? find_cause(report, causes, open) : NULL;
+    report->stalled = still || open ? find_cause(report, causes, on_pause, open) : NULL;
 }
 
 struct partition_report *partition_reports_add(struct partition_reports *reports)

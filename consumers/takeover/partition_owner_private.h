@@ -66,7 +66,7 @@ void partition_owner_end_list(struct buffer *list);
 
 /* published.c: within the takeover's transaction. `reached`: what is known to be published. *ret_published: what it is
  * now, and *ret_from where the events from there on are to be looked for. */
-bool published_claim(struct partition_owner *owners, const struct owned_partition *owned, int64_t reached,
+bool published_claim(struct partition_owner *owners, struct owned_partition *owned, int64_t reached,
                      const struct session_stop *stop, int64_t *ret_published, struct audit_positions *ret_from);
 
 #endif

@@ -15,26 +15,37 @@ static const int64_t RECONNECT_US = 5000000; /* between two attempts while only 
 
 /* --- the takeover ------------------------------------------------------------------------------------------------ */
 
-bool published_claim(struct partition_owner *owners, const struct owned_partition *owned, int64_t reached,
+bool published_claim(struct partition_owner *owners, struct owned_partition *owned, int64_t reached,
                      const struct session_stop *stop, int64_t *ret_published, struct audit_positions *ret_from)
 {
     static const char sql[] =
         "INSERT INTO interlock.partition_published AS p (partition_id, fence, owner_token, published) "
         "VALUES ($1::int, $2::bigint, $3::uuid, $4::bigint) ON CONFLICT (partition_id) DO UPDATE SET "
         "fence = excluded.fence, owner_token = excluded.owner_token, "
-        "published = greatest(p.published, excluded.published) "
-        "RETURNING published, CASE WHEN audit_topic = $5 THEN audit_from::text END";
+        "published = greatest(p.published, excluded.published), pause_epoch = 0 "
+        "RETURNING published, CASE WHEN audit_topic = $5 THEN audit_from::text END, "
+        "coalesce((SELECT k.pause_epoch FROM interlock.parking k), 0), EXISTS (SELECT FROM interlock.pause z WHERE "
+        "z.resumed_at IS NULL AND (z.ends_at IS NULL OR z.ends_at > clock_timestamp()) AND CASE z.scope "
+        "WHEN 'all' THEN true WHEN 'topic' THEN z.target = $6::text WHEN 'partition' THEN z.target = $7::text "
+        "ELSE false END)";
     struct number_text id, fence, reached_text;
+    char whole[TOPIC_NAME_MAX + 16];
     char token[TOKEN_TEXT_SIZE];
-    const char *values[5] = { partition_owner_print_number(&id, owned->partition.partition_id),
-                              partition_owner_print_number(&fence, owned->partition.fence), token,
+    const char *values[7] = { partition_owner_print_number(&id, owned->partition.partition_id),
+                              partition_owner_print_number(&fence, owned->partition.fence),
+                              token,
                               partition_owner_print_number(&reached_text, reached > 0 ? reached : 0),
-                              owners->settings->kafka.audit_topic };
+                              owners->settings->kafka.audit_topic,
+                              owned->topic,
+                              whole };
 
     partition_owner_print_token(owned->partition.token, token);
-    PARTITION_OWNER_RESULT result = partition_owner_run(owners, sql, 5, values, stop);
+    snprintf(whole, sizeof(whole), "%s/%d", owned->topic, owned->partition.number);
+    PARTITION_OWNER_RESULT result = partition_owner_run(owners, sql, 7, values, stop);
     if (result == NULL)
         return false;
+    owned->pause_epoch = partition_owner_read_number(result, 0, 2);
+    owned->begins_on_pause = *PQgetvalue(result, 0, 3) == 't';
     *ret_published = partition_owner_read_number(result, 0, 0);
     audit_positions_read(ret_from, PQgetvalue(result, 0, 1));
     return true;

@@ -25,6 +25,7 @@ class Evidence:
     audit: list = field(default_factory=list)
     dead: list = field(default_factory=list)
     parked: list = field(default_factory=list)
+    cancelled: list = field(default_factory=list)     # the outcomes that operators' cancellations came to
     owners: list = field(default_factory=list)
     rewinds: list = field(default_factory=list)
     tables: dict = field(default_factory=dict)        # table name -> list of dict rows; times in Unix microseconds
@@ -195,6 +196,7 @@ QUERIES = {
     "dead": f"SELECT {WHERE}, r.reason FROM interlock.dead_letter r {OWNER}",
     "parked": f"SELECT {WHERE}, r.command_source, r.command_id, r.aggregate, r.blocks, r.due_at::text "
               f"FROM interlock.parked_command r {OWNER}",
+    "cancelled": "SELECT action_id, subject FROM interlock.operator_item WHERE outcome = 'rejected: cancelled'",
     "owners": "SELECT o.topic, o.partition, o.fence, coalesce(r.published, 0) AS published "
               "FROM interlock.partition_owner o LEFT JOIN interlock.partition_published r ON r.partition_id = o.id",
     "rewinds": f"SELECT o.topic, o.partition, r.fence, r.below FROM interlock.partition_rewind r {OWNER}",

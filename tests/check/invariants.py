@@ -72,6 +72,19 @@ def nothing_lost(evidence, commands, unreadable):
     for identity, events in answers.items():
         yield about.event("I1", f"an event answers command {identity}, which nobody sent", events[0])
     yield from every_letter(evidence, unreadable)
+    yield from cancelled(evidence, about)
+
+
+def cancelled(evidence, about):
+    """Rejected as cancelled are the commands that an operator cancelled, and no others."""
+    items = Counter(row["subject"] for row in evidence.cancelled)
+    for event in evidence.events:
+        if event.reason == "cancelled":
+            subject = " ".join(event.identity)[:512]
+            if items.pop(subject, 0) != 1:
+                yield about.event("I1", f"{subject} is rejected as cancelled, and no action has it once", event)
+    for subject in items:
+        yield Violation("I1", f"an action has {subject} as cancelled, and no event says so")
 
 
 def returned_as_letter(unreadable):

@@ -19,8 +19,8 @@ from property.model.domain import Command
 from .beginnings import begin, key_of, owner_of
 from .violation import About, Violation
 
-# Refusals that are about the message or the server and not about the row it names.
-NOT_THE_ROWS = ("id_reused", "too_large")
+# Refusals that are about the message, the server or an operator, and not about the row it names.
+NOT_THE_ROWS = ("id_reused", "too_large", "cancelled")
 ATTRIBUTES = ("actor", "expectedversion")
 INDEXES = {"jobneed": ("parent_id",), "job": ("parent_id", "identifier"), "face_embedding": ("user_id",),
            "ticket": ("jobneed_id",), "geofence_vertex": ("geofence_id",), "shift": ("site_id",),

@@ -46,4 +46,5 @@ ROWS = {
     33: Row("offsets moved forward and back while recorded events wait", "each is published once, whoever reads on"),
     34: Row("an old snapshot is held open for long", "what every batch reads of the bookkeeping does not grow"),
     35: Row("millions of dead letters", "a takeover does not read them"),
+    36: Row("a pause is taken and lifted all the time; workers die meanwhile", "nothing that matches commits meanwhile"),
 }

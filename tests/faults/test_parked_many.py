@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.commands import create_ticket, escalate
-from harness.parking import parked
+from harness.parking import in_seconds, parked
 from harness.waiting import until
 
 MANY = int(os.environ.get("PARKED_MANY", "200000"))
@@ -38,7 +38,7 @@ def test_a_thousand_come_back_a_second_however_many_are_due(trial):
     world = trial.world
     worker = world.worker()
     world.ask(create_ticket(1))
-    world.publish(escalate(1, id="template", notbefore="2999-01-01T00:00:00Z"))
+    world.publish(escalate(1, id="template", notbefore=in_seconds(300 * 86400)))
     until("it is parked", lambda: parked(world) == 1, 20)
     world.database.execute(FILL, MANY)
     before, begun = worker.metric("interlock_parked_returns_total"), time.monotonic()

@@ -6,6 +6,7 @@ import pytest
 
 from harness.commands import Message, command
 from harness.database import Database
+from harness.parking import in_seconds
 from harness.stack import ROOT
 from harness.waiting import until
 
@@ -62,7 +63,7 @@ def filled(make_world):
         if world.ask(message).outcome != "rejected":
             missing.discard(json.loads(message.value)["type"])
     assert missing <= {"job.sync_adhoc", "job.update_checkpoint"}, missing  # of a schedule, and of a tour that has begun
-    early = command("ticket.escalate", {"ticket_id": 43}, notbefore="2999-01-01T00:00:00Z")
+    early = command("ticket.escalate", {"ticket_id": 43}, notbefore=in_seconds(300 * 86400))
     world.publish(early, Message(b"{", "ticket/43"))
     until("both are answered", lambda: world.database.count("parked_command") + world.database.count("dead_letter") == 2)
     assert worker.end() == 0

@@ -64,6 +64,10 @@
     X(PARKED, COUNTER, "interlock_parked_total", \
       "Commands parked in PostgreSQL until later; a command counts each time.") \
     X(RETURNED, COUNTER, "interlock_parked_returns_total", "Parked commands published again to their topic.") \
+    X(PAUSE_FULL, GAUGE, "interlock_pause_full", \
+      "1: no more commands may wait for pauses; the partitions of those that match stop.") \
+    X(PARKING_FULL, GAUGE, "interlock_parking_full", \
+      "1: no more commands may be parked, of some source or at all; they are held at their offsets.") \
     X(HELD_KEYS, GAUGE, "interlock_held_keys", "Keys held back for a retry.") \
     X(HELD_OLDEST, AGE, "interlock_held_oldest_seconds", "How long the longest held key has waited.") \
     X(PARTITIONS, GAUGE, "interlock_partitions_assigned", "Partitions owned.") \

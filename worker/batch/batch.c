@@ -42,6 +42,7 @@ void batch_free(struct batch *batch)
     arena_done(&batch->arena);
     buffer_done(&batch->text);
     buffer_done(&batch->metadata);
+    pauses_done(&batch->pauses);
     for (int i = 0; batch->arrays && i < BATCH_ARRAYS; i++)
         array_done(&batch->arrays[i]);
     free(batch->arrays);
@@ -164,6 +165,12 @@ void batch_result(const struct batch *batch, int index, struct batch_result *ret
     if (item->hold == HOLD_NOT)
         return;
     ret->retry = batch_retry_kind(batch, index);
+    if (item->hold == HOLD_FULL)
+    {
+        snprintf(ret->why, sizeof(ret->why), "%s: too many commands wait in PostgreSQL",
+                 item->parked.pause_id > 0 ? "paused" : "to be parked");
+        return;
+    }
     if (item->hold == HOLD_BEHIND)
     {
         snprintf(ret->why, sizeof(ret->why), "behind a command that is held");
@@ -178,7 +185,7 @@ void batch_result(const struct batch *batch, int index, struct batch_result *ret
 
 static enum batch_end run_transaction(struct batch *batch)
 {
-    if (!batch_load(batch) || !batch_look_recorded(batch) || !batch_look_parked(batch))
+    if (!batch_load(batch) || !batch_look_pauses(batch) || !batch_look_recorded(batch) || !batch_look_parked(batch))
     {
         /* PROTOCOL B4. The fence's statements cannot fail by a command's data; a look or a draw can, and a batch whose
          * rows take longer than a statement may would take so long at every try. */
@@ -221,6 +228,9 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
         /* Nothing of a failed try may stay. Where the COMMIT failed, the next try finds in the inbox whether it came
          * through. */
         (void)pipeline_rollback(batch->tools.pipeline);
+        /* Another server may count other pauses with the same number: one that lacks what this one had committed. */
+        if (end == BATCH_SESSION)
+            pauses_done(&batch->pauses);
         batch_unlock(batch);
         return end;
     }

@@ -70,6 +70,7 @@ enum hold_reason
     HOLD_NOT,
     HOLD_BUSY,   /* another session has its row, or another owner its Redis lock (PROTOCOL B2, L2) */
     HOLD_BEHIND, /* behind a held command of its key */
+    HOLD_FULL,   /* it would have to be parked, and there is no room (worker/parking_room.h) */
 };
 
 /* The result of one delivery. */

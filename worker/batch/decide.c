@@ -280,6 +280,21 @@ static void decide_item(struct batch *batch, struct item *item)
     }
 }
 
+/* By PostgreSQL's clock, so not before the batch has it. One that is parked already stays. */
+static void refuse_far(const struct batch *batch, struct item *item)
+{
+    static const char metadata[] = "{\"parameter\":\"/notbefore\",\"message\":\"further ahead than "
+                                   "worker.park_horizon\"}";
+    struct command *command = &item->command;
+
+    if (item->state != ITEM_NEW || item->parked.returns || command->refusal != REASON_NONE ||
+        !command->has_not_before ||
+        command->not_before_us - batch->clock_us <= batch->tools.settings->worker.park_horizon_us)
+        return;
+    command->refusal = REASON_INVALID_DATA;
+    command->refusal_metadata = span_of(metadata);
+}
+
 /* The Kafka key and the aggregate differ: applied safely, and counted (PROTOCOL L1). */
 static void count_misrouted(const struct item *item)
 {
@@ -295,6 +310,7 @@ void batch_decide(struct batch *batch)
     for (int i = 0; i < batch->count && !batch_is_heavy(batch); i++)
     {
         struct item *item = &batch->items[i];
+        refuse_far(batch, item);
         if (item->hold == HOLD_NOT)
             item->hold = hold_of(batch, item, held_keys);
         if (item->hold == HOLD_BEHIND || !batch_park(batch, item))

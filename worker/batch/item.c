@@ -49,3 +49,13 @@ bool item_may_be_quarantined(const struct item *item)
 {
     return item->delivery->partition->quarantined || item->delivery->has_return_token;
 }
+
+struct span item_print_aggregate(struct batch *batch, const struct command *command)
+{
+    char key[AGGREGATE_KEY_MAX];
+
+    if (command->aggregate.kind == AGGREGATE_NONE)
+        return SPAN_NULL;
+    size_t size = aggregate_print(command->aggregate, key);
+    return arena_copy(&batch->arena, (struct span){ key, size });
+}

@@ -10,6 +10,7 @@
 
 #include "worker/batch/audit.h"
 #include "worker/batch/batch.h"
+#include "worker/batch/pauses.h"
 #include "workflows/workflow.h"
 
 /* The knowledge about an item. item_become asserts the transitions; ARCHITECTURE.md, "States", draws them. */
@@ -44,6 +45,7 @@ enum park_reason
     PARK_EARLY,  /* its notbefore has not come */
     PARK_HELD,   /* held too long */
     PARK_BEHIND, /* behind a parked command of its aggregate */
+    PARK_PAUSED, /* an operator paused its type, tenant or key */
 };
 
 /* The answers of PostgreSQL about an item that may have to be parked, or was (PROTOCOL L4). */
@@ -56,6 +58,9 @@ struct parked
     bool rows_loaded;      /* its rows were asked for: it can be decided in this batch */
     bool returns;          /* it came back with its token: to be decided now, unless `ahead` are left */
     bool waits, blocks;    /* of its parked row */
+    bool released;         /* by an operator: it waits for its turn only */
+    int64_t cancelled_by;  /* the action that cancelled it; 0: none */
+    int32_t pause_id;      /* PARK_PAUSED: the pause that it waits for */
     int32_t part;          /* where it stands: its partition, or 0: its whole aggregate, for which it waits */
     int64_t rank, ahead;
 };
@@ -107,10 +112,12 @@ struct batch
     int partition_count;
     int fence_at; /* the place in pipeline 1 of the statement that waits for the partitions' locks; -1: none was sent */
     bool any_busy;
-    bool any_returned; /* a parked command came back (PROTOCOL L4): it has waited for its lock long enough */
-    bool any_parked;   /* PostgreSQL keeps parked commands, of any worker */
-    bool drew_short;   /* the try before found no id that its own commands had not named: draw more */
-    bool fence_failed; /* the statements of pipeline 1 that failed were those of the fence (PROTOCOL B4) */
+    bool any_returned;    /* a parked command came back (PROTOCOL L4): it has waited for its lock long enough */
+    bool any_parked;      /* PostgreSQL keeps parked commands, of any worker */
+    int64_t pause_epoch;  /* of the pauses that this transaction obeys */
+    struct pauses pauses; /* in force, from one batch to the next */
+    bool drew_short;      /* the try before found no id that its own commands had not named: draw more */
+    bool fence_failed;    /* the statements of pipeline 1 that failed were those of the fence (PROTOCOL B4) */
 
     struct lock_name *locks;
     int lock_count;
@@ -156,6 +163,9 @@ const struct entity *batch_root_entity(enum aggregate_kind kind);
  * not know it, or not as that: the dead letters are asked for it, by its value's digest. */
 bool item_may_be_quarantined(const struct item *item);
 
+/* The name of the command's aggregate, in the arena; null: it has none before it is decided. */
+struct span item_print_aggregate(struct batch *batch, const struct command *command);
+
 /* --- the steps, in their order ----------------------------------------------------------------------------------- */
 
 /* decode.c: the deliveries become items, which say which rows they need. */
@@ -171,12 +181,14 @@ bool batch_load(struct batch *batch);
 /* records.c (PROTOCOL R2): loads recorded answers; concludes an item that is known or repeated. */
 bool batch_look_recorded(struct batch *batch);
 void batch_answer_known(struct batch *batch, struct item *item);
+/* park.c (PROTOCOL L5): reads the pauses where there are others than the batch before knew. */
+bool batch_look_pauses(struct batch *batch);
 /* park.c (PROTOCOL L4): looks for parked commands of the batch's aggregates; concludes an item that is to be parked, or
- * says false; counts an item that came back down for those behind it; sends the statements of pipeline 2, counted in
- * *next. */
+ * says false; counts an item that came back down for those behind it. */
 bool batch_look_parked(struct batch *batch);
 bool batch_park(struct batch *batch, struct item *item);
 void batch_advance_parked(struct batch *batch, const struct item *item);
+/* park_write.c: sends the statements of pipeline 2 for parked commands, counted in *next. */
 bool batch_send_parked(struct batch *batch, int *next);
 /* decide.c: concludes all items, one after another; and fills the record of a refusal. */
 void batch_decide(struct batch *batch);

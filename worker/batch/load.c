@@ -26,9 +26,9 @@ static const char begin_sql[] = TRANSACTION_BEGIN;
 static const char fence_lock_sql[] =
     "SELECT pg_advisory_xact_lock_shared(" SQL_NUMBER(PARTITION_OWNER_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
 static const char fence_sql[] =
-    "SELECT id, fence, owner_token, coalesce((SELECT parked FROM interlock.parking), true) FROM "
-    "interlock.partition_owner "
-    "WHERE id = ANY ($1::int4[])";
+    "SELECT o.id, o.fence, o.owner_token, coalesce(k.parked, true), coalesce(k.pause_epoch, 0) FROM "
+    "interlock.partition_owner o LEFT JOIN interlock.parking k ON k.singleton "
+    "WHERE o.id = ANY ($1::int4[])";
 static const char inbox_sql[] = "SELECT identity, body_digest, kafka_offset, fence, partition_id, parked "
                                 "FROM interlock.inbox WHERE identity = ANY ($1::uuid[])";
 static const char dead_sql[] =
@@ -69,6 +69,7 @@ static void read_fences(struct batch *batch, const PGresult *result)
 {
     assert(PQntuples(result) <= batch->partition_count);
     batch->any_parked = PQntuples(result) > 0 && *PQgetvalue(result, 0, 3) != 0;
+    batch->pause_epoch = PQntuples(result) > 0 ? array_read_int64(PQgetvalue(result, 0, 4)) : 0;
     for (int r = 0; r < PQntuples(result); r++)
         for (int i = 0; i < batch->partition_count; i++)
         {

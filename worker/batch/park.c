@@ -13,8 +13,9 @@
  */
 #include <assert.h>
 
+#include "worker/base/clock.h"
 #include "worker/batch/item.h"
-#include "worker/batch/set_aside.h"
+#include "worker/parking_room.h"
 #include "worker/settings/settings.h"
 
 static const char heads_sql[] =
@@ -23,7 +24,8 @@ static const char heads_sql[] =
     "FROM (SELECT unnest($1::text[]) AS a, unnest($2::int4[]) AS p, unnest($3::int4[]) AS i) k";
 /* Locked: of two arrivals of one return, in whatever lanes, one decides. */
 static const char returns_sql[] =
-    "SELECT identity, token, place, waits, blocks, partition_id FROM interlock.parked_command "
+    "SELECT identity, token, place, waits, blocks, partition_id, cancelled_by, released_by IS NOT NULL FROM "
+    "interlock.parked_command "
     "WHERE identity = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED";
 /* What stands in front where they stand: in their aggregate for those that wait for all of it (part 0), else among what
  * blocks in their partition. One more than there are of them in the batch says as much as all. */
@@ -36,32 +38,6 @@ static const char fronts_sql[] =
     "UNION ALL SELECT m.aggregate, m.part, f.place FROM mine m, LATERAL (SELECT e.place FROM "
     "interlock.parked_command e WHERE m.part <> 0 AND e.blocks AND e.aggregate = m.aggregate AND "
     "e.partition_id = m.part ORDER BY e.place LIMIT m.n + 1) f";
-
-static const char park_inbox_sql[] =
-    "INSERT INTO interlock.inbox (identity, body_digest, kafka_offset, fence, partition_id, parked) "
-    "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::int8[]), unnest($4::int8[]), unnest($5::int4[]), true";
-/* It keeps its place, its token and its bytes. Tried again after 10, 20, 40 ... seconds, at most after park_after: each
- * try is a message more on the topic. */
-static const char park_again_sql[] =
-    "UPDATE interlock.parked_command p SET due_at = k.now + least(k.longest * interval '1 microsecond', "
-    "10 * 2 ^ least(p.parkings - 1, 10) * interval '1 second'), next_at = NULL, blocks = true, reason = 'held', "
-    "returned_at = NULL, returned_offset = NULL, returned_partition_id = NULL, returned_fence = NULL, "
-    "returns = 0, parkings = p.parkings + 1 FROM (SELECT unnest($1::uuid[]) AS identity, "
-    "unnest($2::timestamptz[]) AS now, unnest($3::int8[]) AS longest) k WHERE p.identity = k.identity";
-static const char return_inbox_sql[] =
-    "UPDATE interlock.inbox i SET kafka_offset = k.kafka_offset, fence = k.fence, partition_id = k.partition_id, "
-    "parked = false FROM (SELECT unnest($1::uuid[]) AS identity, unnest($2::int8[]) AS kafka_offset, "
-    "unnest($3::int8[]) AS fence, unnest($4::int4[]) AS partition_id) k WHERE i.identity = k.identity";
-static const char unpark_sql[] = "DELETE FROM interlock.parked_command WHERE identity = ANY ($1::uuid[])";
-static const char put_aside_sql[] =
-    "WITH gone AS (DELETE FROM interlock.parked_command WHERE token = ANY ($1::uuid[]) RETURNING identity) "
-    "UPDATE interlock.inbox i SET parked = false FROM gone WHERE i.identity = gone.identity";
-
-enum
-{
-    PARK_ARRAYS = 5,
-    PARK_FIRST_US = 2000000, /* before a held command is tried for the first time again */
-};
 
 /* --- looking ----------------------------------------------------------------------------------------------------- */
 
@@ -76,16 +52,6 @@ static bool may_stand_behind(const struct item *item)
            item->command.aggregate.kind != AGGREGATE_NONE;
 }
 
-static struct span print_aggregate(struct batch *batch, const struct command *command)
-{
-    char key[AGGREGATE_KEY_MAX];
-
-    if (command->aggregate.kind == AGGREGATE_NONE)
-        return SPAN_NULL;
-    size_t size = aggregate_print(command->aggregate, key);
-    return arena_copy(&batch->arena, (struct span){ key, size });
-}
-
 static bool send_heads(struct batch *batch, bool *ret_sent)
 {
     const struct array *parameters[3] = { &batch->arrays[0], &batch->arrays[1], &batch->arrays[2] };
@@ -98,7 +64,7 @@ static bool send_heads(struct batch *batch, bool *ret_sent)
         struct item *item = &batch->items[i];
         if (!may_stand_behind(item))
             continue;
-        item->parked.aggregate = print_aggregate(batch, &item->command);
+        item->parked.aggregate = item_print_aggregate(batch, &item->command);
         if (!item->parked.aggregate.at)
             continue;
         array_add_bytes(&batch->arrays[0], item->parked.aggregate.at, item->parked.aggregate.size);
@@ -159,6 +125,8 @@ static void read_return(struct item *item, const PGresult *result)
         item->parked.waits = *PQgetvalue(result, r, 3) != 0;
         item->parked.blocks = *PQgetvalue(result, r, 4) != 0;
         item->parked.part = item->parked.waits ? 0 : array_read_int32(PQgetvalue(result, r, 5));
+        item->parked.cancelled_by = PQgetisnull(result, r, 6) ? 0 : array_read_int64(PQgetvalue(result, r, 6));
+        item->parked.released = *PQgetvalue(result, r, 7) != 0;
         item_become(item, ITEM_NEW);
         return;
     }
@@ -169,7 +137,7 @@ static void count_earlier(struct batch *batch, struct item *item, const PGresult
     assert(item->parked.returns && item->parked.ahead == 0);
     if (item->command.aggregate.kind == AGGREGATE_NONE)
         return;
-    struct span aggregate = print_aggregate(batch, &item->command);
+    struct span aggregate = item_print_aggregate(batch, &item->command);
     for (int r = 0; r < PQntuples(fronts); r++)
     {
         struct span front = { PQgetvalue(fronts, r, 0), (size_t)PQgetlength(fronts, r, 0) };
@@ -201,6 +169,16 @@ bool batch_look_parked(struct batch *batch)
     return true;
 }
 
+bool batch_look_pauses(struct batch *batch)
+{
+    if (batch->pause_epoch == batch->pauses.epoch)
+        return true;
+    /* The snapshot of this statement is a later one than the epoch's: what it has besides is read once more. */
+    return statements_send_fixed(batch->tools.statements, pauses_sql, NULL, 0) &&
+           pipeline_sync(batch->tools.pipeline) &&
+           pauses_take(&batch->pauses, batch->pause_epoch, pipeline_result(batch->tools.pipeline, 0));
+}
+
 /* --- deciding ---------------------------------------------------------------------------------------------------- */
 
 static bool is_early(const struct batch *batch, const struct command *command)
@@ -208,10 +186,19 @@ static bool is_early(const struct batch *batch, const struct command *command)
     return command->has_not_before && command->not_before_us > batch->clock_us;
 }
 
+/* The pause that it waits for, or NULL. */
+static const struct pause *pause_of(const struct batch *batch, const struct item *item)
+{
+    bool pausable = item->command.refusal == REASON_NONE && !item->parked.released;
+    return pausable ? pauses_find(&batch->pauses, &item->command, batch->clock_us) : NULL;
+}
+
 static enum park_reason why_to_park(const struct batch *batch, const struct item *item)
 {
     if (is_early(batch, &item->command))
         return PARK_EARLY;
+    if (item->parked.pause_id > 0)
+        return PARK_PAUSED;
     if (item->parked.others_block || (item->parked.others_parked && item->command.after_parked))
         return PARK_BEHIND;
     return batch->mode.park ? PARK_HELD : PARK_NOT;
@@ -248,36 +235,80 @@ static void conclude_parked(struct batch *batch, struct item *item, enum park_re
     item_conclude(item, VERDICT_PARK, ANSWER_NOTHING);
 }
 
+/* Whatever it waits for: an operator decided it. It needs no row, and those behind it go on. */
+static void conclude_cancelled(struct batch *batch, struct item *item)
+{
+    item->hold = HOLD_NOT;
+    batch_reject(batch, item, reason_name(REASON_CANCELLED), SPAN_NULL);
+    item_conclude(item, VERDICT_RECORD, ANSWER_EVENT);
+}
+
 /* A row that was busy long enough for its command to be parked once: at the first refusal the command is parked again,
  * and is in nobody's way. */
-static bool answer_return(struct batch *batch, struct item *item)
+static bool answer_return(struct batch *batch, struct item *item, bool keeps_order)
 {
     bool has_turn = item->parked.ahead == 0;
 
+    if (item->parked.cancelled_by > 0)
+    {
+        conclude_cancelled(batch, item);
+        return true;
+    }
+    if (item->parked.pause_id > 0 && !is_early(batch, &item->command))
+    {
+        item->parked.blocks = item->parked.blocks || keeps_order;
+        conclude_parked(batch, item, PARK_PAUSED);
+        return true;
+    }
     if (has_turn && (batch->mode.park || item->hold == HOLD_BUSY))
     {
         item->parked.blocks = true;
         conclude_parked(batch, item, PARK_HELD);
         return true;
     }
-    if (has_turn && !is_early(batch, &item->command))
+    if (has_turn && (item->parked.released || !is_early(batch, &item->command)))
         return false;
     item->hold = HOLD_NOT;
     item_conclude(item, VERDICT_LATER, ANSWER_NOTHING);
     return true;
 }
 
+/* A command without room is held, and its partition stops when that is at its cap (PROTOCOL L3, L5). Room comes back by
+ * returns through the same partition, so one that is in no pause is parked after all when it was held for long: a full
+ * parking slows its partitions down, and never stops them for good. */
+static bool has_room(const struct batch *batch, const struct item *item, enum park_reason reason)
+{
+    if (reason == PARK_PAUSED && parking_room_is_pause_full())
+        return false;
+    int64_t held_us = item->delivery->held_since_us;
+    return !parking_room_is_full(item->command.source) ||
+           (held_us > 0 && monotonic_us() - held_us >= batch->tools.settings->worker.park_after_us);
+}
+
+/* One that PostgreSQL refused for good is not decided while it is paused, either. */
 bool batch_park(struct batch *batch, struct item *item)
 {
-    if (item->state != ITEM_NEW || batch->mode.refused)
+    if (item->state != ITEM_NEW)
+        return false;
+    const struct pause *pause = pause_of(batch, item);
+    bool keeps_order = pause && pause->keeps_order;
+    item->parked.pause_id = pause ? pause->id : 0;
+    if (batch->mode.refused && pause == NULL)
         return false;
     if (item->parked.returns)
-        return answer_return(batch, item);
+        return answer_return(batch, item, keeps_order);
     enum park_reason reason = item->command.refusal == REASON_NONE ? why_to_park(batch, item) : PARK_NOT;
     if (reason == PARK_NOT)
         return false;
+    if (!has_room(batch, item, reason))
+    {
+        item->hold = HOLD_FULL;
+        return false;
+    }
+    bool follows = reason == PARK_BEHIND || reason == PARK_PAUSED;
     item->parked.waits = item->command.after_parked;
-    item->parked.blocks = reason == PARK_HELD || (reason == PARK_BEHIND && item->parked.others_block);
+    item->parked.blocks =
+        reason == PARK_HELD || (reason == PARK_PAUSED && keeps_order) || (follows && item->parked.others_block);
     conclude_parked(batch, item, reason);
     return true;
 }
@@ -290,193 +321,4 @@ void batch_advance_parked(struct batch *batch, const struct item *item)
         if (later->parked.returns && same_aggregate(later, item) && later->parked.rank > item->parked.rank &&
             (later->parked.waits || (item->parked.blocks && same_partition(later, item))))
             later->parked.ahead--;
-}
-
-/* --- writing ----------------------------------------------------------------------------------------------------- */
-
-struct park_arrays
-{
-    struct array of[PARK_ARRAYS];
-    const struct array *parameters[PARK_ARRAYS];
-};
-
-static void begin_arrays(struct park_arrays *arrays, const enum array_type *types, int count)
-{
-    assert(count <= PARK_ARRAYS);
-    memset(arrays, 0, sizeof(*arrays));
-    for (int i = 0; i < count; i++)
-    {
-        array_begin(&arrays->of[i], types[i]);
-        arrays->parameters[i] = &arrays->of[i];
-    }
-}
-
-static bool send_arrays(struct batch *batch, int *next, const char *sql, struct park_arrays *arrays, int count)
-{
-    bool sent = true;
-
-    if (!array_is_empty(&arrays->of[0]))
-    {
-        ++*next;
-        sent = statements_send_fixed(batch->tools.statements, sql, arrays->parameters, count);
-    }
-    for (int i = 0; i < PARK_ARRAYS; i++)
-        array_done(&arrays->of[i]);
-    return sent;
-}
-
-static bool is_parked_now(const struct item *item)
-{
-    return item->verdict == VERDICT_PARK && !item->parked.returns;
-}
-
-static bool send_park_inbox(struct batch *batch, int *next)
-{
-    static const enum array_type types[] = { ARRAY_UUID, ARRAY_UUID, ARRAY_INT8, ARRAY_INT8, ARRAY_INT4 };
-    struct park_arrays arrays;
-
-    begin_arrays(&arrays, types, 5);
-    for (int i = 0; i < batch->count; i++)
-    {
-        const struct item *item = &batch->items[i];
-        if (!is_parked_now(item))
-            continue;
-        array_add_bytes(&arrays.of[0], item->command.identity, DIGEST_SIZE);
-        array_add_bytes(&arrays.of[1], item->command.body_digest, DIGEST_SIZE);
-        array_add_int64(&arrays.of[2], item->delivery->offset);
-        array_add_int64(&arrays.of[3], item->delivery->partition->fence);
-        array_add_int32(&arrays.of[4], item->delivery->partition->partition_id);
-    }
-    return send_arrays(batch, next, park_inbox_sql, &arrays, 5);
-}
-
-/* A held command is tried again soon, then at growing intervals; one behind others is due when those are gone. */
-static int64_t due_us(const struct batch *batch, const struct item *item)
-{
-    int64_t longest_us = batch->tools.settings->worker.park_after_us;
-
-    if (item->park == PARK_EARLY)
-        return item->command.not_before_us;
-    if (item->park == PARK_BEHIND)
-        return batch->clock_us;
-    return batch->clock_us + (longest_us < PARK_FIRST_US ? longest_us : PARK_FIRST_US);
-}
-
-static struct parked_row *make_row(struct batch *batch, const struct item *item)
-{
-    static const char *const reasons[] = { [PARK_EARLY] = "notbefore", [PARK_HELD] = "held", [PARK_BEHIND] = "behind" };
-    const struct delivery *delivery = item->delivery;
-    struct parked_row *row = arena_take(&batch->arena, sizeof(*row));
-
-    assert(item->park != PARK_NOT && item->state == ITEM_NEW);
-    if (row)
-        *row = (struct parked_row){
-            .identity = array_read_id((const char *)item->command.identity),
-            .kafka_offset = int_of(delivery->offset),
-            .fence = int_of(delivery->partition->fence),
-            .partition_id = int_of(delivery->partition->partition_id),
-            .due_at = int_of(due_us(batch, item)),
-            .blocks = item->parked.blocks,
-            .waits = item->parked.waits,
-            .reason = span_of(reasons[item->park]),
-            .aggregate = print_aggregate(batch, &item->command),
-            .command_source = item->command.source,
-            .command_id = item->command.id,
-            .command_type = item->command.type,
-            .kafka_key = delivery->key,
-            .headers = delivery->headers,
-            .value = delivery->value,
-        };
-    return row;
-}
-
-static bool send_park(struct batch *batch, int *next)
-{
-    const void **rows = arena_take(&batch->arena, (size_t)batch->count * sizeof(*rows));
-    int count = 0;
-
-    for (int i = 0; rows && i < batch->count; i++)
-        if (is_parked_now(&batch->items[i]))
-        {
-            rows[count] = make_row(batch, &batch->items[i]);
-            if (rows[count++] == NULL)
-                return false;
-        }
-    if (count == 0)
-        return rows != NULL;
-    ++*next;
-    return statements_send_insert(batch->tools.statements, &entity_parked_command, rows, count);
-}
-
-static bool send_park_again(struct batch *batch, int *next)
-{
-    static const enum array_type types[] = { ARRAY_UUID, ARRAY_TIMESTAMPTZ, ARRAY_INT8 };
-    struct park_arrays arrays;
-
-    begin_arrays(&arrays, types, 3);
-    for (int i = 0; i < batch->count; i++)
-    {
-        const struct item *item = &batch->items[i];
-        if (item->verdict != VERDICT_PARK || !item->parked.returns)
-            continue;
-        array_add_bytes(&arrays.of[0], item->command.identity, DIGEST_SIZE);
-        array_add_time(&arrays.of[1], batch->clock_us);
-        array_add_int64(&arrays.of[2], batch->tools.settings->worker.park_after_us);
-    }
-    return send_arrays(batch, next, park_again_sql, &arrays, 3);
-}
-
-/* The inbox row names the position under which the command was decided: a redelivery of it is answered by the record
- * there, the former position is a duplicate's (PROTOCOL R2). */
-static bool send_returned(struct batch *batch, int *next)
-{
-    static const enum array_type types[] = { ARRAY_UUID, ARRAY_INT8, ARRAY_INT8, ARRAY_INT4 };
-    struct park_arrays inbox, gone;
-
-    begin_arrays(&inbox, types, 4);
-    begin_arrays(&gone, types, 1);
-    for (int i = 0; i < batch->count; i++)
-    {
-        const struct item *item = &batch->items[i];
-        if (!item->parked.returns || !item_writes_inbox(item))
-            continue;
-        array_add_bytes(&inbox.of[0], item->command.identity, DIGEST_SIZE);
-        array_add_int64(&inbox.of[1], item->delivery->offset);
-        array_add_int64(&inbox.of[2], item->delivery->partition->fence);
-        array_add_int32(&inbox.of[3], item->delivery->partition->partition_id);
-        array_add_bytes(&gone.of[0], item->command.identity, DIGEST_SIZE);
-    }
-    bool sent = send_arrays(batch, next, return_inbox_sql, &inbox, 4);
-    return send_arrays(batch, next, unpark_sql, &gone, 1) && sent;
-}
-
-static bool is_put_aside(const struct item *item)
-{
-    return item->delivery->quarantined && item->delivery->has_return_token && item->verdict == VERDICT_DEAD;
-}
-
-/* A returned command that ends the worker (worker/batch/quarantine.h): only its token is known. It does not come again,
- * and what stands behind it goes on; its letter is written in this transaction. */
-static bool send_put_aside(struct batch *batch, int *next)
-{
-    static const enum array_type types[] = { ARRAY_UUID };
-    struct park_arrays tokens;
-
-    begin_arrays(&tokens, types, 1);
-    for (int i = 0; i < batch->count; i++)
-        if (is_put_aside(&batch->items[i]))
-            array_add_id(&tokens.of[0], batch->items[i].delivery->return_token);
-    return send_arrays(batch, next, put_aside_sql, &tokens, 1);
-}
-
-/* Without memory for an aggregate's name the batch is given up: written as null, it would let later commands pass. */
-bool batch_send_parked(struct batch *batch, int *next)
-{
-    bool any = false;
-
-    for (int i = 0; i < batch->count; i++)
-        any = any || batch->items[i].verdict == VERDICT_PARK || batch->items[i].parked.returns ||
-              is_put_aside(&batch->items[i]);
-    return !any || (send_park_inbox(batch, next) && send_park(batch, next) && send_park_again(batch, next) &&
-                    send_returned(batch, next) && send_put_aside(batch, next) && !arena_failed(&batch->arena));
 }

@@ -11,6 +11,7 @@ static const struct column parked_columns[] = {
     PARKED(waits, COLUMN_BOOL),          PARKED(reason, COLUMN_TEXT),        PARKED(aggregate, COLUMN_TEXT),
     PARKED(command_source, COLUMN_TEXT), PARKED(command_id, COLUMN_TEXT),    PARKED(command_type, COLUMN_TEXT),
     PARKED(kafka_key, COLUMN_BYTES),     PARKED(headers, COLUMN_BYTES),      PARKED(value, COLUMN_BYTES),
+    PARKED(tenant, COLUMN_TEXT),         PARKED(pause_id, COLUMN_INT32),
 };
 
 #define LETTER(name, kind) \

@@ -13,10 +13,11 @@
 struct parked_row
 {
     struct id identity;
-    struct field_int kafka_offset, fence, partition_id, due_at; /* due_at: Unix microseconds */
+    struct field_int kafka_offset, fence, partition_id, due_at; /* due_at: Unix microseconds, or ARRAY_TIME_INFINITE */
     bool blocks, waits;
     struct span reason, aggregate, command_source, command_id, command_type;
-    struct span kafka_key, headers, value;
+    struct span kafka_key, headers, value, tenant;
+    struct field_int pause_id; /* the pause that it waits for; null: none */
 };
 
 extern const struct entity entity_parked_command;

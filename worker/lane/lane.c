@@ -72,7 +72,9 @@ static void add_to_run(struct lane *lane, struct delivery *chain)
 
 static bool is_full(const struct delivery *delivery)
 {
-    return delivery->partition->full && atomic_load_explicit(delivery->partition->full, memory_order_relaxed);
+    const atomic_bool *full = delivery->partition->full, *on_pause = delivery->partition->on_pause;
+    return (full && atomic_load_explicit(full, memory_order_relaxed)) ||
+           (on_pause && atomic_load_explicit(on_pause, memory_order_relaxed));
 }
 
 /* Applying is not held up by a held command, but answering is: only a contiguous prefix is published. */

@@ -128,6 +128,8 @@ static void settle(struct lane *lane, struct delivery *const *deliveries, int co
         if (result.wait_us > 0)
             delivery->wait_us = result.wait_us;
         hold_delivery(lane, delivery, result.retry, result.why);
+        if (result.hold == HOLD_FULL)
+            delivery->stuck_since_us = 0; /* to park it is what there is no room for */
     }
     *end = NULL;
     if (first)

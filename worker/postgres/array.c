@@ -93,7 +93,7 @@ void array_add_bool(struct array *array, bool value)
 
 void array_add_time(struct array *array, int64_t unix_us)
 {
-    array_add_int64(array, unix_us - postgres_epoch_us);
+    array_add_int64(array, unix_us == ARRAY_TIME_INFINITE ? unix_us : unix_us - postgres_epoch_us);
 }
 
 void array_add_bytes(struct array *array, const void *bytes, size_t size)
@@ -232,7 +232,8 @@ int32_t array_read_int32(const char *at)
 
 int64_t array_read_time(const char *at)
 {
-    return array_read_int64(at) + postgres_epoch_us;
+    int64_t read = array_read_int64(at);
+    return read == ARRAY_TIME_INFINITE ? read : read + postgres_epoch_us;
 }
 
 struct id array_read_id(const char *at)

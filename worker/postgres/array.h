@@ -38,6 +38,7 @@ void array_add_int64(struct array *array, int64_t value);
 void array_add_int32(struct array *array, int32_t value);
 void array_add_number(struct array *array, double value);
 void array_add_bool(struct array *array, bool value);
+#define ARRAY_TIME_INFINITE INT64_MAX /* a time of PostgreSQL that comes after all others */
 void array_add_time(struct array *array, int64_t unix_us);
 void array_add_bytes(struct array *array, const void *bytes, size_t size); /* text, bytea, uuid */
 void array_add_id(struct array *array, struct id id);                      /* as uuid */

@@ -68,6 +68,8 @@ struct settings
         int64_t batch_max; /* commands */
         int64_t batch_linger_us;
         int64_t park_after_us, park_when_blocking_us; /* the latter may be 0: never */
+        int64_t park_horizon_us;
+        int64_t park_max, park_bytes, park_source_max, pause_bytes; /* worker/parking_room.h */
     } worker;
     struct
     {

@@ -36,7 +36,8 @@
     X(ALREADY_EXISTS, "already_exists") \
     X(TOO_LARGE, "too_large") \
     X(UNKNOWN_TYPE, "unknown_type") \
-    X(TEST_FAILED, "test_failed")
+    X(TEST_FAILED, "test_failed") \
+    X(CANCELLED, "cancelled")
 
 enum outcome
 {

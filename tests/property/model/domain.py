@@ -103,6 +103,7 @@ class Domain:
     def __init__(self, rows=()):
         self.tables = {}
         self.seen = {}
+        self.cancelled = set()          # identities that an operator cancelled while they were parked
         self.loaded = {}                # of the command: (table, key) -> the row as it met it, None: it made it
         self.now = self.actor = self.event = None
         for table, row in rows:
@@ -161,6 +162,8 @@ class Domain:
             return Answer("rejected", "id_reused", version=...)
         self.seen[command.identity] = command.body
         self.event, self.now, self.actor = event, now, command.attributes.get("actor")
+        if command.identity in self.cancelled:
+            return Answer("rejected", "cancelled", version=...)
         return self.decide(command)
 
     def decide(self, command):

@@ -26,6 +26,7 @@
 #define LOCKS SESSION_TELLS(LOCK, "")
 /* Fence, crashes, a quarantined command, published before schema/0017, the topic's fence, its former id. */
 #define RAISES(answer) SESSION_TELLS(FENCE, answer)
+/* published and where its events are; no pause is in force. */
 #define PUBLISHED(answer) SESSION_TELLS(CLAIM, answer)
 
 enum
@@ -74,7 +75,7 @@ static enum partition_owner_result take(struct commitment committed, const struc
 static void take_well(void)
 {
     static const struct session_row rows[] = {
-        SESSION_CONNECTS,       BEGINS,     LOCKS, RAISES("5|0|0|0|0|"), SESSION_DOES(FORGET), PUBLISHED("42|"),
+        SESSION_CONNECTS,       BEGINS,     LOCKS, RAISES("5|0|0|0|0|"), SESSION_DOES(FORGET), PUBLISHED("42||0|f"),
         SESSION_DOES("COMMIT"), SESSION_END
     };
     assert_int_equal(take(ours_at(42), rows), PARTITION_OWNER_TAKEN);
@@ -114,7 +115,7 @@ static void a_partition_that_was_never_owned_gets_its_row_first(void **state)
                                                LOCKS,
                                                RAISES("1|0|0|0|0|"),
                                                SESSION_DOES(FORGET),
-                                               PUBLISHED("0|"),
+                                               PUBLISHED("0||0|f"),
                                                SESSION_DOES("COMMIT"),
                                                SESSION_END };
     (void)state;
@@ -127,7 +128,8 @@ static void a_partition_that_was_never_owned_gets_its_row_first(void **state)
 static void each_takeover_has_a_token_of_its_own_and_one_process_one_first_half(void **state)
 {
     static const struct session_row rows[] = {
-        BEGINS, LOCKS, RAISES("6|0|0|0|0|"), SESSION_DOES(FORGET), PUBLISHED("42|"), SESSION_DOES("COMMIT"), SESSION_END
+        BEGINS,     LOCKS, RAISES("6|0|0|0|0|"), SESSION_DOES(FORGET), PUBLISHED("42||0|f"), SESSION_DOES("COMMIT"),
+        SESSION_END
     };
     uint8_t before[16];
     (void)state;
@@ -145,7 +147,7 @@ static void a_takeover_that_was_rolled_back_does_not_count(void **state)
                                                LOCKS,
                                                RAISES("5|0|0|0|0|"),
                                                SESSION_DOES(FORGET),
-                                               PUBLISHED("42|"),
+                                               PUBLISHED("42||0|f"),
                                                { .sql = "COMMIT", .tag = "ROLLBACK" },
                                                SESSION_END };
     (void)state;
@@ -196,7 +198,7 @@ static void whoever_holds_the_lock_for_too_long_is_ended_and_it_is_tried_again(v
                                                LOCKS,
                                                RAISES("5|0|0|0|0|"),
                                                SESSION_DOES(FORGET),
-                                               PUBLISHED("42|"),
+                                               PUBLISHED("42||0|f"),
                                                SESSION_DOES("COMMIT"),
                                                SESSION_END };
     (void)state;
@@ -248,7 +250,7 @@ static enum partition_owner_result take_published(struct commitment committed, c
 static void a_commit_behind_what_is_published_is_looked_into(void **state)
 {
     (void)state;
-    assert_int_equal(take_published(ours_at(42), "50|"), PARTITION_OWNER_IN_ARREARS);
+    assert_int_equal(take_published(ours_at(42), "50||0|f"), PARTITION_OWNER_IN_ARREARS);
     assert_int_equal(owned->start_offset, 42);
     assert_int_equal(owned->publisher.arrears->published, 50);
 }
@@ -257,7 +259,7 @@ static void a_commit_of_somebody_else_says_nothing_of_what_is_published(void **s
 {
     struct commitment foreign = { .offset = 42 };
     (void)state;
-    assert_int_equal(take_published(foreign, "17|"), PARTITION_OWNER_IN_ARREARS);
+    assert_int_equal(take_published(foreign, "17||0|f"), PARTITION_OWNER_IN_ARREARS);
     assert_string_equal(fake_session_value(3), "0"); /* nothing is raised by it */
     assert_int_equal(owned->start_offset, 42);
     assert_int_equal(owned->publisher.arrears->published, 17);
@@ -268,14 +270,14 @@ static void with_marks_off_every_commit_counts_as_ours(void **state)
     struct commitment foreign = { .offset = 42 };
     (void)state;
     settings.protections.commit_marks = false;
-    assert_int_equal(take_published(foreign, "42|"), PARTITION_OWNER_TAKEN);
+    assert_int_equal(take_published(foreign, "42||0|f"), PARTITION_OWNER_TAKEN);
 }
 
 static void at_least_once_a_commit_is_never_the_whole_truth(void **state)
 {
     (void)state;
     settings.kafka.exactly_once = false;
-    assert_int_equal(take_published(ours_at(42), "42|"), PARTITION_OWNER_IN_ARREARS);
+    assert_int_equal(take_published(ours_at(42), "42||0|f"), PARTITION_OWNER_IN_ARREARS);
 }
 
 static void an_offset_without_messages_says_what_was_published_and_not_where_to_begin(void **state)
@@ -283,7 +285,7 @@ static void an_offset_without_messages_says_what_was_published_and_not_where_to_
     struct commitment lost = ours_at(42);
     (void)state;
     lost.is_lost = true;
-    assert_int_equal(take_published(lost, "42|"), PARTITION_OWNER_IN_ARREARS);
+    assert_int_equal(take_published(lost, "42||0|f"), PARTITION_OWNER_IN_ARREARS);
     assert_string_equal(fake_session_value(3), "42");
     assert_int_equal(owned->start_offset, OFFSET_NONE);
 }
@@ -292,7 +294,7 @@ static void an_offset_without_messages_says_what_was_published_and_not_where_to_
 static void published_offsets_that_an_older_worker_kept_count(void **state)
 {
     static const struct session_row rows[] = {
-        SESSION_CONNECTS,       BEGINS,     LOCKS, RAISES("5|0|0|40|0|"), SESSION_DOES(FORGET), PUBLISHED("40|"),
+        SESSION_CONNECTS,       BEGINS,     LOCKS, RAISES("5|0|0|40|0|"), SESSION_DOES(FORGET), PUBLISHED("40||0|f"),
         SESSION_DOES("COMMIT"), SESSION_END
     };
     struct commitment foreign = { .offset = 7 };
@@ -304,10 +306,14 @@ static void published_offsets_that_an_older_worker_kept_count(void **state)
 /* PROTOCOL O5: the commit is of the topic that had this name before. */
 static void a_commit_of_a_former_topic_is_no_place_to_begin(void **state)
 {
-    static const struct session_row rows[] = {
-        SESSION_CONNECTS,       BEGINS,     LOCKS, RAISES("5|0|0|0|5|former"), SESSION_DOES(FORGET), PUBLISHED("42|"),
-        SESSION_DOES("COMMIT"), SESSION_END
-    };
+    static const struct session_row rows[] = { SESSION_CONNECTS,
+                                               BEGINS,
+                                               LOCKS,
+                                               RAISES("5|0|0|0|5|former"),
+                                               SESSION_DOES(FORGET),
+                                               PUBLISHED("42||0|f"),
+                                               SESSION_DOES("COMMIT"),
+                                               SESSION_END };
     (void)state;
     snprintf(owned->shared.topic_id, sizeof(owned->shared.topic_id), "present");
     assert_int_equal(take(ours_at(42), rows), PARTITION_OWNER_IN_ARREARS);
@@ -323,7 +329,7 @@ static void after_two_crashes_at_one_offset_commands_run_with_care(void **state)
                                                BEGINS,
                                                LOCKS,
                                                RAISES("5|2|1|0|0|"), /* suspects are kept */
-                                               PUBLISHED("42|"),
+                                               PUBLISHED("42||0|f"),
                                                SESSION_DOES("COMMIT"),
                                                SESSION_END };
     (void)state;
@@ -334,9 +340,9 @@ static void after_two_crashes_at_one_offset_commands_run_with_care(void **state)
 
 static void one_crash_keeps_the_notes_and_needs_no_care(void **state)
 {
-    static const struct session_row rows[] = { SESSION_CONNECTS,     BEGINS,           LOCKS,
-                                               RAISES("5|1|0|0|0|"), PUBLISHED("42|"), SESSION_DOES("COMMIT"),
-                                               SESSION_END };
+    static const struct session_row rows[] = {
+        SESSION_CONNECTS, BEGINS, LOCKS, RAISES("5|1|0|0|0|"), PUBLISHED("42||0|f"), SESSION_DOES("COMMIT"), SESSION_END
+    };
     (void)state;
     assert_int_equal(take(ours_at(42), rows), PARTITION_OWNER_TAKEN);
     assert_int_equal(owned->partition.solo_until_us, 0);
