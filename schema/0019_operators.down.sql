@@ -73,6 +73,9 @@ ALTER TABLE interlock.dead_letter
     DROP COLUMN command_type, DROP COLUMN says;
 
 DROP FUNCTION interlock.require_action(bigint);
+DROP FUNCTION interlock.action_words(bigint);
+DROP FUNCTION interlock.ago(timestamptz);
+DROP FUNCTION interlock.clock(timestamptz);
 DROP TABLE interlock.operator_outbox;
 DROP TABLE interlock.operator_item;
 DROP TABLE interlock.operator_action;

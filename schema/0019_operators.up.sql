@@ -64,6 +64,17 @@ BEGIN
     END IF;
 END $$;
 
+-- For the verbs that show people what there is: a time as one reads it, how long ago it was, an action in words.
+CREATE FUNCTION interlock.clock(at timestamptz) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS
+    $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS"Z"') $$;
+CREATE FUNCTION interlock.ago(at timestamptz) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT CASE WHEN s < 120 THEN s || ' s' WHEN s < 7200 THEN s / 60 || ' min' WHEN s < 172800 THEN s / 3600 || ' h'
+        ELSE s / 86400 || ' d' END || ' ago' FROM (SELECT greatest(extract(epoch FROM clock_timestamp() - at), 0)::bigint AS s) t
+    $$;
+CREATE FUNCTION interlock.action_words(action bigint) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog AS $$
+    SELECT 'action ' || a.id || ' (' || a.verb || ' by ' || a.actor || ', ' || interlock.ago(a.at) || ')'
+        FROM interlock.operator_action a WHERE a.id = action $$;
+
 -- --- dead letters ----------------------------------------------------------------------------------------------------
 
 ALTER TABLE interlock.dead_letter
@@ -271,6 +282,6 @@ CREATE FUNCTION interlock.try_repair_lock() RETURNS boolean LANGUAGE sql SECURIT
     SET search_path = pg_catalog, pg_temp AS 'SELECT pg_try_advisory_lock(4285556, 0)';
 
 REVOKE ALL ON FUNCTION interlock.note_action(), interlock.note_pause(), interlock.require_action(bigint),
-    interlock.try_repair_lock(), interlock.take_back(bigint, uuid),
+    interlock.try_repair_lock(), interlock.clock(timestamptz), interlock.ago(timestamptz), interlock.action_words(bigint), interlock.take_back(bigint, uuid),
     interlock.put_back(bigint, text, uuid, uuid, integer, bigint, bigint, timestamptz, text, text, text, text, text, bytea,
         bytea, bytea) FROM PUBLIC;

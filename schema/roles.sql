@@ -188,6 +188,9 @@ GRANT EXECUTE ON FUNCTION interlock.draw_job_ids(integer) TO interlock_worker;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA interlock TO interlock_worker;
 GRANT EXECUTE ON FUNCTION interlock.draw_ticket_ids(integer), interlock.draw_jobneed_ids(integer) TO interlock_worker;
 
+GRANT EXECUTE ON FUNCTION interlock.clock(timestamptz), interlock.ago(timestamptz), interlock.action_words(bigint)
+    TO interlock_reader, interlock_payload_reader, interlock_operator;
+
 -- A partition's owner and its batches meet at advisory locks, and whoever holds one of those stops them. PostgreSQL lets
 -- everybody take any; in this database only who needs them. Another program of this database that uses advisory locks is
 -- granted them by name.

@@ -177,6 +177,42 @@ def test_a_standby_that_lacks_the_last_second_takes_over_and_a_replay_brings_bac
     judge_last(trial, ordered=False)
 
 
+def missing(world, *words, code):
+    done = world.verb("replay", *words, "--output", "json")
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.fault(13)
+@pytest.mark.seconds(240)
+def test_replay_names_what_a_failover_lost_and_brings_it_back_while_the_workers_go_on(trial, pair):
+    """The workers are never stopped, and no offset is moved."""
+    world = trial.world
+    workers = trial.workers(1)
+    with trial.load(burst=8, duplicates=0.1):
+        lose_a_second(trial, pair)
+        failed = pair.fail_over()
+        trial.progress(30)
+        trial.recovered(since=failed)
+    world.drain()
+    pids = [worker.pid for worker in workers]
+    url = pair.standby.url(world.name)
+    lost = published(world) - recorded(url)
+    assert len(lost) >= 50
+    found = missing(world, "--topic", world.topic, code=3)
+    assert {(each["source"], each["id"]) for each in found["commands"]} == lost and found["missing"] == len(lost)
+    words = ("--topic", world.topic, "--before", found["before"], "--expect", str(len(lost)), "--execute", "--reason", "failover")
+    assert missing(world, *words, code=0)["put_back"] == len(lost)
+    until("all are answered", lambda: published(world) - recorded(url) == set(), 60)
+    world.drain()
+    assert missing(world, "--topic", world.topic, code=0)["missing"] == 0
+    assert [worker.pid for worker in workers] == pids and all(worker.runs() for worker in workers)
+    code, told = verify(world)
+    assert code == 3 and told["holes"] == 0 and told["doubles"] == told["mismatches"]
+    trial.note(lost=len(lost), put_back=len(lost))
+    judge_last(trial, ordered=False)
+
+
 @pytest.mark.fault(13)
 @pytest.mark.seconds(120)
 def test_a_lost_command_that_is_applied_again_is_published_again_though_the_worker_dies_between(stack_world):

@@ -23,6 +23,8 @@ static const struct verb verbs[] = {
     { "publish", verb_publish, true, "put CloudEvents, one a line, on the command topic" },
     { "audit", verb_audit, true, "list | show | verify the results of commands" },
     { "action", verb_action, true, "list | show | stop: who did what to the pool, and why" },
+    { "explain", verb_explain, true, "one command or aggregate: what became of it, and what to do" },
+    { "replay", verb_replay, true, "name the commands that PostgreSQL has lost, and bring them back" },
     { "check", verb_check, true, "settings, services, schema, topics: each line ok, or what to do" },
     { "describe", verb_describe, true, "types | settings | topics, --json-schema, --asyncapi" },
     { "sweep", verb_sweep, true, "jobs | tickets: publish the commands that have become due by time" },

@@ -28,6 +28,8 @@ int verb_topics(struct invocation *invocation);
 int verb_publish(struct invocation *invocation);
 int verb_audit(struct invocation *invocation);
 int verb_action(struct invocation *invocation);
+int verb_explain(struct invocation *invocation);
+int verb_replay(struct invocation *invocation);
 int verb_check(struct invocation *invocation);
 int verb_describe(struct invocation *invocation);
 int verb_sweep(struct invocation *invocation);
