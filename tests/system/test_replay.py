@@ -1,6 +1,7 @@
 """`interlock replay`: names the commands that PostgreSQL has lost, and brings back those alone, while the worker goes on."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -72,6 +73,34 @@ def test_missing_commands_are_named_and_brought_back_in_order_while_the_worker_g
     assert replay(world, "--topic", world.topic, code=0)["missing"] == 0
     assert "15 expected" in replay(world, *words, "--expect", "15", code=1)
     assert "15: 15 put back" in world.verb("action", "list").stdout or "put back" in world.verb("action", "show", "1").stdout
+
+
+def test_a_replay_that_is_killed_before_its_commit_has_done_nothing(lossy):
+    """And of two at once the second is refused: what it had counted is not missing any more."""
+    world = lossy
+    words = ["replay", "--topic", world.topic, "--expect", "15", "--execute", "--reason", "failover"]
+
+    def start():
+        return subprocess.Popen([world.binary, *words], env=world.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def waiting():
+        return world.database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'interlock replay' "
+                                    "AND datname = current_database() AND wait_event_type = 'Lock'")
+    with world.database.holding("LOCK TABLE interlock.operator_item IN EXCLUSIVE MODE"):
+        with start() as killed:
+            until("it is about to commit", lambda: waiting() == 1, 30)
+            killed.kill()
+    until("its session is gone", lambda: waiting() == 0)
+    assert world.database.count("operator_action") == 0 and parked(world) == 1
+    with world.database.holding("LOCK TABLE interlock.operator_item IN EXCLUSIVE MODE") as holder:
+        with start() as first, start() as second:
+            until("both are at it", lambda: waiting() == 2, 30)
+            holder.rollback()
+            codes = sorted([first.wait(60), second.wait(60)])
+    assert codes == [0, 1]
+    assert world.database.rows("SELECT verb, expected FROM interlock.operator_action") == [("replay", 15)]
+    until("they are answered again", lambda: world.database.value(
+        "SELECT count(*) FROM interlock.audit_event WHERE aggregate ~ '^ticket/1[1-5]$' AND outcome = 'applied'") == 15)
 
 
 def test_ranges_and_times_choose_what_is_read(lossy):

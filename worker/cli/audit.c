@@ -320,7 +320,7 @@ static int run_show(struct invocation *invocation)
     buffer_done(&fault);
     if (PQntuples(rows) == 0)
         return verb_fail(invocation,
-                         "no event is recorded for it: it was not applied yet, never sent, or became a dead letter");
+                         "no event is recorded for it: interlock explain, with the same words, says where it is");
     tell_withheld(connection, invocation->argv[0]);
     return print_one(invocation, rows);
 }

@@ -102,7 +102,10 @@ int explain_print(const struct invocation *invocation, const struct explain_repo
     else
     {
         shown_add(&out, buffer_span(&report->verdict));
-        buffer_add_text(&out, report->headline.size > 0 && report->headline.at[0] == '(' ? " " : ": ");
+        /* "applied 4 min ago: ...", "dead letter (open) since ...", but "held: ticket/42 for ..." */
+        char first = report->headline.size > 0 ? report->headline.at[0] : ' ';
+        bool goes_on = first == '(' || (report->answered && first >= '0' && first <= '9');
+        buffer_add_text(&out, goes_on ? " " : ": ");
         shown_add(&out, buffer_span(&report->headline));
         buffer_add_byte(&out, '\n');
         buffer_add_span(&out, buffer_span(&report->story));
