@@ -21,8 +21,10 @@ JUDGE_TRIES = 4
 PATIENCE = 600  # seconds
 STUCK_SECONDS = 60
 HEAP_LOOKS = 8
+SESSION_KIB = 35  # of libpq's, for each session
 SAMPLES_MIN = 10
 SLOPES_SECONDS = 600  # a soak of that length or more is judged by its slopes
+LONGER = 1.5
 WARM_SHARE = 0.4  # of the samples: caches, arenas and connections are still being made
 # What may be left of a slope over the rest of the run, absolute and as a part of the mean.
 ALLOWED = {"rss_kib": (2048, 0), "heap_kib": (32, 0), "descriptors": (3, 0.05), "threads": (2, 0.05),
@@ -37,7 +39,8 @@ OF_MALLOC = ("rss_kib", "heap_kib")  # a sanitizer has an allocator of its own
 # So small a limit needs comparable moments, for some of the heap follows the fullest one by design: the pool of
 # deliveries, a lane's arena and its columns of parameters, libpq's buffers. The keeper has small caps and reaches them
 # at the very beginning (`fill`); before each sample its sessions are replaced and apply a little (`settle`); and its
-# threads have no caches of freed chunks, which malloc counts as handed out.
+# threads have no caches of freed chunks, which malloc counts as handed out. The returner's session comes and goes with
+# what is parked, so sessions are taken off; their number has a slope of its own.
 #
 # Resident memory follows the fullest moment, too, and malloc gives back only what lies at an end: a backlog may raise it
 # for good although nothing leaks. Its judge leaves out the largest rise between two samples and wants the rest flat, so
@@ -96,6 +99,12 @@ def complaints(samples, slopes, seconds):
 def round_seconds(seconds):
     """Where slopes are wanted, three times as many rounds as samples: a fault, and the rest after it, take their time."""
     return min(ROUND_SECONDS, seconds / (3 * SAMPLES_MIN)) if seconds >= SLOPES_SECONDS else ROUND_SECONDS
+
+
+def goes_on(elapsed, seconds, samples):
+    """A busy machine rests longer between rounds than it works: samples that are missing may take half as long again."""
+    wanting = seconds >= SLOPES_SECONDS and samples < SAMPLES_MIN
+    return elapsed < (seconds * LONGER if wanting else seconds)
 
 
 class Soak:
@@ -201,9 +210,10 @@ class Soak:
     # ---- rounds ----
 
     def run(self, seconds):
-        self.seconds, until_end = seconds, self.begun + seconds
-        while time.monotonic() < until_end:
-            self.round(min(time.monotonic() + round_seconds(seconds), until_end))
+        self.seconds = seconds
+        while goes_on(time.monotonic() - self.begun, seconds, len(self.samples)):
+            left = self.begun + seconds - time.monotonic()
+            self.round(time.monotonic() + min(round_seconds(seconds), left if left > 0 else ROUND_SECONDS))
         return self
 
     def round(self, ends):
@@ -265,7 +275,14 @@ class Soak:
         """At rest. `runs`: that it was the same process all the time."""
         assert self.keeper.runs(), f"the keeper ended:\n{self.keeper.text()[-3000:]}"
         self.samples.append((time.monotonic() - self.begun,
-                             {**usage(self.keeper.pid, self.world.stack), "heap_kib": self.heap_kib()}))
+                             until("its sessions stay the same for a moment", self.used, PATIENCE)))
+
+    def used(self):
+        """None where a session came or went meanwhile."""
+        sessions = usage(self.keeper.pid, self.world.stack)["postgresql"]
+        heap = self.heap_kib()
+        used = usage(self.keeper.pid, self.world.stack)
+        return {**used, "heap_kib": round(heap - SESSION_KIB * sessions, 1)} if used["postgresql"] == sessions else None
 
     def heap_kib(self):
         """The least of a few looks: what its clients allocate for a moment, as to connect, is no leak."""
@@ -276,7 +293,7 @@ class Soak:
             return len(looks) == HEAP_LOOKS
 
         until("the heap was looked at", enough, PATIENCE, pause=0.25)
-        return round(min(looks) / 1024, 1)
+        return min(looks) / 1024
 
     # ---- afterwards ----
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from soak import ALLOWED, SAMPLES_MIN, SLOPES_SECONDS, Slope, Soak, complaints, round_seconds, slopes_of
+from soak import ALLOWED, SAMPLES_MIN, SLOPES_SECONDS, Slope, Soak, complaints, goes_on, round_seconds, slopes_of
 from trial import minutes
 
 LONG = 60 * minutes()
@@ -53,6 +53,13 @@ def test_a_long_soak_with_few_samples_is_no_proof():
     leak = [(at, {**used, "descriptors": 1000 + at}) for at, used in samples]
     found, = complaints(leak, slopes_of(leak, ALLOWED), 1)
     assert found.startswith("descriptors: +")
+
+
+def test_a_soak_whose_rests_were_long_goes_on_until_it_has_its_samples():
+    """The judge itself: 8 samples in half an hour were all that four busy loops left."""
+    assert goes_on(1799, 1800, SAMPLES_MIN) and not goes_on(1800, 1800, SAMPLES_MIN)
+    assert goes_on(1800, 1800, SAMPLES_MIN - 2) and not goes_on(2700, 1800, SAMPLES_MIN - 2)
+    assert not goes_on(20, 20, 1), "no slopes are wanted"
 
 
 @pytest.mark.parametrize("minutes_in_all", [30, 60, 600])
