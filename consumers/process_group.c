@@ -46,6 +46,13 @@ static const char positions_sql[] =
     "UPDATE interlock.partition_published p SET committed = t.committed, end_offset = t.end_offset "
     "FROM told t JOIN free f ON f.partition_id = t.id WHERE p.partition_id = t.id";
 
+/* Once after each takeover: then there is nothing to change. */
+static const char owner_sql[] =
+    "WITH told AS (SELECT unnest($1::int[]) AS id, unnest($2::bigint[]) AS fence), "
+    "free AS MATERIALIZED (SELECT o.id FROM interlock.partition_owner o JOIN told t ON t.id = o.id "
+    "AND t.fence = o.fence WHERE o.owner_slot IS DISTINCT FROM $3::int FOR NO KEY UPDATE OF o SKIP LOCKED) "
+    "UPDATE interlock.partition_owner o SET owner_slot = $3::int FROM free f WHERE o.id = f.id";
+
 static void tell_seen(const struct group_sources *sources, returner_ask_fn *ask, void *asker)
 {
     char slot[16], pid[16], began[32], host[256] = "";
@@ -69,6 +76,17 @@ static void add_element(struct buffer *array, int64_t value)
 {
     buffer_add_byte(array, array->size == 0 ? '{' : ',');
     buffer_add_int64(array, value);
+}
+
+/* Ids, fences, committed offsets, ends. */
+static void tell_arrays(const char *const arrays[4], int slot, returner_ask_fn *ask, void *asker)
+{
+    char number[16];
+    const char *owners[3] = { arrays[0], arrays[1], number };
+
+    snprintf(number, sizeof(number), "%d", slot);
+    PQclear(ask(asker, positions_sql, 4, arrays));
+    PQclear(ask(asker, owner_sql, 3, owners));
 }
 
 static void tell_positions(const struct group_sources *sources, returner_ask_fn *ask, void *asker)
@@ -97,7 +115,7 @@ static void tell_positions(const struct group_sources *sources, returner_ask_fn 
         failed = failed || buffer_failed(&arrays[column]);
     }
     if (some && !failed)
-        PQclear(ask(asker, positions_sql, 4, values));
+        tell_arrays(values, sources->slot(sources->owner), ask, asker);
     for (int column = 0; column < 4; column++)
         buffer_done(&arrays[column]);
     partition_reports_done(&reports);

@@ -1,6 +1,6 @@
 /* Process group: what this process tells PostgreSQL of itself, and what PostgreSQL tells it of the whole group.
  *
- *   every 5 s   its row of worker_seen; the committed offset and the end of each partition that it owns
+ *   every 5 s   its row of worker_seen; the slot, the committed offset and the end of each partition that it owns
  *   every 2 s   how much is parked, dead, paused and behind, of the whole group, for status
  *   every 2 s   who holds the rows of keys that are held back
  *   every 1 s   whether it is the one process of the group whose /metrics show these numbers: the one whose session

@@ -97,9 +97,10 @@ def test_the_backlog_of_the_group_is_what_its_workers_have_not_decided(world):
         until("those of a paused partition apart",
               lambda: value_of(worker, "interlock_backlog_commands", state="paused") == 5, 30)
         assert value_of(worker, "interlock_backlog_commands", state="waiting") == 0
-        committed, end = world.database.row("SELECT committed, end_offset FROM interlock.partition_published p JOIN"
-                                            " interlock.partition_owner o ON o.id = p.partition_id WHERE o.partition = 0")
-        assert (committed, end) == (1, 6)
+        committed, end, slot = world.database.row(
+            "SELECT committed, end_offset, owner_slot FROM interlock.partition_published p"
+            " JOIN interlock.partition_owner o ON o.id = p.partition_id WHERE o.partition = 0")
+        assert (committed, end, slot) == (1, 6, 0)
 
 
 # ---- worker_seen -------------------------------------------------------------------------------------------
