@@ -6,6 +6,7 @@
 #include "worker/base/metrics.h"
 
 static const int64_t TELL_EVERY_US = 60000000;
+static const int64_t ASK_AGAIN_US = 5000000;
 static const int64_t SAMPLE_US = 5000000;
 static const int64_t DESTROY_US = 3000000;
 
@@ -40,14 +41,23 @@ static int32_t count_partitions(rd_kafka_t *consumer, rd_kafka_topic_t *handle)
 
 static int32_t partitions_of(struct spread *spread, rd_kafka_t *consumer, rd_kafka_topic_t *handle)
 {
-    for (int i = 0; i < spread->count; i++)
-        if (spread->topics[i].handle == handle)
-            return spread->topics[i].partitions;
-    if (spread->count == SPREAD_TOPICS_MAX)
+    struct spread_topic *topic = spread->topics;
+
+    while (topic < spread->topics + spread->count && topic->handle != handle)
+        topic++;
+    if (topic == spread->topics + SPREAD_TOPICS_MAX)
         return 0;
-    spread->topics[spread->count].handle = handle;
-    spread->topics[spread->count].partitions = count_partitions(consumer, handle);
-    return spread->topics[spread->count++].partitions;
+    if (topic == spread->topics + spread->count)
+    {
+        *topic = (struct spread_topic){ .handle = handle };
+        spread->count++;
+    }
+    if (topic->partitions == 0 && monotonic_us() >= topic->next_us)
+    {
+        topic->partitions = count_partitions(consumer, handle);
+        topic->next_us = monotonic_us() + ASK_AGAIN_US;
+    }
+    return topic->partitions;
 }
 
 void spread_note(struct spread *spread, rd_kafka_t *consumer, uint64_t epoch, const rd_kafka_message_t *message)

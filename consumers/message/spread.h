@@ -3,7 +3,8 @@
  *
  * Threads    struct spread: the poll thread. spread_sample: any.
  * Ownership  handles are only compared, and the table is cleared with every assignment.
- * Failure    where Kafka does not say how many partitions a topic has, its messages are not judged.
+ * Failure    while Kafka does not say how many partitions a topic has, its messages are not judged; it is asked again
+ *            5 s later.
  */
 #ifndef CONSUMERS_MESSAGE_SPREAD_H
 #define CONSUMERS_MESSAGE_SPREAD_H
@@ -23,15 +24,16 @@ struct spread
 {
     uint64_t epoch; /* assignment epoch that the counts are of: new partitions come with a new one */
     int count;
-    struct
+    struct spread_topic
     {
         rd_kafka_topic_t *handle;
         int32_t partitions; /* 0: not known */
+        int64_t next_us;    /* not known: when Kafka is asked again, monotonic */
     } topics[SPREAD_TOPICS_MAX];
 };
 
 /* Counts the message where it lies elsewhere, and says so at most once a minute. Asks Kafka once for each topic and
- * epoch, which takes up to half a second. */
+ * epoch, and again until it answers, which takes up to half a second. */
 void spread_note(struct spread *spread, rd_kafka_t *consumer, uint64_t epoch, const rd_kafka_message_t *message);
 
 struct settings;

@@ -114,7 +114,7 @@ static void a_topic_of_an_unknown_size_is_not_judged(void **state)
     scene.silent = true;
     assert_int_equal(note(0, 1, 0, 5), 0);
     scene.silent = false;
-    assert_int_equal(note(0, 1, 0, 5), 0); /* and is not asked about again in this epoch */
+    assert_int_equal(note(0, 1, 0, 5), 0); /* and is not asked about again for some seconds */
     assert_int_equal(scene.questions, 1);
 }
 
