@@ -72,6 +72,9 @@ ALTER TABLE interlock.dead_letter
     DROP COLUMN redrives, DROP COLUMN state, DROP COLUMN key, DROP COLUMN command_source, DROP COLUMN command_id,
     DROP COLUMN command_type, DROP COLUMN says;
 
+ALTER TABLE interlock.crash_suspect
+    DROP COLUMN identity, DROP COLUMN command_source, DROP COLUMN command_id, DROP COLUMN command_type;
+
 DROP FUNCTION interlock.require_action(bigint);
 DROP FUNCTION interlock.action_words(bigint);
 DROP FUNCTION interlock.ago(timestamptz);

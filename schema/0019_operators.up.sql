@@ -104,6 +104,13 @@ CREATE INDEX dead_letter_by_state ON interlock.dead_letter (state, first_failed_
 CREATE INDEX dead_letter_by_identity ON interlock.dead_letter (identity) WHERE identity IS NOT NULL;
 CREATE INDEX dead_letter_by_action ON interlock.dead_letter (action_id) WHERE action_id IS NOT NULL;
 
+-- Written at the second try, when the worker has survived reading it.
+ALTER TABLE interlock.crash_suspect
+    ADD COLUMN identity       uuid,
+    ADD COLUMN command_source text COLLATE "C",
+    ADD COLUMN command_id     text COLLATE "C",
+    ADD COLUMN command_type   text COLLATE "C";
+
 -- --- pauses ----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE interlock.pause (
@@ -204,6 +211,8 @@ BEGIN
         RETURN false;
     END IF;
     DELETE FROM interlock.inbox i WHERE i.identity = of_identity AND i.parked;
+    UPDATE interlock.dead_letter d SET state = 'open', state_at = clock_timestamp(), action_id = action
+        WHERE d.identity = of_identity AND d.state = 'redriving';
     RETURN true;
 END $$;
 

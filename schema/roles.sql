@@ -137,7 +137,8 @@ GRANT INSERT, UPDATE (fence, owner_token, published, crashes, crash_offset, topi
     ON interlock.partition_owner TO interlock_worker;
 GRANT INSERT, UPDATE (fence, owner_token, published, audit_topic, audit_from, committed, end_offset, pause_epoch)
     ON interlock.partition_published TO interlock_worker;
-GRANT INSERT, DELETE, UPDATE (attempts, noted_at) ON interlock.crash_suspect TO interlock_worker;
+GRANT INSERT, DELETE, UPDATE (attempts, noted_at, identity, command_source, command_id, command_type)
+    ON interlock.crash_suspect TO interlock_worker;
 
 -- A parked command lives until it is applied: then its inbox row names the new position, and it is gone.
 GRANT INSERT, DELETE, UPDATE (due_at, next_at, returned_at, returned_offset, returned_partition_id, returned_fence,

@@ -44,6 +44,14 @@ enum answer
     ANSWER_NOT_OWNER,   /* as dropped, and the fence in PostgreSQL says another owner: take over again (PROTOCOL O4) */
 };
 
+/* A command that an operator brought back from the dead letters. It runs with care at once. */
+enum redriven
+{
+    REDRIVEN_NOT,
+    REDRIVEN_TRIED,   /* it was decided in a child process before (consumers/admin/trial.h) */
+    REDRIVEN_UNTRIED, /* it was not: one crash puts it back */
+};
+
 struct delivery
 {
     struct delivery *next; /* in whatever queue holds it */
@@ -57,6 +65,7 @@ struct delivery
     uint64_t lane_hash;   /* PROTOCOL L1 */
     int64_t received_us;  /* monotonic */
     int64_t timestamp_us; /* of the message, Unix microseconds, for latency; 0 unknown */
+    enum redriven redriven;
 
     /* The lane's. */
     uint64_t arrival; /* order of arrival in the lane, from 1 */

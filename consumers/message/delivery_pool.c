@@ -6,6 +6,7 @@
 
 #include "consumers/message/envelope.h"
 #include "workflows/parameters/parameters.h"
+#include "workflows/describe/dead_letter_headers.h"
 
 enum
 {
@@ -104,16 +105,21 @@ struct header_mark
     int32_t value_size;
 };
 
-/* The one with which a parked command comes back was not among those it was received with. */
+/* Those with which a parked command comes back, in this order. */
+static const char *const return_headers[] = { DELIVERY_RETURN_HEADER, DEAD_LETTER_REDRIVE_COUNT,
+                                              DELIVERY_UNTRIED_HEADER };
+
+/* They were not among those it was received with. */
 static size_t headers_max(const rd_kafka_headers_t *headers)
 {
     const char *name;
     const void *value;
-    size_t value_size;
-    bool returns =
-        !rd_kafka_header_get_all(headers, 0, &name, &value, &value_size) && strcmp(name, DELIVERY_RETURN_HEADER) == 0;
+    size_t value_size, own = 0;
 
-    return HEADERS_MAX + returns;
+    while (own < sizeof(return_headers) / sizeof(*return_headers) &&
+           !rd_kafka_header_get_all(headers, own, &name, &value, &value_size) && strcmp(name, return_headers[own]) == 0)
+        own++;
+    return HEADERS_MAX + own;
 }
 
 static size_t headers_size(const rd_kafka_headers_t *headers)
@@ -179,6 +185,19 @@ struct span delivery_header_last(const struct delivery *delivery, const char *na
         if (span_is(header, name))
             found = value;
     return found;
+}
+
+/* Every message passes here, and of nearly all of them the first header is another one. */
+static enum redriven redriven_of(const struct delivery *delivery)
+{
+    struct span name, value;
+    size_t cursor = 0;
+
+    if (!delivery_header(delivery, &cursor, &name, &value) || !span_is(name, DELIVERY_RETURN_HEADER) ||
+        !delivery_header(delivery, &cursor, &name, &value) || !span_is(name, DEAD_LETTER_REDRIVE_COUNT))
+        return REDRIVEN_NOT;
+    bool untried = delivery_header(delivery, &cursor, &name, &value) && span_is(name, DELIVERY_UNTRIED_HEADER);
+    return untried ? REDRIVEN_UNTRIED : REDRIVEN_TRIED;
 }
 
 /* --- making ------------------------------------------------------------------------------------------------------ */
@@ -252,6 +271,7 @@ struct delivery *delivery_pool_copy(struct delivery_pool *delivery_pool, struct 
         copy_headers(headers, value_at + value.size);
     delivery->key = key.at ? (struct span){ pooled->bytes, key.size } : SPAN_NULL;
     delivery->value = value.at ? (struct span){ value_at, value.size } : SPAN_NULL;
+    delivery->redriven = redriven_of(delivery);
     struct envelope_source source = source_of(delivery);
     delivery->lane_hash = envelope_lane_hash(&source);
     return delivery;

@@ -42,6 +42,9 @@ size_t delivery_room(void);
 
 /* The header with which a parked command comes back (PROTOCOL L4): its token as text. */
 #define DELIVERY_RETURN_HEADER "interlock.return"
+/* Behind it, of one that was a dead letter: the times it was redriven (workflows/describe/dead_letter_headers.h), and
+ * that it comes back without having been tried. */
+#define DELIVERY_UNTRIED_HEADER "interlock.untried"
 
 /* Headers, in order; false after the last one. A null header value has value.at NULL. */
 bool delivery_header(const struct delivery *delivery, size_t *cursor, struct span *ret_name, struct span *ret_value);

@@ -51,6 +51,21 @@ static const struct needed needed[] = {
     { ATTRIBUTE_TYPE, "missing_type", "type_too_long" },
 };
 
+static struct span text_within(const struct value *value, size_t longest)
+{
+    return value->kind == VALUE_TEXT && value->text.size > 0 && value->text.size <= longest ? value->text : SPAN_NULL;
+}
+
+/* A dead message has those that can be read: people look for it by them. */
+static void read_names(struct decoding *decoding)
+{
+    const struct value *values = decoding->attributes.values;
+
+    decoding->command->id = text_within(&values[ATTRIBUTE_ID], attribute_longest(ATTRIBUTE_ID));
+    decoding->command->source = text_within(&values[ATTRIBUTE_SOURCE], attribute_longest(ATTRIBUTE_SOURCE));
+    decoding->command->type = text_within(&values[ATTRIBUTE_TYPE], attribute_longest(ATTRIBUTE_TYPE));
+}
+
 /* DECODE_COMMAND: identity and type can be read. */
 static enum decode_result check_identity(struct decoding *decoding)
 {
@@ -58,6 +73,7 @@ static enum decode_result check_identity(struct decoding *decoding)
     char message[80];
     if (decoding->attributes.bad_encoding)
         return dead(decoding, "bad_encoding", "a ce_ header is not UTF-8, or holds a NUL");
+    read_names(decoding);
     if (values[ATTRIBUTE_SPECVERSION].kind == VALUE_ABSENT)
         return dead(decoding, "not_a_cloudevent", "no specversion");
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
@@ -77,9 +93,6 @@ static enum decode_result check_identity(struct decoding *decoding)
             return dead(decoding, needed[i].too_long, message);
         }
     }
-    decoding->command->id = values[ATTRIBUTE_ID].text;
-    decoding->command->source = values[ATTRIBUTE_SOURCE].text;
-    decoding->command->type = values[ATTRIBUTE_TYPE].text;
     return DECODE_COMMAND;
 }
 

@@ -19,6 +19,7 @@
 #include "worker/base/metrics.h"
 #include "worker/postgres/session.h"
 #include "worker/settings/settings.h"
+#include "workflows/describe/dead_letter_headers.h"
 
 static const int64_t ROUND_US = 200000;           /* a due command is back well within a second */
 static const int64_t COUNT_EVERY_US = 2000000;    /* what status shows */
@@ -142,7 +143,9 @@ static bool is_read(struct span name, struct span value)
 {
     bool of_events =
         name.size > 2 && (name.at[0] == 'c' || name.at[0] == 'C') && (name.at[1] == 'e' || name.at[1] == 'E');
-    return value.size < RETURN_HEADERS_MAX / 2 && (of_events || span_is(name, "content-type"));
+    return value.size < RETURN_HEADERS_MAX / 2 &&
+           (of_events || span_is(name, "content-type") || span_is(name, DEAD_LETTER_REDRIVE_COUNT) ||
+            span_is(name, DELIVERY_UNTRIED_HEADER));
 }
 
 /* First the header that says that it comes back, since a reader keeps so many headers only. Then those it came with. */

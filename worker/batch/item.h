@@ -61,6 +61,7 @@ struct parked
     bool released;         /* by an operator: it waits for its turn only */
     int64_t cancelled_by;  /* the action that cancelled it; 0: none */
     int32_t pause_id;      /* PARK_PAUSED: the pause that it waits for */
+    bool by_operator;      /* an action brought it back, and is told the outcome */
     int32_t part;          /* where it stands: its partition, or 0: its whole aggregate, for which it waits */
     int64_t rank, ahead;
 };
@@ -190,6 +191,10 @@ bool batch_park(struct batch *batch, struct item *item);
 void batch_advance_parked(struct batch *batch, const struct item *item);
 /* park_write.c: sends the statements of pipeline 2 for parked commands, counted in *next. */
 bool batch_send_parked(struct batch *batch, int *next);
+/* letters.c: the outcomes of commands that operators brought back, before their parked rows go; dead letters. Statements
+ * of pipeline 2, counted in *next. */
+bool batch_send_outcomes(struct batch *batch, int *next);
+bool batch_send_letters(struct batch *batch, int *next);
 /* decide.c: concludes all items, one after another; and fills the record of a refusal. */
 void batch_decide(struct batch *batch);
 void batch_reject(struct batch *batch, struct item *item, const char *reason, struct span metadata);

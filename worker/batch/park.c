@@ -124,6 +124,7 @@ static void read_return(struct item *item, const PGresult *result)
         item->parked.rank = array_read_int64(PQgetvalue(result, r, 2));
         item->parked.waits = *PQgetvalue(result, r, 3) != 0;
         item->parked.blocks = *PQgetvalue(result, r, 4) != 0;
+        item->parked.by_operator = *PQgetvalue(result, r, 8) != 0;
         item->parked.part = item->parked.waits ? 0 : array_read_int32(PQgetvalue(result, r, 5));
         item->parked.cancelled_by = PQgetisnull(result, r, 6) ? 0 : array_read_int64(PQgetvalue(result, r, 6));
         item->parked.released = *PQgetvalue(result, r, 7) != 0;

@@ -32,10 +32,6 @@ static const char unpark_sql[] = "DELETE FROM interlock.parked_command WHERE ide
 /* PostgreSQL gives the time of an item. */
 static const char cancelled_sql[] = "INSERT INTO interlock.operator_item (action_id, subject, outcome) "
                                     "SELECT unnest($1::int8[]), left(unnest($2::text[]), 512), 'rejected: cancelled'";
-static const char put_aside_sql[] =
-    "WITH gone AS (DELETE FROM interlock.parked_command WHERE token = ANY ($1::uuid[]) RETURNING identity) "
-    "UPDATE interlock.inbox i SET parked = false FROM gone WHERE i.identity = gone.identity";
-
 enum
 {
     PARK_ARRAYS = 5,
@@ -251,34 +247,14 @@ static bool send_cancelled(struct batch *batch, int *next)
     return send_arrays(batch, next, cancelled_sql, &arrays, 2);
 }
 
-static bool is_put_aside(const struct item *item)
-{
-    return item->delivery->quarantined && item->delivery->has_return_token && item->verdict == VERDICT_DEAD;
-}
-
-/* A returned command that ends the worker (worker/batch/quarantine.h): only its token is known. It does not come again,
- * and what stands behind it goes on; its letter is written in this transaction. */
-static bool send_put_aside(struct batch *batch, int *next)
-{
-    static const enum array_type types[] = { ARRAY_UUID };
-    struct park_arrays tokens;
-
-    begin_arrays(&tokens, types, 1);
-    for (int i = 0; i < batch->count; i++)
-        if (is_put_aside(&batch->items[i]))
-            array_add_id(&tokens.of[0], batch->items[i].delivery->return_token);
-    return send_arrays(batch, next, put_aside_sql, &tokens, 1);
-}
-
 /* Without memory for an aggregate's name the batch is given up: written as null, it would let later commands pass. */
 bool batch_send_parked(struct batch *batch, int *next)
 {
     bool any = false;
 
     for (int i = 0; i < batch->count; i++)
-        any = any || batch->items[i].verdict == VERDICT_PARK || batch->items[i].parked.returns ||
-              is_put_aside(&batch->items[i]);
+        any = any || batch->items[i].verdict == VERDICT_PARK || batch->items[i].parked.returns;
     return !any || (send_park_inbox(batch, next) && send_park(batch, next) && send_park_again(batch, next) &&
-                    send_pause_again(batch, next) && send_returned(batch, next) && send_cancelled(batch, next) &&
-                    send_put_aside(batch, next) && !arena_failed(&batch->arena));
+                    send_pause_again(batch, next) && batch_send_outcomes(batch, next) && send_returned(batch, next) &&
+                    send_cancelled(batch, next) && !arena_failed(&batch->arena));
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char note_sql[] =
     "INSERT INTO interlock.crash_suspect AS s (partition_id, kafka_offset, attempts) "
@@ -14,6 +15,18 @@ static const char take_back_sql[] =
 static const char answered_sql[] =
     "DELETE FROM interlock.crash_suspect s USING (SELECT unnest($1::int4[]) AS partition_id, unnest($2::int8[]) AS "
     "kafka_offset) k WHERE s.partition_id = k.partition_id AND s.kafka_offset = k.kafka_offset";
+
+static const char name_sql[] =
+    "UPDATE interlock.crash_suspect s SET identity = k.identity, command_source = k.source, command_id = k.id, "
+    "command_type = k.type FROM (SELECT unnest($1::int4[]) AS partition_id, unnest($2::int8[]) AS kafka_offset, "
+    "unnest($3::uuid[]) AS identity, unnest($4::text[]) AS source, unnest($5::text[]) AS id, unnest($6::text[]) AS "
+    "type) "
+    "k WHERE s.partition_id = k.partition_id AND s.kafka_offset = k.kafka_offset";
+
+enum
+{
+    NAME_ARRAYS = 6,
+};
 
 /* One statement outside of any transaction of a batch: its Sync commits it. */
 static bool run_alone(struct pipeline *pipeline, struct statements *statements, const char *sql, int32_t partition_id,
@@ -43,12 +56,50 @@ bool quarantine_note(struct pipeline *pipeline, struct statements *statements, c
     return true;
 }
 
+int quarantine_limit(const struct delivery *delivery)
+{
+    return delivery->redriven == REDRIVEN_UNTRIED ? 1 : QUARANTINE_CRASHES;
+}
+
+bool quarantine_name(struct pipeline *pipeline, struct statements *statements, const struct delivery *delivery,
+                     const struct command *command)
+{
+    static const enum array_type types[NAME_ARRAYS] = { ARRAY_INT4, ARRAY_INT8, ARRAY_UUID,
+                                                        ARRAY_TEXT, ARRAY_TEXT, ARRAY_TEXT };
+    const struct span texts[] = { command->source, command->id, command->type };
+    struct array arrays[NAME_ARRAYS];
+    const struct array *parameters[NAME_ARRAYS];
+
+    memset(arrays, 0, sizeof(arrays));
+    for (int i = 0; i < NAME_ARRAYS; i++)
+    {
+        array_begin(&arrays[i], types[i]);
+        parameters[i] = &arrays[i];
+    }
+    array_add_int32(&arrays[0], delivery->partition->partition_id);
+    array_add_int64(&arrays[1], delivery->offset);
+    array_add_bytes(&arrays[2], command->identity, DIGEST_SIZE);
+    for (int i = 0; i < 3; i++)
+        array_add_bytes(&arrays[3 + i], texts[i].at, texts[i].size);
+    pipeline_forget_failure(pipeline);
+    bool done = statements_send_fixed(statements, name_sql, parameters, NAME_ARRAYS) && pipeline_sync(pipeline);
+    for (int i = 0; i < NAME_ARRAYS; i++)
+        array_done(&arrays[i]);
+    return done;
+}
+
 void quarantine_refuse(struct delivery *delivery)
 {
+    int limit = quarantine_limit(delivery);
+
     assert(delivery->event == NULL); /* it is not answered yet */
     delivery->dead_reason = QUARANTINE_REASON;
-    snprintf(delivery->dead_message, sizeof(delivery->dead_message),
-             "the worker ended %d times in a row while it tried this command", QUARANTINE_CRASHES);
+    if (limit > 1)
+        snprintf(delivery->dead_message, sizeof(delivery->dead_message),
+                 "the worker ended %d times in a row while it tried this command", limit);
+    else
+        snprintf(delivery->dead_message, sizeof(delivery->dead_message),
+                 "the worker ended again while it tried this command");
 }
 
 bool quarantine_take_back(struct pipeline *pipeline, struct statements *statements, int32_t partition_id,

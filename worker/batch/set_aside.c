@@ -14,30 +14,11 @@ static const struct column parked_columns[] = {
     PARKED(tenant, COLUMN_TEXT),         PARKED(pause_id, COLUMN_INT32),
 };
 
-#define LETTER(name, kind) \
-    { \
-#name, kind, offsetof(struct dead_letter_row, name), 0, NULL \
-    }
-
-static const struct column dead_letter_columns[] = {
-    LETTER(partition_id, COLUMN_INT32),   LETTER(kafka_offset, COLUMN_INT64), LETTER(fence, COLUMN_INT64),
-    LETTER(first_failed_at, COLUMN_TIME), LETTER(digest, COLUMN_BYTES),       LETTER(reason, COLUMN_TEXT),
-};
-
 const struct entity entity_parked_command = {
     .table = "parked_command",
     .row_size = sizeof(struct parked_row),
     .columns = parked_columns,
     .column_count = ENTITY_COLUMN_COUNT(parked_columns),
-    .key_count = 1,
-    ENTITY_WITHOUT_VERSION,
-};
-
-const struct entity entity_dead_letter = {
-    .table = "dead_letter",
-    .row_size = sizeof(struct dead_letter_row),
-    .columns = dead_letter_columns,
-    .column_count = ENTITY_COLUMN_COUNT(dead_letter_columns),
     .key_count = 1,
     ENTITY_WITHOUT_VERSION,
 };

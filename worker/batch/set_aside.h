@@ -1,6 +1,5 @@
-/* Set aside: the rows of messages that are not decided now. A parked command waits in PostgreSQL and comes back
- * (PROTOCOL L4); a dead letter cannot be read as a command, or ends the worker (PROTOCOL R2). Columns that others write,
- * or that PostgreSQL fills, are not here.
+/* Set aside: the row of a parked command, which waits in PostgreSQL and comes back (PROTOCOL L4). Columns that others
+ * write, or that PostgreSQL fills, are not here. The row of a dead letter is made of others' columns too (letters.c).
  *
  * Threads    values; no state.
  * Ownership  spans are borrowed from whoever filled the row.
@@ -21,13 +20,5 @@ struct parked_row
 };
 
 extern const struct entity entity_parked_command;
-
-struct dead_letter_row
-{
-    struct field_int partition_id, kafka_offset, fence, first_failed_at; /* first_failed_at: Unix microseconds */
-    struct span digest, reason;
-};
-
-extern const struct entity entity_dead_letter;
 
 #endif

@@ -7,7 +7,6 @@
 #include "worker/base/log.h"
 #include "worker/batch/item.h"
 #include "worker/batch/quarantine.h"
-#include "worker/batch/set_aside.h"
 #include "worker/postgres/session_terms.h"
 #include "worker/settings/settings.h"
 
@@ -218,36 +217,6 @@ static bool send_audit(struct batch *batch, struct ranges *ranges)
     return statements_send_insert(batch->tools.statements, &entity_audit_also, also, also_count);
 }
 
-static bool send_dead(struct batch *batch, struct ranges *ranges)
-{
-    const void **rows = arena_take(&batch->arena, (size_t)batch->count * sizeof(*rows));
-    int count = 0;
-
-    for (int i = 0; rows && i < batch->count; i++)
-    {
-        const struct item *item = &batch->items[i];
-        if (item->verdict != VERDICT_DEAD || item->recorded_dead)
-            continue;
-        assert(item->delivery->dead_reason); /* given by decoding, or by the quarantine */
-        struct dead_letter_row *row = arena_take(&batch->arena, sizeof(*row));
-        if (row == NULL)
-            return false;
-        *row = (struct dead_letter_row){
-            .partition_id = int_of(item->delivery->partition->partition_id),
-            .kafka_offset = int_of(item->delivery->offset),
-            .fence = int_of(item->delivery->partition->fence),
-            .first_failed_at = int_of(item->delivery->first_failed_us),
-            .digest = { (const char *)item->dead_digest, sizeof(item->dead_digest) },
-            .reason = span_of(item->delivery->dead_reason),
-        };
-        rows[count++] = row;
-    }
-    if (count == 0)
-        return rows != NULL;
-    ranges->next++;
-    return statements_send_insert(batch->tools.statements, &entity_dead_letter, rows, count);
-}
-
 /* The notes of crash suspects that this transaction answers. */
 static bool send_suspects(struct batch *batch, struct ranges *ranges)
 {
@@ -326,7 +295,7 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
         return false;
     FAULT_POINT_QUEUED(AFTER_INBOX, batch->tools.pipeline);
     ranges->audit = ranges->next;
-    if (!send_audit(batch, ranges) || !send_dead(batch, ranges) || !send_suspects(batch, ranges))
+    if (!send_audit(batch, ranges) || !batch_send_letters(batch, &ranges->next) || !send_suspects(batch, ranges))
         return false;
     /* PROTOCOL R6: the COMMIT of a batch that only answers from records waits for the standby, too. */
     if (ranges->next == 0 && any_recorded_answer(batch))

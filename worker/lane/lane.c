@@ -380,6 +380,7 @@ static bool make_parts(struct lane *lane, const struct lanes_options *options)
                                                       .owner = lane->lock_owner,
                                                       .connect_timeout_us = settings->redis.connect_timeout_us,
                                                       .command_timeout_us = settings->redis.command_timeout_us });
+    lane->decode = options->decode;
     lane->batch =
         batch_new(&(struct batch_tools){ settings, lane->pipeline, lane->statements, lane->lock, options->decode });
     return lane->pipeline && lane->statements && lane->retry_queue && lane->shown && lane->copied && lane->run &&

@@ -72,6 +72,7 @@ struct lane
     struct statements *statements;
     struct lock *lock;
     struct batch *batch;
+    delivery_decode_fn *decode;
     struct retry_queue *retry_queue;
     struct delivery **run; /* the deliveries of the present run, batch_max of them */
     int run_count;

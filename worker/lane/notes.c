@@ -53,6 +53,20 @@ static void await_note(struct lane *lane, const struct delivery *delivery)
         pipeline_close(lane->pipeline); /* as in run_until_settled */
 }
 
+/* It ended the worker before, so it is not read without its note. That it has no name yet is no trouble of the lane's:
+ * the next statement meets it. */
+static void name_suspect(struct lane *lane, struct delivery *delivery)
+{
+    struct arena arena;
+    struct command command;
+
+    arena_init(&arena);
+    memset(&command, 0, sizeof(command));
+    if (lane->decode(delivery, &arena, &command) == DECODE_COMMAND)
+        (void)quarantine_name(lane->pipeline, lane->statements, delivery, &command);
+    arena_done(&arena);
+}
+
 /* False: dropped meanwhile. */
 static bool note(struct lane *lane, struct delivery **one)
 {
@@ -72,8 +86,12 @@ static bool note(struct lane *lane, struct delivery **one)
             await_note(lane, one[0]);
     }
     one[0]->suspect = true;
-    if (crashes < QUARANTINE_CRASHES)
+    if (crashes < quarantine_limit(one[0]))
+    {
+        if (crashes > 0)
+            name_suspect(lane, one[0]);
         return true;
+    }
     one[0]->quarantined = true;
     metrics_add(METRIC_QUARANTINED, 1);
     log_error("%s: %s/%d at offset %lld ended the worker %d times in a row: it goes to the dead letters (%s)",
@@ -97,7 +115,7 @@ void lane_run_as_suspect(struct lane *lane, struct delivery *delivery, enum lane
     }
     /* A crash within a call to Redis must not count against the command: Redis rests meanwhile, after at most one
      * timeout. */
-    while (!lock_rest_until(delivery->partition->solo_until_us))
+    while (delivery->partition->solo_until_us > 0 && !lock_rest_until(delivery->partition->solo_until_us))
         lane_pause(lane, CARE_PAUSE_US);
     bool noted = note(lane, one);
     lane->unanswered_in_run = false;

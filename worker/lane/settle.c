@@ -294,13 +294,16 @@ void lane_run_whole(struct lane *lane, struct delivery **deliveries, int count, 
 
 static bool is_solo(const struct delivery *delivery)
 {
+    if (delivery->redriven != REDRIVEN_NOT)
+        return true;
     return delivery->partition->solo_until_us > 0 && monotonic_us() < delivery->partition->solo_until_us;
 }
 
 static bool any_solo(struct delivery *const *deliveries, int count)
 {
     for (int i = 0; i < count; i++)
-        if (deliveries[i]->partition->solo_until_us > 0 && is_solo(deliveries[i]))
+        if ((deliveries[i]->redriven != REDRIVEN_NOT || deliveries[i]->partition->solo_until_us > 0) &&
+            is_solo(deliveries[i]))
             return true;
     return false;
 }

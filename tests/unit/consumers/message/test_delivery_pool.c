@@ -6,6 +6,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "consumers/message/delivery_pool.h"
+#include "workflows/describe/dead_letter_headers.h"
 
 static struct delivery_pool *delivery_pool;
 
@@ -109,12 +110,17 @@ static void the_header_of_a_return_pushes_out_no_other_header(void **state)
 {
     (void)state;
 
-    for (int returns = 0; returns <= 1; returns++)
+    for (int returns = 0; returns <= 3; returns++)
     {
+        static const enum redriven redriven[] = { REDRIVEN_NOT, REDRIVEN_NOT, REDRIVEN_TRIED, REDRIVEN_UNTRIED };
         rd_kafka_headers_t *headers = rd_kafka_headers_new(200);
         char name[16];
         if (returns)
             rd_kafka_header_add(headers, DELIVERY_RETURN_HEADER, -1, "token", -1);
+        if (returns > 1)
+            rd_kafka_header_add(headers, DEAD_LETTER_REDRIVE_COUNT, -1, "1", -1);
+        if (returns > 2)
+            rd_kafka_header_add(headers, DELIVERY_UNTRIED_HEADER, -1, "1", -1);
         for (int i = 0; i < 200; i++)
         {
             snprintf(name, sizeof(name), "h%d", i);
@@ -125,7 +131,8 @@ static void the_header_of_a_return_pushes_out_no_other_header(void **state)
         assert_int_equal(count_headers(delivery), 128 + returns);
         assert_non_null(delivery_header_last(delivery, "h127").at);
         assert_null(delivery_header_last(delivery, "h128").at);
-        assert_int_equal(delivery_header_last(delivery, DELIVERY_RETURN_HEADER).at != NULL, returns);
+        assert_int_equal(delivery_header_last(delivery, DELIVERY_RETURN_HEADER).at != NULL, returns > 0);
+        assert_int_equal(delivery->redriven, redriven[returns]);
         delivery_pool_give_back(delivery_pool, delivery);
     }
 }

@@ -1,0 +1,199 @@
+/* Dead letters in PostgreSQL: the row of each, with the names that people look for, and the fate of a letter whose
+ * command came back (PROTOCOL L4). A command that an operator brought back tells its action how it ended; its letter is
+ * resolved with its answer, or replaced by another letter where it ended the worker again. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/batch/item.h"
+#include "worker/settings/settings.h"
+#include "workflows/base/utf8.h"
+
+/* What ended the worker is not read: its names come from its parked row, else from the note that an earlier try left
+ * (worker/batch/quarantine.h). */
+static const char dead_sql[] =
+    "INSERT INTO interlock.dead_letter (partition_id, kafka_offset, fence, digest, reason, first_failed_at, key, says, "
+    "bytes, attempts, command_source, command_id, command_type, identity, redrives) "
+    "SELECT k.partition_id, k.kafka_offset, k.fence, k.digest, k.reason, k.first_failed_at, k.key, k.says, k.bytes, "
+    "k.attempts, coalesce(k.source, p.command_source, s.command_source), coalesce(k.id, p.command_id, s.command_id), "
+    "coalesce(k.type, p.command_type, s.command_type), coalesce(p.identity, s.identity), coalesce(f.redrives + 1, 0) "
+    "FROM (SELECT unnest($1::int4[]) AS partition_id, unnest($2::int8[]) AS kafka_offset, unnest($3::int8[]) AS fence, "
+    "unnest($4::bytea[]) AS digest, unnest($5::text[]) AS reason, unnest($6::timestamptz[]) AS first_failed_at, "
+    "unnest($7::text[]) AS key, unnest($8::text[]) AS says, unnest($9::int4[]) AS bytes, unnest($10::int4[]) AS "
+    "attempts, unnest($11::text[]) AS source, unnest($12::text[]) AS id, unnest($13::text[]) AS type, "
+    "unnest($14::uuid[]) AS token) k "
+    "LEFT JOIN interlock.parked_command p ON p.token = k.token "
+    "LEFT JOIN interlock.crash_suspect s ON s.partition_id = k.partition_id AND s.kafka_offset = k.kafka_offset "
+    "LEFT JOIN LATERAL (SELECT max(d.redrives) AS redrives FROM interlock.dead_letter d WHERE d.identity = p.identity "
+    "AND d.state = 'redriving') f ON true";
+#define SUBJECT "o.topic || '/' || o.partition || '/' || "
+static const char put_aside_sql[] =
+    "WITH gone AS (DELETE FROM interlock.parked_command WHERE token = ANY ($1::uuid[]) RETURNING identity, action_id, "
+    "partition_id, kafka_offset), "
+    "former AS (UPDATE interlock.dead_letter d SET state = 'replaced', state_at = clock_timestamp() FROM gone WHERE "
+    "d.identity = gone.identity AND d.state = 'redriving'), "
+    "told AS (INSERT INTO interlock.operator_item (action_id, subject, outcome) SELECT g.action_id, " SUBJECT
+    "g.kafka_offset, 'dead again' FROM gone g JOIN interlock.partition_owner o ON o.id = g.partition_id WHERE "
+    "g.action_id IS NOT NULL) "
+    "UPDATE interlock.inbox i SET parked = false FROM gone WHERE i.identity = gone.identity";
+static const char outcome_sql[] =
+    "WITH k AS MATERIALIZED (SELECT unnest($1::uuid[]) AS identity, unnest($2::text[]) AS outcome), "
+    "told AS (INSERT INTO interlock.operator_item (action_id, subject, outcome) SELECT p.action_id, " SUBJECT
+    "p.kafka_offset, k.outcome FROM k JOIN interlock.parked_command p ON p.identity = k.identity JOIN "
+    "interlock.partition_owner o ON o.id = p.partition_id WHERE p.action_id IS NOT NULL) "
+    "UPDATE interlock.dead_letter d SET state = 'resolved', state_at = clock_timestamp() FROM k WHERE d.identity = "
+    "k.identity AND d.state = 'redriving'";
+
+enum
+{
+    DEAD_ARRAYS = 14,
+    KEY_MAX = 1024, /* bytes; a longer key is for machines */
+    OUTCOME_MAX = 128,
+};
+
+struct letter_arrays
+{
+    struct array of[DEAD_ARRAYS];
+    const struct array *parameters[DEAD_ARRAYS];
+};
+
+static void begin_arrays(struct letter_arrays *arrays, const enum array_type *types, int count)
+{
+    assert(count <= DEAD_ARRAYS);
+    memset(arrays, 0, sizeof(*arrays));
+    for (int i = 0; i < count; i++)
+    {
+        array_begin(&arrays->of[i], types[i]);
+        arrays->parameters[i] = &arrays->of[i];
+    }
+}
+
+static bool send_arrays(struct batch *batch, int *next, const char *sql, struct letter_arrays *arrays, int count)
+{
+    bool sent = true;
+
+    if (!array_is_empty(&arrays->of[0]))
+    {
+        ++*next;
+        sent = statements_send_fixed(batch->tools.statements, sql, arrays->parameters, count);
+    }
+    for (int i = 0; i < DEAD_ARRAYS; i++)
+        array_done(&arrays->of[i]);
+    return sent;
+}
+
+/* --- the rows ---------------------------------------------------------------------------------------------------- */
+
+static bool is_put_aside(const struct item *item)
+{
+    return item->delivery->has_return_token && item->verdict == VERDICT_DEAD;
+}
+
+/* PostgreSQL keeps no NUL in a text. */
+static void add_text_or_null(struct array *array, struct span text)
+{
+    if (text.at && text.size <= KEY_MAX && utf8_is_valid(text.at, text.size) && !memchr(text.at, '\0', text.size))
+        array_add_bytes(array, text.at, text.size);
+    else
+        array_add_null(array);
+}
+
+static void add_dead(struct letter_arrays *arrays, const struct item *item)
+{
+    const struct delivery *delivery = item->delivery;
+    char says[sizeof(delivery->dead_message)];
+
+    utf8_copy_line(says, sizeof(says), delivery->dead_message);
+    array_add_int32(&arrays->of[0], delivery->partition->partition_id);
+    array_add_int64(&arrays->of[1], delivery->offset);
+    array_add_int64(&arrays->of[2], delivery->partition->fence);
+    array_add_bytes(&arrays->of[3], item->dead_digest, sizeof(item->dead_digest));
+    array_add_bytes(&arrays->of[4], delivery->dead_reason, strlen(delivery->dead_reason));
+    array_add_time(&arrays->of[5], delivery->first_failed_us);
+    add_text_or_null(&arrays->of[6], delivery->key);
+    array_add_bytes(&arrays->of[7], says, strlen(says));
+    array_add_int32(&arrays->of[8], delivery->value.at ? (int32_t)delivery->value.size : 0);
+    array_add_int32(&arrays->of[9], delivery->attempts + 1);
+    add_text_or_null(&arrays->of[10], item->command.source);
+    add_text_or_null(&arrays->of[11], item->command.id);
+    add_text_or_null(&arrays->of[12], item->command.type);
+    if (is_put_aside(item))
+        array_add_id(&arrays->of[13], delivery->return_token);
+    else
+        array_add_null(&arrays->of[13]);
+}
+
+static bool send_dead(struct batch *batch, int *next)
+{
+    static const enum array_type types[DEAD_ARRAYS] = {
+        ARRAY_INT4, ARRAY_INT8, ARRAY_INT8, ARRAY_BYTEA, ARRAY_TEXT, ARRAY_TIMESTAMPTZ, ARRAY_TEXT,
+        ARRAY_TEXT, ARRAY_INT4, ARRAY_INT4, ARRAY_TEXT,  ARRAY_TEXT, ARRAY_TEXT,        ARRAY_UUID,
+    };
+    struct letter_arrays arrays;
+
+    begin_arrays(&arrays, types, DEAD_ARRAYS);
+    for (int i = 0; i < batch->count; i++)
+        if (batch->items[i].verdict == VERDICT_DEAD && !batch->items[i].recorded_dead)
+            add_dead(&arrays, &batch->items[i]);
+    return send_arrays(batch, next, dead_sql, &arrays, DEAD_ARRAYS);
+}
+
+/* A returned command that ends the worker (worker/batch/quarantine.h), or that this version of the program cannot read:
+ * only its token is known. It does not come again, and what stands behind it goes on; its letter was written before. */
+static bool send_put_aside(struct batch *batch, int *next)
+{
+    static const enum array_type types[] = { ARRAY_UUID };
+    struct letter_arrays tokens;
+
+    begin_arrays(&tokens, types, 1);
+    for (int i = 0; i < batch->count; i++)
+        if (is_put_aside(&batch->items[i]))
+            array_add_id(&tokens.of[0], batch->items[i].delivery->return_token);
+    return send_arrays(batch, next, put_aside_sql, &tokens, 1);
+}
+
+bool batch_send_letters(struct batch *batch, int *next)
+{
+    bool any = false;
+
+    for (int i = 0; i < batch->count; i++)
+        any = any || batch->items[i].verdict == VERDICT_DEAD;
+    return !any || (send_dead(batch, next) && send_put_aside(batch, next));
+}
+
+/* --- outcomes ---------------------------------------------------------------------------------------------------- */
+
+/* "applied", "unchanged", "rejected: not_found". */
+static void add_outcome(struct array *array, const struct audit_record *record)
+{
+    char text[OUTCOME_MAX + 1];
+    const char *outcome = outcome_name((enum outcome)(record->outcome - 1));
+
+    if (record->reason.at)
+        snprintf(text, sizeof(text), "%s: %.*s", outcome, (int)record->reason.size, record->reason.at);
+    else
+        snprintf(text, sizeof(text), "%s", outcome);
+    array_add_bytes(array, text, strlen(text));
+}
+
+bool batch_send_outcomes(struct batch *batch, int *next)
+{
+    static const enum array_type types[] = { ARRAY_UUID, ARRAY_TEXT };
+    struct letter_arrays arrays;
+    bool any = false;
+
+    for (int i = 0; i < batch->count; i++)
+        any = any || batch->items[i].parked.by_operator;
+    if (!any)
+        return true;
+    begin_arrays(&arrays, types, 2);
+    for (int i = 0; i < batch->count; i++)
+    {
+        const struct item *item = &batch->items[i];
+        if (!item->parked.by_operator || !item_writes_inbox(item))
+            continue;
+        array_add_bytes(&arrays.of[0], item->command.identity, DIGEST_SIZE);
+        add_outcome(&arrays.of[1], &item->record);
+    }
+    return send_arrays(batch, next, outcome_sql, &arrays, 2);
+}
