@@ -217,7 +217,7 @@ GRANT INSERT (verb, actor, host, version, reason, filter, expected, before) ON i
     TO interlock_operator, interlock_pruner;
 GRANT INSERT (action_id, subject, outcome) ON interlock.operator_item TO interlock_operator, interlock_pruner;
 GRANT SELECT (id) ON interlock.operator_action TO interlock_pruner;
-GRANT UPDATE (state, state_at, action_id, redrives) ON interlock.dead_letter TO interlock_operator;
+GRANT UPDATE (state, state_at, action_id, identity) ON interlock.dead_letter TO interlock_operator;
 GRANT UPDATE (due_at, next_at, pause_id, action_id, cancelled_by, released_by) ON interlock.parked_command
     TO interlock_operator;
 GRANT INSERT (scope, target, keeps_order, ends_at, action_id), UPDATE (resumed_at, resumed_by) ON interlock.pause

@@ -389,6 +389,8 @@ static rd_kafka_NewTopic_t *new_topic(const struct topic_state *topic, int parti
      * until a worker's clock is right. Commands keep their publishers' time, from which latency is counted. */
     if (strcmp(topic->role, "commands") != 0)
         rd_kafka_NewTopic_set_config(made, "message.timestamp.type", "LogAppendTime");
+    if (strcmp(topic->role, "dead letters") == 0)
+        rd_kafka_NewTopic_set_config(made, "retention.ms", TOPICS_DLQ_RETENTION_MS);
     return made;
 }
 

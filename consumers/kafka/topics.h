@@ -13,6 +13,9 @@
 #include "worker/base/topic_name.h"
 #include "workflows/base/buffer.h"
 
+/* Of dead letters, 30 days: a letter whose bytes are gone cannot be brought back. */
+#define TOPICS_DLQ_RETENTION_MS "2592000000"
+
 enum
 {
     TOPICS_REPORTED_MAX = 32,

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 
 from . import fences, rest
 from .envelope import identity_uuid, read_all
-from .letters import every_letter, position
+from .letters import every_letter, fates, position
 from .replay import Replay
 from .violation import About, Options, Violation, about_command, about_row, earliest_first
 
@@ -72,6 +72,7 @@ def nothing_lost(evidence, commands, unreadable):
     for identity, events in answers.items():
         yield about.event("I1", f"an event answers command {identity}, which nobody sent", events[0])
     yield from every_letter(evidence, unreadable)
+    yield from fates(evidence)
     yield from cancelled(evidence, about)
 
 

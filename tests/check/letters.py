@@ -42,6 +42,19 @@ def every_letter(evidence, unreadable):
             yield about_row("I1", "a dead letter row of no unreadable message", among[0])
 
 
+def fates(evidence):
+    """A letter that came back is resolved by the event of its command, and by nothing else. One that waits has none."""
+    answered = {event.identity for event in evidence.events}
+    for row in evidence.dead:
+        command = (row["command_source"], row["command_id"])
+        if row["reason"] != "crashed_worker" or None in command:
+            continue
+        if row["state"] == "resolved" and command not in answered:
+            yield about_row("I1", f"the letter of command {command} is resolved, and no event answers it", row)
+        if row["state"] in ("open", "redriving", "discarded") and command in answered:
+            yield about_row("I1", f"the letter of command {command} is {row['state']}, and an event answers it", row)
+
+
 def about_message(text, message):
     return Violation("I1", text, position=message.position, at=message.at)
 

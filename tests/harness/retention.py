@@ -3,10 +3,11 @@
 from confluent_kafka import TopicPartition
 
 
-def cut_log(world, partitions=None, by=0):
+def cut_log(world, partitions=None, by=0, topic=None):
     """Retention takes away what the partitions have, except for the last `by` records."""
-    ends = world.kafka.ends(world.topic)
-    ask = [TopicPartition(world.topic, number, max(end - by, 0)) for number, end in ends.items()
+    topic = topic or world.topic
+    ends = world.kafka.ends(topic)
+    ask = [TopicPartition(topic, number, max(end - by, 0)) for number, end in ends.items()
            if partitions is None or number in partitions]
     for future in world.kafka.admin.delete_records(ask, request_timeout=20).values():
         future.result(30)

@@ -53,7 +53,9 @@
     X(IN_REVOKE, "in_revoke", YES)                   /* in the rebalance callback, and at the end */ \
     X(IN_CLOSE, "in_close", NO)                      /* the consumer is about to be closed */ \
     X(AFTER_CLAIM, "after_claim", YES)               /* parked commands are claimed, none is published */ \
-    X(AFTER_RETURN, "after_return", NO)              /* each is with librdkafka */
+    X(AFTER_RETURN, "after_return", NO)              /* each is with librdkafka */ \
+    X(REDRIVE_PUT, "redrive_put", NO)                /* the verb has put letters back; COMMIT is not sent */ \
+    X(REDRIVE_COMMITTED, "redrive_committed", NO)    /* it has committed, and told nobody */
 
 enum fault_point
 {

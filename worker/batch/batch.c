@@ -205,9 +205,8 @@ static enum batch_end run_transaction(struct batch *batch)
     return batch_write(batch);
 }
 
-enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries, int count, struct batch_mode mode)
+static void begin_run(struct batch *batch, struct delivery *const *deliveries, int count, struct batch_mode mode)
 {
-    assert(count > 0 && (mode.refused == NULL || count == 1));
     forget_answers(deliveries, count);
     /* Running out of memory sets no failure of its own; the previous try's would be reported as the cause. */
     pipeline_forget_failure(batch->tools.pipeline);
@@ -215,7 +214,13 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     buffer_clear(&batch->metadata);
     arena_reset(&batch->arena, BATCH_ARENA_KEEP);
     batch->mode = mode;
-    batch->any_busy = batch->any_returned = batch->fence_failed = false;
+    batch->any_busy = batch->any_returned = batch->any_parked = batch->fence_failed = false;
+}
+
+enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries, int count, struct batch_mode mode)
+{
+    assert(count > 0 && (mode.refused == NULL || count == 1));
+    begin_run(batch, deliveries, count, mode);
     enum batch_end decoded = batch_decode(batch, deliveries, count);
     if (decoded != BATCH_DONE)
         return decoded;
@@ -237,4 +242,43 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
     batch_unlock(batch);
     count_outcomes(batch);
     return BATCH_DONE;
+}
+
+/* --- trials ------------------------------------------------------------------------------------------------------ */
+
+enum batch_end batch_try(struct batch *batch, struct delivery *const *deliveries, int count)
+{
+    assert(count > 0);
+    begin_run(batch, deliveries, count, (struct batch_mode){ .trial = true });
+    enum batch_end end = batch_decode(batch, deliveries, count);
+    if (end != BATCH_DONE)
+        return end;
+    if (!batch_load(batch))
+        end = batch_end_of(pipeline_failure(batch->tools.pipeline));
+    else
+    {
+        if (!batch_is_heavy(batch))
+            batch_decide(batch);
+        end = batch_is_heavy(batch)                                        ? BATCH_SPLIT
+              : arena_failed(&batch->arena) || buffer_failed(&batch->text) ? BATCH_AGAIN
+                                                                           : BATCH_DONE;
+    }
+    (void)pipeline_rollback(batch->tools.pipeline);
+    return end;
+}
+
+void batch_tried(const struct batch *batch, int index, struct batch_trial *ret)
+{
+    const struct item *item = &batch->items[index];
+    const struct audit_record *record = &item->record;
+
+    assert(index >= 0 && index < batch->count && batch->mode.trial);
+    *ret = (struct batch_trial){ .waits = item->verdict == VERDICT_PARK };
+    if (item->verdict != VERDICT_RECORD)
+        return;
+    ret->outcome = outcome_name((enum outcome)(record->outcome - 1));
+    ret->reason = record->reason;
+    ret->has_versions = record->version_from.set && record->version_to.set;
+    ret->version_from = record->version_from.value;
+    ret->version_to = record->version_to.value;
 }

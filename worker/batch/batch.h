@@ -55,10 +55,27 @@ struct batch_mode
     int64_t wait_us;               /* then: for so long at most; 0: a quarter of database.lock_timeout */
     const struct failure *refused; /* alone: PostgreSQL refused it for good; the refusal is recorded */
     bool park;                     /* held too long, all of it goes to PostgreSQL until later (PROTOCOL L4) */
+    bool trial;                    /* batch_try's: nothing is locked, and neither fence nor inbox is asked */
 };
 
 /* The whole life of a batch: see batch.c. `deliveries` in order of receipt. */
 enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries, int count, struct batch_mode mode);
+
+/* Decides the commands, as new, on the rows of now, in a read-only transaction that is rolled back: nothing is written,
+ * drawn or locked, and Redis is not asked. For verbs; it needs no more rights than to read. */
+enum batch_end batch_try(struct batch *batch, struct delivery *const *deliveries, int count);
+
+/* What one would become, after BATCH_DONE of batch_try. */
+struct batch_trial
+{
+    const char *outcome; /* static; NULL: it would be parked, or held */
+    struct span reason;  /* in the batch; null: none */
+    bool waits;          /* parked until its notbefore */
+    bool has_versions;
+    int64_t version_from, version_to;
+};
+
+void batch_tried(const struct batch *batch, int index, struct batch_trial *ret);
 
 /* The end that a failed call of the database means for a batch as a whole. */
 enum batch_end batch_end_of(const struct failure *failure);

@@ -23,6 +23,7 @@ struct answers
 };
 
 static const char begin_sql[] = TRANSACTION_BEGIN;
+static const char begin_trial_sql[] = TRANSACTION_BEGIN " READ ONLY";
 static const char fence_lock_sql[] =
     "SELECT pg_advisory_xact_lock_shared(" SQL_NUMBER(PARTITION_OWNER_LOCK_CLASS) ", p) FROM unnest($1::int4[]) p";
 static const char fence_sql[] =
@@ -35,6 +36,7 @@ static const char dead_sql[] =
     "SELECT d.partition_id, d.kafka_offset, d.digest, d.first_failed_at, d.fence "
     "FROM (SELECT unnest($1::int4[]) AS p, unnest($2::int8[]) AS o, unnest($3::bytea[]) AS h) k "
     "JOIN interlock.dead_letter d ON d.partition_id = k.p AND d.kafka_offset = k.o AND d.digest = k.h";
+static const int64_t TRIAL_ID = INT64_C(9000000000000000); /* of rows that a trial would make; counted down */
 static const char clock_sql[] = "SELECT clock_timestamp()";
 
 /* --- fences (PROTOCOL O4) ---------------------------------------------------------------------------------------- */
@@ -221,7 +223,7 @@ static struct id *wanted_ids(struct batch *batch, const struct entity *entity, b
 
 static enum row_lock row_lock_of(const struct batch *batch)
 {
-    if (!batch->tools.settings->protections.row_locks)
+    if (!batch->tools.settings->protections.row_locks || batch->mode.trial)
         return ROW_LOCK_NONE;
     return batch->mode.waiting ? ROW_LOCK_WAIT : ROW_LOCK_SKIP;
 }
@@ -270,7 +272,9 @@ static bool send_rows(struct batch *batch, struct answers *answers, int e)
     if (!send_children(batch, answers, e))
         return false;
     int drawn = entity->draw_ids ? rows_ids_wanted(batch->rows, entity) : 0;
-    if (drawn > 0)
+    for (int i = 0; i < drawn && batch->mode.trial; i++)
+        rows_give_id(batch->rows, entity, TRIAL_ID - i);
+    if (drawn > 0 && !batch->mode.trial)
     {
         /* At worst each row that this batch names takes one of the ids away. */
         drawn += batch->drew_short ? rows_count(batch->rows, entity) : 0;
@@ -471,7 +475,7 @@ static bool send_begin(struct batch *batch, struct answers *answers)
     assert(answers->next == 0); /* nothing goes before BEGIN */
     if (!batch->tools.settings->protections.transaction)
         return true;
-    if (!statements_send_fixed(batch->tools.statements, begin_sql, NULL, 0))
+    if (!statements_send_fixed(batch->tools.statements, batch->mode.trial ? begin_trial_sql : begin_sql, NULL, 0))
         return false;
     answers->next++;
     if (!batch->mode.waiting)
@@ -490,10 +494,10 @@ static bool send_pipeline(struct batch *batch, struct answers *answers, struct l
     if (!send_begin(batch, answers))
         return false;
     FAULT_POINT_QUEUED(AFTER_BEGIN, batch->tools.pipeline);
-    if (!send_fences(batch, answers))
+    if (!batch->mode.trial && !send_fences(batch, answers))
         return false;
     FAULT_POINT_QUEUED(AFTER_FENCES, batch->tools.pipeline);
-    if (!send_inbox(batch, answers) || !send_dead(batch, answers))
+    if (!batch->mode.trial && (!send_inbox(batch, answers) || !send_dead(batch, answers)))
         return false;
     for (int e = 0; entities[e]; e++)
         if (!send_rows(batch, answers, e))
@@ -508,8 +512,10 @@ static void read_pipeline(struct batch *batch, const struct answers *answers, co
 {
     struct pipeline *pipeline = batch->tools.pipeline;
 
-    assert(answers->fence >= 0 && answers->clock == answers->next - 1); /* the clock is read last (PROTOCOL R4) */
-    read_fences(batch, pipeline_result(pipeline, answers->fence));
+    assert((answers->fence >= 0) != batch->mode.trial &&
+           answers->clock == answers->next - 1); /* the clock is read last (PROTOCOL R4) */
+    if (answers->fence >= 0)
+        read_fences(batch, pipeline_result(pipeline, answers->fence));
     if (answers->inbox >= 0)
         read_inbox(batch, pipeline_result(pipeline, answers->inbox));
     if (answers->dead >= 0)

@@ -1,5 +1,6 @@
 /* The needs of a worker in Kafka: its topics as they should be, and every right, tried. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "consumers/kafka/acls.h"
 #include "consumers/kafka/clients.h"
@@ -39,7 +40,13 @@ static enum check_result describe_topic(const struct settings *settings, const s
         print_retention(topic->retention_ms, says);
         /* The inbox makes a replay harmless; nothing prunes it by itself, so it outlives every topic. */
         buffer_add_text(says, strcmp(topic->role, "commands") == 0 ? ", the inbox longer" : "");
-        return CHECK_OK;
+        if (strcmp(topic->role, "dead letters") != 0 || topic->retention_ms < 0 ||
+            topic->retention_ms >= strtoll(TOPICS_DLQ_RETENTION_MS, NULL, 10))
+            return CHECK_OK;
+        buffer_add_text(says,
+                        ": after that a letter is a row without bytes, and cannot be redriven; topics create gives 30 "
+                        "days: kafka-configs.sh --alter --add-config retention.ms=" TOPICS_DLQ_RETENTION_MS);
+        return CHECK_NOTE;
     }
     buffer_add_text(says, "cleanup.policy and max.message.bytes were not checked; no worker needs a right for that: ");
     acls_add_missing(settings, ACL_DESCRIBE_CONFIGS, resource_of(topic), topic->name, says);

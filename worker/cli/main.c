@@ -25,6 +25,7 @@ static const struct verb verbs[] = {
     { "action", verb_action, true, "list | show | stop: who did what to the pool, and why" },
     { "explain", verb_explain, true, "one command or aggregate: what became of it, and what to do" },
     { "replay", verb_replay, true, "name the commands that PostgreSQL has lost, and bring them back" },
+    { "dlq", verb_dlq, true, "list | show | redrive | discard | restore dead letters" },
     { "check", verb_check, true, "settings, services, schema, topics: each line ok, or what to do" },
     { "describe", verb_describe, true, "types | settings | topics, --json-schema, --asyncapi" },
     { "sweep", verb_sweep, true, "jobs | tickets: publish the commands that have become due by time" },

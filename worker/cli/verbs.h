@@ -30,6 +30,7 @@ int verb_audit(struct invocation *invocation);
 int verb_action(struct invocation *invocation);
 int verb_explain(struct invocation *invocation);
 int verb_replay(struct invocation *invocation);
+int verb_dlq(struct invocation *invocation);
 int verb_check(struct invocation *invocation);
 int verb_describe(struct invocation *invocation);
 int verb_sweep(struct invocation *invocation);

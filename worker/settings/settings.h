@@ -73,6 +73,10 @@ struct settings
     } worker;
     struct
     {
+        int64_t max_redrives; /* of one command */
+    } dlq;
+    struct
+    {
         int64_t lease_us, wait_us;
     } locks[LOCK__COUNT];
     struct retry_policy retries[RETRY__COUNT];

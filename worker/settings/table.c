@@ -113,6 +113,7 @@ const struct settings_section settings_sections[] = {
     { "redis", "The outer lock. Results are right without it, but busy aggregates cost more." },
     { "consumers", "The Kafka edge of this process." },
     { "worker", "The lanes, which apply commands in batches." },
+    { "dlq", "Dead letters, and how often they come back." },
     { "locks.attendance", "Redis locks by the kind of work: the lease of a lock, and the longest wait for one." },
     { "locks.face_verification", NULL },
     { "locks.behaviour", NULL },
@@ -257,6 +258,9 @@ const struct settings_key settings_keys[] = {
           "of one source, so that one publisher's mistake (notbefore in everything) leaves room for the others"),
     RANGE("worker", "pause_bytes", SETTINGS_SIZE, worker.pause_bytes, "256MiB", 64 * KIB, INT64_C(1048576) * MIB,
           "the bytes of commands that wait for pauses, 100000 commands at most; past it their partitions stop"),
+
+    RANGE("dlq", "max_redrives", SETTINGS_INTEGER, dlq.max_redrives, "3", 0, 1000,
+          "a command that was redriven this often stays a dead letter; dlq redrive --max-redrives allows more"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),
