@@ -47,4 +47,5 @@ ROWS = {
     34: Row("an old snapshot is held open for long", "what every batch reads of the bookkeeping does not grow"),
     35: Row("millions of dead letters", "a takeover does not read them"),
     36: Row("a pause is taken and lifted all the time; workers die meanwhile", "nothing that matches commits meanwhile"),
+    37: Row("dead letters are redriven while the command line and workers die", "each is answered once, in its key's order"),
 }
