@@ -26,9 +26,24 @@ def test_topics_are_planned_and_created(world):
     ok(world.verb("topics", "create", "--partitions", "3", **settings))
     assert len(world.kafka.partitions(f"{world.name}.a")) == 3
     assert world.kafka.topic_settings(f"{world.name}.a")["cleanup.policy"] == "delete"
+    days = 24 * 60 * 60 * 1000
+    assert int(world.kafka.topic_settings(f"{world.name}.a.dlq")["retention.ms"]) == 30 * days
+    says = {row["says"].split(":")[0]: row for row in json.loads(world.verb("check", "--output", "json", **settings).stdout)[
+        "checks"] if row["check"] == "dead letters"}
+    assert says[f"{world.name}.a.dlq"]["result"] == "ok" and "kept 720 h" in says[f"{world.name}.a.dlq"]["says"]
     ok(world.verb("topics", "plan", **settings))
     ok(world.verb("topics", "create", "--partitions", "5", **settings))
     assert len(world.kafka.partitions(f"{world.name}.a")) == 3, "an existing topic stays as it is"
+
+
+def test_check_says_that_letters_whose_bytes_go_early_cannot_be_redriven(world):
+    name = world.name + ".short"
+    made = [NewTopic(name, 1, 1), NewTopic(name + ".dlq", 1, 1, config={"retention.ms": "604800000"})]
+    for future in world.kafka.admin.create_topics(made).values():
+        future.result(30)
+    report = json.loads(world.verb("check", "--output", "json", kafka_topics=name).stdout)
+    row = next(row for row in report["checks"] if row["check"] == "dead letters")
+    assert row["result"] == "note" and "kept 168 h: after that a letter is a row without bytes" in row["says"]
 
 
 @pytest.mark.parametrize("answers", [3, 1000])
