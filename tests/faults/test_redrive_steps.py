@@ -1,5 +1,5 @@
-"""Dead letters are redriven under load (PROTOCOL L4), while the command line and the workers die at every step of it: each
-command is answered once, in the order of its key, and of two operators one is refused."""
+"""Dead letters are redriven under load (PROTOCOL L4), while the command line and the workers die at every step of it:
+each command is answered once, in the order of its key, and of two operators one is refused."""
 
 import re
 import shlex
@@ -11,8 +11,8 @@ from harness.commands import append, create_ticket
 from harness.parking import parked, settled
 from harness.waiting import until
 
-STEPS = ("after_claim", "after_return", "after_load", "before_commit", "commit_sent", "after_commit", "before_commit_txn",
-         "after_commit_txn")
+STEPS = ("after_claim", "after_return", "after_load", "before_commit", "commit_sent", "after_commit",
+         "before_commit_txn", "after_commit_txn")
 FIRST = 1001  # ticket; the load has others
 BURY = """INSERT INTO interlock.dead_letter (partition_id, kafka_offset, fence, digest, reason, key, command_source,
         command_id, command_type, says, bytes, attempts)

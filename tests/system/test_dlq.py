@@ -5,9 +5,11 @@ import re
 import shlex
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from harness.commands import Message, append, create_ticket, escalate
 from harness.retention import cut_log
+from harness.stack import ROOT
 from harness.waiting import until
 
 LETTER = """SELECT state, reason, key, command_source, command_id, command_type, says, bytes, attempts, redrives,
@@ -30,8 +32,9 @@ def poison_letter(world, message, worker):
     before = world.database.count("dead_letter")
     world.publish(message)
     crash_until("its letter is there", worker, lambda: world.database.count("dead_letter") > before)
-    return world.database.value("""SELECT o.topic || '/' || o.partition || '/' || d.kafka_offset FROM interlock.dead_letter d
-        JOIN interlock.partition_owner o ON o.id = d.partition_id WHERE d.state = 'open' ORDER BY first_failed_at DESC LIMIT 1""")
+    return world.database.value("""SELECT o.topic || '/' || o.partition || '/' || d.kafka_offset
+        FROM interlock.dead_letter d JOIN interlock.partition_owner o ON o.id = d.partition_id
+        WHERE d.state = 'open' ORDER BY first_failed_at DESC LIMIT 1""")
 
 
 # ---- rows ----------------------------------------------------------------------------------------------
@@ -50,13 +53,14 @@ def test_the_row_of_a_command_that_ended_the_worker_has_its_names(world):
 
 def test_the_row_of_an_unreadable_message_has_what_could_be_read(world):
     world.worker()
-    world.publish(Message(b"{", "ticket/1"),
-                  Message(b'{"specversion":"1.0","source":"/s","type":"ticket.escalate","data":{}}', b"\xff\x00".decode("latin1")),
+    nameless = b'{"specversion":"1.0","source":"/s","type":"ticket.escalate","data":{}}'
+    world.publish(Message(b"{", "ticket/1"), Message(nameless, b"\xff\x00".decode("latin1")),
                   Message(None, None))
     until("three letters", lambda: world.database.count("dead_letter") == 3)
     rows = {row[1]: row for row in world.database.rows(LETTER)}
     assert rows["not_json"][2:6] == ("ticket/1", None, None, None) and rows["not_json"][7] == 1
-    assert rows["missing_id"][2:7] == (None, "/s", None, "ticket.escalate", "id is not there, or is not a text, or is empty")
+    assert rows["missing_id"][2:7] == \
+        (None, "/s", None, "ticket.escalate", "id is not there, or is not a text, or is empty")
     assert rows["tombstone"][2:6] == (None, None, None, None) and rows["tombstone"][7] == 0
     assert all(row[0] == "open" and row[9] == 0 and not row[10] for row in rows.values())
 
@@ -113,8 +117,11 @@ def test_list_shows_open_letters_and_counts_the_others(world, letters):
     found = dlq_json(world, "list", "--cause", "tombstone")
     assert found["found"] == 1 and found["states"]["open"] == 3
     assert found["letters"][0]["letter"] == letters["tombstone"]
-    assert {row["key"]: row["count"] for row in dlq_json(world, "list", "--group-by", "key")["groups"]} == \
-        {"ticket/1": 2, "ticket/2": 1}
+    grouped = dlq_json(world, "list", "--group-by", "key")
+    assert {row["key"]: row["count"] for row in grouped["groups"]} == {"ticket/1": 2, "ticket/2": 1}
+    schema = json.loads((ROOT / "deploy/dlq-list.schema.json").read_text(encoding="utf-8"))
+    for document in (found, grouped, dlq_json(world, "list", "--state", "all")):
+        Draft202012Validator(schema).validate(document)
     assert dlq(world, "list", "--check", code=3).stdout.startswith("3 open dead letters")
     assert dlq_json(world, "list", "--limit", "1")["found"] == 3
     assert dlq_json(world, "list", letters["not_json"])["letters"][0]["cause"] == "not_json"
@@ -152,12 +159,13 @@ def test_discard_and_restore_change_the_state_alone_and_are_recorded(world, lett
     dry = dlq(world, "discard", "--key", "ticket/1")
     assert dry.stdout.startswith("2 letters would be discarded") and states(world) == {"open": 3}
     done = act(world, dry)
-    assert re.match(r"action \d+ by \S+: 2 letters discarded", done.stdout) and states(world) == {"open": 1, "discarded": 2}
+    assert re.match(r"action \d+ by \S+: 2 letters discarded", done.stdout)
+    assert states(world) == {"open": 1, "discarded": 2}
     action, verb, reason, expected = world.database.row(
         "SELECT id, verb, reason, expected FROM interlock.operator_action WHERE verb = 'dlq discard'")
     assert (verb, reason, expected) == ("dlq discard", "a test", 2)
-    assert world.database.value("SELECT count(*) FROM interlock.operator_item WHERE action_id = %s AND outcome = 'discarded'",
-                                action) == 2
+    assert world.database.value("""SELECT count(*) FROM interlock.operator_item
+        WHERE action_id = %s AND outcome = 'discarded'""", action) == 2
     assert "discarded; a test" in dlq(world, "show", letters["not_json"]).stdout
     act(world, dlq(world, "restore", "--all"))
     assert states(world) == {"open": 3}
@@ -212,8 +220,8 @@ def test_a_redriven_command_is_applied_once_and_its_letter_is_resolved(poisoned)
     world = poisoned
     world.ask(append(3, "meanwhile"))
     dry = dlq(world, "redrive", "--cause", "crashed_worker")
-    assert f"  {world.letter}  ticket/3  would be applied, version 2->3; 1 of ticket/3 applied since it failed (versions 2-2)" \
-        in dry.stdout
+    assert f"  {world.letter}  ticket/3  would be applied, version 2->3; 1 of ticket/3 applied since it failed " \
+        "(versions 2-2)" in dry.stdout
     assert "1 letter: 1 would be put back, 0 left out" in dry.stdout and states(world) == {"open": 1}
     assert world.database.count("operator_action") == 0 and world.events_of(world.poison) == []
     done = act(world, dry)
@@ -250,10 +258,10 @@ def test_a_command_that_is_dead_again_costs_one_death_and_has_a_hop_limit(poison
         worker.environment["FAULT_COMMAND"] = "poison"
         worker.start().wait_ready()
         letter = dlq_json(world, "list")["letters"][0]["letter"]
-        act_ = dlq(world, "redrive", letter, "--no-child", "--execute", "--reason", "try", "--wait", "0s", code=2)
-        assert "not answered yet" in act_.stdout
-        assert crash_until("it is a letter again", worker,
-                           lambda hop=hop: world.database.value("SELECT max(redrives) FROM interlock.dead_letter") == hop) == 1
+        words = ("--no-child", "--execute", "--reason", "try", "--wait", "0s")
+        assert "not answered yet" in dlq(world, "redrive", letter, *words, code=2).stdout
+        assert crash_until("it is a letter again", worker, lambda hop=hop: world.database.value(
+            "SELECT max(redrives) FROM interlock.dead_letter") == hop) == 1
     found = dlq_json(world, "list", "--state", "all")
     assert sorted((each["state"], each["redrives"]) for each in found["letters"]) == \
         [("open", 3), ("replaced", 0), ("replaced", 1), ("replaced", 2)]
@@ -285,11 +293,10 @@ def test_letters_that_cannot_be_read_are_left_out_and_an_edited_copy_takes_their
     assert event.outcome == "applied"
     assert states(world) == {"open": 2, "replaced": 1}
     # The id is the copy's own.
-    refused = dlq(world, "redrive", letters["not_an_object"], "--with", str(copy), "--execute", "--reason", "x", code=1)
-    assert "the copy has the id of a command that is known" in refused.stderr
+    words = (letters["not_an_object"], "--with", str(copy), "--execute", "--reason", "x")
+    assert "the copy has the id of a command that is known" in dlq(world, "redrive", *words, code=1).stderr
     copy.write_bytes(b"{")
-    refused = dlq(world, "redrive", letters["not_an_object"], "--with", str(copy), "--execute", "--reason", "x", code=1)
-    assert "the copy cannot be read" in refused.stderr
+    assert "the copy cannot be read" in dlq(world, "redrive", *words, code=1).stderr
 
 
 @pytest.mark.seconds(150)
@@ -298,10 +305,11 @@ def test_of_two_operators_the_second_is_refused(poisoned):
     for worker in world.workers:
         worker.end()
     dry = dlq(world, "redrive", "--all")
-    held = dlq(world, "redrive", world.letter, "--execute", "--reason", "first", "--as", "anna", "--wait", "0s", code=2)
+    words = (world.letter, "--execute", "--reason", "mine")
+    held = dlq(world, "redrive", *words, "--as", "anna", "--wait", "0s", code=2)
     assert "by anna: no answer yet" in held.stdout and states(world) == {"redriving": 1}
     assert "1 expected" in act(world, dry, code=1).stderr
-    assert "redriving by action 1" in dlq(world, "redrive", world.letter, "--execute", "--reason", "second", code=1).stderr
+    assert "redriving by action 1" in dlq(world, "redrive", *words, code=1).stderr
     world.worker()
     world.await_events([world.poison])
     world.drain()

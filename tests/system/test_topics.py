@@ -28,8 +28,8 @@ def test_topics_are_planned_and_created(world):
     assert world.kafka.topic_settings(f"{world.name}.a")["cleanup.policy"] == "delete"
     days = 24 * 60 * 60 * 1000
     assert int(world.kafka.topic_settings(f"{world.name}.a.dlq")["retention.ms"]) == 30 * days
-    says = {row["says"].split(":")[0]: row for row in json.loads(world.verb("check", "--output", "json", **settings).stdout)[
-        "checks"] if row["check"] == "dead letters"}
+    report = json.loads(world.verb("check", "--output", "json", **settings).stdout)
+    says = {row["says"].split(":")[0]: row for row in report["checks"] if row["check"] == "dead letters"}
     assert says[f"{world.name}.a.dlq"]["result"] == "ok" and "kept 720 h" in says[f"{world.name}.a.dlq"]["says"]
     ok(world.verb("topics", "plan", **settings))
     ok(world.verb("topics", "create", "--partitions", "5", **settings))
