@@ -193,7 +193,8 @@ QUERIES = {
     "audit": f"""SELECT r.event_id::text, {WHERE}, r.outcome::text, r.operation::text, r.aggregate, r.command_source,
                  r.command_id, r.reason, r.version_from, r.version_to, r.xmin::text::bigint AS transaction,
                  (extract(epoch FROM r.changed_at) * 1000000)::bigint AS at FROM interlock.audit_event r {OWNER}""",
-    "dead": f"SELECT {WHERE}, r.reason, r.state, r.command_source, r.command_id FROM interlock.dead_letter r {OWNER}",
+    "dead": f"SELECT {WHERE}, r.reason, r.state, r.command_source AS of_source, r.command_id AS of_id "
+            f"FROM interlock.dead_letter r {OWNER}",
     "parked": f"SELECT {WHERE}, r.command_source, r.command_id, r.aggregate, r.blocks, r.due_at::text "
               f"FROM interlock.parked_command r {OWNER}",
     "cancelled": "SELECT action_id, subject FROM interlock.operator_item WHERE outcome = 'rejected: cancelled'",

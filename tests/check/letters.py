@@ -46,7 +46,7 @@ def fates(evidence):
     """A letter that came back is resolved by the event of its command, and by nothing else. One that waits has none."""
     answered = {event.identity for event in evidence.events}
     for row in evidence.dead:
-        command = (row["command_source"], row["command_id"])
+        command = (row["of_source"], row["of_id"])
         if row["reason"] != "crashed_worker" or None in command:
             continue
         if row["state"] == "resolved" and command not in answered:

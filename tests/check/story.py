@@ -117,8 +117,8 @@ class Story:
         letters = self.evidence.dead_letters
         letters.append(Record(record.topic + ".dlq", 0, len(letters), record.key, record.value, headers, self.now))
         self.evidence.dead.append({"topic": record.topic, "partition": record.partition, "offset": record.offset,
-                                   "fence": self.fence, "reason": reason, "state": "open", "command_source": None,
-                                   "command_id": None})
+                                   "fence": self.fence, "reason": reason, "state": "open", "of_source": None,
+                                   "of_id": None})
 
     def take_over(self):
         """Another owner, of every partition."""

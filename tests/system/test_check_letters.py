@@ -104,3 +104,20 @@ def test_a_command_that_ended_the_worker_is_a_letter_also_when_it_had_been_parke
     broken(story, "has 0 events")
     story.bury(returned, "crashed_worker")
     assert check(story.evidence) == []
+
+
+def test_a_letter_whose_state_and_event_say_different_things_is_found(story):
+    """It ended the worker, and came back under another offset."""
+    message = escalate(7)
+    story.bury(story.send(message), "crashed_worker")
+    row = story.evidence.dead[-1]
+    row["of_source"], row["of_id"] = message.identity
+    story.finish()
+    assert check(story.evidence) == []
+    row["state"] = "resolved"
+    broken(story, "is resolved, and no event answers it")
+    story.tell(message)
+    story.finish()
+    assert check(story.evidence) == []
+    row["state"] = "open"
+    broken(story, "is open, and an event answers it")
