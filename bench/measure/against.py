@@ -9,20 +9,19 @@ SIDES = ("this", "other")
 STEPS = (["cmake", "--preset", "release"], ["cmake", "--build", "build/release", "--target", "interlock"])
 
 
-def prepare_revision(name, folder, say):
-    """Builds it below `folder` as a release; its program, and its name for people."""
+def prepare_revision(name, folder, given, say):
+    """Builds it below `folder` as a release; its program, and the names of both sides. `given`: a build of this side, which
+    may be of any revision, so its folder is its name."""
     try:
-        revision.require_clean(ROOT)
+        if not given:
+            revision.require_clean(ROOT)
         commit = revision.commit_of(ROOT, name)
         say(f"building {revision.name_of(ROOT, commit)} (release)")
         tree = revision.built(revision.checked_out(ROOT, commit, folder), STEPS)
     except revision.Refused as refused:
         raise Failed(str(refused)) from refused
-    return tree / "build" / "release" / "interlock", commit
-
-
-def short_names(commit):
-    return {"this": revision.commit_of(ROOT, "HEAD")[:8], "other": commit[:8]}
+    names = {"this": given or revision.commit_of(ROOT, "HEAD")[:8], "other": commit[:8]}
+    return tree / "build" / "release" / "interlock", names
 
 
 def against(stack, interlocks, programs, count, pairs, log, say, line):
