@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from harness.commands import append, command, create_ticket, escalate
+from harness.commands import append, create_ticket, escalate
 from harness.parking import in_seconds, parked, settled
 from harness.waiting import holds_for, until
 
@@ -150,11 +150,13 @@ def test_a_call_that_does_not_say_what_it_means_is_refused(shared, arguments, sa
 def test_a_cancellation_that_is_not_answered_in_time_says_what_is_left(world):
     worker = world.worker()
     world.ask(create_ticket(1))
-    wait_parked(world, append(1, "early", notbefore=in_seconds(AN_HOUR)))
+    early = append(1, "early", notbefore=in_seconds(AN_HOUR))
+    wait_parked(world, early)
     worker.end()
     code, out, _ = act(world, "cancel", "--key", "ticket/1", "--wait", "200ms", *BECAUSE)
     assert code == 2 and "1 are still to return" in out
     assert act(world, "cancel", "--key", "ticket/1", *BECAUSE)[1] == "nothing matches: nothing was done\n"
     worker.start().wait_ready()
+    world.await_events([early], 30)
     settled(world)
     assert world.outcomes() == {"applied": 1, "rejected:cancelled": 1}
