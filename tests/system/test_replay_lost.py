@@ -1,4 +1,4 @@
-"""`interlock replay`: names the commands that PostgreSQL has lost, and brings back those alone, while the worker goes on."""
+"""PROTOCOL R9, `interlock replay`: names the commands that PostgreSQL has lost, and brings back those alone, while the worker goes on."""
 
 import json
 import subprocess
