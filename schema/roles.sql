@@ -206,12 +206,12 @@ BEGIN
     END LOOP;
 END $$;
 
--- What can never be needed again, and nothing else, is pruned by a function that looks for itself.
+-- Rows that nothing needs again, and no others, are pruned by a function that looks for itself.
 GRANT USAGE ON SCHEMA interlock TO interlock_pruner;
 GRANT EXECUTE ON FUNCTION interlock.prune_rows(text, boolean, text[], integer[], bigint[], interval, tid, tid)
     TO interlock_pruner;
 
--- What operators do. Who did it is not theirs to write (operator_action.db_user, at), and each change of a dead letter or
+-- The actions of operators. Who did it is not theirs to write (operator_action.db_user, at), and each change of a dead letter or
 -- of a parked command by the functions needs an action of the same transaction.
 GRANT INSERT (verb, actor, host, version, reason, filter, expected, before) ON interlock.operator_action
     TO interlock_operator, interlock_pruner;

@@ -1,5 +1,5 @@
-/* Hint: what an operator can do about an error of Kafka, said right after the error in log and /readyz. What passes
- * by itself has none.
+/* Hint: what an operator can do about an error of Kafka, said right after the error in log and /readyz. An error
+ * that passes by itself has none.
  *
  * Threads    any; no state.
  */

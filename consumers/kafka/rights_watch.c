@@ -114,8 +114,8 @@ static void plan_next(struct rights_watch *watch, bool looked)
     watch->next_us = looked && watch->found_count == 0 ? INT64_MAX : monotonic_us() + watch->again_us;
 }
 
-/* What Kafka does not let itself be asked is told by those who wait for it: where nobody does, it keeps nobody from
- * being ready. */
+/* Kafka does not answer every question about rights. A missing right that it does not tell is noticed by the part that
+ * needs it; where no part does, nobody is kept from being ready. */
 static void look(struct rights_watch *watch)
 {
     struct buffer fault = BUFFER_EMPTY;

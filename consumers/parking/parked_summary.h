@@ -24,7 +24,7 @@ struct parked_stuck
 struct parked_summary
 {
     int64_t commands, early, held, behind, paused, redriven, replayed;
-    /* Empty: there is none. What stands behind another one, is paused or is on its way is not the next one that is due */
+    /* Empty: there is none. A command behind another one, paused or on its way is not the next one that is due */
     char next_due[40], oldest[40], next_early[40];
     struct parked_stuck stuck[PARKED_STUCK_MAX];
     int stuck_count;

@@ -337,7 +337,7 @@ static void end_assigned(struct assignment *assignment, rd_kafka_t *consumer, st
         owned->forget_committed && atomic_load_explicit(&owned->shared.committed, memory_order_relaxed) == OFFSET_NONE;
     assigned->forget = forget || still;
     assigned->retake_us = retake_time(assignment);
-    assigned->fetching = false; /* what still comes is left out */
+    assigned->fetching = false; /* messages that still come are left out */
     assignment->changed = true;
     assignment->pending = true;
     owned_release(owned, 1);

@@ -42,7 +42,7 @@ void owned_list_end(struct owned_list *list, struct owned_partition *owned);
 /* So does it here, and has to be taken over again. */
 void owned_list_lose(struct owned_list *list, struct owned_partition *owned);
 
-/* Whether the time of one is over of which more is published than PostgreSQL was told. */
+/* Whether the time of a partition is over, of which more is published than PostgreSQL knows. */
 bool owned_list_has_unknown(const struct owned_list *list, int64_t now_us);
 
 /* Ends those whose time is over, and drops the ended ones. */

@@ -66,7 +66,7 @@ enum part_outcome
     PART_GONE_BACK, /* Kafka has less than it acknowledged to this owner before */
 };
 
-/* What became of a part, by the offsets that Kafka has committed. A commit that is not ours says nothing: somebody may
+/* The outcome of a part, by the offsets that Kafka has committed. A commit that is not ours says nothing: somebody may
  * have moved the group meanwhile (PROTOCOL R1). */
 enum part_outcome publication_outcome(const struct part *part, const rd_kafka_topic_partition_list_t *committed);
 

@@ -139,7 +139,7 @@ static bool add_letter(void *owner, rd_kafka_message_t *message)
     if (!is_of_letter(chunk, delivery))
     {
         delivery_pool_give_back(chunk->delivery_pool, delivery);
-        return true; /* it is told by the next one */
+        return true; /* the next one reports it */
     }
     arena_reset(&chunk->arena, ARENA_KEEP);
     const char *reason = PQgetvalue(chunk->letters, chunk->letter, 3);

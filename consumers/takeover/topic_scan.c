@@ -120,7 +120,7 @@ static bool is_past_everything(struct topic_scan *scan, int32_t partition, int64
 {
     int64_t low, high;
 
-    /* As the last fetch told it. */
+    /* As the last fetch said. */
     if (scan->ends[partition] < 0 &&
         rd_kafka_get_watermark_offsets(scan->client, scan->topic, partition, &low, &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
         scan->ends[partition] = high;

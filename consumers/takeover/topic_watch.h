@@ -29,7 +29,7 @@ void topic_watch_learn(struct topic_watch *watch, struct owned_partition *const 
                        int64_t wait_us);
 
 /* Asks, or looks for the answer, and does not wait. A partition whose topic has another id is marked as recreated; one
- * that learned no id takes the first that is told. */
+ * that has no id yet takes the first that Kafka answers. */
 void topic_watch_step(struct topic_watch *watch, struct owned_partition *const *partitions, int count, int64_t now_us);
 
 #endif

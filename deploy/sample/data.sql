@@ -1,4 +1,4 @@
--- What stands in the tables before the sample stream comes: who a ticket goes to at which level, and the face
+-- The rows of the tables before the sample stream comes: who a ticket goes to at which level, and the face
 -- recognition's models. Tickets and jobs are made by the stream's own commands. Safe to run again.
 
 INSERT INTO interlock.escalation_matrix

@@ -3,8 +3,8 @@
 In PostgreSQL: a takeover waits for the batches under the fence before it, so in a partition no row is written under a
 lower fence than one that was there already; by the clock, and, which no clock can blur, by the versions of an
 aggregate.
-In Kafka: the group's commits of a partition do not go back. What explains one that does is not that offsets may be
-moved, but that they were, by somebody who is no worker: a plain commit among transactions (workers of such a group
+In Kafka: the group's commits of a partition do not go back. A commit that does is not explained by offsets that may be
+moved, but by one that was, by somebody who is no worker: a plain commit among transactions (workers of such a group
 commit in transactions alone); among plain ones, the rewind that the next owner wrote down, or that there was none
 since; and after a topic was created again, that the offsets were forgotten between the two.
 A broker that crashed and is alone may answer with offsets older than commits that it acknowledged, though its log has

@@ -2,8 +2,8 @@
 
 The commands are run again through the model of tests/property, and every event and every row is compared with what
 the model says. Events come in an order that keeps the versions of each aggregate; between aggregates, in the order of
-their times. That order is right for all rows that commands lock. What they look up without a lock (an embedding, a
-job, who is assigned to a geofence) they may have seen a moment earlier; and what no command writes may have been
+their times. That order is right for all rows that commands lock. Rows that they look up without a lock (an embedding,
+a job, who is assigned to a geofence) they may have seen a moment earlier; and what no command writes may have been
 changed by hand. There either answer is right: `may_have_seen_otherwise`. Facts that cannot be known are not judged, and
 neither is anything that depends on them: `open`.
 """

@@ -310,7 +310,7 @@ void __wrap_lanes_free(struct lanes *lanes, int64_t deadline_us)
     (void)lanes, (void)deadline_us;
 }
 
-/* What lanes and publisher would do with it is done: it is published and not in flight any longer. */
+/* Plays lanes and publisher: the message is published and not in flight any longer. */
 void __wrap_lanes_submit(struct lanes *lanes, struct delivery *chain)
 {
     char text[200] = "submit";

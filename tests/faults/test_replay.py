@@ -213,7 +213,7 @@ def test_a_topic_created_again_and_longer_than_the_old_position_is_read_from_its
     if not protected:
         world.drain()
         skipped = 460 - world.database.count("ticket")
-        assert skipped == sum(position.values()), "what lies below the old position"
+        assert skipped == sum(position.values()), "the records below the old position"
         trial.record()
         return
     assert {each.outcome for each in told} == {"applied"}

@@ -12,8 +12,8 @@ def applied_late(world, fence):
     is on.
 
     Commands wait in the memory of a worker that is stopped; the group is moved past them, another worker goes on;
-    then the sleeper wakes. What it still applies comes after what came later. It must not hear from Kafka that it is no
-    member any more before it had the time to: its connection is silent by then, and its session a long one."""
+    then the sleeper wakes. Commands that it still applies come after later ones. It must not hear from Kafka that it is
+    no member any more before it had the time to: its connection is silent by then, and its session a long one."""
     numbers = range(1, TICKETS + 1)
     settings = {"protections_fence": "true" if fence else "false", "worker_lanes": "8",
                 "retries_lock_acquisition_longest": "200ms", "retries_database_operation_longest": "200ms",

@@ -69,7 +69,7 @@ def test_a_dead_letter_over_the_producer_s_limit_is_cut(shared, number):
     assert letter.header("interlock.truncated")
     told = b" ".join(each or b"" for _, each in letter.headers)
     assert str(len(value)).encode() in told and hashlib.sha256(value).hexdigest().encode() in told
-    until("what stands behind it goes on", lambda: shared.database.value(
+    until("the command behind it goes on", lambda: shared.database.value(
         "SELECT count(*) FROM interlock.ticket WHERE id = %s", number) == 1)
 
 

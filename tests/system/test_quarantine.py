@@ -63,7 +63,7 @@ def test_a_parked_command_that_ends_the_worker_when_it_comes_back_does_not_come_
     until("it is parked", lambda: parked(world) == 1, 10)
     behind = append(1, "behind", afterparked=True)
     world.publish(behind)
-    until("what stands behind it, too", lambda: parked(world) == 2, 10)
+    until("the command behind it, too", lambda: parked(world) == 2, 10)
     worker.kill()
     worker.environment["FAULT_COMMAND"] = "poison"
     worker.start()

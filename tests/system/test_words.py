@@ -34,6 +34,10 @@ def test_the_repository_passes():
     ("workflows/A.md", "A page.\n\nShould a worker die, another goes on.\n", 3, "Should a"),
     ("workflows/A.md", "A number that is none.\n", 1, "is none"),
     ("schema/roles.sql", "-- The rows are no more.\n", 1, "no more"),
+    ("tests/x.c", "/* Done. What else is refused waits. */\n", 1, "What else"),
+    ("tests/x.c", "/* What stands behind it waits. */\n", 1, "What stands"),
+    ("workflows/A.md", "What became of it is shown.\n", 1, "What became"),
+    ("tests/x.py", "# What they look up is not locked.\n", 1, "What they"),
 ])
 def test_a_stiff_word_is_named_with_its_line_and_a_better_one(tmp_path, name, text, line, words):
     found, = refused(tmp_path, name, text)

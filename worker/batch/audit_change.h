@@ -2,7 +2,7 @@
  * {"old":...,"new":...}. Left out are the columns that the engine keeps itself: version, times of writing, author,
  * which the event has elsewhere.
  *
- * A JSON column is told by its top-level keys, in AUDIT_JSON_MAX bytes; a value that does not fit is told by its size
+ * A JSON column is shown by its top-level keys, in AUDIT_JSON_MAX bytes; a value that does not fit is shown by its size
  * and digest, {"bytes":...,"sha256":"..."}, and where there are too many keys for that, so is the whole column.
  * The text depends on the rows alone, not on whether they came from PostgreSQL or from an earlier command of the
  * batch (PROTOCOL B3): JSON is printed in a form of its own (json_text_print_plain).
@@ -26,7 +26,7 @@ enum audit_detail
 {
     AUDIT_WHOLE,
     AUDIT_SHORT,  /* long texts by their size and digest */
-    AUDIT_DIGEST, /* and each list of children, each further aggregate by that of all that would be told of it */
+    AUDIT_DIGEST, /* and each list of children, each further aggregate by the digest of its whole text */
     AUDIT_DETAIL__COUNT,
 };
 

@@ -1,5 +1,5 @@
-/* Deciding: every command of the batch in C, one after another on the same rows, no I/O (PROTOCOL B3). What a workflow
- * leaves to the engine is here: not_found, expectedversion, versions, authors, times, the audit record (PROTOCOL B7,
+/* Deciding: every command of the batch in C, one after another on the same rows, no I/O (PROTOCOL B3). The
+ * engine's part of a decision is here: not_found, expectedversion, versions, authors, times, the audit record (PROTOCOL B7,
  * B9). */
 #include <assert.h>
 #include <stdlib.h>

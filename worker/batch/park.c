@@ -27,8 +27,8 @@ static const char returns_sql[] =
     "SELECT identity, token, place, waits, blocks, partition_id, cancelled_by, released_by IS NOT NULL FROM "
     "interlock.parked_command "
     "WHERE identity = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED";
-/* What stands in front where they stand: in their aggregate for those that wait for all of it (part 0), else among what
- * blocks in their partition. One more than there are of them in the batch says as much as all. */
+/* The commands in front of them: in their aggregate for those that wait for all of it (part 0), else among those that
+ * block in their partition. One more than there are of them in the batch says as much as all. */
 static const char fronts_sql[] =
     "WITH mine AS MATERIALIZED (SELECT p.aggregate, CASE WHEN p.waits THEN 0 ELSE p.partition_id END AS part, "
     "count(*) AS n FROM interlock.parked_command p WHERE p.identity = ANY ($1::uuid[]) AND p.aggregate IS NOT NULL "

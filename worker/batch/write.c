@@ -312,8 +312,8 @@ static bool send_pipeline(struct batch *batch, struct ranges *ranges)
 }
 
 /* PROTOCOL B4. A conflict in the inbox is nobody's fault: somebody else, usually our own ghost, finished the command
- * meanwhile, or holds it for the moment. What else a statement refuses is one command's own, and halves find out whose;
- * and what takes longer than a statement may is too much at once. */
+ * meanwhile, or holds it for the moment. Every other refusal of a statement is one command's own, and halves find out
+ * whose; a statement that takes longer than it may has too much to do at once. */
 static enum batch_end end_of_failure(const struct batch *batch, const struct ranges *ranges)
 {
     const struct failure *failure = pipeline_failure(batch->tools.pipeline);

@@ -24,8 +24,8 @@ bool geofence_circle_contains(struct place center, double radius_m, struct place
 /* Whether the polygon, the last vertex joined to the first, contains the place. Edges are straight on a map on which a
  * degree is as long in either direction, as every geofence editor draws them, and run the shorter way round: one from
  * 179 to -179 crosses the antimeridian. A ring that goes once around the earth encloses the pole that it is nearer to.
- * What the ring winds around is inside when it does so an odd number of times; the edges and vertices are inside. Fewer
- * than three vertices contain nothing. */
+ * A place is inside when the ring winds around it an odd number of times; the edges and vertices are inside. Fewer than
+ * three vertices contain nothing. */
 bool geofence_polygon_contains(const struct place *vertices, size_t count, struct place place);
 
 #endif

@@ -84,7 +84,7 @@ static void set_side(struct attendance_row *record, const struct punch *punch)
     *(in ? &record->punch_in : &record->punch_out) = punch->at;
     *(in ? &record->start_latitude : &record->end_latitude) = punch->latitude;
     *(in ? &record->start_longitude : &record->end_longitude) = punch->longitude;
-    /* What it has it keeps. */
+    /* Fields that are set already are kept. */
     if (!record->site_id.set)
         record->site_id = punch->site_id;
     if (!record->shift_id.set)
