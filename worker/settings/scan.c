@@ -125,7 +125,7 @@ static bool take_string(struct scan *scan)
     return refuse(scan, scan->line, "the string that begins here has no end: \" is missing on this line");
 }
 
-static bool take_name(struct scan *scan)
+static void take_name(struct scan *scan)
 {
     const char *start = scan->at;
     for (; scan->at < scan->end; scan->at++)
@@ -136,11 +136,10 @@ static bool take_name(struct scan *scan)
         buffer_add_byte(scan->into, byte == '.' ? SETTINGS_DOT_MARK : byte);
     }
     scan->name = (struct span){ start, (size_t)(scan->at - start) };
-    return true;
 }
 
 /* Anything that begins like a number, as written: whether it is one, and in range, its key decides. */
-static bool take_number(struct scan *scan)
+static void take_number(struct scan *scan)
 {
     buffer_add_byte(scan->into, '"');
     buffer_add_byte(scan->into, SETTINGS_NUMBER_MARK);
@@ -152,7 +151,6 @@ static bool take_number(struct scan *scan)
         buffer_add_byte(scan->into, byte);
     }
     buffer_add_byte(scan->into, '"');
-    return true;
 }
 
 static bool take_sign(struct scan *scan)
@@ -201,9 +199,15 @@ static bool take_token(struct scan *scan)
     if (byte == '"')
         return take_string(scan);
     if (is_letter(byte))
-        return take_name(scan);
+    {
+        take_name(scan);
+        return true;
+    }
     if (is_digit(byte) || byte == '+' || byte == '-' || byte == '.')
-        return take_number(scan);
+    {
+        take_number(scan);
+        return true;
+    }
     if (byte != '\0' && strchr("{}()[]=:;,", byte))
         return take_sign(scan);
     if (byte != '\n' && byte != ' ' && byte != '\t' && byte != '\r')
