@@ -240,7 +240,7 @@ def test_a_redriven_command_is_applied_once_and_its_letter_is_resolved(poisoned)
 
 
 @pytest.mark.seconds(150)
-def test_what_still_ends_the_program_is_found_in_a_child_and_left_out(poisoned):
+def test_a_letter_that_still_ends_the_program_is_found_in_a_child_and_left_out(poisoned):
     world = poisoned
     dry = dlq(world, "redrive", "--all", FAULT_COMMAND="poison")
     assert "still ends the program (signal 9 in decide): left out" in dry.stdout

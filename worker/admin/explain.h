@@ -45,7 +45,7 @@ PGresult *explain_forgotten(PGconn *connection, const struct explain_target *tar
 /* Of a rejected command: the reason in detail, for a role that may read it. NULL with an empty *reterr: it may not. */
 PGresult *explain_metadata(PGconn *connection, const char *event, struct buffer *reterr);
 
-/* What stands at a position that no row has. One row: published (null: nobody has owned the partition), pruned_below,
+/* A position that no row has: who knows of it. One row: published (null: nobody has owned the partition), pruned_below,
  * the last prune ("action 5 by anna, 2 h ago"; null: none), the pause in force for it (null: none), its id. */
 enum explain_place_column
 {
