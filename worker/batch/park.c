@@ -24,8 +24,8 @@ static const char heads_sql[] =
     "FROM (SELECT unnest($1::text[]) AS a, unnest($2::int4[]) AS p, unnest($3::int4[]) AS i) k";
 /* Locked: of two arrivals of one return, in whatever lanes, one decides. */
 static const char returns_sql[] =
-    "SELECT identity, token, place, waits, blocks, partition_id, cancelled_by, released_by IS NOT NULL FROM "
-    "interlock.parked_command "
+    "SELECT identity, token, place, waits, blocks, partition_id, cancelled_by, released_by IS NOT NULL, "
+    "action_id IS NOT NULL FROM interlock.parked_command "
     "WHERE identity = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED";
 /* The commands in front of them: in their aggregate for those that wait for all of it (part 0), else among those that
  * block in their partition. One more than there are of them in the batch says as much as all. */
