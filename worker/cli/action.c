@@ -216,14 +216,14 @@ static int run_show(struct invocation *invocation)
 
 /* --- stop -------------------------------------------------------------------------------------------------------- */
 
-static int report_stop(const struct invocation *invocation, const struct operator* operator, const char * id,
+static int report_stop(const struct invocation *invocation, const struct intent *intent, const char *id,
                        int64_t waiting, int64_t taken, int64_t by)
 {
     struct buffer out = BUFFER_EMPTY;
 
     if (invocation->json)
     {
-        buffer_add_text(&out, operator->execute ? "{\"executed\":true,\"action\":" : "{\"executed\":false,\"action\":");
+        buffer_add_text(&out, intent->execute ? "{\"executed\":true,\"action\":" : "{\"executed\":false,\"action\":");
         buffer_add_text(&out, id);
         buffer_add_text(&out, ",\"waiting\":");
         buffer_add_int64(&out, waiting);
@@ -236,7 +236,7 @@ static int report_stop(const struct invocation *invocation, const struct operato
         }
         buffer_add_text(&out, "}\n");
     }
-    else if (operator->execute)
+    else if (intent->execute)
     {
         buffer_add_text(&out, "action ");
         buffer_add_int64(&out, by);
@@ -254,7 +254,7 @@ static int report_stop(const struct invocation *invocation, const struct operato
         buffer_add_text(&out, " have not returned yet and would be taken back\n");
         buffer_add_text(&out, waiting > 0 ? "to do it:\n  " : "");
         if (waiting > 0)
-            operator_add_to_do(&out, invocation, operator, waiting);
+            operator_add_to_do(&out, invocation, intent, waiting);
         buffer_add_text(&out, waiting > 0 ? "\n" : "");
     }
     int code = verb_print(invocation, &out);
@@ -262,21 +262,21 @@ static int report_stop(const struct invocation *invocation, const struct operato
     return code;
 }
 
-static bool stop(PGconn *connection, const struct operator* operator, const char * id, int64_t *ret_waiting,
+static bool stop(PGconn *connection, const struct intent *intent, const char *id, int64_t *ret_waiting,
                  int64_t *ret_taken, int64_t *ret_by, struct buffer *fault)
 {
-    QUERY_RESULT begin = operator->execute ? query_run(connection, TRANSACTION_BEGIN, 0, NULL, fault) : NULL;
-    if (operator->execute && begin == NULL)
+    QUERY_RESULT begin = intent->execute ? query_run(connection, TRANSACTION_BEGIN, 0, NULL, fault) : NULL;
+    if (intent->execute && begin == NULL)
         return false;
-    QUERY_RESULT waiting = action_query_waiting(connection, id, operator->execute, fault);
+    QUERY_RESULT waiting = action_query_waiting(connection, id, intent->execute, fault);
     if (waiting == NULL)
         return false;
     *ret_waiting = PQntuples(waiting);
-    if (!operator->execute)
+    if (!intent->execute)
         return true;
-    if (!operator_agrees(operator, * ret_waiting, fault))
+    if (!operator_agrees(intent, *ret_waiting, fault))
         return false;
-    *ret_by = operator_begin_act(operator, connection, "action stop", fault);
+    *ret_by = operator_begin_act(intent, connection, "action stop", fault);
     if (*ret_by < 0)
         return false;
     *ret_taken = action_take_back(connection, *ret_by, waiting, fault);
@@ -285,28 +285,28 @@ static bool stop(PGconn *connection, const struct operator* operator, const char
 
 static int run_stop(struct invocation *invocation)
 {
-    struct operator operator= OPERATOR_EMPTY;
+    struct intent intent = INTENT_EMPTY;
     const struct verb_option own[] = { { NULL, NULL, NULL } };
     struct buffer fault = BUFFER_EMPTY;
     int64_t waiting = 0, taken = 0, by = 0;
 
-    if (!operator_parse(invocation, &operator, own, usage))
+    if (!operator_parse(invocation, &intent, own, usage))
         return OPERATOR_NOT_DONE;
     const char *id = find_id(invocation);
-    QUERY_CONNECTION connection = id ? operator_connect(invocation, operator.execute, &fault) : NULL;
+    QUERY_CONNECTION connection = id ? operator_connect(invocation, intent.execute, &fault) : NULL;
     QUERY_RESULT rows = connection ? action_query_one(connection, id, &fault) : NULL;
     int code = OPERATOR_NOT_DONE;
     if (id && rows == NULL)
         fail_with(invocation, &fault, "interlock_operator");
     else if (id && PQntuples(rows) == 0)
         verb_fail(invocation, "there is no action %s: interlock action list", id);
-    else if (id && operator_note_now(&operator, connection, &fault) &&
-             stop(connection, &operator, id, &waiting, &taken, &by, &fault))
-        code = report_stop(invocation, &operator, id, waiting, taken, by);
+    else if (id && operator_note_now(&intent, connection, &fault) &&
+             stop(connection, &intent, id, &waiting, &taken, &by, &fault))
+        code = report_stop(invocation, &intent, id, waiting, taken, by);
     else if (id)
         fail_with(invocation, &fault, "interlock_operator");
     buffer_done(&fault);
-    operator_done(&operator);
+    operator_done(&intent);
     return code;
 }
 

@@ -401,7 +401,7 @@ struct move
     const char *would, *did; /* "would be discarded", "discarded" */
 };
 
-static void print_moved(const struct invocation *invocation, const struct operator* operator, const struct move * move,
+static void print_moved(const struct invocation *invocation, const struct intent *intent, const struct move *move,
                         int64_t count, int64_t action, struct buffer *out)
 {
     bool json = invocation->json;
@@ -414,7 +414,7 @@ static void print_moved(const struct invocation *invocation, const struct operat
         buffer_add_int64(out, action);
         buffer_add_text(out, json ? ",\"letters\":" : " by ");
         if (!json)
-            dlq_add_shown(out, operator->actor);
+            dlq_add_shown(out, intent->actor);
         buffer_add_text(out, json ? "" : ": ");
     }
     buffer_add_int64(out, count);
@@ -426,7 +426,7 @@ static void print_moved(const struct invocation *invocation, const struct operat
     if (action == 0 && count > 0)
     {
         struct buffer to_do = BUFFER_EMPTY;
-        operator_add_to_do(&to_do, invocation, operator, count);
+        operator_add_to_do(&to_do, invocation, intent, count);
         buffer_add_text(out, json ? ",\"to_do\":" : "\nto do it:\n  ");
         if (json)
             buffer_add_json_string(out, buffer_span(&to_do));
@@ -438,36 +438,36 @@ static void print_moved(const struct invocation *invocation, const struct operat
 }
 
 /* False: nothing was done. */
-static bool move_letters(struct invocation *invocation, struct operator* operator, struct letter_filter * filter,
+static bool move_letters(struct invocation *invocation, struct intent *intent, struct letter_filter *filter,
                          const struct move *move, struct buffer *out, struct buffer *fault)
 {
-    QUERY_CONNECTION connection = operator_connect(invocation, operator->execute, fault);
+    QUERY_CONNECTION connection = operator_connect(invocation, intent->execute, fault);
     int64_t action = 0, count = -1;
 
-    if (!connection || !operator_note_now(operator, connection, fault))
+    if (!connection || !operator_note_now(intent, connection, fault))
         return false;
-    filter->before = operator->before_text;
-    if (operator->execute)
+    filter->before = intent->before_text;
+    if (intent->execute)
     {
         QUERY_RESULT begun = query_run(connection, "BEGIN", 0, NULL, fault);
-        action = begun ? operator_begin_act(operator, connection, invocation->argv[0], fault) : -1;
+        action = begun ? operator_begin_act(intent, connection, invocation->argv[0], fault) : -1;
         count = action > 0 ? letters_move(connection, filter, move->to, move->did, action, fault) : -1;
-        if (count == 0 && operator->expected != 0)
+        if (count == 0 && intent->expected != 0)
             buffer_add_text(fault, "no letter matches: nothing was done");
-        if (count <= 0 || !operator_agrees(operator, count, fault) || !query_commit(connection, fault))
+        if (count <= 0 || !operator_agrees(intent, count, fault) || !query_commit(connection, fault))
             return false;
     }
     else
         count = letters_count_filtered(connection, filter, fault);
     if (count < 0)
         return false;
-    print_moved(invocation, operator, move, count, action, out);
+    print_moved(invocation, intent, move, count, action, out);
     return true;
 }
 
 static int run_move(struct invocation *invocation, const struct move *move)
 {
-    struct operator operator= OPERATOR_EMPTY;
+    struct intent intent = INTENT_EMPTY;
     struct letter_filter filter = { .state = move->from };
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     char since[VERB_TIME_TEXT_MAX];
@@ -475,19 +475,19 @@ static int run_move(struct invocation *invocation, const struct move *move)
         { "--cause", &filter.cause, NULL }, { "--key", &filter.key, NULL },     { "--type", &filter.type, NULL },
         { "--topic", &filter.topic, NULL }, { "--since", &filter.since, NULL }, { NULL, NULL, NULL },
     };
-    bool good = operator_parse(invocation, &operator, options, dlq_usage) && dlq_take_letters(invocation, &filter) &&
+    bool good = operator_parse(invocation, &intent, options, dlq_usage) && dlq_take_letters(invocation, &filter) &&
                 verb_read_time(invocation->argv[0], "--since", &filter.since, since) &&
-                operator_check_filter(invocation, &operator, letter_filter_is_given(&filter), dlq_usage);
+                operator_check_filter(invocation, &intent, letter_filter_is_given(&filter), dlq_usage);
     int code = OPERATOR_NOT_DONE;
 
-    if (good && move_letters(invocation, &operator, & filter, move, &out, &fault))
+    if (good && move_letters(invocation, &intent, &filter, move, &out, &fault))
         code = verb_print(invocation, &out);
     else if (good)
         code = verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
     buffer_done(&out);
     buffer_done(&fault);
     letter_filter_done(&filter);
-    operator_done(&operator);
+    operator_done(&intent);
     return code;
 }
 

@@ -62,7 +62,7 @@ static bool put_back(struct redrive *redrive, PGconn *connection, int64_t action
 static int64_t put_back_some(struct redrive *redrive, PGconn *connection, int from, int most, struct buffer *fault)
 {
     QUERY_RESULT begun = query_run(connection, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, fault);
-    int64_t action = begun ? operator_begin_act(&redrive->operator, connection, "dlq redrive", fault) : -1;
+    int64_t action = begun ? operator_begin_act(&redrive->intent, connection, "dlq redrive", fault) : -1;
     bool good = action > 0;
 
     for (int i = 0, number = 0; good && i < redrive->count; i++)
@@ -99,7 +99,7 @@ static int64_t count_outcome(const PGresult *outcomes, const char *outcome)
 static bool take_back(struct redrive *redrive, PGconn *connection, int64_t of_action, struct report *report,
                       struct buffer *fault)
 {
-    struct operator stop = redrive->operator;
+    struct intent stop = redrive->intent;
     char reason[96];
 
     snprintf(reason, sizeof(reason), "action %lld stopped at the first that is dead again", (long long)of_action);
@@ -157,7 +157,7 @@ static void print_text(const struct redrive *redrive, const struct report *repor
         buffer_add_text(out, "action ");
         buffer_add_int64(out, report->actions[i]);
         buffer_add_text(out, " by ");
-        dlq_add_shown(out, redrive->operator.actor);
+        dlq_add_shown(out, redrive->intent.actor);
         for (int row = 0; row < PQntuples(report->outcomes[i]); row++, separator = ", ")
         {
             buffer_add_text(out, separator);
@@ -267,7 +267,7 @@ int redrive_execute(struct redrive *redrive, PGconn *connection, struct buffer *
     struct buffer out = BUFFER_EMPTY;
     int canary = redrive->canary < redrive->good ? redrive->canary : 0;
 
-    if (!operator_agrees(&redrive->operator, redrive->good, fault))
+    if (!operator_agrees(&redrive->intent, redrive->good, fault))
         return OPERATOR_NOT_DONE;
     if (redrive->good == 0)
     {

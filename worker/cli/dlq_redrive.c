@@ -309,7 +309,7 @@ static void print_json(const struct redrive *redrive, struct buffer *out)
     for (int i = 0; i < redrive->count; i++)
         add_json_fate(out, redrive, i);
     buffer_add_text(out, "\n],\"to_do\":");
-    operator_add_to_do(&to_do, redrive->invocation, &redrive->operator, redrive->good);
+    operator_add_to_do(&to_do, redrive->invocation, &redrive->intent, redrive->good);
     buffer_add_json_string(out, redrive->good > 0 ? buffer_span(&to_do) : SPAN_NULL);
     buffer_add_text(out, "}\n");
     buffer_done(&to_do);
@@ -344,7 +344,7 @@ static bool print_text(const struct redrive *redrive, PGconn *connection, struct
         return true;
     buffer_add_text(out, "order: within an aggregate as in the topic; not before what was applied meanwhile\n"
                          "to do it:\n  ");
-    operator_add_to_do(out, redrive->invocation, &redrive->operator, redrive->good);
+    operator_add_to_do(out, redrive->invocation, &redrive->intent, redrive->good);
     buffer_add_text(out, "\n");
     return true;
 }
@@ -399,13 +399,13 @@ static int run(struct redrive *redrive)
 
     redrive->pool = delivery_pool_new();
     if (redrive->pool && read_file(redrive, &fault))
-        connection = operator_connect(redrive->invocation, redrive->operator.execute, &fault);
-    if (connection && operator_note_now(&redrive->operator, connection, &fault))
+        connection = operator_connect(redrive->invocation, redrive->intent.execute, &fault);
+    if (connection && operator_note_now(&redrive->intent, connection, &fault))
     {
-        redrive->filter.before = redrive->operator.before_text;
+        redrive->filter.before = redrive->intent.before_text;
         if (redrive_look_at(redrive, connection, &fault))
-            code = redrive->operator.execute ? redrive_execute(redrive, connection, &fault)
-                                             : run_dry(redrive, connection, &fault);
+            code = redrive->intent.execute ? redrive_execute(redrive, connection, &fault)
+                                           : run_dry(redrive, connection, &fault);
     }
     if (code == OPERATOR_NOT_DONE)
         (void)dlq_fail(redrive->invocation, &fault);
@@ -427,7 +427,7 @@ static void end(struct redrive *redrive)
     free(redrive->tried);
     buffer_done(&redrive->with_bytes);
     letter_filter_done(&redrive->filter);
-    operator_done(&redrive->operator);
+    operator_done(&redrive->intent);
 }
 
 /* "20/s" or "20" a second; *ret_every_us: between two. */
@@ -480,13 +480,13 @@ static bool check_options(struct redrive *redrive, const char *wait)
         verb_usage_error(dlq_usage, "dlq redrive: --with takes one letter, and no --no-child");
         return false;
     }
-    return operator_check_filter(invocation, &redrive->operator, letter_filter_is_given(&redrive->filter), dlq_usage);
+    return operator_check_filter(invocation, &redrive->intent, letter_filter_is_given(&redrive->filter), dlq_usage);
 }
 
 int dlq_redrive(struct invocation *invocation)
 {
     struct redrive redrive = { .invocation = invocation,
-                               .operator= OPERATOR_EMPTY,
+                               .intent = INTENT_EMPTY,
                                .max_redrives = (int)invocation->settings->dlq.max_redrives };
     struct letter_filter *filter = &redrive.filter;
     const char *rate = NULL, *canary = NULL, *wait = NULL, *max_redrives = NULL;
@@ -506,7 +506,7 @@ int dlq_redrive(struct invocation *invocation)
         { "--max-redrives", &max_redrives, NULL },
         { NULL, NULL, NULL },
     };
-    bool good = operator_parse(invocation, &redrive.operator, options, dlq_usage) &&
+    bool good = operator_parse(invocation, &redrive.intent, options, dlq_usage) &&
                 dlq_take_letters(invocation, filter) &&
                 verb_read_time("dlq redrive", "--since", &filter->since, since) && read_rate(rate, &redrive.every_us) &&
                 read_number("--canary", canary, 1, &redrive.canary) &&

@@ -26,7 +26,7 @@ struct candidate
 struct redrive
 {
     struct invocation *invocation;
-    struct operator operator;
+    struct intent intent;
     struct letter_filter filter;
     bool keep_going, no_child, max_redrives_given;
     const char *with;

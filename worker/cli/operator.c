@@ -126,77 +126,70 @@ static void keep_filter(struct buffer *into, const struct invocation *invocation
 
 /* --- parsing ----------------------------------------------------------------------------------------------------- */
 
-static bool read_expected(struct operator* operator, const char * verb)
+static bool read_expected(struct intent *intent, const char *verb)
 {
-    if (operator->expect == NULL)
+    if (intent->expect == NULL)
         return true;
-    size_t digits = strspn(operator->expect, "0123456789");
-    if (digits == 0 || digits > DIGITS_MAX || operator->expect[digits] != '\0')
+    size_t digits = strspn(intent->expect, "0123456789");
+    if (digits == 0 || digits > DIGITS_MAX || intent->expect[digits] != '\0')
     {
-        verb_tell("interlock: %s: --expect %s: accepted is the number that the dry run printed",
-                  verb, operator->expect);
+        verb_tell("interlock: %s: --expect %s: accepted is the number that the dry run printed", verb, intent->expect);
         return false;
     }
-    operator->expected = strtoll(operator->expect, NULL, 10);
+    intent->expected = strtoll(intent->expect, NULL, 10);
     return true;
 }
 
-static bool check_common(struct invocation *invocation, struct operator* operator, const char * usage)
+static bool check_common(struct invocation *invocation, struct intent *intent, const char *usage)
 {
     const char *verb = invocation->argv[0];
 
-    if (!read_expected(operator, verb) || !verb_read_time(verb, "--before", &operator->before, operator->before_text))
+    if (!read_expected(intent, verb) || !verb_read_time(verb, "--before", &intent->before, intent->before_text))
         return false;
-    if (operator->execute && operator->reason == NULL)
+    if (intent->execute && intent->reason == NULL)
     {
         verb_usage_error(usage, "%s: --execute needs a --reason, which is recorded with the action", verb);
         return false;
     }
-    if (operator->execute && operator->all && operator->expect == NULL)
+    if (intent->execute && intent->all && intent->expect == NULL)
     {
         verb_usage_error(usage, "%s: --all --execute needs --expect, the number that the dry run printed", verb);
         return false;
     }
-    operator_actor(operator->as, operator->actor);
+    operator_actor(intent->as, intent->actor);
     return true;
 }
 
-bool operator_parse(struct invocation *invocation, struct operator* operator, const struct verb_option * own,
+bool operator_parse(struct invocation *invocation, struct intent *intent, const struct verb_option *own,
                     const char *usage)
 {
     struct verb_option options[OWN_MAX + COMMON_COUNT + 1] = {
-        { "--execute", NULL, &operator->execute }, { "--reason", &operator->reason, NULL },
-          { "--as", &operator->as, NULL }, { "--before", &operator->before, NULL },
-          { "--expect", &operator->expect, NULL },
-          {
-              "--all",
-              NULL,
-              &operator->all },
-        };
+        { "--execute", NULL, &intent->execute }, { "--reason", &intent->reason, NULL }, { "--as", &intent->as, NULL },
+        { "--before", &intent->before, NULL },   { "--expect", &intent->expect, NULL }, { "--all", NULL, &intent->all },
+    };
     int count = COMMON_COUNT;
 
     for (const struct verb_option *option = own; option->name && count < OWN_MAX + COMMON_COUNT; option++)
         options[count++] = *option;
-    keep_words(&operator->words, invocation);
-    if (!verb_parse_options(invocation, options, usage) || !check_common(invocation, operator, usage))
+    keep_words(&intent->words, invocation);
+    if (!verb_parse_options(invocation, options, usage) || !check_common(invocation, intent, usage))
         return false;
-    keep_filter(&operator->filter, invocation, own, operator->all);
-    if (!buffer_failed(&operator->words) && !buffer_failed(&operator->filter))
+    keep_filter(&intent->filter, invocation, own, intent->all);
+    if (!buffer_failed(&intent->words) && !buffer_failed(&intent->filter))
         return true;
     verb_fail(invocation, "out of memory");
     return false;
 }
 
-void operator_done(struct operator* operator)
+void operator_done(struct intent *intent)
 {
-    buffer_done(&operator->words);
-    buffer_done(&operator->filter);
+    buffer_done(&intent->words);
+    buffer_done(&intent->filter);
 }
 
-bool operator_check_filter(struct invocation *invocation, const struct operator* operator, bool filtered,
-                           const char *usage)
+bool operator_check_filter(struct invocation *invocation, const struct intent *intent, bool filtered, const char *usage)
 {
-    if (filtered != operator->all)
+    if (filtered != intent->all)
         return true;
     if (filtered)
         verb_usage_error(usage, "%s: --all and a filter exclude each other", invocation->argv[0]);
@@ -229,20 +222,20 @@ PGconn *operator_connect(const struct invocation *invocation, bool writes, struc
     return open;
 }
 
-bool operator_note_now(struct operator* operator, PGconn * connection, struct buffer *reterr)
+bool operator_note_now(struct intent *intent, PGconn *connection, struct buffer *reterr)
 {
-    if (operator->before)
+    if (intent->before)
         return true;
     QUERY_RESULT now = query_run(connection,
                                  "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', "
                                  "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
                                  0, NULL, reterr);
     if (now)
-        snprintf(operator->before_text, sizeof(operator->before_text), "%s", PQgetvalue(now, 0, 0));
+        snprintf(intent->before_text, sizeof(intent->before_text), "%s", PQgetvalue(now, 0, 0));
     return now != NULL;
 }
 
-void operator_add_to_do(struct buffer *into, const struct invocation *invocation, const struct operator* operator,
+void operator_add_to_do(struct buffer *into, const struct invocation *invocation, const struct intent *intent,
                         int64_t count)
 {
     buffer_add_text(into, "interlock ");
@@ -255,43 +248,44 @@ void operator_add_to_do(struct buffer *into, const struct invocation *invocation
         buffer_add_span(into, buffer_span(&config));
         buffer_done(&config);
     }
-    if (operator->words.size> 0)
+    if (intent->words.size > 0)
         buffer_add_byte(into, ' ');
-    buffer_add_span(into, buffer_span(&operator->words));
+    buffer_add_span(into, buffer_span(&intent->words));
     buffer_add_text(into, " --before ");
-    buffer_add_text(into, operator->before_text);
+    buffer_add_text(into, intent->before_text);
     buffer_add_text(into, " --expect ");
     buffer_add_int64(into, count);
     buffer_add_text(into, " --execute --reason \"...\"");
 }
 
-bool operator_agrees(const struct operator* operator, int64_t count, struct buffer *reterr)
+bool operator_agrees(const struct intent *intent, int64_t count, struct buffer *reterr)
 {
     char line[160];
 
-    if (operator->expected<0 || operator->expected == count)
+    if (intent->expected < 0 || intent->expected == count)
         return true;
     snprintf(line, sizeof(line), "%lld expected, and it would be %lld now: nothing was done; look without --execute",
-             (long long)operator->expected, (long long)count);
+             (long long)intent->expected, (long long)count);
     buffer_add_text(reterr, line);
     return false;
 }
 
-int64_t operator_begin_act(const struct operator* operator, PGconn * connection, const char *verb,
-                           struct buffer *reterr)
+int64_t operator_begin_act(const struct intent *intent, PGconn *connection, const char *verb, struct buffer *reterr)
 {
     char expected[32];
     struct buffer filter = BUFFER_EMPTY;
 
-    snprintf(expected, sizeof(expected), "%lld", (long long)operator->expected);
-    buffer_add_span(&filter, buffer_span(&operator->filter));
+    snprintf(expected, sizeof(expected), "%lld", (long long)intent->expected);
+    buffer_add_span(&filter, buffer_span(&intent->filter));
     buffer_add_byte(&filter, '\0');
-    struct operator_action action = { .verb = verb,
-                                      .actor = operator->actor,
-                                      .reason = operator->reason,
-                                      .filter = buffer_failed(&filter) ? NULL : filter.at,
-                                      .before = operator->before_text[0] ? operator->before_text : NULL,
-                                      .expected = operator->expected >= 0 ? expected : NULL, };
+    struct operator_action action = {
+        .verb = verb,
+        .actor = intent->actor,
+        .reason = intent->reason,
+        .filter = buffer_failed(&filter) ? NULL : filter.at,
+        .before = intent->before_text[0] ? intent->before_text : NULL,
+        .expected = intent->expected >= 0 ? expected : NULL,
+    };
     int64_t id = buffer_failed(&filter) ? -1 : operator_action_insert(connection, &action, reterr);
     buffer_done(&filter);
     return id;

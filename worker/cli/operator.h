@@ -1,6 +1,6 @@
-/* Operator: the options that every verb of an operator has, and the way from a dry run to the act. Without --execute
- * such a verb says what it would do and prints the command that does this and nothing else, with --before and --expect.
- * With it, the verb counts once more under lock and acts in one PostgreSQL transaction with its action
+/* Operator: the options that every verb of an operator has (struct intent), and the way from a dry run to the act.
+ * Without --execute such a verb says what it would do and prints the command that does this and nothing else, with
+ * --before and --expect. With it, the verb counts once more under lock and acts in one PostgreSQL transaction with its action
  * (worker/admin/operator_action.h).
  *
  *     operator_parse      the verb's options and the common ones
@@ -30,7 +30,7 @@ enum operator_exit
     OPERATOR_SOMETHING = 3, /* looked, or did, and there is something */
 };
 
-struct operator
+struct intent
 {
     bool execute, all;
     const char *reason, *as, *before, *expect; /* as given; NULL: not given */
@@ -41,34 +41,33 @@ struct operator
     struct buffer filter; /* the verb's options and operands, a JSON object: what was asked for */
 };
 
-#define OPERATOR_EMPTY ((struct operator){ .expected = -1 })
+#define INTENT_EMPTY ((struct intent){ .expected = -1 })
 
 /* As verb_parse_options, with --execute --reason --as --before --expect --all besides `own` (at most 24 options). An
  * execution without a reason, and --all without --expect, are refused. */
-bool operator_parse(struct invocation *invocation, struct operator* operator, const struct verb_option * own,
+bool operator_parse(struct invocation *invocation, struct intent *intent, const struct verb_option *own,
                     const char *usage);
-void operator_done(struct operator* operator);
+void operator_done(struct intent *intent);
 
 /* `filtered`: the command line says which ones are meant. False: it does not and has no --all either, or has both; said.
  */
-bool operator_check_filter(struct invocation *invocation, const struct operator* operator, bool filtered,
+bool operator_check_filter(struct invocation *invocation, const struct intent *intent, bool filtered,
                            const char *usage);
 
 /* A session with search_path, encoding and statement_timeout set; read-only unless it writes. */
 PGconn *operator_connect(const struct invocation *invocation, bool writes, struct buffer *reterr);
 
 /* Sets before_text to PostgreSQL's time, unless --before gave one. */
-bool operator_note_now(struct operator* operator, PGconn * connection, struct buffer *reterr);
+bool operator_note_now(struct intent *intent, PGconn *connection, struct buffer *reterr);
 
 /* "interlock dlq redrive ... --before T --expect N --execute --reason "..."", one line without its end. */
-void operator_add_to_do(struct buffer *into, const struct invocation *invocation, const struct operator* operator,
+void operator_add_to_do(struct buffer *into, const struct invocation *invocation, const struct intent *intent,
                         int64_t count);
 
 /* Whether `count` is what --expect says, or --expect was not given. */
-bool operator_agrees(const struct operator* operator, int64_t count, struct buffer *reterr);
+bool operator_agrees(const struct intent *intent, int64_t count, struct buffer *reterr);
 
 /* The action's row, in the caller's transaction. Returns its id. `verb`: "dlq redrive". */
-int64_t operator_begin_act(const struct operator* operator, PGconn * connection, const char *verb,
-                           struct buffer *reterr);
+int64_t operator_begin_act(const struct intent *intent, PGconn *connection, const char *verb, struct buffer *reterr);
 
 #endif

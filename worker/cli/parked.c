@@ -326,14 +326,14 @@ static const struct act acts[] = {
                         "would be cancelled: each is rejected when it returns; there is no way back" },
 };
 
-static bool look(struct invocation *invocation, const struct act *act, struct operator* operator,
-                 struct parked_request * request, struct buffer *out, struct buffer *fault)
+static bool look(struct invocation *invocation, const struct act *act, struct intent *intent,
+                 struct parked_request *request, struct buffer *out, struct buffer *fault)
 {
     QUERY_CONNECTION connection = operator_connect(invocation, false, fault);
 
-    if (connection == NULL || !operator_note_now(operator, connection, fault))
+    if (connection == NULL || !operator_note_now(intent, connection, fault))
         return false;
-    request->filter.before = operator->before_text;
+    request->filter.before = intent->before_text;
     request->filter.not_cancelled = "true";
     QUERY_RESULT counts = parked_commands_count(connection, &request->filter, fault);
     QUERY_RESULT rows =
@@ -345,7 +345,7 @@ static bool look(struct invocation *invocation, const struct act *act, struct op
         count += strtoll(PQgetvalue(counts, row, 1), NULL, 10);
     struct buffer line = BUFFER_EMPTY;
     add_list(rows, counts, invocation->json, TEXT_ROWS, out);
-    operator_add_to_do(&line, invocation, operator, count);
+    operator_add_to_do(&line, invocation, intent, count);
     if (invocation->json)
     {
         buffer_add_text(out, ",\"executed\":false,\"to_do\":");
@@ -366,18 +366,18 @@ static bool look(struct invocation *invocation, const struct act *act, struct op
 }
 
 /* One transaction. Returns the number; -1: nothing was done. */
-static int64_t execute(PGconn *connection, const struct act *act, const char *verb, struct operator* operator,
-                       const struct parked_filter * filter, int64_t *ret_action, struct buffer *fault)
+static int64_t execute(PGconn *connection, const struct act *act, const char *verb, struct intent *intent,
+                       const struct parked_filter *filter, int64_t *ret_action, struct buffer *fault)
 {
     QUERY_RESULT begun = query_run(connection, TRANSACTION_BEGIN, 0, NULL, fault);
     int64_t found = begun ? parked_commands_lock(connection, filter, fault) : -1;
 
-    if (found < 0 || !operator_agrees(operator, found, fault))
+    if (found < 0 || !operator_agrees(intent, found, fault))
         return -1;
     *ret_action = 0;
     if (found == 0)
         return 0;
-    *ret_action = operator_begin_act(operator, connection, verb, fault);
+    *ret_action = operator_begin_act(intent, connection, verb, fault);
     int64_t done = *ret_action > 0 ? parked_commands_act(connection, filter, act->act, *ret_action, fault) : -1;
     if (done >= 0 && done != found)
         buffer_add_text(fault, "the parked commands changed while they were locked");
@@ -399,7 +399,7 @@ static int64_t await_answers(PGconn *connection, int64_t action, int64_t wait_us
     }
 }
 
-static void add_done(const struct invocation *invocation, const struct operator* operator, const struct act * act,
+static void add_done(const struct invocation *invocation, const struct intent *intent, const struct act *act,
                      int64_t action, int64_t done, int64_t left, struct buffer *out)
 {
     if (invocation->json)
@@ -421,7 +421,7 @@ static void add_done(const struct invocation *invocation, const struct operator*
     buffer_add_text(out, "action ");
     buffer_add_int64(out, action);
     buffer_add_text(out, " by ");
-    shown_add(out, span_of(operator->actor));
+    shown_add(out, span_of(intent->actor));
     buffer_add_text(out, ": ");
     buffer_add_int64(out, done);
     buffer_add_byte(out, ' ');
@@ -440,27 +440,26 @@ static void add_done(const struct invocation *invocation, const struct operator*
     }
 }
 
-static int act(struct invocation *invocation, const struct act *act, struct operator* operator,
-               struct parked_request * request, int64_t wait_us)
+static int act(struct invocation *invocation, const struct act *act, struct intent *intent,
+               struct parked_request *request, int64_t wait_us)
 {
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     int code = OPERATOR_NOT_DONE;
 
-    if (!operator->execute && look(invocation, act, operator, request, &out, &fault))
+    if (!intent->execute && look(invocation, act, intent, request, &out, &fault))
         code = verb_print(invocation, &out);
-    else if (operator->execute)
+    else if (intent->execute)
     {
         int64_t action = 0, left = 0;
         QUERY_CONNECTION connection = operator_connect(invocation, true, &fault);
-        request->filter.before = operator->before;
-        int64_t done = connection
-                           ? execute(connection, act, invocation->argv[0], operator, & request->filter, &action, &fault)
-                           : -1;
+        request->filter.before = intent->before;
+        int64_t done =
+            connection ? execute(connection, act, invocation->argv[0], intent, &request->filter, &action, &fault) : -1;
         if (done > 0 && act->act == PARKED_CANCEL)
             left = await_answers(connection, action, wait_us, &fault);
         if (done >= 0 && left >= 0)
         {
-            add_done(invocation, operator, act, action, done, left, &out);
+            add_done(invocation, intent, act, action, done, left, &out);
             code = verb_print(invocation, &out);
             code = code == OPERATOR_DONE && left > 0 && wait_us > 0 ? OPERATOR_STOPPED : code;
         }
@@ -474,7 +473,7 @@ static int act(struct invocation *invocation, const struct act *act, struct oper
 
 static int run_act(struct invocation *invocation, const struct act *which)
 {
-    struct operator operator= OPERATOR_EMPTY;
+    struct intent intent = INTENT_EMPTY;
     struct parked_request request = { .limit = NULL };
     int64_t wait_us = wait_default_us;
     const struct verb_option options[] = {
@@ -483,16 +482,16 @@ static int run_act(struct invocation *invocation, const struct act *which)
         { NULL, NULL, NULL },
     };
     int code = OPERATOR_NOT_DONE;
-    if (operator_parse(invocation, &operator, options, usage) && check_filter(invocation, &request.filter) &&
+    if (operator_parse(invocation, &intent, options, usage) && check_filter(invocation, &request.filter) &&
         read_places(invocation, &request) &&
-        operator_check_filter(invocation, &operator, is_filtered(&request.filter), usage))
+        operator_check_filter(invocation, &intent, is_filtered(&request.filter), usage))
     {
         if (request.wait && (!settings_parse_duration(request.wait, &wait_us) || wait_us > wait_max_us))
             verb_usage_error(usage, "%s: --wait %s: accepted is a time up to 1h", invocation->argv[0], request.wait);
         else
-            code = act(invocation, which, &operator, & request, wait_us);
+            code = act(invocation, which, &intent, &request, wait_us);
     }
-    operator_done(&operator);
+    operator_done(&intent);
     buffer_done(&request.places);
     return code;
 }

@@ -200,7 +200,7 @@ static void add_dry_run(const struct invocation *invocation, const struct pause_
     buffer_add_text(out, "; past it, or past worker.pause_bytes, their partitions stop\n");
 }
 
-static void add_to_do(const struct invocation *invocation, const struct operator* operator, int64_t partitions,
+static void add_to_do(const struct invocation *invocation, const struct intent *intent, int64_t partitions,
                       struct buffer *out)
 {
     struct buffer line = BUFFER_EMPTY;
@@ -212,8 +212,8 @@ static void add_to_do(const struct invocation *invocation, const struct operator
         buffer_add_text(&line, invocation->config_file);
     }
     buffer_add_byte(&line, ' ');
-    buffer_add_span(&line, buffer_span(&operator->words));
-    if (operator->all)
+    buffer_add_span(&line, buffer_span(&intent->words));
+    if (intent->all)
     {
         buffer_add_text(&line, " --expect ");
         buffer_add_int64(&line, partitions);
@@ -228,8 +228,7 @@ static void add_to_do(const struct invocation *invocation, const struct operator
     buffer_done(&line);
 }
 
-static int look(const struct invocation *invocation, const struct operator* operator,
-                const struct pause_request * request)
+static int look(const struct invocation *invocation, const struct intent *intent, const struct pause_request *request)
 {
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, false, &fault);
@@ -242,7 +241,7 @@ static int look(const struct invocation *invocation, const struct operator* oper
     if (partitions >= 0)
     {
         add_dry_run(invocation, request, matching, all, waiting, partitions, &out);
-        add_to_do(invocation, operator, partitions, &out);
+        add_to_do(invocation, intent, partitions, &out);
         code = verb_print(invocation, &out);
     }
     else
@@ -255,17 +254,17 @@ static int look(const struct invocation *invocation, const struct operator* oper
 /* --- pausing ----------------------------------------------------------------------------------------------------- */
 
 /* One transaction. Returns the pause's id; 0 or -1: nothing was done, said in *fault. */
-static int64_t begin_pause(PGconn *connection, const struct operator* operator, const struct pause_request * request,
+static int64_t begin_pause(PGconn *connection, const struct intent *intent, const struct pause_request *request,
                            int64_t *ret_action, struct buffer *fault)
 {
     char subject[32];
     int64_t other = 0;
     QUERY_RESULT begun = query_run(connection, TRANSACTION_BEGIN, 0, NULL, fault);
-    int64_t partitions = begun && operator->all ? pause_partitions(connection, request, fault) : 0;
+    int64_t partitions = begun && intent->all ? pause_partitions(connection, request, fault) : 0;
 
-    if (begun == NULL || partitions < 0 || (operator->all && !operator_agrees(operator, partitions, fault)))
+    if (begun == NULL || partitions < 0 || (intent->all && !operator_agrees(intent, partitions, fault)))
         return -1;
-    *ret_action = operator_begin_act(operator, connection, "pause", fault);
+    *ret_action = operator_begin_act(intent, connection, "pause", fault);
     int64_t id = *ret_action > 0 ? pause_insert(connection, request, *ret_action, &other, fault) : -1;
     if (id == 0)
     {
@@ -320,8 +319,8 @@ static int await_force(PGconn *connection, const struct pause_request *request, 
     }
 }
 
-static void add_paused(const struct invocation *invocation, const struct operator* operator,
-                       const struct pause_request * request, int64_t id, int64_t action, const struct buffer *left,
+static void add_paused(const struct invocation *invocation, const struct intent *intent,
+                       const struct pause_request *request, int64_t id, int64_t action, const struct buffer *left,
                        struct buffer *out)
 {
     if (invocation->json)
@@ -338,7 +337,7 @@ static void add_paused(const struct invocation *invocation, const struct operato
     buffer_add_text(out, "pause ");
     buffer_add_int64(out, id);
     buffer_add_text(out, " by ");
-    shown_add(out, span_of(operator->actor));
+    shown_add(out, span_of(intent->actor));
     buffer_add_text(out, ": ");
     pause_shown_name(request->scope, request->target, out);
     if (left->size == 0)
@@ -354,12 +353,12 @@ static void add_paused(const struct invocation *invocation, const struct operato
     buffer_add_byte(out, '\n');
 }
 
-static int execute(const struct invocation *invocation, const struct operator* operator,
-                   const struct pause_request * request, int64_t wait_us)
+static int execute(const struct invocation *invocation, const struct intent *intent,
+                   const struct pause_request *request, int64_t wait_us)
 {
     struct buffer out = BUFFER_EMPTY, left = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, true, &fault);
-    int64_t action = 0, id = connection ? begin_pause(connection, operator, request, &action, &fault) : -1;
+    int64_t action = 0, id = connection ? begin_pause(connection, intent, request, &action, &fault) : -1;
     int code = OPERATOR_NOT_DONE;
 
     if (id > 0)
@@ -367,7 +366,7 @@ static int execute(const struct invocation *invocation, const struct operator* o
         int waits = wait_us > 0 ? await_force(connection, request, id, wait_us, &left, &fault) : 0;
         if (waits < 0)
             buffer_add_text(&left, "not known");
-        add_paused(invocation, operator, request, id, action, &left, &out);
+        add_paused(invocation, intent, request, id, action, &left, &out);
         code = verb_print(invocation, &out);
         code = code == OPERATOR_DONE && waits != 0 ? OPERATOR_STOPPED : code;
     }
@@ -421,7 +420,7 @@ static int run_list(struct invocation *invocation)
 int verb_pause(struct invocation *invocation)
 {
     static char list[] = "pause list";
-    struct operator operator= OPERATOR_EMPTY;
+    struct intent intent = INTENT_EMPTY;
     struct pause_words words = { .type = NULL };
     struct pause_request request = { .scope = NULL };
     const struct verb_option options[] = {
@@ -447,14 +446,14 @@ int verb_pause(struct invocation *invocation)
         inner.argv[0] = list;
         return run_list(&inner);
     }
-    if (operator_parse(invocation, &operator, options, usage))
+    if (operator_parse(invocation, &intent, options, usage))
     {
         if (invocation->argc > 1)
             verb_usage_error(usage, "pause: unknown argument %s", invocation->argv[1]);
-        else if (read_scope(&words, operator.all, &request) && read_end(&words, &request))
-            code = operator.execute ? execute(invocation, &operator, & request, words.wait_us)
-                                    : look(invocation, &operator, & request);
+        else if (read_scope(&words, intent.all, &request) && read_end(&words, &request))
+            code = intent.execute ? execute(invocation, &intent, &request, words.wait_us)
+                                  : look(invocation, &intent, &request);
     }
-    operator_done(&operator);
+    operator_done(&intent);
     return code;
 }

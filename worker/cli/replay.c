@@ -39,7 +39,7 @@ enum
 struct replaying
 {
     struct invocation *invocation;
-    struct operator operator;
+    struct intent intent;
     const char *topic, *partition, *from, *to, *since, *limit_text;
     char since_text[VERB_TIME_TEXT_MAX];
     int64_t limit, before_us; /* before_us 0: no such bound */
@@ -140,7 +140,7 @@ static bool check_counts(struct replaying *replaying)
         snprintf(line, sizeof(line), "%lld commands are missing, more than --limit %lld: choose a smaller range",
                  (long long)missing, (long long)replaying->limit);
     else
-        return operator_agrees(&replaying->operator, missing, &replaying->fault);
+        return operator_agrees(&replaying->intent, missing, &replaying->fault);
     buffer_add_text(&replaying->fault, line);
     return false;
 }
@@ -155,12 +155,12 @@ static bool act(struct replaying *replaying)
     if (replay_judge_count(replaying->judge, REPLAY_MISSING) == 0)
         return true;
     QUERY_RESULT begin = query_run(connection, TRANSACTION_BEGIN, 0, NULL, fault);
-    replaying->action = begin ? operator_begin_act(&replaying->operator, connection, "replay", fault) : -1;
+    replaying->action = begin ? operator_begin_act(&replaying->intent, connection, "replay", fault) : -1;
     if (replaying->action < 0)
         return false;
     replaying->parked = replay_put_back(connection, replaying->action, replaying->judge, fault);
     /* Counted again, now that each identity is locked. */
-    return replaying->parked >= 0 && operator_agrees(&replaying->operator, replaying->parked, fault) &&
+    return replaying->parked >= 0 && operator_agrees(&replaying->intent, replaying->parked, fault) &&
            query_commit(connection, fault);
 }
 
@@ -202,8 +202,8 @@ static void add_json(struct replaying *replaying, struct buffer *out)
     const struct replay_missing *missing;
     int count = replay_judge_missing(replaying->judge, &missing);
 
-    buffer_add_text(out, replaying->operator.execute ? "{\"executed\":true,\"messages\":"
-                                                     : "{\"executed\":false,\"messages\":");
+    buffer_add_text(out, replaying->intent.execute ? "{\"executed\":true,\"messages\":"
+                                                   : "{\"executed\":false,\"messages\":");
     buffer_add_int64(out, replaying->messages);
     for (int class = 0; class < REPLAY_CLASS__COUNT; class ++)
     {
@@ -220,7 +220,7 @@ static void add_json(struct replaying *replaying, struct buffer *out)
         buffer_add_int64(out, replaying->parked);
     }
     buffer_add_text(out, ",\"before\":");
-    buffer_add_json_string(out, span_of(replaying->operator.before_text));
+    buffer_add_json_string(out, span_of(replaying->intent.before_text));
     buffer_add_text(out, ",\"commands\":[");
     for (int i = 0; i < count; i++)
         add_missing(out, &missing[i], true, i == 0);
@@ -276,16 +276,16 @@ static void add_text(struct replaying *replaying, struct buffer *out)
     }
     buffer_add_text(out, all > 0 ? "to do it:\n  " : "next: nothing to do\n");
     if (all > 0)
-        operator_add_to_do(out, replaying->invocation, &replaying->operator, all);
+        operator_add_to_do(out, replaying->invocation, &replaying->intent, all);
     buffer_add_text(out, all > 0 ? "\n" : "");
 }
 
 static int report(struct replaying *replaying)
 {
     struct buffer out = BUFFER_EMPTY;
-    bool missing = !replaying->operator.execute && replay_judge_count(replaying->judge, REPLAY_MISSING) +
-                       replay_judge_count(replaying->judge, REPLAY_UNREADABLE) >
-                   0;
+    bool missing = !replaying->intent.execute && replay_judge_count(replaying->judge, REPLAY_MISSING) +
+                                                         replay_judge_count(replaying->judge, REPLAY_UNREADABLE) >
+                                                     0;
 
     (replaying->invocation->json ? add_json : add_text)(replaying, &out);
     int code = verb_print(replaying->invocation, &out);
@@ -315,7 +315,7 @@ static bool check_options(struct replaying *replaying)
     else if ((replaying->partition && !replaying->topic) ||
              ((replaying->from || replaying->to) && !replaying->partition))
         verb_usage_error(usage, "replay: --partition is one of a --topic, --from and --to are of a --partition");
-    else if (operator_check_filter(invocation, &replaying->operator, filtered, usage))
+    else if (operator_check_filter(invocation, &replaying->intent, filtered, usage))
     {
         replaying->limit = replaying->limit_text ? strtoll(replaying->limit_text, NULL, 10) : LIMIT_DEFAULT;
         if (replaying->limit >= 1 && replaying->limit <= LIMIT_MAX)
@@ -327,22 +327,22 @@ static bool check_options(struct replaying *replaying)
 
 static bool run(struct replaying *replaying)
 {
-    struct operator* operator= & replaying->operator;
+    struct intent *intent = &replaying->intent;
 
-    replaying->connection = operator_connect(replaying->invocation, operator->execute, &replaying->fault);
-    if (replaying->connection == NULL || !operator_note_now(operator, replaying->connection, &replaying->fault))
+    replaying->connection = operator_connect(replaying->invocation, intent->execute, &replaying->fault);
+    if (replaying->connection == NULL || !operator_note_now(intent, replaying->connection, &replaying->fault))
         return false;
-    if (!parameters_parse_time(span_of(operator->before_text), &replaying->before_us))
+    if (!parameters_parse_time(span_of(intent->before_text), &replaying->before_us))
         replaying->before_us = 0;
-    replaying->judge = replay_judge_new(replaying->connection, operator->execute, replaying->limit);
+    replaying->judge = replay_judge_new(replaying->connection, intent->execute, replaying->limit);
     if (replaying->judge == NULL)
         buffer_add_text(&replaying->fault, "out of memory");
-    return replaying->judge && read_range(replaying) && (!operator->execute || act(replaying));
+    return replaying->judge && read_range(replaying) && (!intent->execute || act(replaying));
 }
 
 int verb_replay(struct invocation *invocation)
 {
-    struct replaying replaying = { .invocation = invocation, .operator= OPERATOR_EMPTY };
+    struct replaying replaying = { .invocation = invocation, .intent = INTENT_EMPTY };
     const struct verb_option own[] = { { "--topic", &replaying.topic, NULL },
                                        { "--partition", &replaying.partition, NULL },
                                        { "--from", &replaying.from, NULL },
@@ -352,20 +352,20 @@ int verb_replay(struct invocation *invocation)
                                        { NULL, NULL, NULL } };
     int code = OPERATOR_NOT_DONE;
 
-    if (operator_parse(invocation, &replaying.operator, own, usage) && check_options(&replaying))
+    if (operator_parse(invocation, &replaying.intent, own, usage) && check_options(&replaying))
     {
         if (run(&replaying))
             code = report(&replaying);
         else
         {
-            operator_add_role(&replaying.fault, replaying.operator.execute ? "interlock_operator" : "interlock_reader");
+            operator_add_role(&replaying.fault, replaying.intent.execute ? "interlock_operator" : "interlock_reader");
             code = verb_fail(invocation, "%.*s", (int)replaying.fault.size,
                              replaying.fault.at ? replaying.fault.at : "out of memory");
         }
     }
     replay_judge_free(replaying.judge);
     query_closep(&replaying.connection);
-    operator_done(&replaying.operator);
+    operator_done(&replaying.intent);
     buffer_done(&replaying.fault);
     return code;
 }

@@ -58,7 +58,7 @@ static int64_t count_waiting(PGconn *connection, const char *id, struct buffer *
     return strtoll(PQgetvalue(rows, 0, PAUSE_COMMANDS), NULL, 10);
 }
 
-static int look_resume(const struct invocation *invocation, struct operator* operator, const char * id)
+static int look_resume(const struct invocation *invocation, struct intent *intent, const char *id)
 {
     struct buffer out = BUFFER_EMPTY, line = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, false, &fault);
@@ -68,7 +68,7 @@ static int look_resume(const struct invocation *invocation, struct operator* ope
     if (waiting >= 0)
     {
         buffer_add_text(&line, "interlock resume ");
-        buffer_add_span(&line, buffer_span(&operator->words));
+        buffer_add_span(&line, buffer_span(&intent->words));
         buffer_add_text(&line, " --execute --reason \"...\"");
         buffer_add_text(&out, invocation->json ? ",\"to_do\":" : "to do it:\n  ");
         if (invocation->json)
@@ -87,7 +87,7 @@ static int look_resume(const struct invocation *invocation, struct operator* ope
 }
 
 /* One transaction. Returns how many return; -1: nothing was done. */
-static int64_t end_pause(PGconn *connection, const struct operator* operator, const char * id, int64_t rate,
+static int64_t end_pause(PGconn *connection, const struct intent *intent, const char *id, int64_t rate,
                          struct buffer *fault)
 {
     char subject[32];
@@ -103,21 +103,21 @@ static int64_t end_pause(PGconn *connection, const struct operator* operator, co
         }
         return -1;
     }
-    int64_t action = operator_begin_act(operator, connection, "resume", fault);
+    int64_t action = operator_begin_act(intent, connection, "resume", fault);
     int64_t count = action > 0 ? pause_resume(connection, id, action, rate, fault) : -1;
     snprintf(subject, sizeof(subject), "pause %.20s", id);
-    if (count < 0 || !operator_agrees(operator, count, fault) ||
+    if (count < 0 || !operator_agrees(intent, count, fault) ||
         !operator_action_add_item(connection, action, subject, "resumed", fault) || !query_commit(connection, fault))
         return -1;
     return count;
 }
 
-static int execute_resume(const struct invocation *invocation, const struct operator* operator, const char * id,
+static int execute_resume(const struct invocation *invocation, const struct intent *intent, const char *id,
                           int64_t rate)
 {
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, true, &fault);
-    int64_t count = connection ? end_pause(connection, operator, id, rate, &fault) : -1;
+    int64_t count = connection ? end_pause(connection, intent, id, rate, &fault) : -1;
     int code = OPERATOR_NOT_DONE;
 
     if (count >= 0)
@@ -138,22 +138,22 @@ static int execute_resume(const struct invocation *invocation, const struct oper
 
 int verb_resume(struct invocation *invocation)
 {
-    struct operator operator= OPERATOR_EMPTY;
+    struct intent intent = INTENT_EMPTY;
     const char *rate = NULL;
     const struct verb_option options[] = { { "--rate", &rate, NULL }, { NULL, NULL, NULL } };
     int code = OPERATOR_NOT_DONE;
 
-    if (operator_parse(invocation, &operator, options, usage))
+    if (operator_parse(invocation, &intent, options, usage))
     {
         const char *id = invocation->argc == 2 ? invocation->argv[1] : "";
-        if (!is_number(id, ID_DIGITS_MAX) || operator.all)
+        if (!is_number(id, ID_DIGITS_MAX) || intent.all)
             verb_usage_error(usage, "resume takes one number of `interlock pause list`");
         else if (rate && (!is_number(rate, RATE_DIGITS_MAX) || atol(rate) == 0))
             verb_usage_error(usage, "resume: --rate %s: accepted is a number of commands a second", rate);
         else
-            code = operator.execute ? execute_resume(invocation, &operator, id, rate ? atol(rate) : 0)
-                                    : look_resume(invocation, &operator, id);
+            code = intent.execute ? execute_resume(invocation, &intent, id, rate ? atol(rate) : 0)
+                                  : look_resume(invocation, &intent, id);
     }
-    operator_done(&operator);
+    operator_done(&intent);
     return code;
 }
