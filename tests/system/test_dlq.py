@@ -268,6 +268,7 @@ def test_a_command_that_is_dead_again_costs_one_death_and_has_a_hop_limit(poison
     newest = next(each for each in found["letters"] if each["state"] == "open")
     assert (newest["key"], newest["id"], newest["says"]) == \
         ("ticket/3", "poison", "the worker ended again while it tried this command")
+    until("each letter is published", lambda: len(world.letters.all()) == 4)  # its row comes before it
     counts = [dict(letter.headers)["interlock.redrive-count"] for letter in world.letters.all()]
     assert counts == [b"0", b"1", b"2", b"3"]
     refused = dlq(world, "redrive", newest["letter"], "--execute", "--reason", "try", code=1)
