@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "worker/admin/operator_action.h"
+#include "worker/base/clock.h"
 #include "worker/base/digest.h"
+#include "worker/base/progress.h"
 #include "worker/postgres/advisory_locks.h"
 #include "worker/postgres/query.h"
 #include "workflows/base/hex.h"
@@ -194,6 +196,7 @@ bool migrate_is_current(const struct migrate_status *status, bool allow_newer, s
 /* Opens the transaction of one step: lock, then look. */
 static bool begin_step(PGconn *connection, struct migrate_status *status, struct buffer *reterr)
 {
+    progress_stage("waiting for other migrations");
     return run(connection, TRANSACTION_BEGIN, reterr) && run(connection, lock_sql, reterr) &&
            migrate_read_status(connection, status, reterr) && check_applied(status, reterr);
 }
@@ -249,10 +252,24 @@ static bool record_action(PGconn *connection, const struct migration *migration,
     return id > 0 && operator_action_add_item(connection, id, subject, up ? "applied" : "undone", reterr);
 }
 
+/* A statement that waits for a lock is seen by the time since then. */
+static void tell_progress(const struct migration *migration, bool up)
+{
+    time_t now = (time_t)(wall_us() / 1000000);
+    struct tm parts;
+    char since[16];
+
+    gmtime_r(&now, &parts);
+    strftime(since, sizeof(since), "%H:%M:%SZ", &parts);
+    progress_stage("%04d_%s is being %s since %s", migration->number, migration->name, up ? "applied" : "undone",
+                   since);
+}
+
 static bool run_step(PGconn *connection, const struct migration *migration, bool up, const struct migrate_by *by,
                      struct buffer *reterr)
 {
     char name[96];
+    tell_progress(migration, up);
     snprintf(name, sizeof(name), "%04d_%s.%s.sql", migration->number, migration->name, up ? "up" : "down");
     return (!up || make_list(connection, reterr)) &&
            run_script(connection, script_text(up ? migration->up : migration->down), name, reterr) &&

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "worker/admin/operator_action.h"
+#include "worker/base/progress.h"
 #include "worker/postgres/query.h"
 
 enum
@@ -54,10 +55,12 @@ int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_
     }
     snprintf(age, sizeof(age), "%lld", (long long)older_than_us);
     int64_t blocks = ask_number(connection, size_sql, 1, name, reterr);
+    progress_stage("stretches of %s", table);
     /* A table without a block is asked, too: a wrong age is refused whatever there is. */
     for (int64_t from = 0; blocks >= 0 && (from < blocks || from == 0); from += STRETCH_BLOCKS)
     {
         char first[32], behind[32];
+        progress_count(from / STRETCH_BLOCKS, (blocks + STRETCH_BLOCKS - 1) / STRETCH_BLOCKS);
         snprintf(first, sizeof(first), "(%lld,0)", (long long)from);
         snprintf(behind, sizeof(behind), "(%lld,0)", (long long)from + STRETCH_BLOCKS);
         const char *const values[] = { table,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/base/clock.h"
+#include "worker/base/progress.h"
 #include "worker/base/shown.h"
 
 enum
@@ -111,6 +112,7 @@ void log_write(enum log_level level, const char *format, ...)
     line_add_escaped(&line, message, json);
     line_add_text(&line, json ? "\"}" : "");
     line.at[line.size++] = '\n';
+    progress_hide();
     /* One call, so that lines of several threads do not mix; a failure cannot be reported anywhere. */
     ssize_t written = write(STDERR_FILENO, line.at, line.size);
     (void)written;

@@ -10,6 +10,7 @@
 #include "worker/admin/audit_compare.h"
 #include "worker/admin/operator_action.h"
 #include "worker/admin/prune.h"
+#include "worker/base/progress.h"
 #include "worker/cli/verbs.h"
 #include "worker/postgres/query.h"
 #include "worker/postgres/statement_text.h"
@@ -42,6 +43,7 @@ struct verification
     const char *reason, *as;
     struct prune_log_starts ends; /* of the command topics: the offset after each one's last message */
     long told, repaired, impossible;
+    int64_t events, rows; /* read so far */
     int64_t action;
 };
 
@@ -52,6 +54,7 @@ static void tell(struct verification *verification, const char *what, struct id 
     if (verification->invocation->json || verification->told++ >= TOLD_MAX)
         return;
     id_print_uuid(event_id, id);
+    progress_hide();
     printf("%-10s event %.*s  %s\n", what, UUID_TEXT_SIZE, id, where);
 }
 
@@ -62,6 +65,7 @@ static bool see_event(void *owner, const struct scanned_message *scanned)
     struct id id;
     char where[64];
 
+    progress_count(++verification->events, 0);
     if (!topic_scan_event_id(scanned, &id))
         return true; /* somebody else's message: not ours to judge */
     if (!audit_compare_event(verification->compare, id, scanned->value, scanned->partition, scanned->offset,
@@ -96,6 +100,7 @@ static bool judge_row(struct verification *verification, const struct audit_reco
     enum audit_fit fit;
     char where[64];
 
+    progress_count(++verification->rows, 0);
     if (!audit_compare_row(verification->compare, record, published, &verification->event, &fit))
     {
         buffer_add_text(&verification->fault, "out of memory");
@@ -278,15 +283,18 @@ static bool verify(struct verification *verification)
     QUERY_RESULT partitions = query_run(verification->connection,
                                         "SELECT partition_id, published FROM interlock.partition_published ORDER BY 1",
                                         0, NULL, &verification->fault);
+    progress_stage("events read");
     if (partitions == NULL ||
         !topic_scan_all(settings, settings->kafka.audit_topic, see_event, verification, &since_us,
                         &verification->fault) ||
         verification->fault.size > 0)
         return false;
     audit_compare_since(verification->compare, since_us);
+    progress_stage("audit rows read");
     for (int i = 0; i < PQntuples(partitions); i++)
         if (!judge_partition(verification, query_text(partitions, i, 0), atoll(query_text(partitions, i, 1))))
             return false;
+    progress_stage("looking for rows that no message can stand for");
     if (!look_for_impossible(verification))
         return false;
     return verification->repair == NULL || commit_repair(verification);
@@ -342,7 +350,10 @@ int verify_run(struct invocation *invocation)
     arena_init(&verification.arena);
     verification.compare = audit_compare_new();
     int code;
-    if (verification.compare && verify(&verification))
+    progress_begin("audit verify");
+    bool verified = verification.compare && verify(&verification);
+    progress_end();
+    if (verified)
     {
         if (execute)
             verb_tell("audit verify: repaired %ld events, reason: %s", verification.repaired, reason);

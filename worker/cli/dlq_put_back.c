@@ -7,6 +7,7 @@
 
 #include "worker/base/clock.h"
 #include "worker/base/fault_point.h"
+#include "worker/base/progress.h"
 #include "worker/cli/dlq_redrive.h"
 #include "worker/postgres/query.h"
 
@@ -129,6 +130,7 @@ static bool await_answers(struct redrive *redrive, PGconn *connection, struct re
         report->left = redrive_left(connection, action, &report->outcomes[number], fault);
         if (report->left < 0)
             return false;
+        progress_count(report->put - report->left - report->taken_back, redrive->good);
         int64_t dead = count_outcome(report->outcomes[number], "dead again");
         if (dead > 0 && !stopped)
         {
@@ -274,10 +276,13 @@ int redrive_execute(struct redrive *redrive, PGconn *connection, struct buffer *
         explain_nothing(redrive, fault);
         return OPERATOR_NOT_DONE;
     }
+    progress_begin("dlq redrive");
+    progress_stage("answered");
     bool good = canary == 0 || put_and_wait(redrive, connection, &report, canary, fault);
     bool goes_on = good && report.left == 0 && (report.dead == 0 || redrive->keep_going);
     if (goes_on)
         good = put_and_wait(redrive, connection, &report, redrive->good - canary, fault);
+    progress_end();
     int code = good ? OPERATOR_DONE : report.action_count == 0 ? OPERATOR_NOT_DONE : OPERATOR_STOPPED;
     if (code == OPERATOR_STOPPED)
         verb_fail(redrive->invocation, "%.*s; what was put back comes back all the same", (int)fault->size,

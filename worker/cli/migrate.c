@@ -4,6 +4,7 @@
 
 #include "worker/admin/migrate.h"
 #include "worker/admin/operator_action.h"
+#include "worker/base/progress.h"
 #include "worker/cli/verbs.h"
 #include "worker/postgres/query.h"
 
@@ -64,7 +65,9 @@ static int run_up(struct invocation *invocation, const struct migrate_options *o
     struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     char actor[4 * OPERATOR_NAME_MAX + 1];
     const struct migrate_by by = { operator_actor(options->as, actor), options->reason };
+    progress_begin("migrate up");
     bool done = migrate_up(connection, options->to, &by, &report, &fault);
+    progress_end();
     operator_add_role(&fault, "interlock_owner");
     return finish(invocation, done, &report, &fault);
 }
@@ -98,7 +101,9 @@ static int run_down(struct invocation *invocation, const struct migrate_options 
     }
     char actor[4 * OPERATOR_NAME_MAX + 1];
     const struct migrate_by by = { operator_actor(options->as, actor), options->reason };
+    progress_begin("migrate down");
     bool done = migrate_down(connection, to, &by, &report, &fault);
+    progress_end();
     operator_add_role(&fault, "interlock_owner");
     return finish(invocation, done, &report, &fault);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "worker/base/clock.h"
+#include "worker/base/progress.h"
 #include "worker/base/shown.h"
 #include "worker/cli/verbs.h"
 
@@ -28,6 +29,7 @@ __attribute__((format(printf, 1, 0))) static void tell(const char *format, va_li
 void verb_tell(const char *format, ...)
 {
     va_list arguments;
+    progress_hide();
     va_start(arguments, format);
     tell(format, arguments);
     va_end(arguments);
@@ -48,6 +50,7 @@ int verb_fail(const struct invocation *invocation, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    progress_hide();
     fprintf(stderr, "interlock %s: ", invocation->argv[0]);
     tell(format, arguments);
     va_end(arguments);

@@ -5,6 +5,7 @@
 #include "consumers/kafka/topics.h"
 #include "worker/admin/operator_action.h"
 #include "worker/admin/prune.h"
+#include "worker/base/progress.h"
 #include "worker/cli/verbs.h"
 #include "worker/postgres/query.h"
 
@@ -117,7 +118,9 @@ int verb_prune(struct invocation *invocation)
     if (pruning.executes && !pruning.reason)
         return verb_usage_error(usage, "prune: --execute needs a --reason");
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
+    progress_begin("prune");
     bool good = prune(invocation, &pruning, &out, &fault);
+    progress_end();
     operator_add_role(&fault, "interlock_pruner");
     int code = good ? verb_print(invocation, &out)
                     : verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");

@@ -7,6 +7,7 @@
 
 #include "consumers/admin/message_reading.h"
 #include "worker/admin/replay_judge.h"
+#include "worker/base/progress.h"
 #include "worker/base/shown.h"
 #include "worker/cli/operator.h"
 #include "worker/postgres/query.h"
@@ -103,7 +104,7 @@ static bool see(void *owner, const struct message_seen *seen)
 
     if (replaying->before_us > 0 && seen->delivery->timestamp_us >= replaying->before_us)
         return true;
-    replaying->messages++;
+    progress_count(++replaying->messages, 0);
     return replay_judge_add(replaying->judge, seen->range->topic, seen->range->partition, seen->delivery, seen->command,
                             &replaying->fault);
 }
@@ -118,6 +119,7 @@ static bool read_range(struct replaying *replaying)
     if (good && replaying->since && parameters_parse_time(span_of(replaying->since), &since_us))
         good = message_ranges_since(settings, &ranges, since_us, &replaying->fault);
     replaying->partitions = ranges.count;
+    progress_stage("messages of %d partition%s", ranges.count, ranges.count == 1 ? "" : "s");
     good = good && message_read(settings, &ranges, see, replaying, &replaying->fault) && replaying->fault.size == 0 &&
            replay_judge_finish(replaying->judge, &replaying->fault);
     message_ranges_done(&ranges);
@@ -354,7 +356,10 @@ int verb_replay(struct invocation *invocation)
 
     if (operator_parse(invocation, &replaying.intent, own, usage) && check_options(&replaying))
     {
-        if (run(&replaying))
+        progress_begin("replay");
+        bool good = run(&replaying);
+        progress_end();
+        if (good)
             code = report(&replaying);
         else
         {
