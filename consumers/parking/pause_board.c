@@ -14,14 +14,16 @@ enum
     OBEYED_MAX = 65536,                    /* partitions of a process */
 };
 
+enum board_scope
+{
+    BOARD_ALL,
+    BOARD_TOPIC,
+    BOARD_PARTITION,
+};
+
 struct board_pause
 {
-    enum
-    {
-        BOARD_ALL,
-        BOARD_TOPIC,
-        BOARD_PARTITION,
-    } scope;
+    enum board_scope scope;
     char target[TARGET_TEXT_MAX];
 };
 
@@ -65,7 +67,7 @@ static bool read_pause(struct board_pause *pause, const char *scope, const char 
     for (int i = 0; i < (int)(sizeof(scopes) / sizeof(*scopes)); i++)
         if (strcmp(scope, scopes[i]) == 0)
         {
-            pause->scope = i;
+            pause->scope = (enum board_scope)i;
             snprintf(pause->target, sizeof(pause->target), "%s", target);
             return true;
         }

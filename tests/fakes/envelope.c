@@ -29,14 +29,14 @@ static bool identify_thing(const void *parameters, struct arena *into, struct ag
 
 const struct workflow envelope_change = {
     .type = "thing.change",
-    .named = { AGGREGATE_TICKET, "thing_id", NULL },
+    .named = { .kind = AGGREGATE_TICKET, .member = "thing_id" },
     .parameters = thing_parameters,
     .parameters_size = sizeof(struct thing),
     .identify = identify_thing,
 };
 static const struct workflow bulk = {
     .type = "thing.bulk",
-    .named = { AGGREGATE_TICKET, "thing_id", NULL },
+    .named = { .kind = AGGREGATE_TICKET, .member = "thing_id" },
     .parameters = thing_parameters,
     .parameters_size = sizeof(struct thing),
     .flags = WORKFLOW_BULK,
@@ -44,7 +44,7 @@ static const struct workflow bulk = {
 };
 static const struct workflow counter = {
     .type = "thing.count",
-    .named = { AGGREGATE_TICKET, "thing_id", NULL },
+    .named = { .kind = AGGREGATE_TICKET, .member = "thing_id" },
     .parameters = thing_parameters,
     .parameters_size = sizeof(struct thing),
     .flags = WORKFLOW_COUNTERS,

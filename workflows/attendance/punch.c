@@ -176,7 +176,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_attendance_punch = {
     .type = "attendance.punch",
-    .named = { AGGREGATE_ATTENDANCE, "attendance_uuid", NULL },
+    .named = { .kind = AGGREGATE_ATTENDANCE, .member = "attendance_uuid" },
     .description = "Opens or closes a person's attendance record.",
     .parameters = parameters,
     .parameters_size = sizeof(struct punch),

@@ -222,7 +222,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_attendance_record_face_result = {
     .type = "attendance.record_face_result",
-    .named = { AGGREGATE_ATTENDANCE, "attendance_uuid", NULL },
+    .named = { .kind = AGGREGATE_ATTENDANCE, .member = "attendance_uuid" },
     .description = "Notes a face recognition's result at a punch, where it was, and which shift it belongs to.",
     .parameters = parameters,
     .parameters_size = sizeof(struct face_result),

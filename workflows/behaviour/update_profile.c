@@ -202,7 +202,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_behaviour_update_profile = {
     .type = "behaviour.update_profile",
-    .named = { AGGREGATE_BEHAVIOUR, "user_id", NULL },
+    .named = { .kind = AGGREGATE_BEHAVIOUR, .member = "user_id" },
     .description = "Learns from one observation of a user; the first one makes the profile.",
     .parameters = parameters,
     .parameters_size = sizeof(struct observation),

@@ -92,7 +92,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_bulk_update_checkpoints = {
     .type = "job.bulk_update_checkpoints",
-    .named = { AGGREGATE_JOBNEED, "parent_id", NULL },
+    .named = { .kind = AGGREGATE_JOBNEED, .member = "parent_id" },
     .description = "Changes several checkpoints of one parent, all or none.",
     .parameters = parameters,
     .parameters_size = sizeof(struct bulk),

@@ -202,7 +202,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_create = {
     .type = "job.create",
-    .named = { AGGREGATE_JOBNEED, "parent_id", "jobneed_id" },
+    .named = { .kind = AGGREGATE_JOBNEED, .member = "parent_id", .otherwise = "jobneed_id" },
     .description = "Creates a jobneed in ASSIGNED, with its checkpoints.",
     .parameters = parameters,
     .parameters_size = sizeof(struct create),

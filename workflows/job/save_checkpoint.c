@@ -73,7 +73,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_save_checkpoint = {
     .type = "job.save_checkpoint",
-    .named = { AGGREGATE_JOB, "parent_id", NULL },
+    .named = { .kind = AGGREGATE_JOB, .member = "parent_id" },
     .description = "Creates, edits or removes a checkpoint of a tour's plan.",
     .parameters = parameters,
     .parameters_size = sizeof(struct checkpoint),

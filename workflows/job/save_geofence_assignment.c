@@ -114,7 +114,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_save_geofence_assignment = {
     .type = "job.save_geofence_assignment",
-    .named = { AGGREGATE_JOB, "parent_id", NULL },
+    .named = { .kind = AGGREGATE_JOB, .member = "parent_id" },
     .description = "Creates, edits or removes the assignment of a geofence to a person.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assigned),

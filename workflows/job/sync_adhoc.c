@@ -110,7 +110,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_job_sync_adhoc = {
     .type = "job.sync_adhoc",
-    .named = { AGGREGATE_JOBNEED, "jobneed_id", NULL },
+    .named = { .kind = AGGREGATE_JOBNEED, .member = "jobneed_id" },
     .description = "Takes over an ad-hoc task that was finished on a phone.",
     .parameters = parameters,
     .parameters_size = sizeof(struct sync),

@@ -73,7 +73,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_json_append = {
     .type = "json.append",
-    .named = { AGGREGATE_NONE, "aggregate", NULL },
+    .named = { .kind = AGGREGATE_NONE, .member = "aggregate" },
     .description = "Appends a value to an array in a JSON field.",
     .parameters = parameters,
     .parameters_size = sizeof(struct append),

@@ -197,7 +197,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_json_apply = {
     .type = "json.apply",
-    .named = { AGGREGATE_NONE, "aggregate", NULL },
+    .named = { .kind = AGGREGATE_NONE, .member = "aggregate" },
     .description = "Changes places of a JSON field: set, increment, append, remove, test; all or nothing.",
     .parameters = parameters,
     .parameters_size = sizeof(struct apply),

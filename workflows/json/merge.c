@@ -64,7 +64,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_json_merge = {
     .type = "json.merge",
-    .named = { AGGREGATE_NONE, "aggregate", NULL },
+    .named = { .kind = AGGREGATE_NONE, .member = "aggregate" },
     .description = "Merges an object into a JSON field, at its top level.",
     .parameters = parameters,
     .parameters_size = sizeof(struct merge),

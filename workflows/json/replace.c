@@ -45,7 +45,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_json_replace = {
     .type = "json.replace",
-    .named = { AGGREGATE_NONE, "aggregate", NULL },
+    .named = { .kind = AGGREGATE_NONE, .member = "aggregate" },
     .description = "Replaces a JSON field.",
     .parameters = parameters,
     .parameters_size = sizeof(struct replace),

@@ -56,7 +56,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_assign = {
     .type = "ticket.assign",
-    .named = { AGGREGATE_TICKET, "ticket_id", NULL },
+    .named = { .kind = AGGREGATE_TICKET, .member = "ticket_id" },
     .description = "Assigns a ticket that is not CLOSED or CANCELLED to a person, a group, both, or nobody.",
     .parameters = parameters,
     .parameters_size = sizeof(struct assign),

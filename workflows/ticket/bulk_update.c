@@ -143,7 +143,7 @@ static void decide(const struct command *command, struct rows *rows, struct deci
 
 const struct workflow workflow_ticket_bulk_update = {
     .type = "ticket.bulk_update",
-    .named = { AGGREGATE_TICKET, "ticket_ids", NULL },
+    .named = { .kind = AGGREGATE_TICKET, .member = "ticket_ids" },
     .description = "Changes many tickets, all or none.",
     .parameters = parameters,
     .parameters_size = sizeof(struct bulk),
