@@ -405,11 +405,11 @@ static void add_holders(struct span key, struct buffer *json, returner_ask_fn *a
         buffer_add_text(json, json->size > 1 ? ",{\"key\":" : "{\"key\":");
         buffer_add_json_string(json, key);
         buffer_add_text(json, ",\"pid\":");
-        buffer_add_text(json, PQgetvalue(rows, row, 0));
-        add_text_member(json, ",\"program\":", PQgetvalue(rows, row, 1));
-        add_text_member(json, ",\"role\":", PQgetvalue(rows, row, 2));
-        add_text_member(json, ",\"state\":", PQgetisnull(rows, row, 3) ? NULL : PQgetvalue(rows, row, 3));
-        add_text_member(json, ",\"since\":", PQgetisnull(rows, row, 4) ? NULL : PQgetvalue(rows, row, 4));
+        buffer_add_text(json, PQgetvalue(rows, row, ROW_HOLDER_PID));
+        add_text_member(json, ",\"program\":", PQgetvalue(rows, row, ROW_HOLDER_PROGRAM));
+        add_text_member(json, ",\"role\":", PQgetvalue(rows, row, ROW_HOLDER_ROLE));
+        add_text_member(json, ",\"state\":", query_text(rows, row, ROW_HOLDER_STATE));
+        add_text_member(json, ",\"since\":", query_text(rows, row, ROW_HOLDER_SINCE));
         buffer_add_byte(json, '}');
     }
     PQclear(rows);

@@ -133,6 +133,42 @@ def test_held_and_by_whom(world):
         found = becomes(world, message, "held")
         assert found["says"].startswith("ticket/1 for ") and f"pid {holder.info.backend_pid} (system-tests, idle in transaction" in \
             "".join(found["story"])
+        assert_audit_names(world, message, holder)
+
+
+def assert_audit_names(world, message, holder):
+    """`audit show` of a command that is not recorded: the holder in the words of explain, before the pointer to it."""
+    done = world.verb("audit", "show", *of(message))
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.search(rf"recorded for it: its row is locked by pid {holder.info.backend_pid} \(system-tests, idle in transaction "
+                     r"for \d+ s\): interlock explain, with the same words", done.stderr), done.stderr
+
+
+def test_a_table_that_is_locked_is_a_row_that_is_held(world):
+    world.worker(worker_park_after="1h")
+    world.ask(create_ticket(1))
+    with world.database.holding("LOCK TABLE interlock.ticket IN ACCESS EXCLUSIVE MODE") as holder:
+        message = escalate(1)
+        world.publish(message)
+        found = becomes(world, message, "held")
+        assert f"locked by pid {holder.info.backend_pid} (system-tests, idle in transaction" in "".join(found["story"]), found
+
+
+def test_a_reader_is_told_who_holds_a_row_and_nobody_is_named_who_holds_another(world):
+    apply_roles(world.database.url)
+    world.worker(worker_park_after="1s", retries_default_longest="200ms")
+    world.ask(create_ticket(1), create_ticket(2))
+    reader = {"DATABASE_URL": url_as(world, "interlock_reader")}
+    other = "SELECT 1 FROM interlock.ticket WHERE id = 2 FOR UPDATE"
+    with world.database.holding(HOLD) as holder, world.database.holding(other) as stranger:
+        message = escalate(1)
+        world.publish(message)
+        story = "".join(becomes(world, message, "parked held")["story"])
+        assert f"pid {holder.info.backend_pid} " in story and f"pid {stranger.info.backend_pid} " not in story
+        story = "".join(explain(world, *of(message), verdict="parked held", **reader)["story"])
+        assert f"locked by pid {holder.info.backend_pid} (system-tests)" in story, story
+        done = world.verb("audit", "show", *of(message), **reader)
+        assert f"its row is locked by pid {holder.info.backend_pid} (system-tests):" in done.stderr, done.stderr
 
 
 def test_answered_but_not_published(world):
@@ -167,6 +203,7 @@ def test_parked_early_held_and_behind(world):
         world.publish(held)
         found = becomes(world, held, "parked held")
         assert f"locked by pid {holder.info.backend_pid} (system-tests" in "".join(found["story"])
+        assert_audit_names(world, held, holder)
         world.publish(behind)
         found = becomes(world, behind, "parked behind")
         assert found["says"] == f"ticket/1, behind {' '.join(held.identity)} (held)"

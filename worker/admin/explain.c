@@ -1,11 +1,17 @@
 #include "worker/admin/explain.h"
 
+#include "worker/admin/audit_query.h"
+
 #define LETTER_NAME "l.topic || '/' || l.partition || '/' || l.kafka_offset"
 
 #define AUDIT_ROW \
     "e.partition_id, e.kafka_offset, e.fence, e.changed_at, e.version_from, e.version_to, e.lock_wait_us, " \
     "e.transaction_us, e.event_id, e.outcome::text AS outcome, e.operation::text AS operation, e.aggregate, " \
     "e.command_source, e.command_id, e.command_type, e.reason, e.status_old, e.status_new"
+
+#define LETTER_ROW \
+    "d.kafka_offset, d.partition_id, d.first_failed_at, d.reason, d.state, d.state_at, d.action_id, d.attempts, " \
+    "d.redrives, d.key, d.command_source, d.command_id, d.says"
 
 /* The question, and the rows that stand for the command. The letter of an answered command is part of its story. */
 #define ROWS_OF_IT \
@@ -24,13 +30,10 @@
     " FROM interlock.audit_event e WHERE e.partition_id = (SELECT part FROM asked) AND e.kafka_offset = (SELECT at " \
     "FROM asked) UNION ALL SELECT " AUDIT_ROW \
     " FROM interlock.audit_event e WHERE $6::uuid IS NOT NULL AND e.event_id = $6) e ORDER BY fence DESC LIMIT 1), l " \
-    "AS MATERIALIZED (SELECT o.topic, o.partition, d.kafka_offset, d.partition_id, d.first_failed_at, d.reason, " \
-    "d.state, d.state_at, d.action_id, d.attempts, d.redrives, d.key, d.command_source, d.command_id, d.says FROM " \
-    "(SELECT * FROM (SELECT d.kafka_offset, d.partition_id, d.first_failed_at, d.reason, d.state, d.state_at, " \
-    "d.action_id, d.attempts, d.redrives, d.key, d.command_source, d.command_id, d.says FROM interlock.dead_letter d " \
-    "WHERE d.identity = (SELECT identity FROM asked) UNION ALL SELECT d.kafka_offset, d.partition_id, " \
-    "d.first_failed_at, d.reason, d.state, d.state_at, d.action_id, d.attempts, d.redrives, d.key, d.command_source, " \
-    "d.command_id, d.says FROM interlock.dead_letter d WHERE d.partition_id = (SELECT part FROM asked) AND " \
+    "AS MATERIALIZED (SELECT o.topic, o.partition, " LETTER_ROW " FROM " \
+    "(SELECT * FROM (SELECT " LETTER_ROW " FROM interlock.dead_letter d " \
+    "WHERE d.identity = (SELECT identity FROM asked) UNION ALL SELECT " LETTER_ROW \
+    " FROM interlock.dead_letter d WHERE d.partition_id = (SELECT part FROM asked) AND " \
     "d.kafka_offset = (SELECT at FROM asked)) d ORDER BY first_failed_at DESC LIMIT 1) d JOIN " \
     "interlock.partition_owner o ON o.id = d.partition_id) "
 
@@ -39,6 +42,10 @@
     "its row had version ' || a.version_from || coalesce(', status ' || a.status_old, ''), ', no row was found') " \
     "ELSE coalesce(' version ' || a.version_from || '->' || a.version_to, '') || coalesce(', ' || a.operation, '') " \
     "END"
+
+#define LAST_PRUNE \
+    "(SELECT 'action ' || x.id || ' by ' || x.actor || ', ' || interlock.ago(x.at) || ': ' || x.reason FROM " \
+    "interlock.operator_action x WHERE x.verb = 'prune' ORDER BY x.id DESC LIMIT 1)"
 
 /* The command that stands before it. */
 #define FRONT \
@@ -101,16 +108,14 @@ static const char forgotten_sql[] =
     " FROM interlock.audit_event e WHERE (SELECT below FROM pruned) > 0 AND e.command_source = $1::text AND "
     "e.command_id = $2::text ORDER BY e.changed_at DESC LIMIT 1) SELECT 'forgotten', a.outcome || ' ' || "
     "interlock.ago(a.changed_at) || ': ' || " ANSWER_WORDS
-    " || '; its inbox row was pruned' || coalesce(': ' || (SELECT 'action ' || x.id || ' by ' || x.actor || ', ' || "
-    "interlock.ago(x.at) || ': ' || x.reason FROM interlock.operator_action x WHERE x.verb = 'prune' ORDER BY x.id "
-    "DESC LIMIT 1), ''), 'nothing to do; sent again, it would be a new command', NULL, o.topic, o.partition, "
+    " || '; its inbox row was pruned' || coalesce(': ' || " LAST_PRUNE
+    ", ''), 'nothing to do; sent again, it would be a new command', NULL, o.topic, o.partition, "
     "a.kafka_offset, a.aggregate, true, a.event_id, a.command_source, a.command_id FROM a JOIN "
     "interlock.partition_owner o ON o.id = a.partition_id";
 
 static const char place_sql[] =
-    "SELECT w.published, coalesce(w.pruned_below, 0), (SELECT 'action ' || x.id || ' by ' || x.actor || ', ' || "
-    "interlock.ago(x.at) || ': ' || x.reason FROM interlock.operator_action x WHERE x.verb = 'prune' ORDER BY x.id "
-    "DESC LIMIT 1), z.says, z.id FROM (SELECT 1) one LEFT JOIN interlock.partition_owner o ON o.topic = $1::text AND "
+    "SELECT w.published, coalesce(w.pruned_below, 0), " LAST_PRUNE
+    ", z.says, z.id FROM (SELECT 1) one LEFT JOIN interlock.partition_owner o ON o.topic = $1::text AND "
     "o.partition = $2::integer LEFT JOIN interlock.partition_published w ON w.partition_id = o.id LEFT JOIN LATERAL "
     "(SELECT z.id, trim(z.scope || ' ' || z.target) || ' by ' || x.actor || ': ' || x.reason || coalesce(', until ' "
     "|| interlock.clock(z.ends_at), ', until it is resumed') AS says FROM interlock.pause z JOIN "
@@ -130,18 +135,9 @@ static const char owner_sql[] =
     "$5::text OR h ->> 'offset' = $4::text) LIMIT 1) h ON true WHERE p ->> 'topic' = $2 AND p ->> 'partition' = $3 "
     "AND (p ->> 'taken')::boolean LIMIT 1";
 
-/* A worker waits for a row for two seconds at a time, so whom it waits for is not always to be seen: whoever else has
- * locked rows of our tables is named, too. */
-static const char blockers_sql[] =
-    "SELECT 'pid ' || s.pid || ' (' || concat_ws(', ', coalesce(nullif(s.application_name, ''), 'no name'), s.state "
-    "|| coalesce(' for ' || extract(epoch FROM clock_timestamp() - s.xact_start)::bigint || ' s', '')) || ')' FROM "
-    "pg_stat_activity s WHERE s.pid <> pg_backend_pid() AND s.datname = current_database() AND (s.pid IN (SELECT "
-    "unnest(pg_blocking_pids(v.pid)) FROM pg_stat_activity v WHERE v.datname = current_database() AND "
-    "v.application_name LIKE 'interlock%' AND v.wait_event_type = 'Lock') OR (s.application_name NOT LIKE "
-    "'interlock%' AND EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = s.pid AND "
-    "l.locktype = 'relation' AND c.relnamespace = 'interlock'::regnamespace AND l.mode IN ('RowShareLock', "
-    "'RowExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')))) ORDER BY s.xact_start "
-    "LIMIT 5";
+/* From a worker's /status, as owner_sql. */
+static const char holding_sql[] = "SELECT EXISTS (SELECT FROM jsonb_array_elements($1::jsonb -> 'cells') c WHERE (c -> "
+                                  "'held' ->> 'keys')::bigint > 0)";
 
 static const char key_sql[] =
     "WITH a AS MATERIALIZED (SELECT * FROM (SELECT " AUDIT_ROW
@@ -195,9 +191,9 @@ PGresult *explain_forgotten(PGconn *connection, const struct explain_target *tar
 
 PGresult *explain_metadata(PGconn *connection, const char *event, struct buffer *reterr)
 {
-    QUERY_RESULT may = query_run(
-        connection, "SELECT has_column_privilege('interlock.audit_event', 'metadata', 'SELECT')", 0, NULL, reterr);
-    if (may == NULL || strcmp(PQgetvalue(may, 0, 0), "t") != 0)
+    bool may;
+
+    if (!audit_query_metadata(connection, &may, reterr) || !may)
         return NULL;
     return query_run(connection, "SELECT metadata FROM interlock.audit_event WHERE event_id = $1::uuid", 1, &event,
                      reterr);
@@ -223,9 +219,13 @@ PGresult *explain_owner(PGconn *connection, const char *status, const struct exp
     return query_run(connection, owner_sql, 5, values, reterr);
 }
 
-PGresult *explain_blockers(PGconn *connection, struct buffer *reterr)
+bool explain_holds_back(PGconn *connection, const char *status)
 {
-    return query_run(connection, blockers_sql, 0, NULL, reterr);
+    struct buffer fault = BUFFER_EMPTY;
+    QUERY_RESULT rows = query_run(connection, holding_sql, 1, &status, &fault);
+
+    buffer_done(&fault);
+    return rows && PQntuples(rows) == 1 && strcmp(PQgetvalue(rows, 0, 0), "t") == 0;
 }
 
 PGresult *explain_key(PGconn *connection, const char *key, const char *last, struct buffer *reterr)

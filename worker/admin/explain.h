@@ -1,5 +1,5 @@
-/* Explain: what PostgreSQL knows of one command, as a verdict with its story, and of one aggregate. The rest, messages
- * that no row stands for, is judged with what the owner of the partition and Kafka say (worker/cli/explain.c).
+/* Explain: the knowledge of PostgreSQL of one command, as a verdict with its story, and of one aggregate. The rest,
+ * messages that no row stands for, is judged with the owner of the partition and Kafka (worker/cli/explaining.c).
  *
  * Threads    one owner per connection; no state.
  * Ownership  the connection is borrowed, results are the caller's (query.h).
@@ -77,9 +77,8 @@ enum explain_owner_column
 PGresult *explain_owner(PGconn *connection, const char *status, const struct explain_target *target, const char *key,
                         struct buffer *reterr);
 
-/* Who holds rows of the aggregates' tables, or whom a worker waits for: "pid 4711 (psql, idle in transaction for 60 s)"
- * a row. */
-PGresult *explain_blockers(PGconn *connection, struct buffer *reterr);
+/* From a worker's /status: whether it holds a command back. */
+bool explain_holds_back(PGconn *connection, const char *status);
 
 /* The last `last` answers of an aggregate, what is parked of it, its open letters: a line each, oldest first; then one
  * row with kind 'head': the headline, the next step, and whether something needs a look. */

@@ -4,6 +4,7 @@
 
 #include "worker/admin/audit_query.h"
 #include "worker/base/shown.h"
+#include "worker/cli/explaining.h"
 #include "worker/cli/verbs.h"
 #include "workflows/model/names.h"
 
@@ -298,6 +299,26 @@ static int run_list(struct invocation *invocation)
     return plan ? print_plan(invocation, rows) : print_list(invocation, rows);
 }
 
+/* `source` and `id` NULL: it was asked for by an event, and no other row knows that. */
+static int tell_not_recorded(struct invocation *invocation, PGconn *connection, const char *source, const char *id)
+{
+    struct explaining explaining = { .invocation = invocation,
+                                     .connection = connection,
+                                     .target = { .source = source, .id = id },
+                                     .scan = EXPLAINING_SCAN };
+    struct buffer shown = BUFFER_EMPTY;
+
+    if (source)
+        explaining_find_holders(&explaining);
+    shown_add(&shown, buffer_span(&explaining.holders));
+    int code = verb_fail(invocation,
+                         "no event is recorded for it%s%.*s: interlock explain, with the same words, says where it is",
+                         shown.size > 0 ? ": its row is " : "", (int)shown.size, shown.at ? shown.at : "");
+    buffer_done(&shown);
+    explaining_done(&explaining);
+    return code;
+}
+
 static int run_show(struct invocation *invocation)
 {
     const char *source = NULL, *id = NULL;
@@ -319,8 +340,7 @@ static int run_show(struct invocation *invocation)
         return fail_with(invocation, &fault);
     buffer_done(&fault);
     if (PQntuples(rows) == 0)
-        return verb_fail(invocation,
-                         "no event is recorded for it: interlock explain, with the same words, says where it is");
+        return tell_not_recorded(invocation, connection, source, id);
     tell_withheld(connection, invocation->argv[0]);
     return print_one(invocation, rows);
 }
