@@ -8,10 +8,9 @@
 #include "consumers/kafka/topics.h"
 #include "consumers/takeover/topic_scan.h"
 #include "worker/admin/audit_compare.h"
-#include "worker/admin/operator_action.h"
 #include "worker/admin/prune.h"
 #include "worker/base/progress.h"
-#include "worker/cli/verbs.h"
+#include "worker/cli/operator.h"
 #include "worker/postgres/query.h"
 #include "worker/postgres/statement_text.h"
 #include "worker/postgres/statements.h"
@@ -344,6 +343,8 @@ int verify_run(struct invocation *invocation)
         return verb_usage_error(usage, "--execute needs --repair");
     if (execute && (reason == NULL || reason[0] == '\0'))
         return verb_usage_error(usage, "--execute needs --reason");
+    if (repair && !operator_may_act(invocation, execute))
+        return 1;
     struct verification verification = {
         .invocation = invocation, .wants_repair = repair, .executes = execute, .reason = reason, .as = as
     };

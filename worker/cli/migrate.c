@@ -3,9 +3,8 @@
 #include <stdlib.h>
 
 #include "worker/admin/migrate.h"
-#include "worker/admin/operator_action.h"
 #include "worker/base/progress.h"
-#include "worker/cli/verbs.h"
+#include "worker/cli/operator.h"
 #include "worker/postgres/query.h"
 
 static const char usage[] =
@@ -197,6 +196,8 @@ int verb_migrate(struct invocation *invocation)
         { NULL, NULL, NULL },
     };
     if (!verb_parse_options(invocation, table, usage) || !check_options(invocation, &options))
+        return 1;
+    if (strcmp(options.verb, "down") == 0 && !operator_may_act(invocation, options.execute))
         return 1;
     struct buffer fault = BUFFER_EMPTY;
     bool looks = strcmp(options.verb, "status") == 0;

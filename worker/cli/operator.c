@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/postgres/query.h"
 #include "workflows/base/utf8.h"
@@ -12,6 +13,7 @@ enum
     OWN_MAX = 24,
     COMMON_COUNT = 6,
     DIGITS_MAX = 12,
+    ANSWER_MAX = 256,
 };
 
 static const char *const common_names[COMMON_COUNT] = {
@@ -176,7 +178,7 @@ bool operator_parse(struct invocation *invocation, struct intent *intent, const 
         return false;
     keep_filter(&intent->filter, invocation, own, intent->all);
     if (!buffer_failed(&intent->words) && !buffer_failed(&intent->filter))
-        return true;
+        return operator_may_act(invocation, intent->execute);
     verb_fail(invocation, "out of memory");
     return false;
 }
@@ -195,6 +197,41 @@ bool operator_check_filter(struct invocation *invocation, const struct intent *i
         verb_usage_error(usage, "%s: --all and a filter exclude each other", invocation->argv[0]);
     else
         verb_usage_error(usage, "%s: which ones? Give a filter, or --all", invocation->argv[0]);
+    return false;
+}
+
+/* --- the environment --------------------------------------------------------------------------------------------- */
+
+static void tell_env(const struct invocation *invocation, const char *env)
+{
+    const char *no_color = getenv("NO_COLOR");
+    bool red = isatty(STDERR_FILENO) == 1 && (no_color == NULL || *no_color == '\0');
+
+    fprintf(stderr, "%sinterlock %s: env = %s: a dry run, nothing is changed%s\n", red ? "\x1b[1;31m" : "",
+            invocation->argv[0], env, red ? "\x1b[0m" : "");
+}
+
+/* A script has said --execute once and for all: it is never asked. */
+bool operator_may_act(const struct invocation *invocation, bool executes)
+{
+    const char *env = invocation->settings->operators.env;
+    char answer[ANSWER_MAX] = "";
+
+    if (*env == '\0' || (executes && (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1)))
+        return true;
+    if (!executes)
+    {
+        tell_env(invocation, env);
+        return true;
+    }
+    fprintf(stderr, "interlock %s: env = %s: type %s to go on: ", invocation->argv[0], env, env);
+    fflush(stderr);
+    if (fgets(answer, sizeof(answer), stdin) == NULL)
+        fputc('\n', stderr);
+    answer[strcspn(answer, "\r\n")] = '\0';
+    if (strcmp(answer, env) == 0)
+        return true;
+    verb_fail(invocation, "the answer was not %s: nothing was done", env);
     return false;
 }
 

@@ -3,7 +3,7 @@
  * --before and --expect. With it, the verb counts once more under lock and acts in one PostgreSQL transaction with its action
  * (worker/admin/operator_action.h).
  *
- *     operator_parse      the verb's options and the common ones
+ *     operator_parse      the verb's options and the common ones; the word of operators.env
  *     operator_connect    a session; operator_note_now: the time of the dry run
  *     operator_add_to_do  dry run: the command to type
  *     operator_agrees     execution: whether the count is the expected one
@@ -44,10 +44,14 @@ struct intent
 #define INTENT_EMPTY ((struct intent){ .expected = -1 })
 
 /* As verb_parse_options, with --execute --reason --as --before --expect --all besides `own` (at most 24 options). An
- * execution without a reason, and --all without --expect, are refused. */
+ * execution without a reason, --all without --expect, and what operator_may_act refuses, are refused. */
 bool operator_parse(struct invocation *invocation, struct intent *intent, const struct verb_option *own,
                     const char *usage);
 void operator_done(struct intent *intent);
+
+/* Where the setting operators.env is not empty: a dry run says it, and an execution on a terminal asks for the word. False:
+ * another answer; said. */
+bool operator_may_act(const struct invocation *invocation, bool executes);
 
 /* `filtered`: the command line says which ones are meant. False: it does not and has no --all either, or has both; said.
  */

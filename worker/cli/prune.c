@@ -3,10 +3,9 @@
 #include <stdio.h>
 
 #include "consumers/kafka/topics.h"
-#include "worker/admin/operator_action.h"
 #include "worker/admin/prune.h"
 #include "worker/base/progress.h"
-#include "worker/cli/verbs.h"
+#include "worker/cli/operator.h"
 #include "worker/postgres/query.h"
 
 static const char usage[] =
@@ -117,6 +116,8 @@ int verb_prune(struct invocation *invocation)
                                 pruning.older_than ? pruning.older_than : "is missing");
     if (pruning.executes && !pruning.reason)
         return verb_usage_error(usage, "prune: --execute needs a --reason");
+    if (!operator_may_act(invocation, pruning.executes))
+        return 1;
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     progress_begin("prune");
     bool good = prune(invocation, &pruning, &out, &fault);

@@ -14,7 +14,7 @@
 #include "worker/admin/operator_action.h"
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
-#include "worker/cli/verbs.h"
+#include "worker/cli/operator.h"
 #include "worker/postgres/query.h"
 #include "workflows/model/names.h"
 
@@ -434,7 +434,8 @@ int verb_sweep(struct invocation *invocation)
         { "--plan", NULL, &plan },
         { NULL, NULL, NULL },
     };
-    if (!verb_parse_options(invocation, options, usage) || !check_options(&sweeping, every))
+    if (!verb_parse_options(invocation, options, usage) || !check_options(&sweeping, every) ||
+        (!plan && !operator_may_act(invocation, sweeping.executes)))
         return 1;
     sweeping.topic = verb_command_topic(invocation, topic, topic_text);
     sweeping.stop.fd = open_signals();

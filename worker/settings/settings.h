@@ -77,6 +77,10 @@ struct settings
     } dlq;
     struct
     {
+        char *env; /* "production": what an operator must say; empty: nobody is asked */
+    } operators;
+    struct
+    {
         int64_t lease_us, wait_us;
     } locks[LOCK__COUNT];
     struct retry_policy retries[RETRY__COUNT];

@@ -10,6 +10,7 @@
 enum
 {
     TOPICS_MAX = 16,
+    ENV_MAX = 32,
     KIB = 1024,
     MIB = 1024 * 1024,
 };
@@ -114,6 +115,7 @@ const struct settings_section settings_sections[] = {
     { "consumers", "The Kafka edge of this process." },
     { "worker", "The lanes, which apply commands in batches." },
     { "dlq", "Dead letters, and how often they come back." },
+    { "operators", "What operators are shown and asked before they act." },
     { "locks.attendance", "Redis locks by the kind of work: the lease of a lock, and the longest wait for one." },
     { "locks.face_verification", NULL },
     { "locks.behaviour", NULL },
@@ -261,6 +263,10 @@ const struct settings_key settings_keys[] = {
 
     RANGE("dlq", "max_redrives", SETTINGS_INTEGER, dlq.max_redrives, "3", 0, 1000,
           "a command that was redriven this often stays a dead letter; dlq redrive --max-redrives allows more"),
+
+    TEXT("operators", "env", operators.env, "", 0, ENV_MAX, is_name,
+         "up to 32 letters, digits, '.', '_', '-'; or nothing", 0,
+         "\"production\": dry runs say it, and --execute on a terminal asks for it; empty: neither"),
 
     LOCK("locks.attendance", LOCK_ATTENDANCE, "10s", "5s"),
     LOCK("locks.face_verification", LOCK_FACE_VERIFICATION, "15s", "10s"),
