@@ -44,10 +44,12 @@ CREATE TABLE interlock.operator_outbox (
     claimed_at timestamptz
 );
 COMMENT ON COLUMN interlock.operator_outbox.claimed_at IS 'a worker publishes its event since then; null: none does';
+-- The set-up of a pool, before its first worker, is no news for the readers of its audit topic.
 CREATE FUNCTION interlock.note_action() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO interlock.operator_outbox (action_id) VALUES (NEW.id);
+    INSERT INTO interlock.operator_outbox (action_id)
+        SELECT NEW.id WHERE EXISTS (SELECT FROM interlock.partition_owner);
     RETURN NULL;
 END $$;
 CREATE TRIGGER operator_action_noted AFTER INSERT ON interlock.operator_action

@@ -136,6 +136,14 @@ def acts(world):
     return [each for each in records if each.body["type"] == "interlock.operator"]
 
 
+def test_the_set_up_of_a_pool_before_its_first_worker_is_no_event(world):
+    world.database.execute(ACT.format("topics create", "{}"))
+    world.worker()
+    world.database.execute(ACT.format("dlq discard", "{}"))
+    until("an event is out", lambda: world.database.count("operator_outbox") == 0)
+    assert [each.body["subject"] for each in acts(world)] == ["operator/2"]
+
+
 def test_each_act_is_an_event_of_the_audit_topic_that_readers_of_answers_pass_over(world):
     world.worker()
     world.database.execute(ACT.format("dlq discard", '{"cause": "too_deep"}'))
