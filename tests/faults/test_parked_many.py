@@ -25,9 +25,9 @@ INSERT INTO interlock.parked_command (identity, kafka_offset, fence, partition_i
     aggregate, command_source, command_id, command_type, kafka_key, headers, value)
 SELECT n.identity, o.kafka_offset, o.fence, (SELECT min(id) FROM interlock.partition_owner) + n.n %% 6, now(), false,
     false, 'notbefore', 'ticket/' || 100 + n.n, o.command_source, n.id, o.command_type,
-    convert_to('ticket/' || 100 + n.n, 'UTF8'), o.headers, convert_to(replace(replace(replace(
+    convert_to('ticket/' || 100 + n.n, 'UTF8'), o.headers, convert_to(regexp_replace(replace(replace(
     convert_from(o.value, 'UTF8'), '"template"', '"' || n.id || '"'), '"ticket_id": 1', '"ticket_id": ' || 100 + n.n),
-    '2999-', '1999-'), 'UTF8')
+    '"notbefore": "[0-9]{4}-', '"notbefore": "1999-'), 'UTF8')
 FROM named n, one o
 """
 

@@ -1,4 +1,4 @@
-"""The verb parked: what waits in PostgreSQL is listed, released and cancelled (PROTOCOL L4)."""
+"""The verb parked: what waits in PostgreSQL is listed, released and cancelled (PROTOCOL L4, L5)."""
 
 import datetime
 import json
