@@ -13,6 +13,8 @@
 #include "consumers/partition/backlog.h"
 #include "consumers/partition/watermark.h"
 #include "worker/base/topic_name.h"
+#include <assert.h>
+
 #include "worker/delivery.h"
 
 /* ARCHITECTURE.md, "States", draws them. `owned_change` alone changes the state. */
@@ -144,6 +146,7 @@ static inline void owned_land_unpublished(struct owned_partition *owned, int64_t
 /* The next offset to be read; OFFSET_NONE: the earliest message. The poll thread only. */
 static inline int64_t owned_position(const struct owned_partition *owned)
 {
+    assert(owned);
     return owned->poll.last_offset >= 0 ? owned->poll.last_offset + 1 : owned->start_offset;
 }
 

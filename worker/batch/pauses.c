@@ -41,15 +41,16 @@ static bool read_pause(struct pause *pause, const PGresult *rows, int row)
 
 bool pauses_take(struct pauses *pauses, int64_t epoch, const PGresult *rows)
 {
+    int count = PQntuples(rows);
     bool good = true;
 
     pauses_done(pauses);
-    if (PQntuples(rows) > 0)
+    if (count > 0)
     {
-        pauses->at = calloc((size_t)PQntuples(rows), sizeof(*pauses->at));
+        pauses->at = calloc((size_t)count, sizeof(*pauses->at));
         good = pauses->at != NULL;
     }
-    for (int row = 0; good && row < PQntuples(rows); row++)
+    for (int row = 0; good && row < count; row++)
     {
         good = read_pause(&pauses->at[row], rows, row);
         pauses->count = row + 1;

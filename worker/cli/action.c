@@ -296,11 +296,9 @@ static int run_stop(struct invocation *invocation)
     QUERY_CONNECTION connection = id ? operator_connect(invocation, intent.execute, &fault) : NULL;
     QUERY_RESULT rows = connection ? action_query_one(connection, id, &fault) : NULL;
     int code = OPERATOR_NOT_DONE;
-    if (id && rows == NULL)
-        fail_with(invocation, &fault, "interlock_operator");
-    else if (id && PQntuples(rows) == 0)
+    if (rows && PQntuples(rows) == 0)
         verb_fail(invocation, "there is no action %s: interlock action list", id);
-    else if (id && operator_note_now(&intent, connection, &fault) &&
+    else if (rows && operator_note_now(&intent, connection, &fault) &&
              stop(connection, &intent, id, &waiting, &taken, &by, &fault))
         code = report_stop(invocation, &intent, id, waiting, taken, by);
     else if (id)

@@ -233,7 +233,7 @@ static void add_letters(struct buffer *into, const PGresult *rows, bool with_sta
 {
     static const char *const heads[] = { "LETTER", "FAILED", "CAUSE", "KEY", "TYPE", "STATE", "SAYS" };
     int columns = with_state ? LIST_COLUMNS + 1 : LIST_COLUMNS, count = PQntuples(rows) + 1;
-    struct buffer *cells = calloc((size_t)(count * columns), sizeof(*cells));
+    struct buffer *cells = calloc((size_t)count * (size_t)columns, sizeof(*cells));
 
     for (int i = 0, column = 0; cells && i < LIST_COLUMNS + 1; i++)
         if (with_state || i != LIST_COLUMNS - 1)

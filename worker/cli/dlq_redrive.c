@@ -208,7 +208,8 @@ static bool judge_known(struct redrive *redrive, PGconn *connection, struct buff
         if (!redrive_look(connection, trial->identity, trial->source, trial->id, says, fault))
             return false;
         const char *source = field(redrive, i, LETTER_SOURCE), *id = field(redrive, i, LETTER_COMMAND_ID);
-        if (redrive->with && source && id && strcmp(source, trial->source) == 0 && strcmp(id, trial->id) == 0)
+        if (redrive->with && source && id && trial->source && trial->id && strcmp(source, trial->source) == 0 &&
+            strcmp(id, trial->id) == 0)
             leave_out(redrive, i, "the copy has the id of its letter: give it one of its own");
         else if (redrive->with && *says)
             leave_out(redrive, i, "the copy has the id of a command that is known: give it one of its own");

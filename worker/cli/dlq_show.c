@@ -213,7 +213,7 @@ static void add_json_bytes(struct buffer *into, const char *name, struct span by
         buffer_add_json_string(into, bytes);
         return;
     }
-    if (buffer_reserve(&hex, 2 * bytes.size))
+    if (buffer_reserve(&hex, 2 * bytes.size) && hex.at)
     {
         hex_print((const uint8_t *)bytes.at, bytes.size, hex.at);
         hex.size = 2 * bytes.size;

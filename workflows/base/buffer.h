@@ -32,7 +32,7 @@ static inline bool buffer_reserve(struct buffer *buffer, size_t more)
 
 static inline void buffer_add(struct buffer *buffer, const void *bytes, size_t size)
 {
-    if (size == 0 || !buffer_reserve(buffer, size))
+    if (size == 0 || bytes == NULL || !buffer_reserve(buffer, size))
         return;
     memcpy(buffer->at + buffer->size, bytes, size);
     buffer->size += size;
