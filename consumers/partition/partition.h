@@ -9,12 +9,12 @@
 #ifndef CONSUMERS_PARTITION_PARTITION_H
 #define CONSUMERS_PARTITION_PARTITION_H
 
+#include <assert.h>
+
 #include "consumers/kafka/topic_ids.h"
 #include "consumers/partition/backlog.h"
 #include "consumers/partition/watermark.h"
 #include "worker/base/topic_name.h"
-#include <assert.h>
-
 #include "worker/delivery.h"
 
 /* ARCHITECTURE.md, "States", draws them. `owned_change` alone changes the state. */
