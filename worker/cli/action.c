@@ -28,16 +28,7 @@ enum
 static int fail_with(const struct invocation *invocation, struct buffer *fault, const char *role)
 {
     operator_add_role(fault, role);
-    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-    buffer_done(fault);
-    return code;
-}
-
-static bool is_number(const char *text, size_t digits_max)
-{
-    size_t digits = strspn(text, "0123456789");
-
-    return digits > 0 && digits <= digits_max && text[digits] == '\0';
+    return verb_fail_with(invocation, fault);
 }
 
 static void add_cell(struct buffer *into, const char *text, int width)
@@ -100,7 +91,7 @@ static int run_list(struct invocation *invocation)
         return 1;
     if (invocation->argc != 1)
         return verb_usage_error(usage, "action list takes no operands");
-    if (filter.limit && !is_number(filter.limit, LIMIT_DIGITS_MAX))
+    if (filter.limit && !verb_is_number(filter.limit, LIMIT_DIGITS_MAX))
         return verb_usage_error(usage, "action list: --limit %s: accepted is a number up to 9999999", filter.limit);
     if (!verb_read_time("action list", "--since", &filter.since, since))
         return 1;
@@ -184,7 +175,7 @@ static int print_one(const struct invocation *invocation, const PGresult *rows, 
 
 static const char *find_id(struct invocation *invocation)
 {
-    if (invocation->argc == 2 && is_number(invocation->argv[1], ID_DIGITS_MAX))
+    if (invocation->argc == 2 && verb_is_number(invocation->argv[1], ID_DIGITS_MAX))
         return invocation->argv[1];
     verb_usage_error(usage, "%s: accepted is the number of an action", invocation->argv[0]);
     return NULL;
@@ -198,7 +189,7 @@ static int run_show(struct invocation *invocation)
 
     if (!verb_parse_options(invocation, options, usage))
         return 1;
-    if (limit && !is_number(limit, LIMIT_DIGITS_MAX))
+    if (limit && !verb_is_number(limit, LIMIT_DIGITS_MAX))
         return verb_usage_error(usage, "action show: --limit %s: accepted is a number up to 9999999", limit);
     const char *id = find_id(invocation);
     if (id == NULL)

@@ -25,13 +25,6 @@ enum
     LIMIT_DIGITS_MAX = 7,
 };
 
-static int fail_with(const struct invocation *invocation, struct buffer *fault)
-{
-    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-    buffer_done(fault);
-    return code;
-}
-
 /* --- printing ---------------------------------------------------------------------------------------------------- */
 
 static void add_json_row(const PGresult *rows, int row, struct buffer *into)
@@ -202,8 +195,7 @@ static bool read_aggregate(const char **text, char into[AGGREGATE_KEY_MAX])
 
 static bool is_limit(const char *text)
 {
-    size_t digits = strspn(text, "0123456789");
-    if (digits > 0 && digits <= LIMIT_DIGITS_MAX && text[digits] == '\0')
+    if (verb_is_number(text, LIMIT_DIGITS_MAX))
         return true;
     verb_tell("interlock: audit: --limit %s: accepted is a number up to 9999999", text);
     return false;
@@ -293,7 +285,7 @@ static int run_list(struct invocation *invocation)
     QUERY_CONNECTION connection = connect_to_read(invocation, &fault);
     QUERY_RESULT rows = connection ? audit_query_list(connection, &filter, plan, &fault) : NULL;
     if (!rows)
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     buffer_done(&fault);
     tell_withheld(connection, invocation->argv[0]);
     return plan ? print_plan(invocation, rows) : print_list(invocation, rows);
@@ -337,7 +329,7 @@ static int run_show(struct invocation *invocation)
                         : event_id  ? audit_query_event(connection, event_id, &fault)
                                     : audit_query_command(connection, source, id, &fault);
     if (!rows)
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     buffer_done(&fault);
     if (PQntuples(rows) == 0)
         return tell_not_recorded(invocation, connection, source, id);

@@ -364,8 +364,7 @@ int verify_run(struct invocation *invocation)
     {
         operator_add_role(&verification.fault, execute ? "a member of interlock_operator and interlock_payload_reader"
                                                        : "interlock_payload_reader");
-        code = verb_fail(invocation, "%.*s", (int)verification.fault.size,
-                         verification.fault.size ? verification.fault.at : "out of memory");
+        code = verb_fail_with(invocation, &verification.fault);
     }
     prune_log_starts_done(&verification.ends);
     audit_repair_free(verification.repair);

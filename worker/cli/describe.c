@@ -104,7 +104,7 @@ static int describe_bounds(const struct invocation *invocation)
 
     if (!bounds_derive(invocation->settings, &bounds, &fault))
     {
-        int code = verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+        int code = verb_fail_with(invocation, &fault);
         buffer_done(&fault);
         return code;
     }

@@ -39,13 +39,6 @@ enum
 
 /* --- shared ------------------------------------------------------------------------------------------------------ */
 
-int dlq_fail(const struct invocation *invocation, struct buffer *fault)
-{
-    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-    buffer_done(fault);
-    return code;
-}
-
 bool dlq_take_letters(struct invocation *invocation, struct letter_filter *filter)
 {
     for (int i = 1; i < invocation->argc; i++)
@@ -135,12 +128,10 @@ static bool is_one_of(const char *option, const char *text, const char *const *w
 
 static bool read_limit(const char *text, int64_t *ret)
 {
-    size_t digits = text ? strspn(text, "0123456789") : 0;
-
     *ret = LIMIT;
     if (text == NULL)
         return true;
-    if (digits > 0 && digits <= LIMIT_DIGITS_MAX && text[digits] == '\0')
+    if (verb_is_number(text, LIMIT_DIGITS_MAX))
     {
         *ret = strtoll(text, NULL, 10);
         return true;
@@ -346,7 +337,7 @@ static int list_letters(struct listing *listing)
                    ? letters_group(connection, &listing->filter, listing->group_by, listing->limit, &fault)
                    : letters_select(connection, &listing->filter, LETTERS_NEWEST, listing->limit, &fault);
     if (rows == NULL)
-        return dlq_fail(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     (invocation->json ? print_json : print_text)(listing, rows, found, &out);
     int code = verb_print(invocation, &out);
     buffer_done(&out);
@@ -483,7 +474,7 @@ static int run_move(struct invocation *invocation, const struct move *move)
     if (good && move_letters(invocation, &intent, &filter, move, &out, &fault))
         code = verb_print(invocation, &out);
     else if (good)
-        code = verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+        code = verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     letter_filter_done(&filter);

@@ -22,9 +22,6 @@ bool dlq_take_letters(struct invocation *invocation, struct letter_filter *filte
 /* What a letter's message is looked for by. */
 void dlq_place_letter(const PGresult *rows, int row, struct letter_bytes *into);
 
-/* Prints the fault; returns the exit code 1. */
-int dlq_fail(const struct invocation *invocation, struct buffer *fault);
-
 /* "4 min ago" */
 void dlq_add_age(struct buffer *into, int64_t age_s);
 /* A field as people may see it; "-" for null. */

@@ -2,6 +2,7 @@
  * what would end dead again, or is answered, is left out. */
 #include "worker/cli/dlq_redrive.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -205,11 +206,11 @@ static bool judge_known(struct redrive *redrive, PGconn *connection, struct buff
         const struct trial_result *trial = redrive->candidates[i].trial;
         if (is_left_out(redrive, i))
             continue;
+        assert(trial); /* a candidate that is not left out was tried */
         if (!redrive_look(connection, trial->identity, trial->source, trial->id, says, fault))
             return false;
         const char *source = field(redrive, i, LETTER_SOURCE), *id = field(redrive, i, LETTER_COMMAND_ID);
-        if (redrive->with && source && id && trial->source && trial->id && strcmp(source, trial->source) == 0 &&
-            strcmp(id, trial->id) == 0)
+        if (redrive->with && source && id && strcmp(source, trial->source) == 0 && strcmp(id, trial->id) == 0)
             leave_out(redrive, i, "the copy has the id of its letter: give it one of its own");
         else if (redrive->with && *says)
             leave_out(redrive, i, "the copy has the id of a command that is known: give it one of its own");
@@ -409,7 +410,7 @@ static int run(struct redrive *redrive)
                                            : run_dry(redrive, connection, &fault);
     }
     if (code == OPERATOR_NOT_DONE)
-        (void)dlq_fail(redrive->invocation, &fault);
+        (void)verb_fail_with(redrive->invocation, &fault);
     buffer_done(&fault);
     return code;
 }

@@ -49,13 +49,6 @@ static int run_key(struct explaining *explaining)
     return 0;
 }
 
-static bool is_number(const char *text)
-{
-    size_t digits = strspn(text, "0123456789");
-
-    return digits > 0 && digits <= NUMBER_DIGITS_MAX && text[digits] == '\0';
-}
-
 /* topic/partition/offset; a topic's name has no slash. */
 static bool split_place(struct explaining *explaining, const char *at)
 {
@@ -69,8 +62,8 @@ static bool split_place(struct explaining *explaining, const char *at)
     explaining->target.topic = explaining->topic;
     explaining->target.partition = explaining->partition;
     explaining->target.offset = explaining->offset;
-    return topic > 0 && topic <= TOPIC_NAME_MAX && partition < 9 && is_number(explaining->partition) &&
-           is_number(offset);
+    return topic > 0 && topic <= TOPIC_NAME_MAX && partition < 9 &&
+           verb_is_number(explaining->partition, NUMBER_DIGITS_MAX) && verb_is_number(offset, NUMBER_DIGITS_MAX);
 }
 
 /* One question, and whether it can be one. */
@@ -88,7 +81,7 @@ static bool check_question(struct explaining *explaining, const char *at, const 
         verb_usage_error(usage, "explain %s: accepted is an event's id, a uuid", event);
     else if (at && !split_place(explaining, at))
         verb_usage_error(usage, "explain: --at %s: accepted is topic/partition/offset", at);
-    else if ((scan && !is_number(scan)) || !is_number(explaining->last))
+    else if ((scan && !verb_is_number(scan, NUMBER_DIGITS_MAX)) || !verb_is_number(explaining->last, NUMBER_DIGITS_MAX))
         verb_usage_error(usage, "explain: --scan and --last take a number");
     else
     {
@@ -130,8 +123,7 @@ int verb_explain(struct invocation *invocation)
             code = 1;
         }
         else
-            code = verb_fail(invocation, "%.*s", (int)explaining->fault.size,
-                             explaining->fault.at ? explaining->fault.at : "out of memory");
+            code = verb_fail_with(invocation, &explaining->fault);
     }
     query_closep(&explaining->connection);
     explaining_done(explaining);

@@ -30,13 +30,6 @@ struct migrate_options
     bool execute;
 };
 
-static int fail_with(const struct invocation *invocation, struct buffer *fault)
-{
-    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-    buffer_done(fault);
-    return code;
-}
-
 static bool parse_number(const char *text, int *ret)
 {
     size_t digits = strspn(text, "0123456789");
@@ -54,7 +47,7 @@ static int finish(const struct invocation *invocation, bool done, struct buffer 
     int code = verb_print(invocation, report);
     buffer_done(report);
     if (!done)
-        return fail_with(invocation, fault);
+        return verb_fail_with(invocation, fault);
     buffer_done(fault);
     return code;
 }
@@ -91,7 +84,7 @@ static int run_down(struct invocation *invocation, const struct migrate_options 
     struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     struct migrate_status status;
     if (!migrate_read_status(connection, &status, &fault))
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     int to = options->to_text ? options->to : status.applied - 1;
     if (!options->execute)
     {
@@ -135,13 +128,13 @@ static int run_status(struct invocation *invocation, PGconn *connection)
     struct migrate_status status;
     struct buffer report = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     if (!migrate_read_status(connection, &status, &fault))
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     print_status(&status, invocation->json, &report);
     int code = verb_print(invocation, &report);
     buffer_done(&report);
     if (!migrate_is_current(&status, false, &fault))
     {
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
         return CODE_FOUND;
     }
     buffer_done(&fault);
@@ -204,7 +197,7 @@ int verb_migrate(struct invocation *invocation)
     QUERY_CONNECTION connection =
         query_connect(invocation->settings, looks ? SESSION_READS : SESSION_WRITES, "interlock migrate", &fault);
     if (!connection)
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     if (strcmp(options.verb, "up") == 0)
         return run_up(invocation, &options, connection);
     return strcmp(options.verb, "down") == 0 ? run_down(invocation, &options, connection)

@@ -132,8 +132,7 @@ static bool read_expected(struct intent *intent, const char *verb)
 {
     if (intent->expect == NULL)
         return true;
-    size_t digits = strspn(intent->expect, "0123456789");
-    if (digits == 0 || digits > DIGITS_MAX || intent->expect[digits] != '\0')
+    if (!verb_is_number(intent->expect, DIGITS_MAX))
     {
         verb_tell("interlock: %s: --expect %s: accepted is the number that the dry run printed", verb, intent->expect);
         return false;

@@ -57,6 +57,21 @@ int verb_fail(const struct invocation *invocation, const char *format, ...)
     return 1;
 }
 
+int verb_fail_with(const struct invocation *invocation, struct buffer *fault)
+{
+    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
+
+    buffer_done(fault);
+    return code;
+}
+
+bool verb_is_number(const char *text, size_t digits_max)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits <= digits_max && text[digits] == '\0';
+}
+
 const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX + 1])
 {
     if (named)

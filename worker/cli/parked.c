@@ -57,12 +57,6 @@ struct parked_request
         "--reason-is", &(filter).reason, NULL \
     }
 
-static bool is_number(const char *text, size_t digits_max)
-{
-    size_t digits = strspn(text, "0123456789");
-    return digits > 0 && digits <= digits_max && text[digits] == '\0';
-}
-
 static bool check_filter(struct invocation *invocation, const struct parked_filter *filter)
 {
     static const char *const reasons[] = { "notbefore", "held", "behind", "paused", "redriven", "replayed" };
@@ -73,7 +67,7 @@ static bool check_filter(struct invocation *invocation, const struct parked_filt
     if (!known)
         verb_usage_error(usage, "%s: --reason-is %s: accepted are notbefore, held, behind, paused, redriven, replayed",
                          invocation->argv[0], filter->reason);
-    else if (filter->pause && !is_number(filter->pause, 9))
+    else if (filter->pause && !verb_is_number(filter->pause, 9))
         verb_usage_error(usage, "%s: --pause %s: accepted is the number of a pause", invocation->argv[0],
                          filter->pause);
     else
@@ -86,7 +80,7 @@ static bool read_places(struct invocation *invocation, struct parked_request *re
 {
     for (int i = 1; i < invocation->argc; i++)
     {
-        if (!is_number(invocation->argv[i], PLACE_DIGITS_MAX))
+        if (!verb_is_number(invocation->argv[i], PLACE_DIGITS_MAX))
         {
             verb_usage_error(usage, "%s: %s: accepted is a number of `parked list`", invocation->argv[0],
                              invocation->argv[i]);
@@ -106,11 +100,6 @@ static bool is_filtered(const struct parked_filter *filter)
 {
     return filter->places || filter->key || filter->type || filter->source || filter->id || filter->tenant ||
            filter->reason || filter->pause;
-}
-
-static int fail_with(const struct invocation *invocation, const struct buffer *fault)
-{
-    return verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
 }
 
 /* --- printing ---------------------------------------------------------------------------------------------------- */
@@ -245,7 +234,7 @@ static int run_list(struct invocation *invocation)
         return OPERATOR_NOT_DONE;
     if (invocation->argc > 1)
         return verb_usage_error(usage, "parked list takes no operands");
-    if (request.limit && !is_number(request.limit, LIMIT_DIGITS_MAX))
+    if (request.limit && !verb_is_number(request.limit, LIMIT_DIGITS_MAX))
         return verb_usage_error(usage, "parked list: --limit %s: accepted is a number up to 9999999", request.limit);
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, false, &fault);
@@ -260,7 +249,7 @@ static int run_list(struct invocation *invocation)
         code = verb_print(invocation, &out);
     }
     else
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;
@@ -301,7 +290,7 @@ static int run_show(struct invocation *invocation)
     QUERY_RESULT rows = connection ? parked_commands_list(connection, &request.filter, "1", &fault) : NULL;
     int code = OPERATOR_NOT_DONE;
     if (rows == NULL)
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
     else if (PQntuples(rows) == 0)
         verb_fail(invocation, "no parked command has the place %s: it has returned and is answered, or there was none",
                   invocation->argv[1]);
@@ -465,7 +454,7 @@ static int act(struct invocation *invocation, const struct act *act, struct inte
         }
     }
     if (fault.size > 0)
-        code = fail_with(invocation, &fault);
+        code = verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;

@@ -41,17 +41,6 @@ enum
     ID_DIGITS_MAX = 9,
 };
 
-static int fail_with(const struct invocation *invocation, const struct buffer *fault)
-{
-    return verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-}
-
-static bool is_number(const char *text, size_t digits_max)
-{
-    size_t digits = strspn(text, "0123456789");
-    return digits > 0 && digits <= digits_max && text[digits] == '\0';
-}
-
 /* --- the command line -------------------------------------------------------------------------------------------- */
 
 struct pause_words
@@ -104,7 +93,7 @@ static bool read_scope(struct pause_words *words, bool all, struct pause_request
         ret->target = words->key_text;
     }
     const char *slash = words->partition ? strrchr(words->partition, '/') : NULL;
-    if (words->partition && (slash == NULL || slash == words->partition || !is_number(slash + 1, ID_DIGITS_MAX)))
+    if (words->partition && (slash == NULL || slash == words->partition || !verb_is_number(slash + 1, ID_DIGITS_MAX)))
         return verb_usage_error(usage, "pause: --partition %s: accepted is TOPIC/NUMBER", words->partition) == 0;
     return true;
 }
@@ -245,7 +234,7 @@ static int look(const struct invocation *invocation, const struct intent *intent
         code = verb_print(invocation, &out);
     }
     else
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;
@@ -372,7 +361,7 @@ static int execute(const struct invocation *invocation, const struct intent *int
     }
     if (fault.size > 0)
     {
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
         code = id > 0 ? OPERATOR_STOPPED : OPERATOR_NOT_DONE;
     }
     buffer_done(&out);
@@ -411,7 +400,7 @@ static int run_list(struct invocation *invocation)
         code = verb_print(invocation, &out);
     }
     else
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;

@@ -123,8 +123,7 @@ int verb_prune(struct invocation *invocation)
     bool good = prune(invocation, &pruning, &out, &fault);
     progress_end();
     operator_add_role(&fault, "interlock_pruner");
-    int code = good ? verb_print(invocation, &out)
-                    : verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+    int code = good ? verb_print(invocation, &out) : verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;

@@ -179,7 +179,7 @@ int verb_publish(struct invocation *invocation)
     if (publishing.writer)
         command_writer_on_silence(publishing.writer, silent_us, tell_silence, invocation);
     if (publishing.writer == NULL)
-        code = verb_fail(invocation, "%.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
+        code = verb_fail_with(invocation, &fault);
     else if (!publish_lines(&publishing, from))
         code = verb_fail(invocation, "%s: %s", publishing.name, strerror(errno));
     else

@@ -297,11 +297,10 @@ static int report(struct replaying *replaying)
 
 /* --- the whole --------------------------------------------------------------------------------------------------- */
 
-static bool is_number(const char *text)
+/* Given, and not a number. */
+static bool is_wrong(const char *text)
 {
-    size_t digits = text ? strspn(text, "0123456789") : 1;
-
-    return text == NULL || (digits > 0 && digits <= NUMBER_DIGITS_MAX && text[digits] == '\0');
+    return text && !verb_is_number(text, NUMBER_DIGITS_MAX);
 }
 
 static bool check_options(struct replaying *replaying)
@@ -311,8 +310,8 @@ static bool check_options(struct replaying *replaying)
 
     if (invocation->argc > 1)
         verb_usage_error(usage, "replay: unknown argument %s", invocation->argv[1]);
-    else if (!is_number(replaying->partition) || !is_number(replaying->from) || !is_number(replaying->to) ||
-             !is_number(replaying->limit_text))
+    else if (is_wrong(replaying->partition) || is_wrong(replaying->from) || is_wrong(replaying->to) ||
+             is_wrong(replaying->limit_text))
         verb_usage_error(usage, "replay: --partition, --from, --to and --limit take a number");
     else if ((replaying->partition && !replaying->topic) ||
              ((replaying->from || replaying->to) && !replaying->partition))
@@ -364,8 +363,7 @@ int verb_replay(struct invocation *invocation)
         else
         {
             operator_add_role(&replaying.fault, replaying.intent.execute ? "interlock_operator" : "interlock_reader");
-            code = verb_fail(invocation, "%.*s", (int)replaying.fault.size,
-                             replaying.fault.at ? replaying.fault.at : "out of memory");
+            code = verb_fail_with(invocation, &replaying.fault);
         }
     }
     replay_judge_free(replaying.judge);

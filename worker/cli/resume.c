@@ -25,17 +25,6 @@ enum
     RATE_DIGITS_MAX = 6,
 };
 
-static int fail_with(const struct invocation *invocation, const struct buffer *fault)
-{
-    return verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-}
-
-static bool is_number(const char *text, size_t digits_max)
-{
-    size_t digits = strspn(text, "0123456789");
-    return digits > 0 && digits <= digits_max && text[digits] == '\0';
-}
-
 static int64_t count_waiting(PGconn *connection, const char *id, struct buffer *out, bool json, struct buffer *fault)
 {
     QUERY_RESULT rows = pause_list(connection, true, id, fault);
@@ -79,7 +68,7 @@ static int look_resume(const struct invocation *invocation, struct intent *inten
         code = verb_print(invocation, &out);
     }
     else
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&line);
     buffer_done(&fault);
@@ -130,7 +119,7 @@ static int execute_resume(const struct invocation *invocation, const struct inte
         code = verb_print(invocation, &out);
     }
     else
-        fail_with(invocation, &fault);
+        verb_fail_with(invocation, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;
@@ -146,9 +135,9 @@ int verb_resume(struct invocation *invocation)
     if (operator_parse(invocation, &intent, options, usage))
     {
         const char *id = invocation->argc == 2 ? invocation->argv[1] : "";
-        if (!is_number(id, ID_DIGITS_MAX) || intent.all)
+        if (!verb_is_number(id, ID_DIGITS_MAX) || intent.all)
             verb_usage_error(usage, "resume takes one number of `interlock pause list`");
-        else if (rate && (!is_number(rate, RATE_DIGITS_MAX) || atol(rate) == 0))
+        else if (rate && (!verb_is_number(rate, RATE_DIGITS_MAX) || atol(rate) == 0))
             verb_usage_error(usage, "resume: --rate %s: accepted is a number of commands a second", rate);
         else
             code = intent.execute ? execute_resume(invocation, &intent, id, rate ? atol(rate) : 0)

@@ -30,13 +30,6 @@ enum
     LINE_EVERY_S = 10,
 };
 
-static int fail_with(const struct invocation *invocation, struct buffer *fault)
-{
-    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "out of memory");
-    buffer_done(fault);
-    return code;
-}
-
 /* --- one look ---------------------------------------------------------------------------------------------------- */
 
 /* The answer of the worker at http.listen, as it came in `body`. NULL: said in `fault`. */
@@ -157,7 +150,7 @@ int verb_status(struct invocation *invocation)
     if (code == 1)
     {
         buffer_done(&text);
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     }
     int printed = verb_print(invocation, &text);
     buffer_done(&text);
@@ -175,7 +168,7 @@ static int ask(const struct invocation *invocation, const char *path)
     if (!http_get(invocation->settings->http.listen, path, TIMEOUT_US, &status, &body, &fault))
     {
         buffer_done(&body);
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     }
     json_t *root = invocation->json ? NULL : json_loadb(body.at ? body.at : "", body.size, 0, NULL);
     const char *word = json_string_value(json_object_get(root, "status"));

@@ -126,13 +126,6 @@ static int print_report(const struct invocation *invocation, const struct topics
     return code;
 }
 
-static int fail_with(const struct invocation *invocation, struct buffer *fault)
-{
-    int code = verb_fail(invocation, "%.*s", (int)fault->size, fault->at ? fault->at : "");
-    buffer_done(fault);
-    return code;
-}
-
 static bool insert_action(PGconn *connection, const struct operator_action *action, const struct topics_report *before,
                           const struct topics_report *after, struct buffer *fault)
 {
@@ -180,7 +173,7 @@ static int create_missing(struct invocation *invocation, int partitions, int aud
     if (!topics_inspect(invocation->settings, &before, &fault) ||
         !topics_create(invocation->settings, &before, partitions, audit_partitions, &fault) ||
         !topics_await(invocation->settings, &after, &fault))
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     record(invocation, who, &before, &after);
     int code = print_report(invocation, &before, &after, &wrong);
     for (int i = 0; i < after.count && code == 0; i++)
@@ -195,7 +188,7 @@ static int plan(struct invocation *invocation)
     int wrong = 0;
 
     if (!topics_inspect(invocation->settings, &report, &fault))
-        return fail_with(invocation, &fault);
+        return verb_fail_with(invocation, &fault);
     int code = print_report(invocation, &report, &report, &wrong);
     if (wrong > 0 && !invocation->json)
         fprintf(stderr, "%d topics are missing or set wrongly: `interlock topics create` makes the missing ones\n",

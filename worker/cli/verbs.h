@@ -89,6 +89,12 @@ enum
 /* A time, or how long ago, as RFC 3339 into `into`; *text NULL: nothing to do. False: it is neither; said. */
 bool verb_read_time(const char *verb, const char *option, const char **text, char into[VERB_TIME_TEXT_MAX]);
 
+/* The same with the message in `fault`, which is emptied and freed. */
+int verb_fail_with(const struct invocation *invocation, struct buffer *fault);
+
+/* Whether the text is a number of at most so many digits, and nothing else. */
+bool verb_is_number(const char *text, size_t digits_max);
+
 /* The command topic that a verb publishes to: `named`, or the first one of the settings, copied into `into`. */
 const char *verb_command_topic(const struct invocation *invocation, const char *named, char into[TOPIC_NAME_MAX + 1]);
 
