@@ -91,7 +91,7 @@ def to_event(record):
 def to_answer(record):
     """The event of a command; None for an act of an operator, which is no answer to anything."""
     event = to_event(record)
-    return None if event.body["type"] == "interlock.operator" else event
+    return None if event.body.get("type") == "interlock.operator" else event
 
 
 def read_topic(bootstrap, topic, committed_only=True, timeout=60.0):

@@ -1,8 +1,9 @@
 """Commands as other programs send them, and the keys they go under."""
 
+import functools
 import json
+import struct
 import uuid
-import zlib
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -79,8 +80,24 @@ def binary(type_, data, **attributes):
     return Message(json.dumps(payload).encode(), aggregate_of(type_, data), headers, None, (body["source"], body["id"]))
 
 
+@functools.lru_cache(maxsize=1 << 17)
+def murmur2(key):
+    """Of Kafka's producers in Java (org.apache.kafka.common.utils.Utils), for a text."""
+    data, whole = key.encode(), 0xFFFFFFFF
+    mix, end = 0x5BD1E995, len(data) & ~3
+    digest = 0x9747B28C ^ len(data)
+    for (word,) in struct.iter_unpack("<I", data[:end]):
+        word = word * mix & whole
+        digest = digest * mix & whole ^ (word ^ word >> 24) * mix & whole
+    if len(data) > end:
+        digest = (digest ^ int.from_bytes(data[end:], "little")) * mix & whole
+    digest = (digest ^ digest >> 13) * mix & whole
+    return digest ^ digest >> 15
+
+
 def partition_of(key, partitions):
-    return zlib.crc32((key or "").encode()) % partitions
+    """As a producer with partitioner=murmur2_random puts it; without a key, partition 0."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions if key else 0
 
 
 # ---- the commands that many tests send -----------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from harness.checked import checked  # noqa: F401  fixture
-from harness.commands import Message, binary, command, create_ticket, escalate, event, structured
+from harness.commands import Message, binary, command, create_ticket, escalate, event, murmur2, structured
 from harness.waiting import until
 
 
@@ -177,6 +177,14 @@ def test_publish_keys_what_will_be_rejected_by_what_can_be_read(shared, number):
 
 
 # ---- partitioners ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("key, digest", [("21", -973932308), ("abc", 479470107), ("foobar", -790332482),
+                                         ("a-little-bit-long-string", -985981536),
+                                         ("a-little-bit-longer-string", -1486304829)])
+def test_the_tests_place_their_messages_as_the_producers_in_java_do(key, digest):
+    """The vectors of Kafka's own UtilsTest."""
+    assert murmur2(key) == digest & 0xFFFFFFFF
+
 
 def test_messages_that_another_partitioner_placed_are_counted_and_check_names_them(world):
     """librdkafka's default is CRC32: two producers of one topic then have two partitions for one aggregate."""
