@@ -109,7 +109,8 @@ GRANT USAGE ON SCHEMA interlock TO interlock_worker, interlock_reader, interlock
 GRANT SELECT ON ALL TABLES IN SCHEMA interlock TO interlock_worker;
 
 -- Reports need what became of commands, and the rows; not the data of commands: the bytes of those that wait, and the
--- metadata of audit rows. xmax says which transaction holds a row. Nobody who reads needs what makes a return or an owner genuine, nor the vectors of faces. By
+-- metadata of audit rows. xmax says which transaction holds a row; a dry run that decides commands loads rows with their
+-- ctid, as a worker does. Nobody who reads needs what makes a return or an owner genuine, nor the vectors of faces. By
 -- rule, so that a column of a later migration is not forgotten here.
 DO $$
 DECLARE target record;
@@ -119,7 +120,7 @@ BEGIN
             string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
                 FILTER (WHERE a.attname NOT IN ('value', 'headers', 'kafka_key', 'metadata')) AS without_payload
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        WHERE c.relnamespace = 'interlock'::regnamespace AND c.relkind IN ('r', 'p') AND (a.attnum > 0 OR a.attname = 'xmax')
+        WHERE c.relnamespace = 'interlock'::regnamespace AND c.relkind IN ('r', 'p') AND (a.attnum > 0 OR a.attname IN ('xmax', 'ctid'))
             AND NOT a.attisdropped AND a.attname NOT IN ('token', 'owner_token', 'vector')
         GROUP BY a.attrelid
     LOOP

@@ -13,6 +13,7 @@
 
 #include "consumers/message/delivery_pool.h"
 #include "worker/base/clock.h"
+#include "worker/base/progress.h"
 #include "worker/batch/batch.h"
 
 static const int64_t LONGEST_US = 30000000; /* of one letter */
@@ -39,6 +40,7 @@ struct trials
     int count;
     bool decides;
     struct shared *shared;
+    struct progress_line line; /* the parent's, which has no other thread: it forks */
 
     /* The child's. */
     struct pipeline *pipeline;
@@ -180,8 +182,10 @@ static bool open_session(struct trials *trials)
 {
     struct batch_tools tools = { .settings = trials->settings, .decode = delivery_decode };
 
-    trials->pipeline = pipeline_new(trials->settings, "interlock dlq trial");
+    trials->pipeline = pipeline_new(trials->settings, "interlock trial");
     trials->statements = trials->pipeline ? statements_new(trials->pipeline) : NULL;
+    if (trials->statements)
+        pipeline_only_try(trials->pipeline);
     if (trials->statements == NULL || !pipeline_connect(trials->pipeline, NULL))
         return false;
     tools.pipeline = trials->pipeline;
@@ -220,7 +224,7 @@ static int run_child(struct trials *trials, int from)
 /* --- in the parent ----------------------------------------------------------------------------------------------- */
 
 /* Waits for the child; one that takes too long with a letter is ended. Returns its status. */
-static int await_child(const struct trials *trials, pid_t child, bool *ret_too_long)
+static int await_child(struct trials *trials, pid_t child, bool *ret_too_long)
 {
     const volatile int *at = &trials->shared->at;
     int status = 0, last = *at;
@@ -242,6 +246,8 @@ static int await_child(const struct trials *trials, pid_t child, bool *ret_too_l
             *ret_too_long = true;
             kill(child, SIGKILL);
         }
+        trials->line.done = *at;
+        progress_line_tick(&trials->line, monotonic_us());
         nanosleep(&(struct timespec){ .tv_nsec = (long)LOOK_US * 1000 }, NULL);
     }
 }
@@ -287,8 +293,8 @@ static bool run_children(struct trials *trials, struct buffer *reterr)
     return true;
 }
 
-struct trial_result *trials_run(const struct settings *settings, struct delivery *const *deliveries, int count,
-                                bool decides, struct buffer *reterr)
+struct trial_result *trials_run(const struct settings *settings, const char *verb, struct delivery *const *deliveries,
+                                int count, bool decides, struct buffer *reterr)
 {
     void *shared = mmap(NULL, size_of(count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct trials trials = {
@@ -300,7 +306,12 @@ struct trial_result *trials_run(const struct settings *settings, struct delivery
         buffer_add_text(reterr, "out of memory");
         return NULL;
     }
-    if (run_children(&trials, reterr))
+    progress_line_begin(&trials.line, STDERR_FILENO, verb, monotonic_us());
+    snprintf(trials.line.stage, sizeof(trials.line.stage), decides ? "commands decided" : "commands read");
+    trials.line.of = count;
+    bool good = run_children(&trials, reterr);
+    progress_line_hide(&trials.line, monotonic_us());
+    if (good)
         return trials.shared->results;
     munmap(shared, size_of(count));
     return NULL;

@@ -1,6 +1,6 @@
-/* Trials: what the commands of dead letters would become, without writing anything. A child process decodes and decides
+/* Trials: what commands would become, dead letters or lost ones, without writing anything. A child process decodes and decides
  * each on the rows of now, in a read-only transaction that is rolled back; what ends the child ends no worker, and the
- * next child goes on with the letter after it.
+ * next child goes on with the one after it. Standard error says where it is (worker/base/progress.h).
  *
  * Commands of one aggregate are decided after those that are tried before them, as they would come back.
  *
@@ -46,9 +46,9 @@ struct trial_result
     char says[TRIAL_TEXT_MAX];
 };
 
-/* `decides`: else they are only read. The deliveries have their partitions. */
-struct trial_result *trials_run(const struct settings *settings, struct delivery *const *deliveries, int count,
-                                bool decides, struct buffer *reterr);
+/* `verb`: whose progress it is. `decides`: else they are only read. The deliveries have their partitions. */
+struct trial_result *trials_run(const struct settings *settings, const char *verb, struct delivery *const *deliveries,
+                                int count, bool decides, struct buffer *reterr);
 void trials_free(struct trial_result *results, int count);
 
 #endif

@@ -4,12 +4,13 @@ import json
 import subprocess
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from harness.commands import Message, append, create_ticket, escalate
 from harness.database import url_as
 from harness.parking import in_seconds, parked
 from harness.retention import cut_log
-from harness.stack import apply_roles
+from harness.stack import ROOT, apply_roles
 from harness.waiting import until
 
 # As a failover to a standby that lacked the last commits leaves it: what is published is beyond what is there.
@@ -20,10 +21,17 @@ LOSE = """SET session_replication_role = replica; WITH lost AS (SELECT partition
     DELETE FROM interlock.inbox i USING lost l WHERE (i.partition_id, i.kafka_offset, i.fence) = (l.partition_id, l.kafka_offset, l.fence)"""
 
 
+SCHEMA = Draft202012Validator(json.loads((ROOT / "deploy/replay.schema.json").read_text(encoding="utf-8")))
+
+
 def replay(world, *words, code, **settings):
     done = world.verb("replay", *words, "--output", "json", **settings)
     assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout) if done.stdout else done.stderr
+    if not done.stdout:
+        return done.stderr
+    found = json.loads(done.stdout)
+    SCHEMA.validate(found)
+    return found
 
 
 def published(world):
@@ -158,3 +166,45 @@ def test_what_comes_back_goes_before_what_arrives_meanwhile(lossy):
     until("all of it is applied", lambda: world.database.value("SELECT version FROM interlock.ticket WHERE id = 11") == 4)
     event, = world.await_events([later])
     assert (event.outcome, event.data["version"]) == ("applied", {"from": 3, "to": 4})
+
+
+def test_the_dry_run_says_what_each_missing_command_would_become(lossy):
+    """Decided on the rows of now, each after the missing ones of its aggregate; nothing is written, by a role that may only read."""
+    world = lossy
+    apply_roles(world.database.url)
+    world.database.execute(LOSE.replace("'ticket/' || id = ANY (%s)", "false AND id::text = ANY (%s)"), ["ticket/4"], ["ticket/4"], [])
+    early = escalate(5, notbefore=in_seconds(3600))
+    world.publish(early)
+    until("it is parked", lambda: parked(world) == 2)
+    until("its position is passed", lambda: replay(world, "--topic", world.topic, code=3)["not_read_yet"] == 0)
+    world.database.execute("DELETE FROM interlock.parked_command WHERE command_id = %s", early.identity[1])
+    world.database.execute("DELETE FROM interlock.inbox WHERE parked AND NOT EXISTS (SELECT FROM interlock.parked_command p "
+                           "WHERE p.identity = inbox.identity)")
+    before = [world.database.count(table) for table in ("audit_event", "inbox", "ticket", "operator_action", "parked_command")]
+    found = replay(world, "--topic", world.topic, code=3, DATABASE_URL=url_as(world, "interlock_reader"))
+
+    def told(key):
+        return [(each["decision"], each["says"], each["version"]) for each in found["commands"] if each["aggregate"] == key]
+
+    for number in range(11, 16):  # its create is missing, too
+        assert told(f"ticket/{number}") == [("decided", "applied", {"from": n, "to": n + 1}) for n in range(3)]
+    assert told("ticket/4") == [("decided", "rejected: already_exists", None),
+                                *[("decided", "applied", {"from": n, "to": n + 1}) for n in (3, 4)]]
+    assert [each[0] for each in told("ticket/5")] == ["waits"]
+    assert [world.database.count(table) for table in ("audit_event", "inbox", "ticket", "operator_action", "parked_command")] == before
+    text = world.verb("replay", "--topic", world.topic).stdout
+    assert "decided here against the rows of now, in a child process; nothing was written" in text
+    assert "would be applied, version 0->1\n" in text and "would be rejected: already_exists\n" in text
+    assert "would be parked until its notbefore\n" in text
+
+
+def test_a_missing_command_that_ends_the_program_ends_a_child_alone(lossy):
+    """The next child goes on with the command after it."""
+    whole = replay(lossy, "--topic", lossy.topic, code=3)
+    poison = next(each for each in whole["commands"] if each["aggregate"] == "ticket/12" and each["type"] == "ticket.escalate")
+    found = replay(lossy, "--topic", lossy.topic, code=3, FAULT_COMMAND=poison["id"])
+    told = [(each["decision"], each["says"], each["version"]) for each in found["commands"] if each["aggregate"] == "ticket/12"]
+    assert told == [("decided", "applied", {"from": 0, "to": 1}), ("ends", "signal 9 in decide", None),
+                    ("decided", "applied", {"from": 1, "to": 2})]
+    assert [each for each in found["commands"] if each["aggregate"] != "ticket/12"] == \
+        [each for each in whole["commands"] if each["aggregate"] != "ticket/12"]

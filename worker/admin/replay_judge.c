@@ -44,8 +44,7 @@ static const char put_back_sql[] =
 struct replay_judge
 {
     PGconn *connection;
-    bool keeps;
-    int64_t limit, counts[REPLAY_CLASS__COUNT];
+    int64_t limit, bytes_max, bytes, counts[REPLAY_CLASS__COUNT];
     char topic[TOPIC_NAME_MAX + 1]; /* of the page */
     struct buffer identities, numbers, offsets;
     struct replay_missing *page;
@@ -59,6 +58,14 @@ static char *copy_span(struct span text)
     return text.at ? strndup(text.at, text.size) : NULL;
 }
 
+static void free_bytes(struct replay_missing *missing)
+{
+    buffer_done(&missing->key);
+    buffer_done(&missing->headers);
+    buffer_done(&missing->value);
+    missing->has_bytes = false;
+}
+
 static void free_missing(struct replay_missing *missing)
 {
     char *const texts[] = { missing->topic, missing->source, missing->id,
@@ -66,19 +73,17 @@ static void free_missing(struct replay_missing *missing)
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
-    buffer_done(&missing->key);
-    buffer_done(&missing->headers);
-    buffer_done(&missing->value);
+    free_bytes(missing);
     *missing = (struct replay_missing){ 0 };
 }
 
-struct replay_judge *replay_judge_new(PGconn *connection, bool keeps, int64_t limit)
+struct replay_judge *replay_judge_new(PGconn *connection, int64_t limit, int64_t bytes_max)
 {
     struct replay_judge *judge = calloc(1, sizeof(*judge));
 
     if (judge == NULL)
         return NULL;
-    *judge = (struct replay_judge){ .connection = connection, .keeps = keeps, .limit = limit };
+    *judge = (struct replay_judge){ .connection = connection, .limit = limit, .bytes_max = bytes_max };
     judge->page = calloc(PAGE, sizeof(*judge->page));
     judge->missing = calloc((size_t)limit, sizeof(*judge->missing));
     if (judge->page && judge->missing)
@@ -112,13 +117,21 @@ static bool is_kept(const struct replay_judge *judge, const struct replay_missin
     return false;
 }
 
+static void keep(struct replay_judge *judge, struct replay_missing *message)
+{
+    judge->bytes += (int64_t)(message->key.size + message->headers.size + message->value.size);
+    if (judge->bytes > judge->bytes_max)
+        free_bytes(message);
+    judge->missing[judge->missing_count++] = *message;
+}
+
 static void count(struct replay_judge *judge, int class, struct replay_missing *message)
 {
     if (class == REPLAY_MISSING && is_kept(judge, message))
         class = REPLAY_DUPLICATE;
     judge->counts[class]++;
     if (class == REPLAY_MISSING && judge->missing_count < judge->limit)
-        judge->missing[judge->missing_count++] = *message;
+        keep(judge, message);
     else
         free_missing(message);
 }
@@ -152,6 +165,7 @@ bool replay_judge_finish(struct replay_judge *judge, struct buffer *reterr)
 
 static void keep_bytes(struct replay_missing *message, const struct delivery *delivery)
 {
+    message->has_bytes = true;
     message->has_key = delivery->key.at != NULL;
     buffer_add_span(&message->key, delivery->key);
     buffer_add_span(&message->headers, delivery->headers);
@@ -194,7 +208,7 @@ bool replay_judge_add(struct replay_judge *judge, const char *topic, int32_t par
         hex_print(command->identity, DIGEST_SIZE, identity);
         identity[ID_TEXT - 1] = '\0';
     }
-    if (command && judge->keeps)
+    if (command)
         keep_bytes(message, delivery);
     snprintf(number, sizeof(number), "%d", partition);
     snprintf(offset, sizeof(offset), "%lld", (long long)delivery->offset);

@@ -2,7 +2,7 @@
  * they are parked by interlock.put_back, in the order in which they are given (PROTOCOL L4).
  *
  * Threads    one owner per connection.
- * Ownership  copies what it keeps of a command: its bytes too, where it is to be put back.
+ * Ownership  copies what it keeps of a command, its bytes too.
  * Failure    false or -1, and one line in *reterr.
  */
 #ifndef WORKER_ADMIN_REPLAY_JUDGE_H
@@ -35,14 +35,14 @@ struct replay_missing
     int32_t partition;
     int64_t offset;
     uint8_t identity[DIGEST_SIZE], body_digest[DIGEST_SIZE];
-    struct buffer key, headers, value; /* of an execution */
-    bool has_key;
+    struct buffer key, headers, value;
+    bool has_key, has_bytes; /* has_bytes: key, headers and value were kept */
 };
 
 struct replay_judge;
 
-/* `keeps`: the bytes of what is missing, too. At most `limit` missing ones are kept; more are counted. */
-struct replay_judge *replay_judge_new(PGconn *connection, bool keeps, int64_t limit);
+/* At most `limit` missing ones are kept; more are counted. Their bytes are kept up to `bytes_max` in all. */
+struct replay_judge *replay_judge_new(PGconn *connection, int64_t limit, int64_t bytes_max);
 void replay_judge_free(struct replay_judge *judge);
 
 /* A message, in the order of the range; `command` NULL: it cannot be read as one. */

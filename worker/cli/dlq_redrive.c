@@ -184,7 +184,8 @@ static bool try_letters(struct redrive *redrive, struct buffer *fault)
     redrive->tried_count = wanted;
     if (wanted == 0)
         return true;
-    redrive->results = trials_run(redrive->invocation->settings, redrive->tried, wanted, !redrive->no_child, fault);
+    redrive->results =
+        trials_run(redrive->invocation->settings, "dlq redrive", redrive->tried, wanted, !redrive->no_child, fault);
     if (redrive->results == NULL)
         return false;
     for (int i = 0, n = 0; i < redrive->count; i++)

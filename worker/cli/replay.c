@@ -10,14 +10,16 @@
 #include "worker/base/progress.h"
 #include "worker/base/shown.h"
 #include "worker/cli/operator.h"
+#include "worker/cli/replay_fate.h"
 #include "worker/postgres/query.h"
 
 static const char usage[] =
     "usage: interlock replay --topic T [--partition P [--from O] [--to O]] | --since T | --all [OPTION...]\n"
     "\n"
     "Reads a range of the command topics and asks PostgreSQL about each message: answered, duplicate, parked, dead\n"
-    "letter, not read yet, or missing: passed, and in no table. The missing ones are named. With --execute they are\n"
-    "parked in the order of the topic, and return while the workers go on.\n"
+    "letter, not read yet, or missing: passed, and in no table. Each missing one is named, and what it would become\n"
+    "on the rows of now, which a child process decides. With --execute they are parked in the order of the topic, and\n"
+    "return while the workers go on.\n"
     "\n"
     "  --topic T, --partition P, --from O, --to O   what to read; --to is not read itself\n"
     "  --since T      messages written since then: 2026-11-24T09:00:00Z, or 2h for 2 hours ago\n"
@@ -37,6 +39,8 @@ enum
     NAMED_MAX = 20, /* in text; JSON has all */
 };
 
+static const int64_t DECIDED_BYTES_MAX = INT64_C(256) << 20; /* of what is missing; more is not decided by a dry run */
+
 struct replaying
 {
     struct invocation *invocation;
@@ -46,6 +50,7 @@ struct replaying
     int64_t limit, before_us; /* before_us 0: no such bound */
     PGconn *connection;
     struct replay_judge *judge;
+    struct replay_fates fates; /* of a dry run */
     struct buffer fault;
     int64_t messages, action, parked;
     int partitions;
@@ -126,6 +131,16 @@ static bool read_range(struct replaying *replaying)
     return good;
 }
 
+/* --- trying ------------------------------------------------------------------------------------------------------ */
+
+static bool try_missing(struct replaying *replaying)
+{
+    const struct replay_missing *missing;
+    int count = replay_judge_missing(replaying->judge, &missing);
+
+    return replay_fates_try(&replaying->fates, replaying->invocation->settings, missing, count, &replaying->fault);
+}
+
 /* --- the act ----------------------------------------------------------------------------------------------------- */
 
 static bool check_counts(struct replaying *replaying)
@@ -168,10 +183,13 @@ static bool act(struct replaying *replaying)
 
 /* --- printing ---------------------------------------------------------------------------------------------------- */
 
-static void add_missing(struct buffer *out, const struct replay_missing *missing, bool json, bool first)
+static void add_missing(struct buffer *out, const struct replaying *replaying, int index, bool json)
 {
+    const struct replay_missing *missing;
     char place[TOPIC_NAME_MAX + 48];
 
+    (void)replay_judge_missing(replaying->judge, &missing);
+    missing += index;
     snprintf(place, sizeof(place), "%s/%d/%lld", missing->topic, missing->partition, (long long)missing->offset);
     if (!json)
     {
@@ -182,6 +200,8 @@ static void add_missing(struct buffer *out, const struct replay_missing *missing
             buffer_add_text(out, "  ");
             shown_add(out, span_of(words[i]));
         }
+        buffer_add_text(out, "  ");
+        replay_fates_add_text(&replaying->fates, index, out);
         buffer_add_byte(out, '\n');
         return;
     }
@@ -190,12 +210,14 @@ static void add_missing(struct buffer *out, const struct replay_missing *missing
                                        { ",\"type\":", missing->type },
                                        { ",\"source\":", missing->source },
                                        { ",\"id\":", missing->id } };
-    buffer_add_text(out, first ? "\n" : ",\n");
+    buffer_add_text(out, index == 0 ? "\n" : ",\n");
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
     {
         buffer_add_text(out, members[i][0]);
         buffer_add_json_string(out, members[i][1] ? span_of(members[i][1]) : SPAN_NULL);
     }
+    if (!replaying->intent.execute)
+        replay_fates_add_json(&replaying->fates, index, out);
     buffer_add_byte(out, '}');
 }
 
@@ -225,7 +247,7 @@ static void add_json(struct replaying *replaying, struct buffer *out)
     buffer_add_json_string(out, span_of(replaying->intent.before_text));
     buffer_add_text(out, ",\"commands\":[");
     for (int i = 0; i < count; i++)
-        add_missing(out, &missing[i], true, i == 0);
+        add_missing(out, replaying, i, true);
     buffer_add_text(out, "]}\n");
 }
 
@@ -268,8 +290,10 @@ static void add_text(struct replaying *replaying, struct buffer *out)
         return;
     }
     add_counts(replaying, out);
+    if (count > 0)
+        buffer_add_text(out, "decided here against the rows of now, in a child process; nothing was written\n");
     for (int i = 0; i < count && i < NAMED_MAX; i++)
-        add_missing(out, &missing[i], false, i == 0);
+        add_missing(out, replaying, i, false);
     if (all > NAMED_MAX)
     {
         buffer_add_text(out, "  and ");
@@ -335,7 +359,8 @@ static bool run(struct replaying *replaying)
         return false;
     if (!parameters_parse_time(span_of(intent->before_text), &replaying->before_us))
         replaying->before_us = 0;
-    replaying->judge = replay_judge_new(replaying->connection, intent->execute, replaying->limit);
+    replaying->judge =
+        replay_judge_new(replaying->connection, replaying->limit, intent->execute ? INT64_MAX : DECIDED_BYTES_MAX);
     if (replaying->judge == NULL)
         buffer_add_text(&replaying->fault, "out of memory");
     return replaying->judge && read_range(replaying) && (!intent->execute || act(replaying));
@@ -358,6 +383,7 @@ int verb_replay(struct invocation *invocation)
         progress_begin("replay");
         bool good = run(&replaying);
         progress_end();
+        good = good && (replaying.intent.execute || try_missing(&replaying));
         if (good)
             code = report(&replaying);
         else
@@ -366,6 +392,7 @@ int verb_replay(struct invocation *invocation)
             code = verb_fail_with(invocation, &replaying.fault);
         }
     }
+    replay_fates_done(&replaying.fates);
     replay_judge_free(replaying.judge);
     query_closep(&replaying.connection);
     operator_done(&replaying.intent);

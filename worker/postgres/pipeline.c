@@ -24,7 +24,14 @@ struct pipeline *pipeline_new(const struct settings *settings, const char *appli
     pipeline->settings = settings;
     snprintf(pipeline->application_name, sizeof(pipeline->application_name), "%s", application_name);
     snprintf(pipeline->where, sizeof(pipeline->where), "not connected yet");
+    pipeline->kind = SESSION_LANE;
     return pipeline;
+}
+
+void pipeline_only_try(struct pipeline *pipeline)
+{
+    assert(pipeline->connection == NULL);
+    pipeline->kind = SESSION_TRIAL;
 }
 
 static void forget_results(struct pipeline *pipeline)
@@ -279,9 +286,9 @@ static bool set_up_session(struct pipeline *pipeline, int64_t deadline_us)
     struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY;
     bool sets = settings->protections.session_terms;
 
-    bool good = (!sets ||
-                 ask_terms(pipeline, &set, session_terms_write_set(SESSION_LANE, settings, &set), NULL, deadline_us)) &&
-                ask_terms(pipeline, &look, session_terms_write_look(SESSION_LANE, settings, &look), "", deadline_us);
+    bool good = (!sets || ask_terms(pipeline, &set, session_terms_write_set(pipeline->kind, settings, &set), NULL,
+                                    deadline_us)) &&
+                ask_terms(pipeline, &look, session_terms_write_look(pipeline->kind, settings, &look), "", deadline_us);
     buffer_done(&set);
     buffer_done(&look);
     return good;
@@ -289,9 +296,15 @@ static bool set_up_session(struct pipeline *pipeline, int64_t deadline_us)
 
 static bool try_to_connect(struct pipeline *pipeline, int64_t deadline_us, const atomic_bool *stop)
 {
-    static const char *const names[] = { "application_name", "keepalives_idle",  "keepalives_interval",
-                                         "keepalives_count", "tcp_user_timeout", NULL };
-    const char *const values[] = { pipeline->application_name, "15", "5", "3", "20000", NULL };
+    static const char *const names[] = { "application_name",
+                                         "keepalives_idle",
+                                         "keepalives_interval",
+                                         "keepalives_count",
+                                         "tcp_user_timeout",
+                                         "target_session_attrs",
+                                         NULL };
+    const char *attributes = pipeline->kind == SESSION_TRIAL ? "any" : "read-write";
+    const char *const values[] = { pipeline->application_name, "15", "5", "3", "20000", attributes, NULL };
 
     pipeline->connection = connect_begin(&pipeline->connect_attempt, pipeline->settings->database.url, names, values);
     if (pipeline->connection == NULL)

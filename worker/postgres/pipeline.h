@@ -46,6 +46,7 @@ struct parameter_value
 };
 
 struct pipeline *pipeline_new(const struct settings *settings, const char *application_name);
+void pipeline_only_try(struct pipeline *pipeline); /* its sessions are SESSION_TRIAL, not SESSION_LANE */
 void pipeline_free(struct pipeline *pipeline);
 
 /* Opens a session (PROTOCOL O6: timeouts and synchronous_commit are set and read back). `stop`, when not NULL and set,

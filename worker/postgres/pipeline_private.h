@@ -4,6 +4,7 @@
 #define WORKER_POSTGRES_PIPELINE_PRIVATE_H
 
 #include "worker/postgres/connect.h"
+#include "worker/postgres/session_terms.h"
 #include "worker/postgres/pipeline.h"
 
 enum
@@ -17,6 +18,7 @@ struct pipeline
     char application_name[64];
     char where[192];
     PGconn *connection;
+    enum session_kind kind;
     struct connect_attempt connect_attempt;
     struct statement *statements[STATEMENT_BUCKETS];
     int statement_count, prepared_count;

@@ -8,8 +8,9 @@
 
 enum
 {
-    SETS = SESSION_LANE | SESSION_BOOKS | SESSION_WRITES | SESSION_READS | SESSION_CHECKS,
-    WORKS = SESSION_LANE | SESSION_BOOKS,
+    BATCHES = SESSION_LANE | SESSION_TRIAL,
+    SETS = BATCHES | SESSION_BOOKS | SESSION_WRITES | SESSION_READS | SESSION_CHECKS,
+    WORKS = BATCHES | SESSION_BOOKS,
     TOOLS = SESSION_WRITES | SESSION_READS | SESSION_CHECKS,
     CHANGES = SESSION_LANE | SESSION_BOOKS | SESSION_WRITES | SESSION_CHECKS,
 };
@@ -64,7 +65,7 @@ static const struct term terms[] = {
     { "client_min_messages", SETS, "warning", 0, NULL, TERM_SET, NULL },
 
     /* How long it may take. A session of the books has left a statement long before this, by a deadline of its own. */
-    { "statement_timeout", SESSION_LANE, NULL, DATABASE(statement_timeout_us), NULL, TERM_SET, NULL },
+    { "statement_timeout", BATCHES, NULL, DATABASE(statement_timeout_us), NULL, TERM_SET, NULL },
     { "statement_timeout", SESSION_BOOKS, "30000", 0, NULL, TERM_SET, NULL },
     { "statement_timeout", TOOLS, "0", 0, NULL, TERM_SET, NULL },
     { "lock_timeout", WORKS, NULL, DATABASE(lock_timeout_us), NULL, TERM_SET, NULL },
@@ -82,11 +83,11 @@ static const struct term terms[] = {
     { "jit", SETS, "off", 0, NULL, TERM_SET, NULL },
     /* Every statement of a batch wants its rows by index, and a generic plan made while a table was empty must not stay
      * a sequential scan. */
-    { "plan_cache_mode", SESSION_LANE, "force_generic_plan", 0, NULL, TERM_SET, NULL },
-    { "enable_seqscan", SESSION_LANE, "off", 0, NULL, TERM_SET, NULL },
-    { "enable_hashjoin", SESSION_LANE, "off", 0, NULL, TERM_SET, NULL },
-    { "enable_mergejoin", SESSION_LANE, "off", 0, NULL, TERM_SET, NULL },
-    { "enable_bitmapscan", SESSION_LANE, "off", 0, NULL, TERM_SET, NULL },
+    { "plan_cache_mode", BATCHES, "force_generic_plan", 0, NULL, TERM_SET, NULL },
+    { "enable_seqscan", BATCHES, "off", 0, NULL, TERM_SET, NULL },
+    { "enable_hashjoin", BATCHES, "off", 0, NULL, TERM_SET, NULL },
+    { "enable_mergejoin", BATCHES, "off", 0, NULL, TERM_SET, NULL },
+    { "enable_bitmapscan", BATCHES, "off", 0, NULL, TERM_SET, NULL },
 };
 
 enum

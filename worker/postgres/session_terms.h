@@ -15,11 +15,12 @@ struct settings;
 
 enum session_kind
 {
-    SESSION_LANE = 1,   /* worker/postgres/pipeline.h: batches */
-    SESSION_BOOKS = 2,  /* session.h: slot, ownership, returner, sweep */
-    SESSION_WRITES = 4, /* query.h: migrate, prune */
-    SESSION_READS = 8,  /* query.h: audit */
-    SESSION_CHECKS = 16 /* query.h: check, which has lines of its own for encoding and durability */
+    SESSION_LANE = 1,    /* worker/postgres/pipeline.h: batches */
+    SESSION_BOOKS = 2,   /* session.h: slot, ownership, returner, sweep */
+    SESSION_WRITES = 4,  /* query.h: migrate, prune */
+    SESSION_READS = 8,   /* query.h: audit */
+    SESSION_CHECKS = 16, /* query.h: check, which has lines of its own for encoding and durability */
+    SESSION_TRIAL = 32,  /* pipeline.h: batches that are only tried; a role that may only read will do */
 };
 
 /* A transaction says itself what its statements see: after a wait for a lock a later statement has to have a new

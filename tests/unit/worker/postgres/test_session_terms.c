@@ -53,7 +53,7 @@ static void every_kind_of_session_has_its_bytes_its_snapshots_and_its_names(void
                                          "('client_min_messages','warning'",
                                          "('idle_session_timeout','0'" };
     (void)state;
-    for (int kind = SESSION_LANE; kind <= SESSION_CHECKS; kind *= 2)
+    for (int kind = SESSION_LANE; kind <= SESSION_TRIAL; kind *= 2)
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
             assert_true(has((enum session_kind)kind, parts[i]));
 }
@@ -80,6 +80,7 @@ static void only_who_changes_nothing_may_be_read_only(void **state)
     assert_true(has(SESSION_BOOKS, "('transaction_read_only','off'"));
     assert_true(has(SESSION_WRITES, "('transaction_read_only','off'"));
     assert_false(has(SESSION_READS, "'transaction_read_only'"));
+    assert_false(has(SESSION_TRIAL, "'transaction_read_only'"));
 }
 
 static void without_memory_there_is_no_statement(void **state)
