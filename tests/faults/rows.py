@@ -48,4 +48,5 @@ ROWS = {
     35: Row("millions of dead letters", "a takeover does not read them"),
     36: Row("a pause is taken and lifted all the time; workers die meanwhile", "nothing that matches commits meanwhile"),
     37: Row("dead letters are redriven while the command line and workers die", "each is answered once, in its key's order"),
+    38: Row("lost commands return by replay while the command line and workers die", "each is applied once, in order"),
 }

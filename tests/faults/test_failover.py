@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import dataclasses
 import json
 import time
 
@@ -95,22 +94,6 @@ def verify(world):
     return done.returncode, json.loads(done.stdout)
 
 
-def last_answers(evidence):
-    """The last event alone of every command, as a reader sees it that takes the later one for the right one. All events
-    of an aggregate lie in one partition."""
-    last = {}
-    for event in sorted(evidence.events, key=lambda each: (each.partition, each.offset)):
-        last[event.identity] = event
-    kept = {id(event) for event in last.values()}
-    return dataclasses.replace(evidence, events=[event for event in evidence.events if id(event) in kept])
-
-
-def judge_last(trial, ordered):
-    whole = trial.world.evidence
-    trial.world.evidence = lambda: last_answers(whole())
-    trial.judge(ordered=ordered)
-
-
 # ---- what the operator does ------------------------------------------------------------------------------
 
 def last_commit_of(standby):
@@ -174,7 +157,7 @@ def test_a_standby_that_lacks_the_last_second_takes_over_and_a_replay_brings_bac
     trial.defence("a synchronous standby", "the primary is lost, the standby lacks a second",
                   f"{len(lost)} commands lost until their topic is read again", None)
     trial.note(lost=len(lost), told_as_mismatch=told["mismatches"], told_as_unknown=told["unknown"])
-    judge_last(trial, ordered=False)
+    trial.judge_last(ordered=False)
 
 
 def missing(world, *words, code):
@@ -218,7 +201,7 @@ def test_replay_names_what_a_failover_lost_and_brings_it_back_while_the_workers_
     code, told = verify(world)
     assert code == 3 and told["holes"] == 0 and told["doubles"] == told["mismatches"]
     trial.note(lost=len(lost), put_back=len(lost))
-    judge_last(trial, ordered=False)
+    trial.judge_last(ordered=False)
 
 
 @pytest.mark.fault(13)
@@ -282,7 +265,7 @@ def test_with_the_workers_stopped_the_new_primary_says_itself_where_to_read_on_a
     code, told = verify(world)
     assert code == 3 and told["mismatches"] + told["unknown"] == len(lost)
     trial.note(lost=len(lost))
-    judge_last(trial, ordered=True)
+    trial.judge_last(ordered=True)
 
 
 # ---- a synchronous standby -------------------------------------------------------------------------------------

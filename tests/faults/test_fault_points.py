@@ -21,7 +21,7 @@ POINTS = dict(re.findall(r'X\([A-Z_]+, "([a-z_]+)", (NO|YES|KAFKA)\)', HEADER))
 ERRORS = {"NO": [], "YES": ["error"], "KAFKA": ["error", "error:retriable", "error:fatal"]}
 ENDS = ("in_revoke", "in_close")          # reached by a worker that ends
 PARKING = ("after_claim", "after_return")  # reached while parked commands come back
-VERB = ("redrive_put", "redrive_committed")  # of the command line: test_redrive_steps.py
+VERB = ("redrive_put", "redrive_committed")  # of the command line: test_redrive_steps.py, test_replay_steps.py
 MAIN = [name for name in POINTS if name not in (*ENDS, *PARKING, *VERB)]
 LIGHT = {"burst": 4, "pause": 0.1}        # few commands: after two deaths in a row they are run one by one for a while
 

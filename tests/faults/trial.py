@@ -4,6 +4,7 @@ figures.jsonl, from which report.py makes the table."""
 
 import collections
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -164,6 +165,12 @@ class Trial:
         if sent is not None:
             assert world.database.count("inbox") == len(sent) + (TICKETS + 2) * len(self.loads)
 
+    def judge_last(self, **options):
+        """As judge, of the last event alone of every command: of a command that was lost and applied again there are two."""
+        whole = self.world.evidence
+        self.world.evidence = lambda: last_answers(whole())
+        self.judge(**options)
+
     def memory_is_bounded(self, workers):
         peaks = [peak_rss_kib(each.pid) for each in workers]
         self.note(peak_rss_kib=max(peaks))
@@ -182,6 +189,15 @@ class Trial:
         write({"row": self.row, "test": self.name, "seed": seed(), "commands": self.world.database.count("inbox"),
                **counts, "recovery_ms": self.recoveries, "drained_ms": drained,
                **{name: self.watcher.counted(name) for name in COUNTED}, **self.watcher.meter.peak, **self.extra})
+
+
+def last_answers(evidence):
+    """As a reader sees it that takes the later event for the right one. All events of an aggregate lie in one partition."""
+    last = {}
+    for event in sorted(evidence.events, key=lambda each: (each.partition, each.offset)):
+        last[event.identity] = event
+    kept = {id(event) for event in last.values()}
+    return dataclasses.replace(evidence, events=[event for event in evidence.events if id(event) in kept])
 
 
 def write(figures):

@@ -8,18 +8,11 @@ from jsonschema import Draft202012Validator
 
 from harness.commands import Message, append, create_ticket, escalate
 from harness.database import url_as
+from harness.lost import lose, published
 from harness.parking import in_seconds, parked
 from harness.retention import cut_log
 from harness.stack import ROOT, apply_roles
 from harness.waiting import until
-
-# As a failover to a standby that lacked the last commits leaves it: what is published is beyond what is there.
-LOSE = """SET session_replication_role = replica; WITH lost AS (SELECT partition_id, kafka_offset, fence FROM interlock.audit_event
-    WHERE aggregate = ANY (%s)), a AS (DELETE FROM interlock.audit_event e USING lost l WHERE (e.partition_id, e.kafka_offset,
-    e.fence) = (l.partition_id, l.kafka_offset, l.fence)), h AS (DELETE FROM interlock.ticket_history WHERE 'ticket/' || ticket_id =
-    ANY (%s)), t AS (DELETE FROM interlock.ticket WHERE 'ticket/' || id = ANY (%s))
-    DELETE FROM interlock.inbox i USING lost l WHERE (i.partition_id, i.kafka_offset, i.fence) = (l.partition_id, l.kafka_offset, l.fence)"""
-
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "deploy/replay.schema.json").read_text(encoding="utf-8")))
 
@@ -34,12 +27,6 @@ def replay(world, *words, code, **settings):
     return found
 
 
-def published(world):
-    until("all is known to be published", lambda: world.lag() == 0 and world.database.value(
-        "SELECT count(*) FROM interlock.audit_event a JOIN interlock.partition_published p USING (partition_id) "
-        "WHERE a.kafka_offset >= p.published") == 0)
-
-
 @pytest.fixture
 def lossy(world):
     """20 tickets of three commands each, and what else a topic has; of five tickets PostgreSQL has lost everything."""
@@ -49,9 +36,7 @@ def lossy(world):
     again, early = escalate(1), escalate(2, notbefore=in_seconds(3600))
     world.publish(again, early, Message(b"{", "ticket/3"), again)
     until("all are answered", lambda: world.database.count("audit_event") == 61 and parked(world) == 1)
-    published(world)
-    keys = [f"ticket/{number}" for number in range(11, 16)]
-    world.database.execute(LOSE, keys, keys, keys)
+    lose(world, [f"ticket/{number}" for number in range(11, 16)])
     world.lost = worker
     return world
 
@@ -172,7 +157,7 @@ def test_the_dry_run_says_what_each_missing_command_would_become(lossy):
     """Decided on the rows of now, each after the missing ones of its aggregate; nothing is written, by a role that may only read."""
     world = lossy
     apply_roles(world.database.url)
-    world.database.execute(LOSE.replace("'ticket/' || id = ANY (%s)", "false AND id::text = ANY (%s)"), ["ticket/4"], ["ticket/4"], [])
+    lose(world, ["ticket/4"], rows=False)
     early = escalate(5, notbefore=in_seconds(3600))
     world.publish(early)
     until("it is parked", lambda: parked(world) == 2)

@@ -54,7 +54,7 @@
     X(IN_CLOSE, "in_close", NO)                      /* the consumer is about to be closed */ \
     X(AFTER_CLAIM, "after_claim", YES)               /* parked commands are claimed, none is published */ \
     X(AFTER_RETURN, "after_return", NO)              /* each is with librdkafka */ \
-    X(REDRIVE_PUT, "redrive_put", NO)                /* the verb has put letters back; COMMIT is not sent */ \
+    X(REDRIVE_PUT, "redrive_put", NO)                /* the verb has put commands back; COMMIT is not sent */ \
     X(REDRIVE_COMMITTED, "redrive_committed", NO)    /* it has committed, and told nobody */
 
 enum fault_point

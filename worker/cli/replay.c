@@ -7,6 +7,7 @@
 
 #include "consumers/admin/message_reading.h"
 #include "worker/admin/replay_judge.h"
+#include "worker/base/fault_point.h"
 #include "worker/base/progress.h"
 #include "worker/base/shown.h"
 #include "worker/cli/operator.h"
@@ -177,8 +178,13 @@ static bool act(struct replaying *replaying)
         return false;
     replaying->parked = replay_put_back(connection, replaying->action, replaying->judge, fault);
     /* Counted again, now that each identity is locked. */
-    return replaying->parked >= 0 && operator_agrees(&replaying->intent, replaying->parked, fault) &&
-           query_commit(connection, fault);
+    if (replaying->parked < 0 || !operator_agrees(&replaying->intent, replaying->parked, fault))
+        return false;
+    FAULT_POINT(REDRIVE_PUT);
+    if (!query_commit(connection, fault))
+        return false;
+    FAULT_POINT(REDRIVE_COMMITTED);
+    return true;
 }
 
 /* --- printing ---------------------------------------------------------------------------------------------------- */
