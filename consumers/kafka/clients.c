@@ -7,6 +7,7 @@
 #include "consumers/kafka/contact.h"
 #include "consumers/kafka/login.h"
 #include "consumers/kafka/monotonic_cnd.h"
+#include "consumers/kafka/spin_brake.h"
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
 #include "worker/settings/settings.h"
@@ -229,6 +230,8 @@ static bool set_times(rd_kafka_conf_t *conf, const struct settings *settings, en
     return set_ms(conf, "socket.timeout.ms", 10000000, reterr);
 }
 
+static const int SPINS_BELOW = 0x02040000; /* consumers/kafka/spin_brake.h */
+
 /* Without `bootstrap` the handle has nobody to connect to. */
 static rd_kafka_conf_t *make_conf(const struct settings *settings, enum client_kind kind, const char *bootstrap,
                                   struct buffer *reterr)
@@ -261,6 +264,7 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
     bool fetches = kind == CLIENT_CONSUMER || kind == CLIENT_READER;
     static struct log_rate rate;
 
+    spin_brake_use(rd_kafka_version() < SPINS_BELOW && spin_brake_is_found());
     if (!monotonic_cnd_is_found() && log_allowed(&rate, INT64_C(3600000000)))
         log_warning("kafka: this librdkafka waits on the wall clock: should that be set back, it sleeps for as long");
     rd_kafka_t *client = rd_kafka_new(fetches ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <threads.h>
 
+#include "consumers/kafka/spin_brake.h"
 #include "worker/base/clock.h"
 
 static atomic_bool used = true;
@@ -50,6 +51,7 @@ static int told(int error)
 __attribute__((visibility("default"))) int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex,
                                                          const struct timespec *restrict until)
 {
+    spin_brake_note_wait();
     if (!atomic_load_explicit(&used, memory_order_relaxed))
         return told(pthread_cond_timedwait((pthread_cond_t *)cond, (pthread_mutex_t *)mutex, until));
     int64_t left_us = (int64_t)until->tv_sec * 1000000 + until->tv_nsec / 1000 - wall_us();

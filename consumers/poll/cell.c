@@ -396,7 +396,8 @@ static bool make_parts(struct cell *cell, const char **reterr)
                                      .lock_owner = cell->lock_owner,
                                      .decode = delivery_decode,
                                      .complete = publisher_complete,
-                                     .owner = cell->publisher };
+                                     .owner = cell->publisher,
+                                     .seen_us = publisher_next_us(cell->publisher) };
     cell->lanes = lanes_new(&pooling, reterr);
     if (cell->lanes == NULL)
         return false;

@@ -34,6 +34,7 @@ struct publisher
     struct mailbox *mailbox;
     struct problem problem;
     _Atomic(rd_kafka_t *) consumer; /* at-least-once: whose handle commits offsets; writer: the poll thread */
+    atomic_int_fast64_t next_us;    /* exactly once: no publication begins before; readers: lanes */
 
     /* Of the publisher's thread. */
     pthread_t me; /* and, once that has ended, of the thread that frees it */
@@ -73,6 +74,11 @@ void publisher_take_over(struct publisher *publisher, struct owned_partition *co
 bool publisher_finish(struct publisher *publisher, int64_t deadline_us)
 {
     return mailbox_finish(publisher->mailbox, deadline_us);
+}
+
+const atomic_int_fast64_t *publisher_next_us(const struct publisher *publisher)
+{
+    return &publisher->next_us;
 }
 
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer)
@@ -340,6 +346,21 @@ static void publish(struct publisher *publisher)
     publisher->unclear = false;
 }
 
+/* The lanes know when the next one may begin (PROTOCOL K1: nothing is seen before it). */
+static void publish_paced(struct publisher *publisher)
+{
+    if (!publisher->settings->kafka.exactly_once)
+    {
+        publish(publisher);
+        return;
+    }
+    pacing_begin(&publisher->pacing, monotonic_us());
+    atomic_store_explicit(&publisher->next_us, pacing_next_us(&publisher->pacing), memory_order_relaxed);
+    publish(publisher);
+    pacing_end(&publisher->pacing, monotonic_us());
+    atomic_store_explicit(&publisher->next_us, pacing_next_us(&publisher->pacing), memory_order_relaxed);
+}
+
 /* --- beginnings and ends of partitions --------------------------------------------------------------------------- */
 
 /* One round at what is asked for. The producer comes first: an unclear transaction of ours must have ended before
@@ -488,11 +509,7 @@ static void *publisher_main(void *owner)
         more = gather(publisher);
         publisher->pacing.answered = 0;
         if (more)
-        {
-            publish(publisher);
-            if (publisher->settings->kafka.exactly_once)
-                pacing_rest(&publisher->pacing, monotonic_us());
-        }
+            publish_paced(publisher);
         else if (open_producer(publisher) && publisher->list.asked_count == 0)
             problem_clear(&publisher->problem);
         housekeep(publisher);

@@ -53,6 +53,10 @@ bool publisher_finish(struct publisher *publisher, int64_t deadline_us);
  * NULL is set. */
 void publisher_set_consumer(struct publisher *publisher, rd_kafka_t *consumer);
 
+/* Monotonic, with exactly-once: no publication begins before, so what is answered earlier is not seen earlier. 0: at
+ * once. Lives as long as the publisher. */
+const atomic_int_fast64_t *publisher_next_us(const struct publisher *publisher);
+
 /* True: `into` says what it waits for. */
 bool publisher_problem(struct publisher *publisher, char *into, size_t size);
 

@@ -14,8 +14,6 @@ enum
     LOOK_US = 100000,    /* between two searches among the held keys for those that block others */
     TURN_REST = 4,       /* times as long as a turn of its own took, no other one of the lane */
     TURN_MIN_US = 20000, /* the shortest wait of a turn, however many keys share the longest */
-    LINGER_FOR = 8,      /* commands that must be expected within worker.batch_linger for the wait to pay */
-    LINGER_ENOUGH = 128, /* as many go at once */
 };
 
 /* --- collecting -------------------------------------------------------------------------------------------------- */
@@ -199,17 +197,6 @@ static void take_due(struct lane *lane, int64_t now_us)
     take_turn(lane, turn, now_us);
 }
 
-/* The mean time between two commands, over the last few batches. */
-static void note_rate(struct lane *lane, int taken)
-{
-    assert(taken > 0);
-    int64_t now_us = monotonic_us();
-    int64_t gap_us = (now_us - lane->taken_us) / taken + 1;
-
-    lane->gap_us = lane->gap_us == 0 || lane->taken_us == 0 ? gap_us : (lane->gap_us * 3 + gap_us) / 4;
-    lane->taken_us = now_us;
-}
-
 static void take_new(struct lane *lane)
 {
     int max = (int)lane->settings->worker.batch_max - lane->run_count, count = 0;
@@ -232,22 +219,27 @@ static void take_new(struct lane *lane)
         at->arrival = ++lane->tickets;
     if (last)
     {
-        note_rate(lane, count);
+        linger_note_taken(&lane->linger, count, monotonic_us());
         add_to_run(lane, chain);
     }
 }
 
-/* A moment more for a batch to fill, where commands come fast enough for it to pay: small batches cost PostgreSQL so
- * much more a command that at half of the drain rate both cores were full. Slower than that, a command is alone anyhow,
- * and goes at once. */
-static void linger(struct lane *lane)
+static void run_new(struct lane *lane)
 {
-    int64_t longest_us = lane->settings->worker.batch_linger_us;
-    int64_t until_us = monotonic_us() + longest_us;
+    int64_t begun_us = monotonic_us();
+    int count = lane->run_count;
+
+    lane_run(lane, lane->run, count, TURN_COMMON);
+    linger_note_run(&lane->linger, count, monotonic_us() - begun_us);
+}
+
+/* Until enough of them wait, or the time is over. */
+static void await_others(struct lane *lane)
+{
+    int64_t seen_us = lane->seen_us ? atomic_load_explicit(lane->seen_us, memory_order_relaxed) : 0;
+    int64_t until_us = linger_until_us(&lane->linger, lane->settings->worker.batch_linger_us, seen_us, monotonic_us());
 
     mutex_assert_held(&lane->mutex);
-    if (lane->gap_us == 0 || lane->gap_us * LINGER_FOR > longest_us)
-        return;
     while (lane->first && lane->waiting < LINGER_ENOUGH && monotonic_us() < until_us && !atomic_load(&lane->stopping) &&
            lane->revocations_asked == lane->revocations_handled)
         mutex_wait(&lane->mutex, &lane->work, until_us);
@@ -266,8 +258,7 @@ static bool await_work(struct lane *lane, uint64_t *ret_sweep)
     while (lane->first == NULL && !atomic_load(&lane->stopping) &&
            lane->revocations_asked == lane->revocations_handled && monotonic_us() < due_us)
         mutex_wait(&lane->mutex, &lane->work, due_us);
-    if (lane->settings->worker.batch_linger_us > 0)
-        linger(lane);
+    await_others(lane);
     *ret_sweep = lane->revocations_asked != lane->revocations_handled ? lane->revocations_asked : 0;
     bool go_on = !atomic_load(&lane->stopping);
     mutex_unlock(&lane->mutex);
@@ -323,7 +314,7 @@ static void *lane_main(void *owner)
         lane->run_count = 0;
         take_due(lane, monotonic_us());
         take_new(lane);
-        lane_run(lane, lane->run, lane->run_count, TURN_COMMON);
+        run_new(lane);
         lane_show(lane, 0, NULL);
         /* The commands that it was reconnecting for may have been revoked: reconnect now, or the lane stays not ready
          * until the next command. */
@@ -396,6 +387,7 @@ struct lane *lane_new(const struct lanes_options *options, int number)
     lane->settings = options->settings;
     lane->complete = options->complete;
     lane->owner = options->owner;
+    lane->seen_us = options->seen_us;
     lane->random_state = (uint64_t)monotonic_us() * 2654435761u + (uint64_t)number;
     snprintf(lane->name, sizeof(lane->name), "lane-%d.%d", options->cell, number);
     snprintf(lane->lock_owner, sizeof(lane->lock_owner), "%s/%d", options->lock_owner, number);

@@ -26,6 +26,9 @@ struct lanes_options
     /* Receives a chain (by `next`) of answered deliveries. Called on lane threads; must be quick. */
     void (*complete)(void *owner, struct delivery *chain);
     void *owner;
+    /* Monotonic: what is answered earlier is not seen earlier, so commands are collected until shortly before. NULL, or
+     * a time in the past: at once. Writer: the cell's publisher. */
+    const atomic_int_fast64_t *seen_us;
 };
 
 struct lane;

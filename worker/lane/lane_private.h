@@ -13,6 +13,7 @@
 #include "worker/base/mutex.h"
 #include "worker/batch/batch.h"
 #include "worker/lane/lane.h"
+#include "worker/lane/linger.h"
 #include "worker/lane/retry_queue.h"
 
 enum
@@ -46,6 +47,7 @@ struct lane
     const struct settings *settings;
     void (*complete)(void *owner, struct delivery *chain);
     void *owner;
+    const atomic_int_fast64_t *seen_us; /* as in struct lanes_options */
     char name[16];
     char lock_owner[192];
     pthread_t thread;
@@ -80,7 +82,7 @@ struct lane
     int park_count;
     int64_t held_before; /* our part of METRIC_HELD_KEYS */
     uint64_t tickets;
-    int64_t taken_us, gap_us;  /* when the last batch was taken; the mean time between two commands, 0: not known */
+    struct linger linger;
     int64_t turn_us;           /* no turn before it; see take_turn */
     int64_t turn_wait_us;      /* how long the next one may wait for its rows */
     int64_t look_us;           /* the next search among the held keys for those that block others */

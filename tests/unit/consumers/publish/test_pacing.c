@@ -76,12 +76,21 @@ static void the_next_publication_begins_a_new_wait(void **state)
     assert_int_equal(pacing_due_us(&pacing, 0), 70000100);
 }
 
-static void after_a_transaction_the_broker_gets_its_rest(void **state)
+/* A transaction that took so long has just ended, at 1000000. */
+static struct pacing after_a_transaction_of(int64_t took_us)
 {
     struct pacing pacing = { 0 };
+
+    pacing_begin(&pacing, 1000000 - took_us);
+    pacing_end(&pacing, 1000000);
+    return pacing;
+}
+
+static void after_a_transaction_the_broker_gets_its_rest(void **state)
+{
+    struct pacing pacing = after_a_transaction_of(1000);
     (void)state;
 
-    pacing_rest(&pacing, 1000000);
     pacing_note(&pacing, 1000000, 1000500);
     pacing.answered = 1;
     assert_int_equal(pacing_due_us(&pacing, 0), 1000000 + PACING_REST_US);
@@ -89,6 +98,21 @@ static void after_a_transaction_the_broker_gets_its_rest(void **state)
     pacing_note(&pacing, 2000000, 2000500);
     pacing.answered = 1;
     assert_int_equal(pacing_due_us(&pacing, 0), 2000500);
+}
+
+static void the_lanes_are_told_when_the_next_may_begin(void **state)
+{
+    struct pacing pacing = { 0 };
+    (void)state;
+
+    assert_int_equal(pacing_next_us(&pacing), 0);
+    pacing = after_a_transaction_of(5000);
+    assert_int_equal(pacing_next_us(&pacing), 1000000 + PACING_REST_US);
+    /* Of the present one the end is estimated, by the last ones. */
+    pacing_begin(&pacing, 1100000);
+    assert_int_equal(pacing_next_us(&pacing), 1100000 + 5000 + PACING_REST_US);
+    pacing_end(&pacing, 1100000 + 9000);
+    assert_int_equal(pacing_next_us(&pacing), 1109000 + PACING_REST_US);
 }
 
 int main(void)
@@ -102,6 +126,7 @@ int main(void)
         cmocka_unit_test(the_wait_counts_from_the_first_answer_by_the_oldest),
         cmocka_unit_test(the_next_publication_begins_a_new_wait),
         cmocka_unit_test(after_a_transaction_the_broker_gets_its_rest),
+        cmocka_unit_test(the_lanes_are_told_when_the_next_may_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
