@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 
 from check.evidence import admin_of
 from harness.bounds import is_sanitized, usage
-from harness.commands import append, create_ticket, partition_of
+from harness.commands import append, create_ticket, escalate, partition_of
 from harness.kafka import Kafka, Publisher
 from harness.load import TICKETS
 from harness.waiting import NotReached, holds_for, until
@@ -51,6 +51,9 @@ KEEPER = {"worker_batch_max": "250", "consumers_in_flight_commands": "2000",
 FULL_COMMANDS = 6000  # three times the keeper's cap
 FULL_TICKETS = range(1001, 1061)
 FULL_BYTES = 2000  # of each of these commands: more than a later one has
+FULL_OTHERS = 2000  # of each other kind: small ones, refused ones, duplicates. A lane keeps what its largest batch of each
+# statement needed: the first full batch of refusals costs 230 KiB, whenever it comes
+NO_TICKET = 1999
 SETTLE_FROM = 2001  # numbers of the tickets that are created before a sample
 
 
@@ -138,16 +141,20 @@ class Soak:
         self.world.publish(*commands)
 
     def fill(self):
-        """The keeper's pools reach the most that they may keep: a backlog for it alone."""
+        """The keeper's pools reach the most that they may keep: backlogs of each kind for it alone."""
         self.keeper.wait_ready(PATIENCE)
-        self.keeper.stop()
-        try:
-            self.publish_extra([create_ticket(number) for number in FULL_TICKETS] +
-                               [append(FULL_TICKETS[place % len(FULL_TICKETS)], {"text": "x" * FULL_BYTES})
-                                for place in range(FULL_COMMANDS)])
-        finally:
-            self.keeper.cont()
-        self.world.drain(PATIENCE)
+        tickets = itertools.cycle(FULL_TICKETS)
+        large = [append(next(tickets), {"text": "x" * FULL_BYTES}) for _ in range(FULL_COMMANDS)]
+        small = [escalate(next(tickets)) for _ in range(FULL_OTHERS)]
+        refused = [escalate(NO_TICKET) for _ in range(FULL_OTHERS)]
+        for backlog in ([create_ticket(number) for number in FULL_TICKETS] + large, small, refused,
+                        large[:FULL_OTHERS], small + refused):
+            self.keeper.stop()
+            try:
+                self.publish_extra(backlog)
+            finally:
+                self.keeper.cont()
+            self.world.drain(PATIENCE)
 
     def settle(self):
         """Every lane has a young session that applied a few small commands."""
