@@ -146,7 +146,8 @@ GRANT INSERT, DELETE, UPDATE (due_at, next_at, returned_at, returned_offset, ret
     returns, parkings, blocks, reason, pause_id) ON interlock.parked_command TO interlock_worker;
 -- The letter of a command that came back changes with its answer; so does the action that brought it back. A pause ends by
 -- itself.
-GRANT UPDATE (state, state_at, action_id, redrives) ON interlock.dead_letter TO interlock_worker;
+GRANT UPDATE (state, state_at, action_id, redrives, identity, command_source, command_id, command_type)
+    ON interlock.dead_letter TO interlock_worker;
 GRANT INSERT (action_id, subject, outcome) ON interlock.operator_item TO interlock_worker;
 GRANT DELETE, UPDATE (claimed_at) ON interlock.operator_outbox TO interlock_worker;
 GRANT UPDATE (resumed_at) ON interlock.pause TO interlock_worker;

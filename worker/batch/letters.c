@@ -6,26 +6,24 @@
 #include <string.h>
 
 #include "worker/batch/item.h"
+#include "worker/batch/set_aside.h"
 #include "worker/settings/settings.h"
 #include "workflows/base/utf8.h"
 
-/* What ended the worker is not read: its names come from its parked row, else from the note that an earlier try left
- * (worker/batch/quarantine.h). */
-static const char dead_sql[] =
-    "INSERT INTO interlock.dead_letter (partition_id, kafka_offset, fence, digest, reason, first_failed_at, key, says, "
-    "bytes, attempts, command_source, command_id, command_type, identity, redrives) "
-    "SELECT k.partition_id, k.kafka_offset, k.fence, k.digest, k.reason, k.first_failed_at, k.key, k.says, k.bytes, "
-    "k.attempts, coalesce(k.source, p.command_source, s.command_source), coalesce(k.id, p.command_id, s.command_id), "
-    "coalesce(k.type, p.command_type, s.command_type), coalesce(p.identity, s.identity), coalesce(f.redrives + 1, 0) "
-    "FROM (SELECT unnest($1::int4[]) AS partition_id, unnest($2::int8[]) AS kafka_offset, unnest($3::int8[]) AS fence, "
-    "unnest($4::bytea[]) AS digest, unnest($5::text[]) AS reason, unnest($6::timestamptz[]) AS first_failed_at, "
-    "unnest($7::text[]) AS key, unnest($8::text[]) AS says, unnest($9::int4[]) AS bytes, unnest($10::int4[]) AS "
-    "attempts, unnest($11::text[]) AS source, unnest($12::text[]) AS id, unnest($13::text[]) AS type, "
-    "unnest($14::uuid[]) AS token) k "
+/* What ended the worker, or came back and cannot be read, has no names of its own: they come from its parked row, else
+ * from the note that an earlier try left (worker/batch/quarantine.h). */
+static const char names_sql[] =
+    "UPDATE interlock.dead_letter d SET command_source = coalesce(d.command_source, p.command_source, "
+    "s.command_source), command_id = coalesce(d.command_id, p.command_id, s.command_id), "
+    "command_type = coalesce(d.command_type, p.command_type, s.command_type), "
+    "identity = coalesce(p.identity, s.identity), redrives = coalesce(f.redrives + 1, 0) "
+    "FROM (SELECT unnest($1::int4[]) AS partition_id, unnest($2::int8[]) AS kafka_offset, unnest($3::bytea[]) AS "
+    "digest, unnest($4::uuid[]) AS token) k "
     "LEFT JOIN interlock.parked_command p ON p.token = k.token "
     "LEFT JOIN interlock.crash_suspect s ON s.partition_id = k.partition_id AND s.kafka_offset = k.kafka_offset "
-    "LEFT JOIN LATERAL (SELECT max(d.redrives) AS redrives FROM interlock.dead_letter d WHERE d.identity = p.identity "
-    "AND d.state = 'redriving') f ON true";
+    "LEFT JOIN LATERAL (SELECT max(l.redrives) AS redrives FROM interlock.dead_letter l WHERE l.identity = p.identity "
+    "AND l.state = 'redriving') f ON true "
+    "WHERE d.partition_id = k.partition_id AND d.kafka_offset = k.kafka_offset AND d.digest = k.digest";
 #define SUBJECT "o.topic || '/' || o.partition || '/' || "
 static const char put_aside_sql[] =
     "WITH gone AS (DELETE FROM interlock.parked_command WHERE token = ANY ($1::uuid[]) RETURNING identity, action_id, "
@@ -46,20 +44,20 @@ static const char outcome_sql[] =
 
 enum
 {
-    DEAD_ARRAYS = 14,
+    LETTER_ARRAYS = 4,
     KEY_MAX = 1024, /* bytes; a longer key is for machines */
     OUTCOME_MAX = 128,
 };
 
 struct letter_arrays
 {
-    struct array of[DEAD_ARRAYS];
-    const struct array *parameters[DEAD_ARRAYS];
+    struct array of[LETTER_ARRAYS];
+    const struct array *parameters[LETTER_ARRAYS];
 };
 
 static void begin_arrays(struct letter_arrays *arrays, const enum array_type *types, int count)
 {
-    assert(count <= DEAD_ARRAYS);
+    assert(count <= LETTER_ARRAYS);
     memset(arrays, 0, sizeof(*arrays));
     for (int i = 0; i < count; i++)
     {
@@ -77,7 +75,7 @@ static bool send_arrays(struct batch *batch, int *next, const char *sql, struct 
         ++*next;
         sent = statements_send_fixed(batch->tools.statements, sql, arrays->parameters, count);
     }
-    for (int i = 0; i < DEAD_ARRAYS; i++)
+    for (int i = 0; i < LETTER_ARRAYS; i++)
         array_done(&arrays->of[i]);
     return sent;
 }
@@ -89,53 +87,86 @@ static bool is_put_aside(const struct item *item)
     return item->delivery->has_return_token && item->verdict == VERDICT_DEAD;
 }
 
-/* PostgreSQL keeps no NUL in a text. */
-static void add_text_or_null(struct array *array, struct span text)
+static bool is_new_letter(const struct item *item)
 {
-    if (text.at && text.size <= KEY_MAX && utf8_is_valid(text.at, text.size) && !memchr(text.at, '\0', text.size))
-        array_add_bytes(array, text.at, text.size);
-    else
-        array_add_null(array);
+    return item->verdict == VERDICT_DEAD && !item->recorded_dead;
 }
 
-static void add_dead(struct letter_arrays *arrays, const struct item *item)
+/* PostgreSQL keeps no NUL in a text. */
+static struct span text_or_null(struct span text)
+{
+    bool good =
+        text.at && text.size <= KEY_MAX && utf8_is_valid(text.at, text.size) && !memchr(text.at, '\0', text.size);
+    return good ? text : SPAN_NULL;
+}
+
+static struct letter_row *make_letter(struct batch *batch, const struct item *item)
 {
     const struct delivery *delivery = item->delivery;
-    char says[sizeof(delivery->dead_message)];
+    struct letter_row *row = arena_take(&batch->arena, sizeof(*row));
+    char *says = arena_take(&batch->arena, sizeof(delivery->dead_message));
 
-    utf8_copy_line(says, sizeof(says), delivery->dead_message);
-    array_add_int32(&arrays->of[0], delivery->partition->partition_id);
-    array_add_int64(&arrays->of[1], delivery->offset);
-    array_add_int64(&arrays->of[2], delivery->partition->fence);
-    array_add_bytes(&arrays->of[3], item->dead_digest, sizeof(item->dead_digest));
-    array_add_bytes(&arrays->of[4], delivery->dead_reason, strlen(delivery->dead_reason));
-    array_add_time(&arrays->of[5], delivery->first_failed_us);
-    add_text_or_null(&arrays->of[6], delivery->key);
-    array_add_bytes(&arrays->of[7], says, strlen(says));
-    array_add_int32(&arrays->of[8], delivery->value.at ? (int32_t)delivery->value.size : 0);
-    array_add_int32(&arrays->of[9], delivery->attempts + 1);
-    add_text_or_null(&arrays->of[10], item->command.source);
-    add_text_or_null(&arrays->of[11], item->command.id);
-    add_text_or_null(&arrays->of[12], item->command.type);
-    if (is_put_aside(item))
-        array_add_id(&arrays->of[13], delivery->return_token);
-    else
-        array_add_null(&arrays->of[13]);
+    if (row == NULL || says == NULL)
+        return NULL;
+    utf8_copy_line(says, sizeof(delivery->dead_message), delivery->dead_message);
+    *row = (struct letter_row){
+        .partition_id = int_of(delivery->partition->partition_id),
+        .kafka_offset = int_of(delivery->offset),
+        .fence = int_of(delivery->partition->fence),
+        .digest = { (const char *)item->dead_digest, sizeof(item->dead_digest) },
+        .reason = span_of(delivery->dead_reason),
+        .first_failed_at = int_of(delivery->first_failed_us),
+        .key = text_or_null(delivery->key),
+        .says = span_of(says),
+        .bytes = int_of(delivery->value.at ? (int64_t)delivery->value.size : 0),
+        .attempts = int_of(delivery->attempts + 1),
+        .command_source = text_or_null(item->command.source),
+        .command_id = text_or_null(item->command.id),
+        .command_type = text_or_null(item->command.type),
+    };
+    return row;
 }
 
 static bool send_dead(struct batch *batch, int *next)
 {
-    static const enum array_type types[DEAD_ARRAYS] = {
-        ARRAY_INT4, ARRAY_INT8, ARRAY_INT8, ARRAY_BYTEA, ARRAY_TEXT, ARRAY_TIMESTAMPTZ, ARRAY_TEXT,
-        ARRAY_TEXT, ARRAY_INT4, ARRAY_INT4, ARRAY_TEXT,  ARRAY_TEXT, ARRAY_TEXT,        ARRAY_UUID,
-    };
+    const void **rows = arena_take(&batch->arena, (size_t)batch->count * sizeof(*rows));
+    int count = 0;
+
+    for (int i = 0; rows && i < batch->count; i++)
+        if (is_new_letter(&batch->items[i]))
+        {
+            rows[count] = make_letter(batch, &batch->items[i]);
+            if (rows[count++] == NULL)
+                return false;
+        }
+    if (count == 0)
+        return rows != NULL;
+    ++*next;
+    return statements_send_insert(batch->tools.statements, &entity_dead_letter, rows, count);
+}
+
+/* Only of those that were not read here: the others have their names, and never come back. */
+static bool send_names(struct batch *batch, int *next)
+{
+    static const enum array_type types[] = { ARRAY_INT4, ARRAY_INT8, ARRAY_BYTEA, ARRAY_UUID };
     struct letter_arrays arrays;
 
-    begin_arrays(&arrays, types, DEAD_ARRAYS);
+    begin_arrays(&arrays, types, 4);
     for (int i = 0; i < batch->count; i++)
-        if (batch->items[i].verdict == VERDICT_DEAD && !batch->items[i].recorded_dead)
-            add_dead(&arrays, &batch->items[i]);
-    return send_arrays(batch, next, dead_sql, &arrays, DEAD_ARRAYS);
+    {
+        const struct item *item = &batch->items[i];
+        const struct delivery *delivery = item->delivery;
+        if (!is_new_letter(item) || !(is_put_aside(item) || delivery->quarantined || delivery->suspect))
+            continue;
+        array_add_int32(&arrays.of[0], delivery->partition->partition_id);
+        array_add_int64(&arrays.of[1], delivery->offset);
+        array_add_bytes(&arrays.of[2], item->dead_digest, sizeof(item->dead_digest));
+        if (is_put_aside(item))
+            array_add_id(&arrays.of[3], delivery->return_token);
+        else
+            array_add_null(&arrays.of[3]);
+    }
+    return send_arrays(batch, next, names_sql, &arrays, 4);
 }
 
 /* A returned command that ends the worker (worker/batch/quarantine.h), or that this version of the program cannot read:
@@ -158,7 +189,7 @@ bool batch_send_letters(struct batch *batch, int *next)
 
     for (int i = 0; i < batch->count; i++)
         any = any || batch->items[i].verdict == VERDICT_DEAD;
-    return !any || (send_dead(batch, next) && send_put_aside(batch, next));
+    return !any || (send_dead(batch, next) && send_names(batch, next) && send_put_aside(batch, next));
 }
 
 /* --- outcomes ---------------------------------------------------------------------------------------------------- */

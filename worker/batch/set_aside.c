@@ -1,9 +1,7 @@
 #include "worker/batch/set_aside.h"
 
-#define PARKED(name, kind) \
-    { \
-#name, kind, offsetof(struct parked_row, name), 0, NULL \
-    }
+#define PARKED(name, kind) COLUMN(parked_row, name, kind, 0, NULL)
+#define LETTER(name, kind) COLUMN(letter_row, name, kind, 0, NULL)
 
 static const struct column parked_columns[] = {
     PARKED(identity, COLUMN_UUID),       PARKED(kafka_offset, COLUMN_INT64), PARKED(fence, COLUMN_INT64),
@@ -20,5 +18,22 @@ const struct entity entity_parked_command = {
     .columns = parked_columns,
     .column_count = ENTITY_COLUMN_COUNT(parked_columns),
     .key_count = 1,
+    ENTITY_WITHOUT_VERSION,
+};
+
+static const struct column letter_columns[] = {
+    LETTER(partition_id, COLUMN_INT32), LETTER(kafka_offset, COLUMN_INT64),   LETTER(digest, COLUMN_BYTES),
+    LETTER(fence, COLUMN_INT64),        LETTER(first_failed_at, COLUMN_TIME), LETTER(bytes, COLUMN_INT32),
+    LETTER(attempts, COLUMN_INT32),     LETTER(reason, COLUMN_TEXT),          LETTER(key, COLUMN_TEXT),
+    LETTER(says, COLUMN_TEXT),          LETTER(command_source, COLUMN_TEXT),  LETTER(command_id, COLUMN_TEXT),
+    LETTER(command_type, COLUMN_TEXT),
+};
+
+const struct entity entity_dead_letter = {
+    .table = "dead_letter",
+    .row_size = sizeof(struct letter_row),
+    .columns = letter_columns,
+    .column_count = ENTITY_COLUMN_COUNT(letter_columns),
+    .key_count = 3,
     ENTITY_WITHOUT_VERSION,
 };

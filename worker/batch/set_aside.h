@@ -1,5 +1,6 @@
-/* Set aside: the row of a parked command, which waits in PostgreSQL and comes back (PROTOCOL L4). Columns that others
- * write, or that PostgreSQL fills, are not here. The row of a dead letter is made of others' columns too (letters.c).
+/* Set aside: the row of a parked command, which waits in PostgreSQL and comes back (PROTOCOL L4), and the row of a dead
+ * letter. Columns that others write, or that PostgreSQL fills, are not here: of a letter its state, and what is copied
+ * from other rows (letters.c).
  *
  * Threads    values; no state.
  * Ownership  spans are borrowed from whoever filled the row.
@@ -19,6 +20,15 @@ struct parked_row
     struct field_int pause_id; /* the pause that it waits for; null: none */
 };
 
-extern const struct entity entity_parked_command;
+/* A text that is null cannot be kept, or is not known. */
+struct letter_row
+{
+    struct field_int partition_id, kafka_offset;
+    struct span digest;
+    struct field_int fence, first_failed_at, bytes, attempts; /* bytes: of the message's value */
+    struct span reason, key, says, command_source, command_id, command_type;
+};
+
+extern const struct entity entity_parked_command, entity_dead_letter;
 
 #endif
