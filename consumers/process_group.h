@@ -22,7 +22,7 @@
 struct held_keys;
 struct partition_reports;
 
-/* What it asks its process. */
+/* The questions that it asks its process. */
 struct group_sources
 {
     bool (*ready)(void *owner, struct buffer *why);

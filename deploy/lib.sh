@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts in this folder share. Sourced, never run.
+# Shared by the scripts in this folder. Sourced, never run.
 
 deploy_dir=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/versions

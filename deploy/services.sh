@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # dir, DATA_DIR, PORT_BASE, BROKERS, CLUSTER_ID, ..._PASSWORD: set by deploy/stack
-# What is particular to each of the three services: how it is prepared, set up, started, asked
+# The particulars of each of the three services: how it is prepared, set up, started, asked
 # whether it answers, and ended. Sourced by deploy/stack.
 
 need_programs() {

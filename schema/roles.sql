@@ -68,7 +68,7 @@ ALTER ROLE interlock_operator CONNECTION LIMIT 10;
 ALTER ROLE interlock_pruner CONNECTION LIMIT 2;
 ALTER ROLE interlock_owner CONNECTION LIMIT 5;
 
--- What a later migration makes is nobody's until this file has said whose.
+-- An object of a later migration is nobody's until this file has said whose.
 ALTER DEFAULT PRIVILEGES FOR ROLE interlock_owner REVOKE ALL ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE interlock_owner REVOKE ALL ON TYPES FROM PUBLIC;
 

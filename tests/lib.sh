@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What tests/run and .ci/run share. Sourced, never run.
+# Shared by tests/run and .ci/run. Sourced, never run.
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 # shellcheck source=deploy/lib.sh

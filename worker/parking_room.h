@@ -19,7 +19,7 @@ enum
     PARKING_SOURCES_MAX = 16,    /* full sources that are told apart; more than that: all are full */
 };
 
-/* What waits, and what may. */
+/* Commands and bytes that wait, and the limits of both. */
 struct parking_count
 {
     int64_t commands, bytes, paused_commands, paused_bytes;

@@ -1,4 +1,4 @@
--- What the replaced system did: read, compute in the program, write back; no lock, no transaction around the two.
+-- The way of the replaced system: read, compute in the program, write back; no lock, no transaction around the two.
 \set id random(1, :tickets)
 SELECT level FROM interlock.ticket WHERE id = :id \gset
 \set next :level + 1

@@ -39,7 +39,7 @@ struct trial_result
     const char *step; /* static: "reading", "decide" */
     bool has_versions;
     int64_t version_from, version_to;
-    bool has_names; /* what follows; texts are NUL-terminated, empty where there are none */
+    bool has_names; /* those that follow; texts are NUL-terminated, empty where there are none */
     uint8_t identity[DIGEST_SIZE], body_digest[DIGEST_SIZE];
     char aggregate[AGGREGATE_KEY_MAX];
     char source[TRIAL_TEXT_MAX], id[TRIAL_TEXT_MAX], type[TRIAL_TEXT_MAX], tenant[TRIAL_TEXT_MAX];

@@ -1,5 +1,5 @@
 /* Login: what can be said of a handle's settings of TLS and SASL before it connects: what cannot work with the
- * librdkafka at hand, and what is not protected. What the broker says is in contact.h.
+ * librdkafka at hand, and what is not protected. The broker's answers are in contact.h.
  *
  * Threads    any; no state.
  */

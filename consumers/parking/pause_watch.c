@@ -159,7 +159,7 @@ static void add_token(struct buffer *list, const uint8_t token[16])
     add_element(list, text);
 }
 
-/* What obeys is written again until PostgreSQL has it; an owner that is not one any more matches no row. */
+/* A partition that obeys is written again until PostgreSQL has it; an owner that is not one any more matches no row. */
 static void write_obeyed(struct pause_watch *watch)
 {
     struct buffer lists[OBEYED_COLUMNS] = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY };

@@ -22,7 +22,7 @@
 #include "workflows/describe/dead_letter_headers.h"
 
 static const int64_t ROUND_US = 200000;           /* a due command is back well within a second */
-static const int64_t COUNT_EVERY_US = 2000000;    /* what status shows */
+static const int64_t COUNT_EVERY_US = 2000000;    /* the numbers that status shows */
 static const int64_t COUNT_FAILED_US = 300000000; /* a count that failed would fail again */
 static const int64_t GONE_EVERY_US = 30000000;    /* partitions that their topics have no more are looked for */
 static const int64_t METADATA_US = 2000000;

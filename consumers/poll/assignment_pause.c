@@ -55,7 +55,7 @@ void assignment_obey(struct assignment *assignment, struct assigned *assigned)
     {
         assigned->on_pause = covered;
         atomic_store_explicit(&assigned->owned->shared.on_pause, covered, memory_order_relaxed);
-        /* What librdkafka fetched ahead is left out from here on, and read again later. */
+        /* Messages that librdkafka fetched ahead are left out from here on, and read again later. */
         assignment->changed = assignment->changed || assigned->fetching;
         assigned->fetching = assigned->fetching && !covered;
         tell(assignment, assigned);

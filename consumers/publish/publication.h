@@ -17,7 +17,7 @@ enum
 {
     PUBLICATION_EVENTS_MAX = 10000,     /* librdkafka's queue takes 100,000 */
     PUBLICATION_DELIVERIES_MAX = 50000, /* with those that have nothing to publish */
-    PUBLICATION_RECORD = 100,           /* what a record has besides its value, about */
+    PUBLICATION_RECORD = 100,           /* bytes of a record besides its value, about */
 };
 
 struct part

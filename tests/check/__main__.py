@@ -31,7 +31,7 @@ def read_arguments():
     parser.add_argument("--misrouted", action="store_true", help="commands were not keyed by their aggregate")
     parser.add_argument("--running", action="store_true", help="the pool still works: the topics' ends are not judged")
     parser.add_argument("--snapshot", metavar="FILE", help="only writes down the rows as they are before a run")
-    parser.add_argument("--before", metavar="FILE", help="what --snapshot wrote")
+    parser.add_argument("--before", metavar="FILE", help="the file that --snapshot wrote")
     parser.add_argument("--within", type=float, metavar="SECONDS", help="I6: waits so long for everything to be done")
     parser.add_argument("--pid", type=int, action="append", default=[], help="I7: of a worker; several may be given")
     for name in CAPS:

@@ -33,7 +33,7 @@ struct fate
     const char *sqlstate; /* PostgreSQL refuses it with this */
     int refusals;         /* when it runs alone, so many times */
     int record_refusals;  /* its refusal cannot be recorded so many times */
-    /* What happened. */
+    /* The course of things. */
     int runs, alone, waited, parked, recorded_refusals, held;
     bool committed;
 };

@@ -19,7 +19,7 @@ static const int64_t BOUND_US = 20000000; /* a test that waits longer has failed
 struct fake_cell fake_cell;
 static rd_kafka_message_t *messages[MESSAGES_MAX];
 static int message_count, message_next;
-static char there; /* what the opaque pointers point at */
+static char there; /* the opaque pointers point at it */
 
 /* --- what was called --------------------------------------------------------------------------------------------- */
 

@@ -48,7 +48,7 @@ struct fake_cell
     const char *lanes_problem; /* PostgreSQL is away */
     bool rebuild;              /* the watchdog wants another consumer, once */
     int64_t rest_us;           /* and so long without one */
-    enum reach_state reach;    /* what comes next of Kafka's reach */
+    enum reach_state reach;    /* the next state of Kafka's reach */
     bool publisher_is_stuck;   /* assignment_leave cannot wait for it */
     int64_t left;              /* messages that were not published when it left */
     char lock_owner[300];      /* of the lanes */
@@ -66,7 +66,7 @@ extern struct fake_cell fake_cell;
 void fake_cell_begin(void);
 void fake_cell_end(void);
 
-/* What the next polls get, in order. An error has no offset of its own. */
+/* The answers to the next polls, in order. An error has no offset of its own. */
 void fake_cell_message(int partition, int64_t offset);
 void fake_cell_error(rd_kafka_resp_err_t error, int partition);
 

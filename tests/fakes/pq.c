@@ -31,7 +31,7 @@ static struct
     int parameter_count;
     struct span parameters[PQ_PARAMETERS_MAX];
     char bytes[PARAMETER_BYTES_MAX];
-    char hosts[64];      /* what the last PQconnectStartParams was told beside the URL, "host=... port=..." */
+    char hosts[64];      /* of the last PQconnectStartParams, beside the URL: "host=... port=..." */
     const char *message; /* of the connection that failed last; NULL: it was lost */
     int wake;            /* a descriptor that is readable; 0: none is */
 } fake;

@@ -1,5 +1,5 @@
-/* Producer (fake): a scripted producer and a scripted Kafka behind it, for the tests of the publisher. What the
- * producer did is written down, a word a call: "begin", "0=43" for the offset of partition 0, "0/42" for its delivery
+/* Producer (fake): a scripted producer and a scripted Kafka behind it, for the tests of the publisher. Each act of
+ * the producer is written down, a word a call: "begin", "0=43" for the offset of partition 0, "0/42" for its delivery
  * at 42, with an exclamation mark for a dead letter, "done" or "broken" for the commit, "look" or "unknown" for a
  * question.
  *

@@ -44,7 +44,7 @@ ROWS = {
     31: Row("a Redis that floods: an answer without an end, or a byte a second", "memory and time; no death of a worker"),
     32: Row("millions of parked commands are due at one time", "a thousand come back a second, however many there are"),
     33: Row("offsets moved forward and back while recorded events wait", "each is published once, whoever reads on"),
-    34: Row("an old snapshot is held open for long", "what every batch reads of the bookkeeping does not grow"),
+    34: Row("an old snapshot is held open for long", "the bookkeeping that every batch reads does not grow"),
     35: Row("millions of dead letters", "a takeover does not read them"),
     36: Row("a pause is taken and lifted all the time; workers die meanwhile", "nothing that matches commits meanwhile"),
     37: Row("dead letters are redriven while the command line and workers die", "each is answered once, in its key's order"),

@@ -26,7 +26,7 @@ SAMPLES_MIN = 10
 SLOPES_SECONDS = 600  # a soak of that length or more is judged by its slopes
 LONGER = 1.5
 WARM_SHARE = 0.4  # of the samples: caches, arenas and connections are still being made
-# What may be left of a slope over the rest of the run, absolute and as a part of the mean.
+# The slope that may be left over the rest of the run, absolute and as a part of the mean.
 ALLOWED = {"rss_kib": (2048, 0), "heap_kib": (32, 0), "descriptors": (3, 0.05), "threads": (2, 0.05),
            "postgresql": (1, 0.05), "redis": (1, 0.05), "kafka": (3, 0.05)}
 OF_MALLOC = ("rss_kib", "heap_kib")  # a sanitizer has an allocator of its own

@@ -22,7 +22,7 @@ from trial import minutes
 QUICK = {"database_connect_timeout": "1s", "database_statement_timeout": "500ms", "database_lock_timeout": "200ms",
          "consumers_transaction_timeout": "6s"}
 WAYS = {
-    "what there is falls silent": lambda relay: (relay.silence(), relay.leave_unanswered()),
+    "all links fall silent": lambda relay: (relay.silence(), relay.leave_unanswered()),
     "new ones are taken and hear nothing": lambda relay: (relay.silence(), relay.reset()),
     "new ones are not answered": lambda relay: (relay.leave_unanswered(), relay.reset()),
 }

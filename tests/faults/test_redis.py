@@ -257,7 +257,7 @@ def test_a_redis_that_floods_costs_time_only(trial, flood):
         until("it flooded more than once", lambda: redis.scripts > 1, 30)
         trial.recovered()
         assert worker.runs() and worker.pid == pid
-        assert worker.rss_kib() - before < 64 * 1024, "what it sent was kept"
+        assert worker.rss_kib() - before < 64 * 1024, "its bytes were kept"
         trial.note(seconds_without=took, floods=redis.scripts, bytes_sent=redis.sent)
     assert trial.world.letters.all() == []
     trial.judge()

@@ -89,10 +89,10 @@ class Watcher:
     def judge(self):
         """Every worker that was there in two rounds lived through the time between them, and was measured."""
         if self.failure is not None:
-            raise AssertionError(f"what the workers use could not be measured: {self.failure}") from self.failure
-        assert not self.thread.is_alive(), "what the workers use was not measured: a sample does not end"
+            raise AssertionError(f"the use of the workers could not be measured: {self.failure}") from self.failure
+        assert not self.thread.is_alive(), "the use of the workers was not measured: a sample does not end"
         blind = [start for start, rounds in self.rounds.items() if rounds > 1 and start not in self.measured]
-        assert not blind, f"what workers used was never measured: (number, process) {blind}"
+        assert not blind, f"the use of these workers was never measured: (number, process) {blind}"
         assert not self.meter.over, "\n".join(sorted(self.meter.over))
 
     def counted(self, name):

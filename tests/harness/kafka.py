@@ -189,7 +189,7 @@ class Publisher:
 
 
 class Tail:
-    """Reads a topic from its start, read_committed, for as long as it lives. What decodes to None is left out."""
+    """Reads a topic from its start, read_committed, for as long as it lives. A message that decodes to None is left out."""
 
     def __init__(self, bootstrap, topic, decode=lambda record: record):
         self.topic, self.decode = topic, decode

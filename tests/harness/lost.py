@@ -1,4 +1,4 @@
-"""What a failover to a standby that lacked the last commits leaves: what is published is beyond what is there."""
+"""The state after a failover to a standby that lacked the last commits: what is published is beyond what is there."""
 
 from .waiting import until
 

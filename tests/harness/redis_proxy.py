@@ -1,6 +1,6 @@
 """A proxy between workers and Redis that lies: whoever asks for a lock is told that he has it.
 
-It passes requests on as they are and reads answers frame by frame. What the scripts of the lock answer is a string of
+It passes requests on as they are and reads answers frame by frame. The scripts of the lock answer with a string of
 '1' and '0', one for each name; its zeros become ones.
 """
 
@@ -105,7 +105,7 @@ class FloodingRedis:
 
     `with FloodingRedis("array") as redis`; `scripts` counts what was asked, `sent` the bytes that were taken."""
 
-    FLOODS = {  # what it begins with, and what follows for ever
+    FLOODS = {  # its beginning, and the part that follows for ever
         "array": (b"*1000000000\r\n", b"$1\r\n1\r\n" * 8192),
         "nested": (b"", b"*1000000000\r\n" * 4096),
         "bulk": (b"$512000000\r\n", b"1" * 65536),

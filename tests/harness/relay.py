@@ -36,7 +36,7 @@ class Watcher:
 
 
 class Line:
-    """What one direction of all links is like at the moment."""
+    """The state of one direction of all links."""
 
     def __init__(self):
         self.carries = threading.Event()

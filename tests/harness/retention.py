@@ -1,4 +1,4 @@
-"""What time does: records that retention takes away, rows that have become old."""
+"""The effects of time: records that retention takes away, rows that have become old."""
 
 from confluent_kafka import TopicPartition
 

@@ -124,7 +124,7 @@ class SecuredBroker(PrivateBroker):
 
     @staticmethod
     def binding(line, user, of=AclBinding):
-        """What a line of kafka-acls.sh says, for another user. A filter (`of`) finds what the line gave."""
+        """A line of kafka-acls.sh, for another user. A filter (`of`) finds what the line gave."""
         words = line.split()
         option = next(each for each in LINE_OPTIONS if each in words)
         pattern = (words[words.index("--resource-pattern-type") + 1].upper()

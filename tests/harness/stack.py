@@ -15,7 +15,7 @@ ALONE = "other tests run on this stack: mark the test @pytest.mark.breaks_stack"
 
 @functools.cache
 def ask_deploy(function):
-    """What a function of deploy/lib.sh prints: where programs and jars are."""
+    """The output of a function of deploy/lib.sh: where programs and jars are."""
     done = subprocess.run(["bash", "-c", '. "$1"; "$2"', "-", ROOT / "deploy/lib.sh", function], capture_output=True,
                           text=True, check=True)
     return done.stdout.strip()

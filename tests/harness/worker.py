@@ -127,7 +127,7 @@ class Worker:
     # ---- afterwards ----
 
     def complaints(self):
-        """What a sanitizer or an assertion of ours said."""
+        """The report of a sanitizer or of an assertion of ours."""
         return [line for line in self.text(whole=True).splitlines() if SANITIZER.search(line)]
 
     def rss_kib(self):
@@ -142,7 +142,7 @@ def run_verb(binary, environment, *arguments, stdin=None, timeout=60):
 
 
 def json_lines(text):
-    """What `--output json` printed: one document, or one a line."""
+    """The output of `--output json`: one document, or one a line."""
     try:
         document = json.loads(text)
         return document if isinstance(document, list) else [document]

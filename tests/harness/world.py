@@ -151,7 +151,7 @@ class World:
         """Waits until the group's offsets stand at the end of the topic, and what was parked because it was held has
         come back; early commands (notbefore) are left to wait."""
         until(f"the group {self.group} has reached the end of its topic", self.is_drained, timeout, pause=0.1)
-        with contextlib.suppress(NotReached):  # what a dead worker's transaction still holds; a test may hold one open
+        with contextlib.suppress(NotReached):  # a dead worker's transaction may be open; a test may hold one
             until("no transaction is open there", lambda: self.lag(whole=True) == 0, 20, pause=0.1)
 
     def is_drained(self):

@@ -67,7 +67,7 @@ def compare_event(what, command, answer, event):
 
 
 def compare_known(what, answer, event):
-    """What an event says that is about rows."""
+    """The part of an event that is about rows."""
     data = event.data
     if answer.subject is not None and not answer.subject == event.subject == event.key:
         differ(f"{what}, subject and key", answer.subject, (event.subject, event.key))
@@ -95,7 +95,7 @@ def compare_metadata(what, answer, metadata):
 
 
 def compare_further(what, answer, also):
-    """What of each further aggregate changed; nothing is told of one that was made."""
+    """The changes of each further aggregate; nothing is told of one that was made."""
     if answer.told is None:
         return
     for each in also:

@@ -138,7 +138,7 @@ class Stage:
                     for message in scenario.setup(b)]
         if messages:
             self.await_end(self.send(messages))
-            assert self.applied(messages) == len(messages), "what the scenarios begin with is not all there"
+            assert self.applied(messages) == len(messages), "the rows that the scenarios begin with are not all there"
         return bases
 
     def applied(self, messages):

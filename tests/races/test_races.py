@@ -107,7 +107,7 @@ def look(stage, column, scenarios, table, rounds):
 
 
 # The row lock's transaction is enough, and so is the Redis lock as long as nobody waits for it for too long; both
-# need the retry, or who finds the other one there is dropped. What the database itself adds up or refuses needs nothing.
+# need the retry, or who finds the other one there is dropped. A change that the database itself adds up or refuses needs nothing.
 ENOUGH = ("no Redis lock", "no row lock", "no constraints", "retry + row lock + transaction")
 NOT_ENOUGH = ("retry alone", "transaction alone")
 FORGIVING = ("verification counters",)  # additions commute: no layer but the statement itself is needed

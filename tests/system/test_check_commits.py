@@ -1,4 +1,4 @@
-"""What the checker makes of a group's commits, and of offsets that went back: no stack is asked."""
+"""The checker's judgement of a group's commits, and of offsets that went back: no stack is asked."""
 
 import pytest
 

@@ -89,7 +89,7 @@ def place(worker, number):
     return next(each for each in status["cells"][0]["partitions"] if each["partition"] == number)
 
 
-def test_what_a_paused_worker_does_not_read_is_counted_and_no_number_is_ever_negative(world):
+def test_messages_that_a_paused_worker_does_not_read_are_counted_and_no_number_is_ever_negative(world):
     worker = world.worker()
     world.ask(create_ticket(1).at(0))
     worker.signal(signal.SIGTSTP)

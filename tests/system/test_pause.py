@@ -44,7 +44,7 @@ def test_a_paused_type_waits_and_what_follows_in_its_aggregate_waits_behind_it(w
     until("it is parked", lambda: parked(world, "reason = 'paused'") == 1, 10)
     world.publish(behind)
     world.ask(append(2, "free"))                                    # another aggregate goes on, and so do partitions
-    until("what follows is parked behind it", lambda: parked(world, "reason = 'behind'") == 1, 10)
+    until("the next command is parked behind it", lambda: parked(world, "reason = 'behind'") == 1, 10)
     until("the partitions moved on", lambda: world.lag() == 0, 10)
     found, = pauses(world)
     assert (found["pause"], found["scope"], found["target"], found["order"], found["reason"]) == \

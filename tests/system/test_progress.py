@@ -55,7 +55,7 @@ def test_a_verification_that_takes_long_says_so_on_a_line_of_its_own(answered, t
 
 
 @pytest.mark.seconds(30)
-def test_what_ends_soon_says_nothing(answered):
+def test_a_verb_that_ends_soon_says_nothing(answered):
     for verb in (("audit", "verify"), ("prune", "--older-than", "720h"), ("replay", "--all"), ("migrate", "up")):
         begun = time.monotonic()
         with on_terminal(answered.binary, answered.environment(), *verb) as shown:

@@ -140,7 +140,7 @@ def test_a_range_that_cannot_be_judged_is_refused(lossy):
     assert world.database.count("operator_action") == 0 and parked(world) == 1
 
 
-def test_what_comes_back_goes_before_what_arrives_meanwhile(lossy):
+def test_commands_that_come_back_go_before_those_that_arrive_meanwhile(lossy):
     """Nothing returns while no worker runs: the later command of the aggregate waits behind those that were lost."""
     world = lossy
     assert world.lost.end() == 0

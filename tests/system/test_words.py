@@ -38,6 +38,8 @@ def test_the_repository_passes():
     ("tests/x.c", "/* What stands behind it waits. */\n", 1, "What stands"),
     ("workflows/A.md", "What became of it is shown.\n", 1, "What became"),
     ("tests/x.py", "# What they look up is not locked.\n", 1, "What they"),
+    ("workflows/x.c", '.description = "What increment adds."\n', 1, "What increment"),
+    ("tests/x.h", "int size; /* what printing takes */\n", 1, "what printing"),
 ])
 def test_a_stiff_word_is_named_with_its_line_and_a_better_one(tmp_path, name, text, line, words):
     found, = refused(tmp_path, name, text)

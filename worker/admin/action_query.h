@@ -56,7 +56,7 @@ enum action_item_column
 /* In the order in which they happened, the first `limit`. */
 PGresult *action_query_items(PGconn *connection, const char *id, const char *limit, struct buffer *reterr);
 
-/* What the action put back and what has not returned: a row each with identity and subject. `locks`: within the
+/* The commands that the action put back and that have not returned: a row each with identity and subject. `locks`: within the
  * caller's transaction. */
 PGresult *action_query_waiting(PGconn *connection, const char *id, bool locks, struct buffer *reterr);
 

@@ -85,7 +85,7 @@ PGresult *letters_group(PGconn *connection, const struct letter_filter *filter, 
 int64_t letters_move(PGconn *connection, const struct letter_filter *filter, const char *state, const char *outcome,
                      int64_t action, struct buffer *reterr);
 
-/* What actions did with a letter: action, time, actor, verb, outcome, reason. */
+/* The actions on a letter: action, time, actor, verb, outcome, reason. */
 PGresult *letters_history(PGconn *connection, const char *id, struct buffer *reterr);
 
 /* Commands of the aggregate that were applied since the letter failed: number, first and last version. */

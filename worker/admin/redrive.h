@@ -32,7 +32,7 @@ struct redrive_letter
     bool edited;      /* another command in its place: the letter is replaced at once */
 };
 
-/* What PostgreSQL knows of a command: "", or "already parked", "already answered: applied", "known, without an answer".
+/* The knowledge of PostgreSQL about a command: "", or "already parked", "already answered: applied", "known, without an answer".
  */
 bool redrive_look(PGconn *connection, const uint8_t identity[DIGEST_SIZE], const char *source, const char *id,
                   char into[REDRIVE_SAYS_MAX], struct buffer *reterr);

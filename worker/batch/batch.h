@@ -65,7 +65,7 @@ enum batch_end batch_run(struct batch *batch, struct delivery *const *deliveries
  * drawn or locked, and Redis is not asked. For verbs; it needs no more rights than to read. */
 enum batch_end batch_try(struct batch *batch, struct delivery *const *deliveries, int count);
 
-/* What one would become, after BATCH_DONE of batch_try. */
+/* The fate of one, after BATCH_DONE of batch_try. */
 struct batch_trial
 {
     const char *outcome; /* static; NULL: it would be parked, or held */

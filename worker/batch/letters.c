@@ -10,7 +10,7 @@
 #include "worker/settings/settings.h"
 #include "workflows/base/utf8.h"
 
-/* What ended the worker, or came back and cannot be read, has no names of its own: they come from its parked row, else
+/* A command that ended the worker, or came back and cannot be read, is nameless here: its names come from its parked row, else
  * from the note that an earlier try left (worker/batch/quarantine.h). */
 static const char names_sql[] =
     "UPDATE interlock.dead_letter d SET command_source = coalesce(d.command_source, p.command_source, "

@@ -1,5 +1,5 @@
 /* Writing of parked commands (PROTOCOL L4), in pipeline 2: those that are parked now, parked again, or decided at last.
- * What becomes of each is decided in worker/batch/park.c. */
+ * The fate of each is decided in worker/batch/park.c. */
 #include <assert.h>
 
 #include "worker/batch/item.h"
@@ -17,7 +17,7 @@ static const char park_again_sql[] =
     "returned_at = NULL, returned_offset = NULL, returned_partition_id = NULL, returned_fence = NULL, "
     "returns = 0, parkings = p.parkings + 1 FROM (SELECT unnest($1::uuid[]) AS identity, "
     "unnest($2::timestamptz[]) AS now, unnest($3::int8[]) AS longest) k WHERE p.identity = k.identity";
-/* The same for one whose pause came while it was on its way. What put it there is not forgotten. */
+/* The same for one whose pause came while it was on its way. The action that put it there is not forgotten. */
 static const char pause_again_sql[] =
     "UPDATE interlock.parked_command p SET due_at = 'infinity', next_at = NULL, pause_id = k.pause_id, "
     "blocks = k.blocks, reason = CASE WHEN p.reason IN ('redriven', 'replayed') THEN p.reason ELSE 'paused' END, "

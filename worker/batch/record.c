@@ -9,7 +9,7 @@
 
 enum
 {
-    RECORD_SIZE_SPARE = 8192, /* what the fixed parts and the longest attributes of an event take at most */
+    RECORD_SIZE_SPARE = 8192, /* at most, of the fixed parts and the longest attributes of an event */
 };
 
 struct span record_aggregate(struct batch *batch, struct aggregate aggregate)

@@ -19,7 +19,7 @@ int dlq_redrive(struct invocation *invocation);
 /* The operands as letters. False: one of them is no letter; said. */
 bool dlq_take_letters(struct invocation *invocation, struct letter_filter *filter);
 
-/* What a letter's message is looked for by. */
+/* By this a letter's message is found. */
 void dlq_place_letter(const PGresult *rows, int row, struct letter_bytes *into);
 
 /* "4 min ago" */

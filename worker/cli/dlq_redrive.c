@@ -52,7 +52,7 @@ static int redrives_of(const struct redrive *redrive, int i)
     return (int)strtol(PQgetvalue(redrive->rows, i, LETTER_REDRIVES), NULL, 10);
 }
 
-/* What the row alone says. */
+/* The judgement by the row alone. */
 static void judge_row(struct redrive *redrive, int i)
 {
     const char *state = field(redrive, i, LETTER_STATE), *action = field(redrive, i, LETTER_ACTION);
@@ -197,7 +197,7 @@ static bool try_letters(struct redrive *redrive, struct buffer *fault)
     return true;
 }
 
-/* What PostgreSQL knows of the commands. A copy must be another command than its letter, and than any that is known. */
+/* The judgement by what PostgreSQL knows of the commands. A copy must be another command than its letter, and than any that is known. */
 static bool judge_known(struct redrive *redrive, PGconn *connection, struct buffer *fault)
 {
     char says[REDRIVE_SAYS_MAX];

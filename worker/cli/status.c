@@ -105,7 +105,7 @@ static void pause_for(int seconds)
     nanosleep(&rest, NULL);
 }
 
-/* Until a signal ends the program, or nobody reads. What it finds is printed: a worker that is away comes back. */
+/* Until a signal ends the program, or nobody reads. Each answer is printed: a worker that is away comes back. */
 static int watch(const struct invocation *invocation, bool all)
 {
     static const char clear[] = "\033[H\033[2J";

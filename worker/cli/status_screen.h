@@ -23,10 +23,10 @@ struct status_screen
 
 void status_screen_done(struct status_screen *screen);
 
-/* What there is to look at in a worker: held keys, partitions that do not move, Redis, partitioners. `who`: said before
+/* Things to look at in a worker: held keys, partitions that do not move, Redis, partitioners. `who`: said before
  * each; "" where there is one worker only. */
 void status_screen_add_worker(struct status_screen *screen, const char *who, json_t *document);
-/* What there is to look at in its group: pauses. */
+/* Things to look at in its group: pauses. */
 void status_screen_add_group(struct status_screen *screen, json_t *document);
 /* A worker that should answer and does not. */
 void status_screen_add_missing(struct status_screen *screen, const char *who, struct span why);

@@ -115,7 +115,7 @@ const struct settings_section settings_sections[] = {
     { "consumers", "The Kafka edge of this process." },
     { "worker", "The lanes, which apply commands in batches." },
     { "dlq", "Dead letters, and how often they come back." },
-    { "operators", "What operators are shown and asked before they act." },
+    { "operators", "Things shown to operators, and asked of them, before they act." },
     { "locks.attendance", "Redis locks by the kind of work: the lease of a lock, and the longest wait for one." },
     { "locks.face_verification", NULL },
     { "locks.behaviour", NULL },

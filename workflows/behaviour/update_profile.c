@@ -66,7 +66,7 @@ static const struct parameter parameters[] = {
     PARAMETER(observation, location, OBJECT, NULLABLE, .members = location_parameters,
               .description = "Where the user was."),
     PARAMETER(observation, face, OBJECT, REQUIRED, .members = face_parameters,
-              .description = "What the face recognition said."),
+              .description = "The result of the face recognition."),
     { .name = NULL },
 };
 

@@ -184,7 +184,7 @@ static void add_messages(struct buffer *into)
         buffer_add_text(into, workflows[i]->type);
         buffer_add_text(into, "\"}},");
     }
-    buffer_add_text(into, "\"interlock.audit\":{\"name\":\"interlock.audit\",\"summary\":\"What became of a command.\","
+    buffer_add_text(into, "\"interlock.audit\":{\"name\":\"interlock.audit\",\"summary\":\"The outcome of a command.\","
                           "\"contentType\":\"application/cloudevents+json\",");
     buffer_add_text(into, key_binding);
     buffer_add_text(into, ",\"payload\":{\"$ref\":\"#/components/schemas/interlock.audit\"}},");

@@ -219,7 +219,7 @@ static void add_event_data(struct buffer *into)
 void describe_add_event(struct buffer *into)
 {
     buffer_add_text(into,
-                    "\"title\":\"interlock.audit\",\"description\":\"What became of one command.\",\"type\":"
+                    "\"title\":\"interlock.audit\",\"description\":\"The outcome of one command.\",\"type\":"
                     "\"object\",\"required\":[\"specversion\",\"id\",\"source\",\"type\",\"time\","
                     "\"datacontenttype\",\"causationid\",\"data\"],\"properties\":{\"specversion\":{\"const\":"
                     "\"1.0\"},\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"source\":{\"const\":\"/interlock\"},"

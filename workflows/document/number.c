@@ -24,7 +24,7 @@ static inline bool is_digit(char byte)
 static const double exact_powers[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
 
-struct digits /* what the number's text says */
+struct digits /* the value of the number's text */
 {
     uint64_t mantissa; /* of all digits; exact up to 19 of them */
     int count;         /* digits from the first that is not 0 */

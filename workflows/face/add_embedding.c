@@ -14,7 +14,7 @@ static const struct parameter parameters[] = {
     PARAMETER(addition, model_id, ID, REQUIRED, .description = "The face model that made it."),
     PARAMETER(addition, embedding_id, ID, NULLABLE, .description = "The embedding's id; drawn when absent."),
     PARAMETER(addition, vector, VECTOR, REQUIRED, .minimum = VECTOR_LENGTH, .maximum = VECTOR_LENGTH,
-              .description = "What the model made of the face; kept in single precision."),
+              .description = "The model's vector of the face; kept in single precision."),
     PARAMETER(addition, confidence, NUMBER, REQUIRED, .minimum = 0, .maximum = 1,
               .description = "How sure the model was."),
     PARAMETER(addition, validated, BOOLEAN, NULLABLE,

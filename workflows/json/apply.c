@@ -31,11 +31,11 @@ struct apply
 };
 
 static const struct parameter edit_parameters[] = {
-    PARAMETER(edit, op, NAME, REQUIRED, .names = &names_json_operation, .description = "What to do at the path."),
+    PARAMETER(edit, op, NAME, REQUIRED, .names = &names_json_operation, .description = "The operation at the path."),
     PARAMETER(edit, path, TEXT, REQUIRED, .minimum = 0, .maximum = JSON_PATH_MAX,
               .description = "A JSON pointer (RFC 6901) into the field; empty: the whole field."),
     PARAMETER(edit, value, JSON, OPTIONAL, .description = "Any JSON; set, append and test need one."),
-    PARAMETER(edit, by, DECIMAL, NULLABLE, .description = "What increment adds; 1 without it."),
+    PARAMETER(edit, by, DECIMAL, NULLABLE, .description = "The number that increment adds; 1 without it."),
     { .name = NULL },
 };
 

@@ -22,7 +22,7 @@
     X(DATASCHEMA, "dataschema", 1024, FORM_COPIED, "Accepted and not looked at.") \
     X(PARTITIONKEY, "partitionkey", 128, FORM_COPIED, "The Kafka key again; not looked at.") \
     X(CORRELATIONID, "correlationid", 128, FORM_COPIED, "Copied into the audit event.") \
-    X(CAUSATIONID, "causationid", 128, FORM_COPIED, "What caused the command.") \
+    X(CAUSATIONID, "causationid", 128, FORM_COPIED, "The cause of the command.") \
     X(TRACEPARENT, "traceparent", 128, FORM_COPIED, "W3C trace context, copied into the audit event.") \
     X(ACTOR, "actor", 128, FORM_COPIED, "Who is answerable for the change; recorded as its author.") \
     X(TENANT, "tenant", 128, FORM_COPIED, "The customer it belongs to.") \

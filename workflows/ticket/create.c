@@ -12,7 +12,7 @@ struct create
 static const struct parameter parameters[] = {
     PARAMETER(create, ticket_id, ID, NULLABLE, .description = "The new ticket's id; drawn when absent."),
     PARAMETER(create, priority, NAME, REQUIRED, .names = &names_ticket_priority, .description = "How urgent it is."),
-    PARAMETER(create, category, TEXT, NULLABLE, .maximum = WORD_SIZE_MAX, .description = "What it is about."),
+    PARAMETER(create, category, TEXT, NULLABLE, .maximum = WORD_SIZE_MAX, .description = "Its subject."),
     PARAMETER(create, site_id, ID, NULLABLE, .description = "The site."),
     PARAMETER(create, client_id, ID, NULLABLE, .description = "The client."),
     PARAMETER(create, asset_id, ID, NULLABLE, .description = "The asset."),

@@ -1,4 +1,4 @@
-"""What an event has to tell of the rows that its command changed: DOMAIN.md, "Operations" and "Metadata"."""
+"""The account that an event has to give of the rows that its command changed: DOMAIN.md, "Operations" and "Metadata"."""
 
 import json
 from datetime import timedelta
@@ -122,7 +122,7 @@ def tell(loaded, now, type_, own):
 
 
 def why_not(told, metadata):
-    """What the metadata lack, or say too much, in a sentence; None: nothing."""
+    """The lack or the excess of the metadata, in a sentence; None: there is none."""
     for name, wanted in told.members.items():
         if name not in metadata:
             return f"{name}: nothing of it"

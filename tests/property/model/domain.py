@@ -1,4 +1,4 @@
-"""What every command goes through, whatever it does: seen before, readable, the row and its version, then its effect.
+"""The way of every command, whatever it does: seen before, readable, the row and its version, then its effect.
 """
 
 import copy

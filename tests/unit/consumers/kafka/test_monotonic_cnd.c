@@ -1,5 +1,5 @@
-/* wrap: clock_gettime. Waits of the C library's kind, under a wall clock that is not the system's. What a jump in the
- * middle of a wait does, test_clocks.py shows. */
+/* wrap: clock_gettime. Waits of the C library's kind, under a wall clock that is not the system's. The effect of a
+ * jump in the middle of a wait is shown by test_clocks.py. */
 #include "tests/fixtures/cmocka.h"
 
 #include <pthread.h>

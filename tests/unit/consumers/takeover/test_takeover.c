@@ -81,7 +81,7 @@ __typeof__(topic_watch_learn) __wrap_topic_watch_learn;
 __typeof__(topic_watch_step) __wrap_topic_watch_step;
 __typeof__(topic_watch_done) __wrap_topic_watch_done;
 
-static char committed_there, owners_there, search_there; /* what the opaque pointers point at */
+static char committed_there, owners_there, search_there; /* the opaque pointers point at these */
 
 struct committed *__wrap_committed_new(const struct settings *of)
 {

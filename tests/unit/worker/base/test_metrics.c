@@ -93,7 +93,7 @@ static void the_heap_is_the_bytes_that_are_not_freed(void **state)
         COUNT = 20000,
         LEAST_CHUNK = 32, /* of malloc, however little is asked for */
         MAPPED = 64 * 1024 * 1024,
-        SLACK = 64 * 1024, /* what printing takes, and freed chunks in the thread's own cache */
+        SLACK = 64 * 1024, /* for printing, and for freed chunks in the thread's own cache */
     };
     void **small = malloc(COUNT * sizeof(*small));
     assert_non_null(small);

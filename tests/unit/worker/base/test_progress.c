@@ -133,7 +133,7 @@ static void a_terminal_has_one_line_rewritten_at_most_four_times_a_second(void *
     close_both(&ends);
 }
 
-static void what_stood_on_the_terminal_is_gone_at_the_end(void **state)
+static void the_line_on_the_terminal_is_gone_at_the_end(void **state)
 {
     (void)state;
     struct progress_line line;
@@ -184,7 +184,7 @@ int main(void)
         cmocka_unit_test(work_that_ends_within_two_seconds_says_nothing),
         cmocka_unit_test(a_pipe_gets_a_plain_line_every_ten_seconds),
         cmocka_unit_test(a_terminal_has_one_line_rewritten_at_most_four_times_a_second),
-        cmocka_unit_test(what_stood_on_the_terminal_is_gone_at_the_end),
+        cmocka_unit_test(the_line_on_the_terminal_is_gone_at_the_end),
         cmocka_unit_test(a_line_never_wraps),
         cmocka_unit_test(without_a_beginning_nothing_is_done),
     };

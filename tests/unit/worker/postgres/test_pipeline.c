@@ -169,7 +169,7 @@ static void without_a_transaction_each_statement_ends_by_itself(void **state)
         PQ_ENDS(PQTRANS_IDLE),
         PQ_REFUSES("23505", "duplicate key"),
         PQ_ENDS(PQTRANS_IDLE),
-        PQ_DOES("UPDATE 1"), /* what follows the failure is done all the same */
+        PQ_DOES("UPDATE 1"), /* the statement after the failure is done all the same */
         PQ_ENDS(PQTRANS_IDLE),
         PQ_ENDS(PQTRANS_IDLE),
         PQ_SENDS("DEALLOCATE ALL"),

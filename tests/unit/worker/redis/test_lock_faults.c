@@ -1,4 +1,4 @@
-/* fake: redis. What the Redis lock (PROTOCOL L2) makes of errors, lies and silence, played by a scripted
+/* fake: redis. The Redis lock (PROTOCOL L2) under errors, lies and silence, played by a scripted
  * server. */
 #include "tests/fixtures/lock.h"
 

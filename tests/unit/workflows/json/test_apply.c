@@ -247,7 +247,7 @@ static void a_test_that_fails_refuses_the_whole_command_and_names_itself(void **
         char data[512];
         put_info(core, 7, before);
         snprintf(data, sizeof(data), APPLY("%s,%s"), OPERATION("increment", "/a"), failing[i]);
-        if (i < 2) /* what the first operation left is not 2 either */
+        if (i < 2) /* the first operation did not leave 2 either */
             snprintf(data, sizeof(data), APPLY("%s,%s"), OPERATION("remove", "/l"), failing[i]);
         assert_refusal(core, data, REASON_TEST_FAILED, "/operations/1/value");
         assert_text(core_jobneed(core, 7)->other_info, before);
