@@ -3,13 +3,15 @@
 import json
 import re
 import shlex
+import subprocess
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from harness.commands import Message, append, create_ticket, escalate
+from harness.database import url_as
 from harness.retention import cut_log
-from harness.stack import ROOT
+from harness.stack import ROOT, apply_roles
 from harness.waiting import until
 
 LETTER = """SELECT state, reason, key, command_source, command_id, command_type, says, bytes, attempts, redrives,
@@ -338,3 +340,69 @@ def test_a_second_command_of_the_aggregate_is_decided_after_the_first(poisoned):
     assert first.data["version"]["to"] == last.data["version"]["from"]
     world.drain()
     world.check()
+
+
+@pytest.mark.seconds(150)
+def test_the_role_of_operators_redrives_and_the_role_of_readers_may_only_look(poisoned):
+    world = poisoned
+    apply_roles(world.database.url)
+    for role in ("interlock_reader", "interlock_operator"):
+        dry = dlq(world, "redrive", world.letter, DATABASE_URL=url_as(world, role))
+        assert f"{world.letter}  ticket/3  would be applied, version 1->2" in dry.stdout
+    refused = world.verb(*to_do(dry.stdout), DATABASE_URL=url_as(world, "interlock_reader"))
+    assert refused.returncode == 1 and "interlock_operator may do this" in refused.stderr
+    assert states(world) == {"open": 1}
+    done = world.verb(*to_do(dry.stdout), DATABASE_URL=url_as(world, "interlock_operator"))
+    assert done.returncode == 0 and "1 of 1 answered" in done.stdout, done.stderr
+    assert world.database.value("SELECT db_user FROM interlock.operator_action") == "interlock_operator"
+
+
+@pytest.mark.seconds(300)
+def test_of_two_operators_at_the_same_moment_one_is_refused(poisoned):
+    """Both have looked, and both wait for the letter's row, which a third session holds."""
+    world = poisoned
+    environment = world.environment()
+    words = [world.binary, *to_do(dlq(world, "redrive", world.letter).stdout)]
+    with world.database.holding("SELECT 1 FROM interlock.dead_letter FOR UPDATE"):
+        both = [subprocess.Popen([*words, "--as", name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True) for name in ("anna", "bert")]
+        until("both wait for the row", lambda: world.database.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 2, 90)
+    told = [process.communicate(timeout=120) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], told
+    first = [process.returncode for process in both].index(0)
+    assert "1 of 1 answered" in told[first][0]
+    assert re.search(r"(redriving|resolved) by action 1|1 expected, 0 found|another number", told[1 - first][1]), told
+    world.await_events([world.poison])
+    world.drain()
+    assert world.database.count("operator_action") == 1
+    world.check()
+
+
+@pytest.mark.seconds(240)
+def test_a_redrive_stops_at_the_first_that_is_dead_again_unless_it_is_to_keep_going(world):
+    world.publish(create_ticket(3).at(0), create_ticket(4).at(0))
+    worker = world.worker(ready=False, consumers_session_timeout="6s", FAULT_COMMAND="poison")
+    poison_letter(world, escalate(3, id="poison").at(0), worker)
+    worker.end()
+    worker.environment["FAULT_COMMAND"] = "poison 2"
+    worker.start().wait_ready()
+    other = escalate(4, id="poison 2").at(0)
+    poison_letter(world, other, worker)
+    worker.end()
+    worker.environment["FAULT_COMMAND"] = "poison"
+    worker.start().wait_ready()
+
+    def redrive(*words):
+        words = [world.binary, "dlq", "redrive", "--all", "--no-child", "--canary", "1", *words, "--expect", "2", "--execute",
+                 "--reason", "both", "--wait", "90s"]
+        with subprocess.Popen(words, env=world.environment(), stdout=subprocess.PIPE, text=True) as process:
+            assert crash_until("the verb has ended", worker, lambda: process.poll() is not None) >= 1
+            return process.returncode, process.stdout.read()
+    code, text = redrive()
+    assert code == 3 and "0 of 2 answered, 1 dead again, 1 not put back" in text, text
+    assert world.events_of(other) == []
+    code, text = redrive("--keep-going")
+    assert code == 3 and "1 of 2 answered, 1 dead again" in text, text
+    world.await_events([other])
+    assert states(world) == {"replaced": 2, "open": 1, "resolved": 1}

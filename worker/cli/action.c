@@ -25,12 +25,6 @@ enum
     LIMIT_DIGITS_MAX = 7,
 };
 
-static int fail_with(const struct invocation *invocation, struct buffer *fault, const char *role)
-{
-    operator_add_role(fault, role);
-    return verb_fail_with(invocation, fault);
-}
-
 static void add_cell(struct buffer *into, const char *text, int width)
 {
     size_t before = into->size;
@@ -98,7 +92,7 @@ static int run_list(struct invocation *invocation)
     QUERY_CONNECTION connection = operator_connect(invocation, false, &fault);
     QUERY_RESULT rows = connection ? action_query_list(connection, &filter, &fault) : NULL;
     if (rows == NULL)
-        return fail_with(invocation, &fault, "interlock_reader");
+        return operator_fail_with(invocation, false, &fault);
     buffer_done(&fault);
     return print_list(invocation, rows);
 }
@@ -198,7 +192,7 @@ static int run_show(struct invocation *invocation)
     QUERY_RESULT rows = connection ? action_query_one(connection, id, &fault) : NULL;
     QUERY_RESULT items = rows ? action_query_items(connection, id, limit ? limit : "1000", &fault) : NULL;
     if (items == NULL)
-        return fail_with(invocation, &fault, "interlock_reader");
+        return operator_fail_with(invocation, false, &fault);
     buffer_done(&fault);
     if (PQntuples(rows) == 0)
         return verb_fail(invocation, "there is no action %s: interlock action list", id);
@@ -293,7 +287,7 @@ static int run_stop(struct invocation *invocation)
              stop(connection, &intent, id, &waiting, &taken, &by, &fault))
         code = report_stop(invocation, &intent, id, waiting, taken, by);
     else if (id)
-        fail_with(invocation, &fault, "interlock_operator");
+        operator_fail_with(invocation, true, &fault);
     buffer_done(&fault);
     operator_done(&intent);
     return code;

@@ -337,7 +337,7 @@ static int list_letters(struct listing *listing)
                    ? letters_group(connection, &listing->filter, listing->group_by, listing->limit, &fault)
                    : letters_select(connection, &listing->filter, LETTERS_NEWEST, listing->limit, &fault);
     if (rows == NULL)
-        return verb_fail_with(invocation, &fault);
+        return operator_fail_with(invocation, false, &fault);
     (invocation->json ? print_json : print_text)(listing, rows, found, &out);
     int code = verb_print(invocation, &out);
     buffer_done(&out);
@@ -474,7 +474,7 @@ static int run_move(struct invocation *invocation, const struct move *move)
     if (good && move_letters(invocation, &intent, &filter, move, &out, &fault))
         code = verb_print(invocation, &out);
     else if (good)
-        code = verb_fail_with(invocation, &fault);
+        code = operator_fail_with(invocation, intent.execute, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     letter_filter_done(&filter);

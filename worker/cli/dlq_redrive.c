@@ -411,7 +411,7 @@ static int run(struct redrive *redrive)
                                            : run_dry(redrive, connection, &fault);
     }
     if (code == OPERATOR_NOT_DONE)
-        (void)verb_fail_with(redrive->invocation, &fault);
+        (void)operator_fail_with(redrive->invocation, redrive->intent.execute, &fault);
     buffer_done(&fault);
     return code;
 }

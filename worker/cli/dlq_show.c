@@ -371,7 +371,7 @@ static int show(struct shown_letter *letter, struct letter_filter *filter)
         buffer_done(&fault);
     }
     else
-        code = verb_fail_with(letter->invocation, &fault);
+        code = operator_fail_with(letter->invocation, false, &fault);
     if (pool)
         delivery_pool_free(pool);
     buffer_done(&out);

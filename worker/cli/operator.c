@@ -258,6 +258,12 @@ PGconn *operator_connect(const struct invocation *invocation, bool writes, struc
     return open;
 }
 
+int operator_fail_with(const struct invocation *invocation, bool acts, struct buffer *fault)
+{
+    operator_add_role(fault, acts ? "interlock_operator" : "interlock_reader");
+    return verb_fail_with(invocation, fault);
+}
+
 bool operator_note_now(struct intent *intent, PGconn *connection, struct buffer *reterr)
 {
     if (intent->before)

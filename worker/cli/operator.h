@@ -61,6 +61,9 @@ bool operator_check_filter(struct invocation *invocation, const struct intent *i
 /* A session with search_path, encoding and statement_timeout set; read-only unless it writes. */
 PGconn *operator_connect(const struct invocation *invocation, bool writes, struct buffer *reterr);
 
+/* As verb_fail_with; where a right is missing, also the role that has it. */
+int operator_fail_with(const struct invocation *invocation, bool acts, struct buffer *fault);
+
 /* Sets before_text to PostgreSQL's time, unless --before gave one. */
 bool operator_note_now(struct intent *intent, PGconn *connection, struct buffer *reterr);
 

@@ -249,7 +249,7 @@ static int run_list(struct invocation *invocation)
         code = verb_print(invocation, &out);
     }
     else
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, false, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;
@@ -290,7 +290,7 @@ static int run_show(struct invocation *invocation)
     QUERY_RESULT rows = connection ? parked_commands_list(connection, &request.filter, "1", &fault) : NULL;
     int code = OPERATOR_NOT_DONE;
     if (rows == NULL)
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, false, &fault);
     else if (PQntuples(rows) == 0)
         verb_fail(invocation, "no parked command has the place %s: it has returned and is answered, or there was none",
                   invocation->argv[1]);
@@ -454,7 +454,7 @@ static int act(struct invocation *invocation, const struct act *act, struct inte
         }
     }
     if (fault.size > 0)
-        code = verb_fail_with(invocation, &fault);
+        code = operator_fail_with(invocation, intent->execute, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;

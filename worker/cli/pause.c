@@ -234,7 +234,7 @@ static int look(const struct invocation *invocation, const struct intent *intent
         code = verb_print(invocation, &out);
     }
     else
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, false, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;
@@ -361,7 +361,7 @@ static int execute(const struct invocation *invocation, const struct intent *int
     }
     if (fault.size > 0)
     {
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, true, &fault);
         code = id > 0 ? OPERATOR_STOPPED : OPERATOR_NOT_DONE;
     }
     buffer_done(&out);
@@ -400,7 +400,7 @@ static int run_list(struct invocation *invocation)
         code = verb_print(invocation, &out);
     }
     else
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, false, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;

@@ -393,10 +393,7 @@ int verb_replay(struct invocation *invocation)
         if (good)
             code = report(&replaying);
         else
-        {
-            operator_add_role(&replaying.fault, replaying.intent.execute ? "interlock_operator" : "interlock_reader");
-            code = verb_fail_with(invocation, &replaying.fault);
-        }
+            code = operator_fail_with(invocation, replaying.intent.execute, &replaying.fault);
     }
     replay_fates_done(&replaying.fates);
     replay_judge_free(replaying.judge);

@@ -68,7 +68,7 @@ static int look_resume(const struct invocation *invocation, struct intent *inten
         code = verb_print(invocation, &out);
     }
     else
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, false, &fault);
     buffer_done(&out);
     buffer_done(&line);
     buffer_done(&fault);
@@ -119,7 +119,7 @@ static int execute_resume(const struct invocation *invocation, const struct inte
         code = verb_print(invocation, &out);
     }
     else
-        verb_fail_with(invocation, &fault);
+        operator_fail_with(invocation, true, &fault);
     buffer_done(&out);
     buffer_done(&fault);
     return code;
