@@ -60,21 +60,10 @@ void message_ranges_done(struct message_ranges *ranges)
     *ranges = (struct message_ranges){ NULL, 0, false };
 }
 
-static rd_kafka_t *make_client(const struct settings *settings, struct buffer *reterr)
-{
-    rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_READER, reterr);
-
-    if (conf && clients_set(conf, "enable.partition.eof", "true", reterr))
-        return clients_new(CLIENT_READER, conf, reterr);
-    if (conf)
-        rd_kafka_conf_destroy(conf);
-    return NULL;
-}
-
 bool message_ranges_since(const struct settings *settings, struct message_ranges *ranges, int64_t since_us,
                           struct buffer *reterr)
 {
-    rd_kafka_t *client = make_client(settings, reterr);
+    rd_kafka_t *client = clients_new_reader(settings, reterr);
     rd_kafka_topic_partition_list_t *times = rd_kafka_topic_partition_list_new(ranges->count);
 
     for (int i = 0; i < ranges->count; i++)
@@ -171,7 +160,7 @@ static bool read_range(struct reading *reading, const struct message_range *rang
 bool message_read(const struct settings *settings, const struct message_ranges *ranges, message_seen_fn *see,
                   void *owner, struct buffer *reterr)
 {
-    struct reading reading = { .see = see, .owner = owner, .client = make_client(settings, reterr) };
+    struct reading reading = { .see = see, .owner = owner, .client = clients_new_reader(settings, reterr) };
     bool good = reading.client != NULL;
 
     if (!good)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/base/shell_word.h"
 #include "worker/settings/key.h"
 #include "worker/settings/settings.h"
 
@@ -77,40 +78,21 @@ enum
     NAME_MAX_SIZE = 600, /* a group's name has no limit of Kafka's; the settings' has */
 };
 
-/* As one word of a shell. */
-static void add_word(struct buffer *into, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:,/=@+";
-
-    if (*word && word[strspn(word, plain)] == '\0')
-    {
-        buffer_add_text(into, word);
-        return;
-    }
-    buffer_add_byte(into, '\'');
-    for (; *word; word++)
-        if (*word == '\'')
-            buffer_add_text(into, "'\\''");
-        else
-            buffer_add_byte(into, *word);
-    buffer_add_byte(into, '\'');
-}
-
 static void add_line(const struct settings *settings, const char *principal, enum acl_right right,
                      enum acl_resource resource, const char *name, struct buffer *into)
 {
     buffer_add_text(into, "kafka-acls.sh --bootstrap-server ");
-    add_word(into, settings->kafka.bootstrap);
+    shell_word_add(into, settings->kafka.bootstrap);
     buffer_add_text(into, " --add --allow-principal ");
     char user[NAME_MAX_SIZE];
     snprintf(user, sizeof(user), "User:%s", principal);
-    add_word(into, user);
+    shell_word_add(into, user);
     buffer_add_text(into, " --operation ");
     buffer_add_text(into, rights[right].operation);
     buffer_add_text(into, resources[resource].is_prefix ? " --resource-pattern-type prefixed " : " ");
     buffer_add_text(into, resources[resource].option);
     buffer_add_byte(into, ' ');
-    add_word(into, name);
+    shell_word_add(into, name);
 }
 
 /* --- all of them ------------------------------------------------------------------------------------------------- */

@@ -277,6 +277,17 @@ rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buf
     return client;
 }
 
+rd_kafka_t *clients_new_reader(const struct settings *settings, struct buffer *reterr)
+{
+    rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_READER, reterr);
+
+    if (conf && clients_set(conf, "enable.partition.eof", "true", reterr))
+        return clients_new(CLIENT_READER, conf, reterr);
+    if (conf)
+        rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
 static bool try_kind(const struct settings *settings, enum client_kind kind, struct buffer *reterr)
 {
     rd_kafka_conf_t *conf = make_conf(settings, kind, NULL, reterr);

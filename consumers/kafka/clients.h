@@ -31,6 +31,8 @@ bool clients_set(rd_kafka_conf_t *conf, const char *name, const char *value, str
 
 /* Takes the conf, also on failure. */
 rd_kafka_t *clients_new(enum client_kind kind, rd_kafka_conf_t *conf, struct buffer *reterr);
+/* A CLIENT_READER that also tells the end of each partition. NULL: *reterr says why. */
+rd_kafka_t *clients_new_reader(const struct settings *settings, struct buffer *reterr);
 
 /* Destroys within `wait_us`. A handle that does not end by then (2.0.2 is known to hang after a broker went away,
  * issues 4674 and 4486) is left to a thread of its own; false then. NULL is fine. */

@@ -19,17 +19,6 @@ static bool fail(struct buffer *reterr, const char *topic, const char *why)
     return false;
 }
 
-static rd_kafka_t *make_client(const struct settings *settings, struct buffer *reterr)
-{
-    rd_kafka_conf_t *conf = clients_conf(settings, CLIENT_READER, reterr);
-
-    if (conf && clients_set(conf, "enable.partition.eof", "true", reterr))
-        return clients_new(CLIENT_READER, conf, reterr);
-    if (conf)
-        rd_kafka_conf_destroy(conf);
-    return NULL;
-}
-
 static bool begin(rd_kafka_t *client, const char *topic, int32_t partition, int64_t offset, struct buffer *reterr)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -81,7 +70,7 @@ static bool read_on(rd_kafka_t *client, const char *topic, int32_t partition, co
 bool refetch_messages(const struct settings *settings, const char *topic, int32_t partition, const int64_t *offsets,
                       int count, refetch_fn *see, void *owner, struct buffer *reterr)
 {
-    rd_kafka_t *client = count > 0 ? make_client(settings, reterr) : NULL;
+    rd_kafka_t *client = count > 0 ? clients_new_reader(settings, reterr) : NULL;
 
     if (client == NULL)
         return count == 0;

@@ -8,35 +8,26 @@
 #define WAITING_OF(action) \
     "p.action_id = " action " AND p.reason IN ('redriven', 'replayed') AND p.returned_at IS NULL AND p.returns = 0"
 
+#define OF_FOUND WAITING_OF("f.id")
+#define AT_AGO SQL_AGO("f.at")
+#define AT_TIME SQL_TIME("f.at")
+#define BEFORE_TIME SQL_TIME("f.before")
+#define ITEM_TIME SQL_TIME("i.at")
+
 #define ACTION_ROWS \
-    "SELECT f.id, " SQL_AGO( \
-        "f.at") ", f.verb, f.actor || CASE WHEN f.db_user <> f.actor THEN ' (' || f.db_user || ')' " \
-                "ELSE '' END, i.items || coalesce(': ' || i.outcomes, ''), f.reason, " SQL_TIME( \
-                    "f.at") ", f.host || ', interlock ' || f.version, f.filter::text, " \
-                            "nullif(concat_ws(', ', '--before ' || " SQL_TIME( \
-                                "f.before") ", '--expect ' || f.expected), ''), w.waits, " \
-                                            "json_build_object('id', f.id, 'at', " SQL_TIME( \
-                                                "f.at") ", 'verb', f.verb, 'actor', f.actor, 'db_user', f.db_user, " \
-                                                        "'host', f.host, 'version', f.version, 'reason', f.reason, " \
-                                                        "'filter', f.filter, 'expected', f.expected, " \
-                                                        "'before', " SQL_TIME( \
-                                                            "f.before") ", 'items', i.items, 'outcomes', " \
-                                                                        "coalesce(i.counts, '{}'), 'waiting', " \
-                                                                        "w.waits)::text " \
-                                                                        "FROM found f CROSS JOIN LATERAL (SELECT " \
-                                                                        "coalesce(sum(n), 0)::bigint AS items, " \
-                                                                        "string_agg(n || ' ' || outcome, ', ' ORDER " \
-                                                                        "BY outcome) AS outcomes, " \
-                                                                        "json_object_agg(outcome, n ORDER BY " \
-                                                                        "outcome) " \
-                                                                        "AS counts FROM (SELECT outcome, count(*) AS " \
-                                                                        "n FROM interlock.operator_item WHERE " \
-                                                                        "action_id = f.id " \
-                                                                        "GROUP BY outcome) o) i CROSS JOIN LATERAL " \
-                                                                        "(SELECT count(*) AS waits FROM " \
-                                                                        "interlock.parked_command p " \
-                                                                        "WHERE " WAITING_OF( \
-                                                                            "f.id") ") w ORDER BY f.id DESC"
+    "SELECT f.id, " AT_AGO \
+    ", f.verb, f.actor || CASE WHEN f.db_user <> f.actor THEN ' (' || f.db_user || ')' ELSE '' " \
+    "END, i.items || coalesce(': ' || i.outcomes, ''), f.reason, " AT_TIME \
+    ", f.host || ', interlock ' || f.version, f.filter::text, nullif(concat_ws(', ', '--before ' || " BEFORE_TIME \
+    ", '--expect ' || f.expected), ''), w.waits, json_build_object('id', f.id, 'at', " AT_TIME \
+    ", 'verb', f.verb, 'actor', f.actor, 'db_user', f.db_user, 'host', f.host, 'version', f.version, 'reason', " \
+    "f.reason, 'filter', f.filter, 'expected', f.expected, 'before', " BEFORE_TIME \
+    ", 'items', i.items, 'outcomes', coalesce(i.counts, '{}'), 'waiting', w.waits)::text FROM found f " \
+    "CROSS JOIN LATERAL (SELECT coalesce(sum(n), 0)::bigint AS items, string_agg(n || ' ' || outcome, ', ' ORDER BY " \
+    "outcome) AS outcomes, json_object_agg(outcome, n ORDER BY outcome) AS counts FROM (SELECT outcome, count(*) AS " \
+    "n FROM interlock.operator_item WHERE action_id = f.id GROUP BY outcome) o) i " \
+    "CROSS JOIN LATERAL (SELECT count(*) AS waits FROM interlock.parked_command p WHERE " OF_FOUND ") w " \
+    "ORDER BY f.id DESC"
 
 static const char list_sql[] =
     "WITH found AS MATERIALIZED (SELECT * FROM interlock.operator_action a WHERE ($1::text IS NULL OR a.verb = $1 "
@@ -46,9 +37,9 @@ static const char list_sql[] =
 static const char one_sql[] =
     "WITH found AS MATERIALIZED (SELECT * FROM interlock.operator_action a WHERE a.id = $1::bigint) " ACTION_ROWS;
 
-static const char items_sql[] = "SELECT " SQL_TIME("i.at") ", i.subject, i.outcome, json_build_object('at', " SQL_TIME(
-    "i.at") ", 'subject', i.subject, 'outcome', i.outcome)::text FROM interlock.operator_item i "
-            "WHERE i.action_id = $1::bigint ORDER BY i.at, i.subject LIMIT $2::bigint";
+static const char items_sql[] = "SELECT " ITEM_TIME ", i.subject, i.outcome, json_build_object('at', " ITEM_TIME
+                                ", 'subject', i.subject, 'outcome', i.outcome)::text FROM interlock.operator_item i "
+                                "WHERE i.action_id = $1::bigint ORDER BY i.at, i.subject LIMIT $2::bigint";
 
 /* A letter is named as the verbs of dead letters name it. */
 #define WAITING_ROWS \

@@ -44,18 +44,17 @@ const struct parked_column_name parked_columns[PARKED__COLUMNS] = {
 };
 
 /* The command that one waits for is the nearest one before it that it may not pass. */
-static const char list_sql[] = "SELECT p.place, p.aggregate, p.reason, CASE WHEN isfinite(p.due_at) THEN " TIME_TEXT(
-    "p.due_at") " END, "
-                "(SELECT max(e.place) FROM interlock.parked_command e WHERE e.aggregate = p.aggregate AND e.place < "
-                "p.place AND "
-                "(p.waits OR (e.blocks AND e.partition_id = p.partition_id))), p.returns, p.parkings, p.command_type, "
-                "p.command_source, p.command_id, p.tenant, " TIME_TEXT(
-                    "p.parked_at") ", p.pause_id, o.topic, o.partition, "
-                                   "p.kafka_offset, " TIME_TEXT("p.returned_at") ", p.released_by, p.cancelled_by "
-                                                                                 "FROM interlock.parked_command p JOIN "
-                                                                                 "interlock.partition_owner o ON o.id "
-                                                                                 "= p.partition_id WHERE" CONDITIONS
-                                                                                 "ORDER BY p.place LIMIT $11::bigint";
+#define DUE_AT TIME_TEXT("p.due_at")
+#define PARKED_AT TIME_TEXT("p.parked_at")
+#define RETURNED_AT TIME_TEXT("p.returned_at")
+static const char list_sql[] =
+    "SELECT p.place, p.aggregate, p.reason, CASE WHEN isfinite(p.due_at) THEN " DUE_AT
+    " END, (SELECT max(e.place) FROM interlock.parked_command e WHERE e.aggregate = p.aggregate AND e.place < "
+    "p.place AND (p.waits OR (e.blocks AND e.partition_id = p.partition_id))), p.returns, p.parkings, "
+    "p.command_type, p.command_source, p.command_id, p.tenant, " PARKED_AT
+    ", p.pause_id, o.topic, o.partition, p.kafka_offset, " RETURNED_AT
+    ", p.released_by, p.cancelled_by FROM interlock.parked_command p JOIN interlock.partition_owner o ON o.id = "
+    "p.partition_id WHERE" CONDITIONS "ORDER BY p.place LIMIT $11::bigint";
 static const char count_sql[] =
     "SELECT p.reason, count(*) FROM interlock.parked_command p WHERE" CONDITIONS "GROUP BY 1 ORDER BY 2 DESC, 1";
 static const char lock_sql[] = "SELECT count(*) FROM (SELECT FROM interlock.parked_command p WHERE" CONDITIONS

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "worker/base/shell_word.h"
 #include "worker/postgres/query.h"
 #include "workflows/base/utf8.h"
 
@@ -22,28 +23,11 @@ static const char *const common_names[COMMON_COUNT] = {
 
 /* --- the command line -------------------------------------------------------------------------------------------- */
 
-static bool is_plain(const char *word)
-{
-    return *word &&
-           word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,@+%")] == '\0';
-}
-
 static void add_word(struct buffer *into, const char *word)
 {
     if (into->size > 0)
         buffer_add_byte(into, ' ');
-    if (is_plain(word))
-    {
-        buffer_add_text(into, word);
-        return;
-    }
-    buffer_add_byte(into, '\'');
-    for (; *word; word++)
-        if (*word == '\'')
-            buffer_add_text(into, "'\\''");
-        else
-            buffer_add_byte(into, *word);
-    buffer_add_byte(into, '\'');
+    shell_word_add(into, word);
 }
 
 static bool names(const char *argument, const char *name)
