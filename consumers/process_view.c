@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "consumers/kafka/problem.h"
 #include "consumers/kafka/rights_watch.h"
 #include "consumers/parking/returner.h"
 #include "consumers/poll/cell.h"
@@ -50,7 +51,7 @@ bool process_is_ready(void *owner, struct buffer *why)
 {
     struct process *process = owner;
     int count = process_cells(process);
-    char text[320];
+    char text[PROBLEM_TEXT_MAX];
 
     if (rights_watch_problem(process->rights, why))
         return false;

@@ -14,13 +14,15 @@
 enum
 {
     PROBLEM_TEXTS = 4,
+    /* Of librdkafka's reason, the broker's address and the longest name of a topic, with words of ours between. */
+    PROBLEM_TEXT_MAX = 1024,
 };
 
 struct problem
 {
     int cell; /* for the log */
     pthread_mutex_t mutex;
-    char text[480]; /* written under the mutex by one thread, which may read it without; "": all is well */
+    char text[PROBLEM_TEXT_MAX]; /* written under the mutex by one thread, which may read it without; "": all is well */
     struct log_rate rate;
     uint64_t logged[PROBLEM_TEXTS]; /* digests of the last texts that were: two that take turns are no news */
     int next;

@@ -32,7 +32,7 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
 /* `held` is filled. */
 static struct stall_causes find_causes(struct cell *cell, struct held_keys *held)
 {
-    char why[320];
+    char why[PROBLEM_TEXT_MAX];
 
     held_keys_clear(held);
     lanes_held(cell->lanes, held);
@@ -57,7 +57,7 @@ void cell_held(struct cell *cell, struct held_keys *into)
 
 void cell_status(struct cell *cell, struct buffer *json)
 {
-    char why[320] = "";
+    char why[PROBLEM_TEXT_MAX] = "";
     struct held_keys held;
     bool ready = cell_ready(cell, why, sizeof(why));
 
