@@ -233,8 +233,9 @@ def test_without_the_wait_a_command_that_matches_commits_after_the_verb_has_ende
     late = stopped_before_it_writes(world, worker)
     pause(world, "--type", "ticket.escalate", UNTIL, wait="0s")
     # The oldest transaction id would not have told: the batch has none yet.
-    assert world.database.value("SELECT pg_snapshot_xmin(pg_current_snapshot()) > (SELECT max(xmin::text::bigint) FROM "
-                                "interlock.pause)::text::xid8")
+    assert world.database.rows("SELECT activity.backend_xid FROM pg_locks AS held JOIN pg_stat_activity AS activity USING (pid) "
+                               "WHERE held.locktype = 'advisory' AND held.classid = 4812404 AND held.mode = 'ShareLock' "
+                               "AND held.granted AND activity.datname = current_database()") == [(None,)]
     assert committed(world) == 0
     worker.cont()
     world.await_events([late], 30)
