@@ -5,6 +5,7 @@ from harness import comparison, revision
 from .drain import drain
 from .stack import ROOT, TEMPLATE, Failed
 
+WRITTEN = ("bench/README.md", "bench/against.png", "bench/cost.png")  # by bench/run itself
 SIDES = ("this", "other")
 STEPS = (["cmake", "--preset", "release"], ["cmake", "--build", "build/release", "--target", "interlock"])
 
@@ -14,7 +15,7 @@ def prepare_revision(name, folder, given, say):
     may be of any revision, so its folder is its name."""
     try:
         if not given:
-            revision.require_clean(ROOT)
+            revision.require_clean(ROOT, WRITTEN)
         commit = revision.commit_of(ROOT, name)
         say(f"building {revision.name_of(ROOT, commit)} (release)")
         tree = revision.built(revision.checked_out(ROOT, commit, folder), STEPS)
@@ -24,11 +25,17 @@ def prepare_revision(name, folder, given, say):
     return tree / "build" / "release" / "interlock", names
 
 
+def prepare_templates(stack, interlocks):
+    """Side to the database that its runs begin with: each has the migrations of its own revision."""
+    templates = {side: f"{TEMPLATE}_{side}" for side in interlocks}
+    for side, interlock in interlocks.items():
+        stack.prepare(interlock, templates[side])
+    return templates
+
+
 def against(stack, interlocks, programs, count, pairs, log, say, line):
     """`interlocks`: side to its program. The first pair warms the broker up and is not among those returned."""
-    templates = {side: f"{TEMPLATE}_{side}" for side in SIDES}
-    for side in SIDES:
-        stack.prepare(interlocks[side], templates[side])
+    templates = prepare_templates(stack, interlocks)
     measured = []
     for run in range(pairs + 1):
         pair = {}

@@ -3,6 +3,7 @@
 import time
 
 from harness.comparison import Unfit, window
+from harness.costs import batch_median
 
 from . import processes
 from .stack import TEMPLATE, Failed, call
@@ -49,10 +50,12 @@ class Samples:
     """On the way: seconds, events whose offsets are committed, and the CPU that each process has used."""
 
     def __init__(self, meter):
-        self.meter, self.taken = meter, []
+        self.meter, self.taken, self.batches = meter, [], []
 
     def take(self, metrics):
         self.taken.append((time.monotonic(), metrics.get("interlock_events_published_total", 0), self.meter.cpu()))
+        self.batches.append({"batches": metrics.get("interlock_batches_total", 0),
+                             "commands": metrics.get("interlock_batch_commands_total", 0)})
 
 
 def drain(stack, interlock, programs, count, delivery="exactly_once", partitions=12, mix=None, settings=None, log=None,
@@ -96,6 +99,7 @@ def drain(stack, interlock, programs, count, delivery="exactly_once", partitions
     if windowed:
         try:
             result["window"] = window(samples.taken, count)
+            result["batch_median"] = batch_median(samples.batches)
         except Unfit as unfit:
             raise Failed(str(unfit)) from unfit
     result.update(_verify(stack, programs, topics, count, distinct, mix, inbox))

@@ -9,17 +9,20 @@ from .worker import Topics, Worker
 PARTITIONS = 12
 
 
+def linger_ms(rate):
+    """A producer that sends each command by itself costs the broker more than the worker costs it; nobody does at such
+    rates, and 5 ms is librdkafka's own default."""
+    return 0 if rate <= 2000 else 5
+
+
 def latency(stack, interlock, programs, rate, seconds, delivery, settings=None, log=None):
     database = stack.fresh_database()
     topics = Topics(stack, interlock, database, PARTITIONS, delivery)
     with Worker(topics, settings or {}, log) as worker:
         worker.await_partitions(PARTITIONS)
         meter = processes.Meter({"worker": worker.pid, **stack.pids}).start()
-        # A producer that sends each command by itself costs the broker more than the worker costs it; nobody does at such
-        # rates, and 5 ms is librdkafka's own default.
-        linger_ms = 0 if rate <= 2000 else 5
         text = call([programs / "bench_latency", "--topic", topics.commands, "--audit-topic", topics.audit,
-                     "--rate", int(rate), "--seconds", seconds, "--tickets", stack.tickets, "--linger-ms", linger_ms],
+                     "--rate", int(rate), "--seconds", seconds, "--tickets", stack.tickets, "--linger-ms", linger_ms(rate)],
                     env=stack.environment("postgres", {}))
         measured = meter.stop()
         metrics = worker.metrics()

@@ -7,7 +7,7 @@ import re
 import statistics
 import subprocess
 
-from harness import comparison
+from harness import comparison, costs
 
 from .stack import ROOT, call
 
@@ -137,8 +137,8 @@ def claims_table(old, attack, pairs, ratio, cpu):
     return lines
 
 
-def against_table(pairs, names):
-    """`names`: of this and of the other revision. Ratios are those of the pairs: their median, and how far they lie apart."""
+def against_rows(pairs):
+    """Name to what comparison.compared finds in it."""
     picks = {"commands/s": lambda r: r["window"]["rate"]}
     for process, name in (("worker", "worker"), ("postgresql", "PostgreSQL"), ("kafka", "Kafka"), ("redis", "Redis")):
         picks[f"CPU ms per 1,000: {name}"] = lambda r, process=process: r["window"]["cpu_ms"][process]
@@ -146,17 +146,40 @@ def against_table(pairs, names):
     picks["WAL bytes a command"] = lambda r: r["wal_bytes"]
     picks["commands a batch"] = lambda r: r["batch"]
     picks["events a publication"] = lambda r: r["publication"]
+    return {name: comparison.compared(pairs, pick, "this", "other") for name, pick in picks.items()}
+
+
+def against_table(pairs, names):
+    """`names`: of this and of the other revision. Ratios are those of the pairs: their median, and how far they lie apart."""
     lines = [f"{len(pairs)} pairs of {pairs[0]['this']['audit']:,} commands, exactly once, in turn on one stack, after a pair "
              f"that is thrown away; rate and CPU between {comparison.WINDOW[0]:.0%} and {comparison.WINDOW[1]:.0%} of the "
              "committed offsets. Medians; the ratio is the median of those of the pairs, with the least and the greatest. "
              "Others used " + spread([pair[side]["others"] for pair in pairs for side in ("this", "other")], "{:.0%}") +
              " of the machine.", "",
              f"| | {names['other']} | {names['this']} | ratio | least to greatest |", "|---|--:|--:|--:|---|"]
-    for name, pick in picks.items():
-        found = comparison.compared(pairs, pick, "this", "other")
+    for name, found in against_rows(pairs).items():
         form = "{:,.1f}" if "CPU" in name or name == "all" else "{:,.0f}"
         lines.append(f"| {name} | {form.format(found['other'])} | {form.format(found['this'])} | {found['ratio']:.3f} | "
                      f"{found['least']:.3f} to {found['greatest']:.3f} |")
+    return lines
+
+
+def cost_line(result):
+    form = {name: (pick(result), text) for name, (pick, text) in costs.FIGURES.items()}
+    return "; ".join(f"{name} {text.format(value)}" for name, (value, text) in form.items() if value is not None)
+
+
+def cost_section(measured, names, seconds):
+    """`measured`: delivery to point to pairs of runs; `names`: of the sides, one without another revision."""
+    runs = [run for points in measured.values() for pairs in points.values() for pair in pairs for run in pair.values()]
+    pairs = next(pairs for points in measured.values() for pairs in points.values())
+    lines = [f"Each rate for {seconds} s, after a warm-up that is thrown away; {len(pairs)} "
+             + ("pairs, in turn on one stack" if len(names) > 1 else "runs of each" if len(pairs) > 1 else "run of each")
+             + ". Others used " + spread([run["others"] for run in runs], "{:.0%}") + " of the machine."]
+    for delivery, points in measured.items():
+        lines += ["", f"#### {delivery.replace('_', ' ').capitalize()}", ""]
+        lines += (costs.comparison_table(points, names) if len(names) > 1 else
+                  costs.table({point: [pair["this"] for pair in pairs] for point, pairs in points.items()}))
     return lines
 
 

@@ -13,11 +13,11 @@ class Failed(Exception):
     """A step of the measurement did not work; the text says which and why."""
 
 
-def call(words, env=None, quiet=True, timeout=600):
+def call(words, env=None, quiet=True, timeout=600, cwd=None):
     """Runs a program; its standard output, or Failed with what it said."""
     try:
         done = subprocess.run([str(w) for w in words], env=env, capture_output=quiet, text=True, timeout=timeout,
-                              check=False)
+                              check=False, cwd=cwd)
     except (OSError, subprocess.TimeoutExpired) as failure:
         raise Failed(f"{words[0]}: {failure}") from failure
     if done.returncode != 0:

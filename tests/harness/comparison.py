@@ -4,6 +4,7 @@ bench/run measures with it; the tests have made data."""
 import statistics
 
 WINDOW = (0.15, 0.9)  # of the offsets: before it connections and caches are new, after it lanes run dry
+PAIRS_MIN = 3  # the median of fewer says nothing about their spread
 
 
 class Unfit(Exception):

@@ -24,9 +24,9 @@ def name_of(root, commit):
     return _git(root, "log", "-1", "--abbrev=8", "--format=%h %s", commit).stdout.strip()
 
 
-def require_clean(root):
-    """Changes that are not committed would be measured under the name of a commit."""
-    changed = _git(root, "status", "--porcelain").stdout.splitlines()
+def require_clean(root, besides=()):
+    """Changes that are not committed would be measured under the name of a commit. `besides`: files that are not measured."""
+    changed = [line for line in _git(root, "status", "--porcelain").stdout.splitlines() if line[3:] not in besides]
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise Refused(f"{root} has changes that are not committed: "

@@ -115,6 +115,14 @@ def test_a_dirty_tree_is_refused_with_its_files(repository):
         revision.require_clean(root)
 
 
+def test_files_that_are_not_measured_may_have_changed(repository):
+    root, _ = repository
+    (root / "text").write_text("three\n", encoding="utf-8")
+    revision.require_clean(root, ("text",))
+    with pytest.raises(revision.Refused, match="not committed: text"):
+        revision.require_clean(root, ("other",))
+
+
 def test_a_changed_worktree_is_refused_with_its_place(repository):
     root, first = repository
     tree = revision.checked_out(root, first, root / "build")
