@@ -2,7 +2,8 @@
 --
 --     psql -v ON_ERROR_STOP=1 -f schema/roles.sql
 --
--- It can be run any number of times. It sets no passwords and lets nobody in: pg_hba.conf does, or
+-- It can be run any number of times, also while workers run. Only a table that is not the owner's yet is locked: the
+-- first time, run it before the workers start. It sets no passwords and lets nobody in: pg_hba.conf does, or
 -- \password interlock_worker.
 --
 --   interlock_owner    runs the migrations; no worker connects as this role
@@ -82,13 +83,16 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, i
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader,
     interlock_payload_reader, interlock_operator, interlock_pruner;
 
--- The owner owns, whoever ran the first migration.
+-- The owner owns, whoever ran the first migration. What is theirs already is not locked: workers use it.
 DO $$
 DECLARE thing record;
 BEGIN
-    ALTER SCHEMA interlock OWNER TO interlock_owner;
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'interlock' AND n.nspowner <> 'interlock_owner'::regrole) THEN
+        ALTER SCHEMA interlock OWNER TO interlock_owner;
+    END IF;
     FOR thing IN SELECT c.oid::regclass AS name, c.relkind FROM pg_class c
         WHERE c.relnamespace = 'interlock'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+            AND c.relowner <> 'interlock_owner'::regrole
             -- A sequence of an identity column goes with its table.
             AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                 AND d.deptype IN ('a', 'i') AND c.relkind = 'S')

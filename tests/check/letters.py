@@ -2,9 +2,10 @@
 was sent to the byte. (One that is on the topic twice is I2's to tell: delivered at least once it may be.)"""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from os.path import commonprefix
 
+from .envelope import read_all
 from .violation import Violation, about_row
 
 # The headers of a letter besides the message's own; those of a redriven message with these names are replaced.
@@ -43,15 +44,19 @@ def every_letter(evidence, unreadable):
 
 
 def fates(evidence):
-    """A letter that came back is resolved by the event of its command, and by nothing else. One that waits has none."""
+    """A letter that came back is resolved by the event of its command, and by nothing else. One that waits has none, but
+    where its publisher sent the command twice: the other copy is a message of its own, and may be answered."""
     answered = {event.identity for event in evidence.events}
+    copies = Counter(each.identity for each in read_all(evidence.records)[0]
+                     if each.record.header("interlock.return") is None)
     for row in evidence.dead:
         command = (row["of_source"], row["of_id"])
         if row["reason"] != "crashed_worker" or None in command:
             continue
         if row["state"] == "resolved" and command not in answered:
             yield about_row("I1", f"the letter of command {command} is resolved, and no event answers it", row)
-        if row["state"] in ("open", "redriving", "discarded") and command in answered:
+        waits = row["state"] in ("open", "redriving", "discarded")
+        if waits and command in answered and copies[command] < 2:
             yield about_row("I1", f"the letter of command {command} is {row['state']}, and an event answers it", row)
 
 

@@ -130,8 +130,27 @@ class World:
             found = self.events_by_identity()
             missing = [each.identity for each in messages if each.identity not in found]
             return found if not missing else None
-        found = until(f"{len(messages)} commands are answered by events", answered, timeout)
+        try:
+            found = until(f"{len(messages)} commands are answered by events", answered, timeout)
+        except NotReached as late:
+            raise NotReached(f"{late}\n{self.where_they_are(messages)}") from None
         return [found[each.identity][0] for each in messages]
+
+    def where_they_are(self, messages):
+        """How far the unanswered ones came, for the message of a failure."""
+        found = self.events_by_identity()
+        lines = []
+        for each in messages:
+            if each.identity in found:
+                continue
+            rows = self.database.rows(
+                "SELECT p.topic, p.partition, e.kafka_offset, e.outcome, s.published FROM interlock.audit_event e "
+                "JOIN interlock.partition_owner p ON p.id = e.partition_id "
+                "JOIN interlock.partition_published s ON s.partition_id = p.id "
+                "WHERE e.command_source = %s AND e.command_id = %s", each.identity)
+            lines.append(f"{each.identity}, key {each.key}: " + (f"in PostgreSQL: {rows}" if rows else "not in PostgreSQL"))
+        lines += [f"{worker.log.name}: {worker.get('/readyz') if worker.runs() else 'does not run'}" for worker in self.workers]
+        return "\n".join(lines)
 
     def ask(self, *messages, timeout=30):
         """Sends commands and returns their events."""

@@ -116,8 +116,17 @@ def test_a_letter_whose_state_and_event_say_different_things_is_found(story):
     assert check(story.evidence) == []
     row["state"] = "resolved"
     broken(story, "is resolved, and no event answers it")
-    story.tell(message)
-    story.finish()
+    story.answer(story.send(Message(message.value, "ticket/7", [("interlock.return", b"its token")])))
     assert check(story.evidence) == []
     row["state"] = "open"
     broken(story, "is open, and an event answers it")
+
+
+def test_a_letter_waits_though_another_copy_of_its_command_was_answered(story):
+    """Its publisher sent it twice: the other copy is a message of its own."""
+    message = escalate(7)
+    story.bury(story.send(message), "crashed_worker")
+    row = story.evidence.dead[-1]
+    row["of_source"], row["of_id"] = message.identity
+    story.answer(story.send(message))
+    assert check(story.evidence) == []

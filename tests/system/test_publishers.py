@@ -140,8 +140,8 @@ def test_numbers_that_a_double_does_not_tell_apart_are_two(shared, number):
 
 def test_a_number_beyond_a_double_is_rejected_with_its_event_in_either_mode(shared, number):
     shared.ask(create_ticket(number))
-    told = shared.ask(raw(command("ticket.escalate", {"ticket_id": number, "level": 77}), b"77", b"1e400"),
-                      raw(binary("ticket.escalate", {"ticket_id": number, "level": 77}), b"77", b"1e400"))
+    told = shared.ask(raw(command("ticket.escalate", {"ticket_id": number, "level": 77}), b'"level": 77', b'"level": 1e400'),
+                      raw(binary("ticket.escalate", {"ticket_id": number, "level": 77}), b'"level": 77', b'"level": 1e400'))
     for each in told:
         assert (each.outcome, each.reason, each.subject) == ("rejected", "invalid_data", f"ticket/{number}")
         assert each.data["metadata"]["parameter"] == "/level"

@@ -30,6 +30,7 @@ def replay(world, *words, code, **settings):
 @pytest.fixture
 def lossy(world):
     """20 tickets of three commands each, and what else a topic has; of five tickets PostgreSQL has lost everything."""
+    apply_roles(world.database.url)                             # changes owners: before anybody uses the tables
     worker = world.worker()
     for number in range(1, 21):
         world.publish(create_ticket(number), escalate(number), append(number, "x"))
@@ -43,7 +44,6 @@ def lossy(world):
 
 def test_missing_commands_are_named_and_brought_back_in_order_while_the_worker_goes_on(lossy):
     world = lossy
-    apply_roles(world.database.url)
     found = replay(world, "--topic", world.topic, code=3, DATABASE_URL=url_as(world, "interlock_reader"))
     assert {name: found[name] for name in ("messages", "answered", "duplicate", "parked", "letter", "missing", "unreadable")} == {
         "messages": 64, "answered": 46, "duplicate": 1, "parked": 1, "letter": 1, "missing": 15, "unreadable": 0}

@@ -242,6 +242,14 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
     assert (found["role"], found["grants"][0]) == (("ok", "interlock_worker"), "ok")
 
 
+def test_the_roles_are_set_again_beside_those_who_use_the_tables(roles):
+    """An owner that is the right one is not set, which would wait for every transaction."""
+    tables = [name for name, in roles.database.rows("SELECT format('interlock.%I', relname) FROM pg_class WHERE relkind = 'r' "
+                                                    "AND relnamespace = 'interlock'::regnamespace")]
+    with roles.database.holding(f"LOCK TABLE {', '.join(tables)} IN ROW EXCLUSIVE MODE"):
+        apply_roles(roles.database.url)
+
+
 @pytest.mark.parametrize("role, statement", [
     *[("interlock_worker", each) for each in (
         "UPDATE interlock.audit_event SET outcome = 'applied'", "DELETE FROM interlock.audit_event",
