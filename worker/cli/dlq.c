@@ -336,12 +336,9 @@ static int list_letters(struct listing *listing)
         rows = listing->group_by
                    ? letters_group(connection, &listing->filter, listing->group_by, listing->limit, &fault)
                    : letters_select(connection, &listing->filter, LETTERS_NEWEST, listing->limit, &fault);
-    if (rows == NULL)
-        return operator_fail_with(invocation, false, &fault);
-    (invocation->json ? print_json : print_text)(listing, rows, found, &out);
-    int code = verb_print(invocation, &out);
-    buffer_done(&out);
-    buffer_done(&fault);
+    if (rows)
+        (invocation->json ? print_json : print_text)(listing, rows, found, &out);
+    int code = operator_end(invocation, false, rows != NULL, &out, &fault);
     return code == 0 && listing->check && found > 0 ? OPERATOR_SOMETHING : code;
 }
 
@@ -471,12 +468,11 @@ static int run_move(struct invocation *invocation, const struct move *move)
                 operator_check_filter(invocation, &intent, letter_filter_is_given(&filter), dlq_usage);
     int code = OPERATOR_NOT_DONE;
 
-    if (good && move_letters(invocation, &intent, &filter, move, &out, &fault))
-        code = verb_print(invocation, &out);
-    else if (good)
-        code = operator_fail_with(invocation, intent.execute, &fault);
-    buffer_done(&out);
-    buffer_done(&fault);
+    if (good)
+    {
+        bool moved = move_letters(invocation, &intent, &filter, move, &out, &fault);
+        code = operator_end(invocation, intent.execute, moved, &out, &fault);
+    }
     letter_filter_done(&filter);
     operator_done(&intent);
     return code;

@@ -248,6 +248,15 @@ int operator_fail_with(const struct invocation *invocation, bool acts, struct bu
     return verb_fail_with(invocation, fault);
 }
 
+int operator_end(const struct invocation *invocation, bool acts, bool good, struct buffer *out, struct buffer *fault)
+{
+    int code = good ? verb_print(invocation, out) : operator_fail_with(invocation, acts, fault);
+
+    buffer_done(out);
+    buffer_done(fault);
+    return code;
+}
+
 bool operator_note_now(struct intent *intent, PGconn *connection, struct buffer *reterr)
 {
     if (intent->before)

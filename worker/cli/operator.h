@@ -64,6 +64,9 @@ PGconn *operator_connect(const struct invocation *invocation, bool writes, struc
 /* As verb_fail_with; where a right is missing, also the role that has it. */
 int operator_fail_with(const struct invocation *invocation, bool acts, struct buffer *fault);
 
+/* The end of a verb: prints `out` where all is `good`, else says the fault. Frees both; returns the exit code. */
+int operator_end(const struct invocation *invocation, bool acts, bool good, struct buffer *out, struct buffer *fault);
+
 /* Sets before_text to PostgreSQL's time, unless --before gave one. */
 bool operator_note_now(struct intent *intent, PGconn *connection, struct buffer *reterr);
 

@@ -241,18 +241,12 @@ static int run_list(struct invocation *invocation)
     QUERY_RESULT counts = connection ? parked_commands_count(connection, filter, &fault) : NULL;
     QUERY_RESULT rows =
         counts ? parked_commands_list(connection, filter, request.limit ? request.limit : "100", &fault) : NULL;
-    int code = OPERATOR_NOT_DONE;
     if (rows)
     {
         add_list(rows, counts, invocation->json, INT32_MAX, &out);
         buffer_add_text(&out, invocation->json ? "}\n" : "");
-        code = verb_print(invocation, &out);
     }
-    else
-        operator_fail_with(invocation, false, &fault);
-    buffer_done(&out);
-    buffer_done(&fault);
-    return code;
+    return operator_end(invocation, false, rows != NULL, &out, &fault);
 }
 
 static int print_one(const struct invocation *invocation, const PGresult *rows)
@@ -433,31 +427,25 @@ static int act(struct invocation *invocation, const struct act *act, struct inte
                struct parked_request *request, int64_t wait_us)
 {
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
-    int code = OPERATOR_NOT_DONE;
+    int64_t action = 0, left = 0;
+    bool good;
 
-    if (!intent->execute && look(invocation, act, intent, request, &out, &fault))
-        code = verb_print(invocation, &out);
-    else if (intent->execute)
+    if (!intent->execute)
+        good = look(invocation, act, intent, request, &out, &fault);
+    else
     {
-        int64_t action = 0, left = 0;
         QUERY_CONNECTION connection = operator_connect(invocation, true, &fault);
         request->filter.before = intent->before;
         int64_t done =
             connection ? execute(connection, act, invocation->argv[0], intent, &request->filter, &action, &fault) : -1;
         if (done > 0 && act->act == PARKED_CANCEL)
             left = await_answers(connection, action, wait_us, &fault);
-        if (done >= 0 && left >= 0)
-        {
+        good = done >= 0 && left >= 0;
+        if (good)
             add_done(invocation, intent, act, action, done, left, &out);
-            code = verb_print(invocation, &out);
-            code = code == OPERATOR_DONE && left > 0 && wait_us > 0 ? OPERATOR_STOPPED : code;
-        }
     }
-    if (fault.size > 0)
-        code = operator_fail_with(invocation, intent->execute, &fault);
-    buffer_done(&out);
-    buffer_done(&fault);
-    return code;
+    int code = operator_end(invocation, intent->execute, good, &out, &fault);
+    return code == OPERATOR_DONE && left > 0 && wait_us > 0 ? OPERATOR_STOPPED : code;
 }
 
 static int run_act(struct invocation *invocation, const struct act *which)

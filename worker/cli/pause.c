@@ -225,19 +225,13 @@ static int look(const struct invocation *invocation, const struct intent *intent
     bool good = connection && pause_share(connection, request, &matching, &all, &fault);
     int64_t waiting = good ? pause_waiting(connection, &fault) : -1;
     int64_t partitions = waiting >= 0 ? pause_partitions(connection, request, &fault) : -1;
-    int code = OPERATOR_NOT_DONE;
 
     if (partitions >= 0)
     {
         add_dry_run(invocation, request, matching, all, waiting, partitions, &out);
         add_to_do(invocation, intent, partitions, &out);
-        code = verb_print(invocation, &out);
     }
-    else
-        operator_fail_with(invocation, false, &fault);
-    buffer_done(&out);
-    buffer_done(&fault);
-    return code;
+    return operator_end(invocation, false, partitions >= 0, &out, &fault);
 }
 
 /* --- pausing ----------------------------------------------------------------------------------------------------- */
@@ -377,10 +371,9 @@ static int run_list(struct invocation *invocation)
     bool ended = false;
     const struct verb_option options[] = { { "--ended", NULL, &ended }, { NULL, NULL, NULL } };
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
-    int code = OPERATOR_NOT_DONE;
 
     if (!verb_parse_options(invocation, options, usage))
-        return code;
+        return OPERATOR_NOT_DONE;
     if (invocation->argc > 1)
         return verb_usage_error(usage, "pause list takes no operands");
     QUERY_CONNECTION connection = operator_connect(invocation, false, &fault);
@@ -397,13 +390,8 @@ static int run_list(struct invocation *invocation)
                 pause_shown_text(rows, row, &out);
         }
         buffer_add_text(&out, invocation->json ? "]}\n" : "");
-        code = verb_print(invocation, &out);
     }
-    else
-        operator_fail_with(invocation, false, &fault);
-    buffer_done(&out);
-    buffer_done(&fault);
-    return code;
+    return operator_end(invocation, false, rows != NULL, &out, &fault);
 }
 
 int verb_pause(struct invocation *invocation)

@@ -52,7 +52,6 @@ static int look_resume(const struct invocation *invocation, struct intent *inten
     struct buffer out = BUFFER_EMPTY, line = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, false, &fault);
     int64_t waiting = connection ? count_waiting(connection, id, &out, invocation->json, &fault) : -1;
-    int code = OPERATOR_NOT_DONE;
 
     if (waiting >= 0)
     {
@@ -65,14 +64,9 @@ static int look_resume(const struct invocation *invocation, struct intent *inten
         else
             buffer_add_span(&out, buffer_span(&line));
         buffer_add_text(&out, invocation->json ? "}\n" : "\n");
-        code = verb_print(invocation, &out);
     }
-    else
-        operator_fail_with(invocation, false, &fault);
-    buffer_done(&out);
     buffer_done(&line);
-    buffer_done(&fault);
-    return code;
+    return operator_end(invocation, false, waiting >= 0, &out, &fault);
 }
 
 /* One transaction. Returns how many return; -1: nothing was done. */
@@ -107,7 +101,6 @@ static int execute_resume(const struct invocation *invocation, const struct inte
     struct buffer out = BUFFER_EMPTY, fault = BUFFER_EMPTY;
     QUERY_CONNECTION connection = operator_connect(invocation, true, &fault);
     int64_t count = connection ? end_pause(connection, intent, id, rate, &fault) : -1;
-    int code = OPERATOR_NOT_DONE;
 
     if (count >= 0)
     {
@@ -116,13 +109,8 @@ static int execute_resume(const struct invocation *invocation, const struct inte
         buffer_add_text(&out, invocation->json ? ",\"commands\":" : " is ended: ");
         buffer_add_int64(&out, count);
         buffer_add_text(&out, invocation->json ? "}\n" : " commands return\n");
-        code = verb_print(invocation, &out);
     }
-    else
-        operator_fail_with(invocation, true, &fault);
-    buffer_done(&out);
-    buffer_done(&fault);
-    return code;
+    return operator_end(invocation, true, count >= 0, &out, &fault);
 }
 
 int verb_resume(struct invocation *invocation)
