@@ -4,6 +4,7 @@
 
 #include "consumers/message/envelope_attributes.h"
 #include "worker/base/digest.h"
+#include "worker/base/identity.h"
 #include "workflows/workflow.h"
 
 struct decoding
@@ -302,9 +303,8 @@ static bool make_digests(struct decoding *decoding, struct span unparsed)
     struct command *command = decoding->command;
     struct buffer canonical = BUFFER_EMPTY;
     const struct span nul = { "", 1 };
-    const struct span identity[] = { command->source, nul, command->id };
     bool changed = command->data && document_canonical(&command->document, command->data, &canonical);
-    bool made = !buffer_failed(&canonical) && make_digest(identity, command->identity);
+    bool made = !buffer_failed(&canonical) && identity_make(command->source, command->id, command->identity);
     struct span body[] = { command->type, nul, command->data ? buffer_span(&canonical) : unparsed };
     made = made && make_digest(body, command->body_digest);
     memcpy(command->written_digest, command->body_digest, sizeof(command->written_digest));

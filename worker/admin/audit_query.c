@@ -2,10 +2,9 @@
 
 #include <stdio.h>
 
-#include "worker/base/digest.h"
+#include "worker/base/identity.h"
 #include "workflows/base/hex.h"
 #include "workflows/model/names.h"
-#include "workflows/parameters/command.h"
 
 #define TIME_TEXT(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -281,14 +280,13 @@ static PGresult *query_where(PGconn *connection, const char *from, const char *v
     return run_draft(connection, &outer, reterr);
 }
 
-/* The inbox's key: the first 128 bits of sha256(source, NUL, id), as a uuid. */
+/* The inbox's key, as PostgreSQL takes a uuid. */
 static bool print_identity(const char *source, const char *id, char into[2 * DIGEST_SIZE + 1])
 {
-    const struct span parts[] = { span_of(source), { "", 1 }, span_of(id) };
-    uint8_t digest[DIGEST_SHA256_SIZE];
-    if (!digest_sha256(parts, 3, digest))
+    uint8_t identity[DIGEST_SIZE];
+    if (!identity_make(span_of(source), span_of(id), identity))
         return false;
-    hex_print(digest, DIGEST_SIZE, into);
+    hex_print(identity, DIGEST_SIZE, into);
     into[2 * DIGEST_SIZE] = '\0';
     return true;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "worker/base/digest.h"
+#include "worker/base/identity.h"
 #include "worker/cli/http_get.h"
 #include "worker/postgres/row_holders.h"
 
@@ -400,13 +400,7 @@ static bool ask_kafka(struct explaining *explaining)
 
 static bool make_identity(struct explaining *explaining)
 {
-    const struct span parts[] = { span_of(explaining->target.source), { "", 1 }, span_of(explaining->target.id) };
-    uint8_t digest[DIGEST_SHA256_SIZE];
-
-    if (!digest_sha256(parts, 3, digest))
-        return false;
-    memcpy(explaining->identity, digest, DIGEST_SIZE);
-    return true;
+    return identity_make(span_of(explaining->target.source), span_of(explaining->target.id), explaining->identity);
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------------- */
