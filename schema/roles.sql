@@ -83,7 +83,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA interlock FROM PUBLIC, interlock_worker, i
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA interlock FROM PUBLIC, interlock_worker, interlock_reader,
     interlock_payload_reader, interlock_operator, interlock_pruner;
 
--- The owner owns, whoever ran the first migration. What is theirs already is not locked: workers use it.
+-- The owner owns, whoever ran the first migration. Objects that it owns already are not locked: workers use them.
 DO $$
 DECLARE thing record;
 BEGIN
