@@ -1,6 +1,7 @@
 #include "consumers/kafka/clients.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,12 +107,19 @@ static bool is_news(int level, const char *text)
 
 static const int64_t TRY_US = 3000000; /* of ending a handle that was only tried */
 
+static atomic_bool news_wanted = true;
+
+void clients_log_news(bool wanted)
+{
+    atomic_store(&news_wanted, wanted);
+}
+
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
     if (strcmp(facility, "FAIL") == 0)
         contact_note(client, text);
     /* An error that is fatal for a handle is not for us: the handle is replaced. */
-    enum log_level ours = is_news(level, text) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
+    enum log_level ours = atomic_load(&news_wanted) && is_news(level, text) ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG;
     static struct log_rate rate;
     if (ours != LOG_LEVEL_WARNING || log_allowed(&rate, 1000000))
         log_write(ours, "kafka: %s: %s", facility, text);

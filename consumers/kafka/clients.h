@@ -25,6 +25,10 @@ enum client_kind
     CLIENT_PROBE, /* a producer of messages that no broker takes (rights.h) */
 };
 
+/* Whether librdkafka's own warnings go to the log, as they do at first. A verb that a person waits for tells what went
+ * wrong itself, once and with the address. Before the first handle. */
+void clients_log_news(bool wanted);
+
 /* Settings of one kind; the caller adds callbacks and ids by clients_set, then calls clients_new. */
 rd_kafka_conf_t *clients_conf(const struct settings *settings, enum client_kind kind, struct buffer *reterr);
 bool clients_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct buffer *reterr);

@@ -58,6 +58,7 @@ static struct note *find_or_add(const rd_kafka_t *client)
  * new, and a text has one line. */
 static void copy_text(char *into, size_t size, const char *text)
 {
+    static const char refused[] = ": Connection refused";
     const char *end = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
 
     snprintf(into, size, "%s", end ? end + 3 : text);
@@ -71,6 +72,8 @@ static void copy_text(char *into, size_t size, const char *text)
     /* One of two causes is named. */
     if (strstr(into, "certificate verify failed"))
         snprintf(into + used, size - used, "; or the certificate is not of this host name");
+    else if (used >= sizeof(refused) - 1 && strcmp(into + used - (sizeof(refused) - 1), refused) == 0)
+        snprintf(into + used, size - used, "; is Kafka running there?");
     else if (strstr(into, "invalid credentials with SASL mechanism SCRAM") && rd_kafka_version() < LOGIN_SCRAM_CURED)
         snprintf(into + used, size - used, "; or it is SCRAM of a librdkafka before 2.6.1 and Kafka 4");
 }

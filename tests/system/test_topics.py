@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import socket
 
 import pytest
 from confluent_kafka.admin import NewTopic
@@ -118,6 +119,18 @@ def test_publish_puts_a_key_where_a_stock_client_would(world):
 def test_publish_tells_a_line_that_is_no_event(world):
     done = world.verb("publish", "-", stdin=lines([1]) + "nonsense\n" + lines([2]))
     assert done.returncode == 1 and "2" in done.stderr
+
+
+@pytest.mark.seconds(90)
+@pytest.mark.parametrize("words", [["publish", "-"], ["topics", "plan"], ["topics", "create"], ["audit", "verify"],
+                                   ["replay", "--topic", "interlock.commands"]], ids=lambda words: "_".join(words[:2]))
+def test_a_verb_says_once_and_with_the_address_that_no_broker_is_there(world, words):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        done = world.verb(*words, stdin=lines([1]), KAFKA_BOOTSTRAP=address, timeout=80)
+    assert done.returncode == 1 and f"{address} failed: Connection refused; is Kafka running there?" in done.stderr
+    assert "kafka: " not in done.stderr, done.stderr                 # librdkafka's own lines
 
 
 def test_publish_to_a_topic_that_is_not_there_fails(world):

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "consumers/kafka/clients.h"
 #include "worker/base/log.h"
 #include "worker/cli/verbs.h"
 
@@ -141,6 +142,7 @@ static int call_with_settings(const struct verb *verb, struct invocation *invoca
     for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++)
         if (strcmp(settings.log.level, level_names[i]) == 0)
             log_setup(levels[i], strcmp(settings.log.format, "json") == 0);
+    clients_log_news(verb->call == verb_run || verb->call == verb_sweep); /* they have a log, and nobody waits */
     tell_warnings(settings_warnings(&settings));
     invocation->settings = &settings;
     int code = verb->call(invocation);

@@ -92,8 +92,8 @@ static void publish_line(struct publishing *publishing, struct span line)
     }
     /* A command that the worker will refuse is published all the same: its refusal is an event like any other. */
     if (command.refusal != REASON_NONE)
-        verb_tell("%s:%ld: published, and will be rejected: %s %.*s", publishing->name, publishing->line,
-                  reason_name(command.refusal), (int)command.refusal_metadata.size,
+        verb_tell("%s:%ld: will be rejected, and is published all the same: %s %.*s", publishing->name,
+                  publishing->line, reason_name(command.refusal), (int)command.refusal_metadata.size,
                   command.refusal_metadata.at ? command.refusal_metadata.at : "");
     if (command_writer_send(publishing->writer, key_of(publishing, &command, line, key), line, &fault))
         publishing->sent++;

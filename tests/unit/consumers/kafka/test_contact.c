@@ -53,6 +53,19 @@ static void a_handle_knows_its_own_reason_only(void **state)
     assert_false(contact_problem(ONE, text, sizeof(text)));
 }
 
+static void a_refused_connection_asks_whether_somebody_is_there(void **state)
+{
+    char text[CONTACT_TEXT_MAX];
+
+    (void)state;
+    contact_note(
+        ONE, "[thrd:a:1/bootstrap]: a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms "
+             "in state CONNECT)");
+    assert_true(contact_problem(ONE, text, sizeof(text)));
+    assert_string_equal(
+        text, "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused; is Kafka running there?");
+}
+
 static void only_what_settings_must_change_is_a_refusal(void **state)
 {
     (void)state;
@@ -84,6 +97,7 @@ int main(void)
         cmocka_unit_test_teardown(an_error_that_a_broker_answered_stays_what_it_is, forget),
         cmocka_unit_test_teardown(a_handle_knows_its_own_reason_only, forget),
         cmocka_unit_test_teardown(a_single_break_by_a_broker_that_goes_away_is_not_a_refusal, forget),
+        cmocka_unit_test_teardown(a_refused_connection_asks_whether_somebody_is_there, forget),
         cmocka_unit_test_teardown(only_what_settings_must_change_is_a_refusal, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
