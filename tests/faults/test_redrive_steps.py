@@ -9,7 +9,7 @@ import pytest
 
 from harness.commands import append, create_ticket
 from harness.parking import parked, settled
-from harness.waiting import until
+from harness.waiting import holds_for, until
 
 STEPS = ("after_claim", "after_return", "after_load", "before_commit", "commit_sent", "after_commit",
          "before_commit_txn", "after_commit_txn")
@@ -126,6 +126,28 @@ def redriven_under_load(trial, keys, letters, of_first, steps):
 def test_letters_come_back_while_the_command_line_and_workers_die(trial):
     """Two steps, drawn from the seed; the long tier has all of them."""
     redriven_under_load(trial, 4, 16, 7, trial.random.sample(STEPS, 2))
+
+
+@pytest.mark.seconds(120)
+def test_the_others_follow_an_answered_canary_as_far_apart_as_the_rate_says(world):
+    worker = world.worker()
+    messages = [append(number, "x") for number in range(FIRST, FIRST + 5)]
+    world.ask(*[create_ticket(number) for number in range(FIRST, FIRST + 5)])
+    world.drain()
+    bury(world, worker, messages)
+    words = to_do(world, "--cause", "crashed_worker", "--canary", "1", "--rate", "0.01/s")
+    worker.stop()
+    with subprocess.Popen([world.binary, "dlq", "redrive", *words, "--wait", "100s"], env=world.environment()) as verb:
+        try:
+            until("the canary is put back", lambda: parked(world) == 1, 30)
+            holds_for("nothing follows it before it is answered", lambda: parked(world) == 1, 3)
+            worker.cont()
+            until("the canary is answered, and the others wait", lambda: parked(world) >= 3 and states(world).get("resolved"), 30)
+        finally:
+            verb.kill()
+    rest = [float(seconds) for seconds, in world.database.rows(
+        "SELECT extract(epoch FROM due_at - lag(due_at) OVER (ORDER BY place)) FROM interlock.parked_command") if seconds]
+    assert len(rest) >= 2 and all(abs(seconds - 100) < 0.001 for seconds in rest), rest
 
 
 @pytest.mark.long
