@@ -32,6 +32,7 @@
 #include "consumers/process_private.h"
 #include "worker/base/clock.h"
 #include "worker/base/log.h"
+#include "worker/base/metrics.h"
 #include "worker/http.h"
 #include "worker/settings/settings.h"
 #include "worker/slot.h"
@@ -101,6 +102,21 @@ static bool start(struct process *process)
 
 /* --- the slot, and cells once it is held ------------------------------------------------------------------------- */
 
+static void use_session(void *owner, returner_ask_fn *ask, void *asker)
+{
+    struct process *process = owner;
+
+    process_group_round(&process->group, ask, asker);
+    audit_merge_round(&process->merge, metrics_get(METRIC_BATCH_COMMANDS), monotonic_us(), ask, asker);
+}
+
+static void leave_session(void *owner, returner_ask_fn *ask, void *asker)
+{
+    struct process *process = owner;
+
+    process_group_leave(&process->group, ask, asker);
+}
+
 static bool start_cells(struct process *process)
 {
     int64_t wanted = process->settings->consumers.count;
@@ -123,7 +139,7 @@ static bool start_cells(struct process *process)
         if (process->quiet)
             cell_quiet(process->cells[i]);
     }
-    const struct returner_guest guest = { process_group_round, process_group_leave, &process->group };
+    const struct returner_guest guest = { use_session, leave_session, process };
     process->returner = returner_start(process->settings, process->board, &guest, &why);
     if (process->returner == NULL)
     {

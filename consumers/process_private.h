@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "consumers/audit_merge.h"
 #include "consumers/process.h"
 #include "consumers/process_group.h"
 
@@ -34,6 +35,7 @@ struct process
     int64_t next_warning_us, next_held_us;
     int code;
     struct process_group group;
+    struct audit_merge merge; /* of the returner's thread */
 
     pthread_mutex_t mutex; /* guards what follows */
     char slot_why[256];    /* why there is no slot, for HTTP */

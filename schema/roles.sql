@@ -100,7 +100,10 @@ BEGIN
         EXECUTE format('ALTER %s %s OWNER TO interlock_owner',
                        CASE thing.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, thing.name);
     END LOOP;
-    FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.pronamespace = 'interlock'::regnamespace LOOP
+    FOR thing IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.pronamespace = 'interlock'::regnamespace
+        -- An extension's functions are its own.
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO interlock_owner', thing.name);
     END LOOP;
     FOR thing IN SELECT t.oid::regtype AS name FROM pg_type t
@@ -158,7 +161,7 @@ GRANT UPDATE (resumed_at) ON interlock.pause TO interlock_worker;
 GRANT INSERT, DELETE, UPDATE ON interlock.worker_seen TO interlock_worker;
 GRANT UPDATE (kafka_offset, fence, partition_id, parked) ON interlock.inbox TO interlock_worker;
 GRANT UPDATE (parked) ON interlock.parking TO interlock_worker;
-GRANT EXECUTE ON FUNCTION interlock.clear_parking() TO interlock_worker;
+GRANT EXECUTE ON FUNCTION interlock.clear_parking(), interlock.merge_audit_indexes() TO interlock_worker;
 
 -- Aggregates: every column but those that are written once. By rule and not by list, so that a column of a later
 -- migration is not forgotten here: a worker that lacks a right stops taking work.

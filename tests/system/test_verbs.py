@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from harness.commands import command, create_ticket, escalate, transition
-from harness.database import session, url_as
+from harness.database import Database, session, url_as
 from harness.redis_server import PrivateRedis
 from harness.stack import apply_roles
 from harness.waiting import until
@@ -240,6 +240,7 @@ def test_a_worker_lives_on_the_rights_of_its_role(roles):
     roles.ask(escalate(1), transition(1, "OPEN"), command("ticket.bulk_update", {"ticket_ids": [1], "priority": "HIGH"}))
     found = results(roles, DATABASE_URL=url)
     assert (found["role"], found["grants"][0]) == (("ok", "interlock_worker"), "ok")
+    assert Database(url).value("SELECT interlock.merge_audit_indexes()") is not None
 
 
 def test_the_roles_are_set_again_beside_those_who_use_the_tables(roles):

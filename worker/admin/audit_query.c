@@ -4,7 +4,6 @@
 
 #include "worker/base/identity.h"
 #include "workflows/base/hex.h"
-#include "workflows/model/names.h"
 
 #define TIME_TEXT(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -163,62 +162,20 @@ static void add_also(struct draft *draft, const struct audit_filter *filter, con
     add(draft, ")");
 }
 
-/* A question without a value for the first column of its index is asked once for each value there is, and for null: a
- * few short scans from the newest end instead of a long one of the table. */
-static void add_for_each(struct draft *draft, const struct audit_filter *filter, const char *values, const char *equal,
-                         const char *null, const char *limit)
-{
-    add(draft, "(SELECT e.* FROM unnest(");
-    add(draft, values);
-    add(draft, ") o (value) CROSS JOIN LATERAL ");
-    add_source(draft, filter, equal, NULL, limit);
-    add(draft, " e) UNION ALL ");
-    add_source(draft, filter, null, NULL, limit);
-}
-
-/* ARRAY['NEW', ...]: every status of every machine. */
-static void print_statuses(struct buffer *into)
-{
-    static const struct names *const sets[] = { &names_ticket_status, &names_jobneed_status };
-    buffer_add_text(into, "ARRAY[");
-    for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++)
-        for (int name = 1; name < sets[i]->count; name++)
-        {
-            buffer_add_text(into, i + (size_t)name > 1 ? ", '" : "'");
-            buffer_add_text(into, sets[i]->names[name]);
-            buffer_add_text(into, "'");
-        }
-    buffer_add_text(into, "]");
-    buffer_add_byte(into, '\0');
-}
-
 static void draft_list(struct draft *draft, const struct audit_filter *filter)
 {
     const char *limit = filter->limit ? filter->limit : "100";
-    struct buffer statuses = BUFFER_EMPTY;
+
     add(draft, "SELECT found.* FROM (");
     if (filter->aggregate)
     {
         add_source(draft, filter, "e.aggregate = ", filter->aggregate, limit);
         add_also(draft, filter, limit);
     }
-    else if (filter->operation || filter->author || (filter->status_from && filter->status_to))
-        add_source(draft, filter, "true", NULL, limit);
-    else if (filter->status_from || filter->status_to)
-    {
-        bool to = filter->status_to != NULL;
-        print_statuses(&statuses);
-        add_for_each(draft, filter, buffer_failed(&statuses) ? "ARRAY['']" : statuses.at,
-                     to ? "e.status_old = o.value" : "e.status_new = o.value",
-                     to ? "e.status_old IS NULL" : "e.status_new IS NULL", limit);
-        draft->sql.failed = draft->sql.failed || buffer_failed(&statuses);
-    }
     else
-        add_for_each(draft, filter, "enum_range(NULL::interlock.operation)", "e.operation = o.value",
-                     "e.operation IS NULL", limit);
+        add_source(draft, filter, "true", NULL, limit);
     add(draft, ") found");
     add_newest(draft, "found.changed_at", limit);
-    buffer_done(&statuses);
 }
 
 /* Wraps a statement over audit_event into the columns of every answer. */

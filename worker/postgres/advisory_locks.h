@@ -20,6 +20,10 @@
 /* Held by the session of the process whose /metrics show the group's numbers; the same key. */
 #define GROUP_NUMBERS_LOCK_CLASS 4812406
 
+/* A merge of the audit's indexes; the same key. Taken by interlock.merge_audit_indexes() of the schema, which has this
+ * number, too. */
+#define AUDIT_MERGE_LOCK_CLASS 4812407
+
 /* `audit verify --repair`, for its whole run; the key is 0. Taken by interlock.try_repair_lock() of the schema, which has
  * this number, too. "Adt" in ASCII. */
 #define REPAIR_LOCK_CLASS 4285556
