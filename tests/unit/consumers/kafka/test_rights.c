@@ -1,3 +1,4 @@
+/* wrap: contact_metadata */
 /* Rights: each is tried on a broker within librdkafka, whose answers are those of a broker that grants or refuses it.
  * That trying leaves no trace, and that a real broker answers so, is tried in tests/system/test_secured.py. */
 #include "tests/fixtures/cmocka.h"
@@ -5,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consumers/kafka/contact.h"
 #include "consumers/kafka/rights.h"
 #include "tests/fixtures/kafka_mock.h"
 #include "worker/base/log.h"
@@ -25,8 +27,28 @@ static struct
     atomic_bool stop;
     int count;
     char missing[4096];
+    rd_kafka_resp_err_t errors[TOPICS]; /* of topics, as the broker tells them in their metadata */
     struct buffer fault;
 } scene;
+
+static const char *const names[TOPICS] = { "orders", "orders.dlq", "audit" };
+
+__typeof__(contact_metadata) __real_contact_metadata, __wrap_contact_metadata;
+
+rd_kafka_resp_err_t __wrap_contact_metadata(rd_kafka_t *client, rd_kafka_topic_t *topic,
+                                            const struct rd_kafka_metadata **ret_metadata, int wait_ms)
+{
+    rd_kafka_resp_err_t error = __real_contact_metadata(client, topic, ret_metadata, wait_ms);
+
+    for (int i = 0; error == RD_KAFKA_RESP_ERR_NO_ERROR && i < (*ret_metadata)->topic_cnt; i++)
+        for (int n = 0; n < TOPICS; n++)
+            if (scene.errors[n] && strcmp((*ret_metadata)->topics[i].topic, names[n]) == 0)
+            {
+                (*ret_metadata)->topics[i].err = scene.errors[n];
+                (*ret_metadata)->topics[i].partition_cnt = 0;
+            }
+    return error;
+}
 
 static int set_up(void **state)
 {
@@ -50,8 +72,6 @@ static int tear_down(void **state)
 
 static void make_topics(void)
 {
-    static const char *const names[TOPICS] = { "orders", "orders.dlq", "audit" };
-
     for (int i = 0; i < TOPICS; i++)
         rd_kafka_mock_topic_create(scene.kafka.cluster, names[i], 1, 1);
 }
@@ -107,7 +127,7 @@ static void a_topic_that_may_not_be_looked_at_lacks_both_rights(void **state)
 {
     (void)state;
     make_topics();
-    rd_kafka_mock_topic_set_error(scene.kafka.cluster, "orders.dlq", RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    scene.errors[1] = RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     grant_writes(TOPICS - 1);
     assert_probed(false);
     assert_missing(2, "no right to read topic orders.dlq");
@@ -159,8 +179,7 @@ static void topics_that_are_not_there_are_passed_over(void **state)
 {
     (void)state;
     make_topics();
-    rd_kafka_mock_topic_set_error(scene.kafka.cluster, "orders.dlq", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-    rd_kafka_mock_topic_set_error(scene.kafka.cluster, "audit", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    scene.errors[1] = scene.errors[2] = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     grant_writes(1);
     assert_probed(true);
     assert_missing(0, "");
