@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -39,6 +40,9 @@ def test_every_verb_s_help_is_a_usage_line_and_ends_its_last_line(binary):
         help_ = subprocess.run([binary, verb, "--help"], capture_output=True, text=True, timeout=30, check=False)
         assert (help_.returncode, help_.stderr) == (0, ""), verb
         assert help_.stdout.startswith(f"usage: interlock {verb}") and help_.stdout.endswith("\n"), verb
+        wrong = subprocess.run([binary, verb, "list", "--help"], env={**os.environ, "INTERLOCK_LOG_LEVEL": "loud"},
+                               capture_output=True, text=True, timeout=30, check=False)
+        assert (wrong.returncode, wrong.stdout) == (0, help_.stdout), wrong.stderr  # with settings that are not right
 
 
 # ---- check ---------------------------------------------------------------------------------------------

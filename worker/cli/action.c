@@ -9,7 +9,7 @@
 
 static const char usage[] =
     "usage: interlock action list [--verb V] [--by NAME] [--since T] [--limit N] [--output json]\n"
-    "                             the newest N (100) acts: who, what, how many, what became of them, why\n"
+    "                             the newest N (100) actions: who, what, how many, what became of them, why\n"
     "       interlock action show ID [--limit N] [--output json]   one of them, with each of its subjects (1000)\n"
     "       interlock action stop ID [--execute --reason TEXT [--as NAME] [--expect N]]\n"
     "                             takes back the commands that the action put back and that have not returned yet: "

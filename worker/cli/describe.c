@@ -12,7 +12,7 @@ static const char usage[] =
     "       interlock describe settings [--output json]    every setting, its value and the source of the value\n"
     "       interlock describe settings --example          the documented settings file with all defaults\n"
     "       interlock describe topics [--output json]      the topics that the settings name\n"
-    "       interlock describe bounds [--output json]      the most that a pool may use with these settings\n"
+    "       interlock describe bounds [--output json]      the most that a worker may use with these settings\n"
     "       interlock describe acls [--output json]        the kafka-acls.sh lines for worker, publisher, reader, ...\n"
     "       interlock describe --json-schema [TYPE]        JSON Schema of one command type, or of all and the event\n"
     "       interlock describe --asyncapi                  AsyncAPI document of the topics and messages\n";

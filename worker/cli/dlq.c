@@ -24,8 +24,11 @@ const char dlq_usage[] =
     "or 2h for 2 hours ago. Redrive, discard and restore need one, or --all.\n"
     "\n"
     "Redrive, discard and restore are dry runs that print the command to type. With it:\n"
-    "  --execute --reason TEXT [--as NAME] [--before T] [--expect N]   recorded; another number than N: nothing is "
-    "done\n";
+    "  --execute --reason TEXT [--as NAME] [--before T] [--expect N]   recorded; if there are not N, nothing "
+    "is done\n"
+    "exit 0: done, or looked; 1: not done; of redrive: 2: some not answered within --wait, they come back all the "
+    "same; 3: some "
+    "are dead again\n";
 
 static const char *const states[] = { "open", "redriving", "resolved", "replaced", "discarded" };
 

@@ -25,7 +25,7 @@ static void close_socket(int *fd)
 
 static bool fail(struct buffer *reterr, const char *listen, const char *why)
 {
-    buffer_add_text(reterr, "no answer from a pool at ");
+    buffer_add_text(reterr, "no answer from a worker at ");
     buffer_add_text(reterr, listen);
     buffer_add_text(reterr, ": ");
     buffer_add_text(reterr, why);

@@ -18,7 +18,7 @@ struct verb
 };
 
 static const struct verb verbs[] = {
-    { "run", verb_run, true, "the pool: apply commands until TERM or INT" },
+    { "run", verb_run, true, "a worker: apply commands until TERM or INT" },
     { "migrate", verb_migrate, true, "up | down | status of the database schema" },
     { "topics", verb_topics, true, "plan | create the Kafka topics that the settings name" },
     { "publish", verb_publish, true, "put CloudEvents, one a line, on the command topic" },
@@ -34,8 +34,8 @@ static const struct verb verbs[] = {
     { "parked", verb_parked, true, "list | show | release | cancel commands that wait in PostgreSQL" },
     { "pause", verb_pause, true, "hold back commands of a type, tenant, key, topic, partition; pause list" },
     { "resume", verb_resume, true, "end a pause: what waits for it returns" },
-    { "status", verb_status, true, "state and work of a running pool" },
-    { "health", verb_health, true, "whether a running pool is alive and ready" },
+    { "status", verb_status, true, "state and work of a running worker, or of all" },
+    { "health", verb_health, true, "whether a running worker is alive and ready" },
     { "version", verb_version, false, "of this program and the libraries it runs with" },
 };
 
@@ -127,6 +127,19 @@ static void tell_warnings(struct span lines)
     }
 }
 
+/* Whoever asks how a verb is used may have settings that are not right yet. */
+static bool asks_for_help(struct invocation *invocation)
+{
+    for (int i = 1; i < invocation->argc; i++)
+        if (strcmp(invocation->argv[i], "--help") == 0)
+        {
+            invocation->argv[1] = invocation->argv[i];
+            invocation->argc = 2;
+            return true;
+        }
+    return false;
+}
+
 static int call_with_settings(const struct verb *verb, struct invocation *invocation)
 {
     static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -135,6 +148,11 @@ static int call_with_settings(const struct verb *verb, struct invocation *invoca
     struct settings settings;
     if (!settings_load(&settings, invocation->config_file, &fault))
     {
+        if (asks_for_help(invocation))
+        {
+            buffer_done(&fault);
+            return verb->call(invocation); /* which prints it, and ends the process */
+        }
         verb_tell("interlock: %.*s", (int)fault.size, fault.at ? fault.at : "out of memory");
         buffer_done(&fault);
         return 1;

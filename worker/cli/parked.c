@@ -30,7 +30,8 @@ static const char usage[] =
     "  --as NAME        who; default: INTERLOCK_OPERATOR, SUDO_USER, the login name\n"
     "  --before T       leave alone what was parked later: 2026-11-24T09:00:00Z, or 5min for 5 minutes ago\n"
     "  --expect N       do nothing unless there are exactly so many\n"
-    "  --wait T         cancel: wait so long until all are answered; 0s: not at all\n";
+    "  --wait T         cancel: wait so long until all are answered; 0s: not at all\n"
+    "exit 0: done, or looked; 1: not done; 2: cancelled, and not all are answered within --wait\n";
 
 static const int64_t wait_default_us = 30000000, wait_max_us = 3600000000;
 

@@ -28,9 +28,9 @@ static const char usage[] =
     "  FILE, -        a file of such lines; - or no name: standard input\n"
     "  --topic TOPIC  default: the first of kafka.topics\n"
     "\n"
-    "A line that the worker would not read as a command is not published, and named. A command that it would reject "
+    "A line that the worker would not read as a command is reported and not published. A command that it would reject "
     "is\n"
-    "published, and named, because its rejection is an event. `interlock describe types` lists the types.\n";
+    "reported and published, because its rejection is an event. `interlock describe types` lists the types.\n";
 
 struct publishing
 {

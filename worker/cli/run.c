@@ -14,7 +14,7 @@ static const char usage[] =
     "\n"
     "Applies the commands of kafka.topics until a signal ends it.\n"
     "  TERM, INT   finish and publish the work in flight, then end: exit code 0; HUP does the same\n"
-    "  again       end at once: exit code 2; no command is lost, those in flight are read again. The same happens,\n"
+    "  a second    end at once: exit code 2; no command is lost, those in flight are read again. The same happens,\n"
     "              with a list of them in the log, if they are not finished within consumers.drain_timeout\n"
     "  TSTP        take no more commands, finish those in flight, keep running\n";
 

@@ -19,7 +19,7 @@ static const char status_usage[] =
     "   --watch    again and again: the screen on a terminal, a line every 10 s elsewhere\n"
     "   exit 0: all is well; 3: there is something to look at; 1: no answer\n";
 static const char health_usage[] =
-    "usage: interlock health [--live]   exit 0: the pool is alive and ready; 3: it is not; 1: no\n"
+    "usage: interlock health [--live]   exit 0: the worker is alive and ready; 3: it is not; 1: no\n"
     "                                   answer. --live: alive is enough\n";
 
 enum
