@@ -9,7 +9,7 @@ CREATE INDEX audit_event_by_author ON interlock.audit_event (changed_by, changed
 CREATE INDEX audit_event_by_status_change ON interlock.audit_event (status_old, status_new, changed_at)
     WHERE status_old IS DISTINCT FROM status_new;
 
--- It may have been there before, in a schema of its own, and others may use it.
+-- Elsewhere it may have been there before, and others may use it.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'btree_gin' AND extnamespace = 'interlock'::regnamespace) THEN

@@ -1,7 +1,17 @@
 -- The audit's four questions by two GIN indexes instead of four b-trees. A b-tree is descended once for each row; an
 -- entry of a GIN index waits in a list at first, and thousands are merged at once, by the pool (consumers/audit_merge.h),
 -- in no command's transaction.
-CREATE EXTENSION IF NOT EXISTS btree_gin WITH SCHEMA interlock;
+--
+-- An extension has the owner who made it, for good: what a superuser makes is not put where the schema's owner has to be
+-- able to drop everything.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = 'public' AND has_schema_privilege(n.oid, 'CREATE')) THEN
+        CREATE EXTENSION IF NOT EXISTS btree_gin WITH SCHEMA public;
+    ELSE
+        CREATE EXTENSION IF NOT EXISTS btree_gin WITH SCHEMA interlock;
+    END IF;
+END $$;
 
 DROP INDEX interlock.audit_event_by_aggregate, interlock.audit_event_by_operation, interlock.audit_event_by_author,
     interlock.audit_event_by_status_change;
