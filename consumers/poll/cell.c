@@ -170,7 +170,10 @@ static bool open_consumer(struct cell *cell)
     struct buffer fault = BUFFER_EMPTY;
 
     assert(cell->consumer == NULL && cell_state(cell) == CELL_WAITING);
-    if (monotonic_us() < cell->away_until_us)
+    int64_t now_us = monotonic_us();
+    if (cell->opening_since_us == 0)
+        cell->opening_since_us = now_us;
+    if (now_us < cell->away_until_us)
     {
         problem_set(&cell->problem, "waiting", "the group forgets this member before it joins again");
         return false;
@@ -185,8 +188,12 @@ static bool open_consumer(struct cell *cell)
         consumer_open(cell->settings, cell->slot_number, cell->number, on_rebalance, on_error, cell, &fault);
     if (consumer == NULL)
     {
+        char doing[48] = "waiting";
+        long long waited_s = (long long)(monotonic_us() - cell->opening_since_us) / 1000000;
+        if (waited_s > 0)
+            snprintf(doing, sizeof(doing), "waiting for %lld s", waited_s);
         buffer_add_byte(&fault, '\0');
-        problem_set(&cell->problem, "waiting", fault.at ? fault.at : "out of memory");
+        problem_set(&cell->problem, doing, fault.at ? fault.at : "out of memory");
         buffer_done(&fault);
         return false;
     }
@@ -194,6 +201,7 @@ static bool open_consumer(struct cell *cell)
     assignment_join(cell->assignment);
     watchdog_begin(&cell->watchdog, monotonic_us());
     cell->reach = REACH_NEW;
+    cell->opening_since_us = 0;
     problem_clear(&cell->problem);
     return true;
 }

@@ -60,12 +60,13 @@ struct cell
     /* Poll thread. */
     pthread_t me;
     rd_kafka_t *consumer;
-    int slot_number;         /* that the consumer was made for */
-    int64_t away_until_us;   /* no consumer is made before */
-    struct pressure counted; /* as the metrics have it */
-    int64_t full_since_us;   /* 0: there is room */
-    int64_t read_bytes;      /* since the last nudge */
-    int64_t largest_bytes;   /* of a message since there was room: a batch that expands may hold one of any size */
+    int slot_number;          /* that the consumer was made for */
+    int64_t away_until_us;    /* no consumer is made before */
+    int64_t opening_since_us; /* the first of the attempts to make one; 0: there is one */
+    struct pressure counted;  /* as the metrics have it */
+    int64_t full_since_us;    /* 0: there is room */
+    int64_t read_bytes;       /* since the last nudge */
+    int64_t largest_bytes;    /* of a message since there was room: a batch that expands may hold one of any size */
     struct spread spread;
     int64_t error_us; /* when librdkafka last complained */
 };

@@ -19,6 +19,11 @@ bool cell_ready(struct cell *cell, char *why, size_t why_size)
 {
     if (problem_copy(&cell->problem, why, why_size) || publisher_problem(cell->publisher, why, why_size))
         return false;
+    if (cell_state(cell) == CELL_WAITING)
+    {
+        snprintf(why, why_size, "asking Kafka at %s for the command topics", cell->settings->kafka.bootstrap);
+        return false;
+    }
     if (!assignment_is_ready(cell->assignment, why, why_size) || !watchdog_is_content(&cell->watchdog, why, why_size))
         return false;
     if (atomic_load_explicit(&cell->quiet, memory_order_relaxed) || cell_is_stopping(cell))

@@ -23,11 +23,39 @@ enum
     POLL_MS = 100,
 };
 
+struct topic_scan
+{
+    rd_kafka_t *client;
+    const char *bootstrap; /* of the settings */
+    char topic[300];
+    topic_scan_fn *see;
+    void *owner;
+    rd_kafka_topic_partition_list_t *starts;
+    bool by_positions; /* they may be of a topic that was recreated since, or be cut off */
+    bool *ended;       /* by partition */
+    int partition_count, left;
+    int64_t *ends;         /* by partition, of everything, open transactions too; -1 not known yet */
+    int64_t *oldest;       /* by partition, the time of the first record; -1 none came */
+    int64_t open_us;       /* how long it waits for open transactions; 0: without an end */
+    int64_t open_since_us; /* from when an end was one's beginning; 0: none is */
+    int64_t silent_since_us;
+};
+
 static bool fail(struct buffer *reterr, const char *topic, const char *what)
 {
     buffer_add_text(reterr, topic);
     buffer_add_text(reterr, ": ");
     buffer_add_text(reterr, what);
+    return false;
+}
+
+static bool fail_contact(const struct topic_scan *scan, rd_kafka_resp_err_t error, struct buffer *reterr)
+{
+    buffer_add_text(reterr, "Kafka at ");
+    buffer_add_text(reterr, scan->bootstrap);
+    buffer_add_text(reterr, ", topic ");
+    fail(reterr, scan->topic, "");
+    contact_explain(scan->client, error, reterr);
     return false;
 }
 
@@ -44,23 +72,6 @@ static rd_kafka_t *make_client(const struct settings *settings, struct buffer *r
         rd_kafka_conf_destroy(conf);
     return NULL;
 }
-
-struct topic_scan
-{
-    rd_kafka_t *client;
-    char topic[300];
-    topic_scan_fn *see;
-    void *owner;
-    rd_kafka_topic_partition_list_t *starts;
-    bool by_positions; /* they may be of a topic that was recreated since, or be cut off */
-    bool *ended;       /* by partition */
-    int partition_count, left;
-    int64_t *ends;         /* by partition, of everything, open transactions too; -1 not known yet */
-    int64_t *oldest;       /* by partition, the time of the first record; -1 none came */
-    int64_t open_us;       /* how long it waits for open transactions; 0: without an end */
-    int64_t open_since_us; /* from when an end was one's beginning; 0: none is */
-    int64_t silent_since_us;
-};
 
 /* Every partition of the topic. */
 static rd_kafka_topic_partition_list_t *list_partitions(struct topic_scan *scan, struct buffer *reterr)
@@ -83,8 +94,7 @@ static rd_kafka_topic_partition_list_t *list_partitions(struct topic_scan *scan,
         rd_kafka_metadata_destroy(metadata);
     if (list)
         return list;
-    fail(reterr, scan->topic, "");
-    contact_explain(scan->client, error, reterr);
+    fail_contact(scan, error, reterr);
     return NULL;
 }
 
@@ -110,9 +120,7 @@ static bool find_starts(struct topic_scan *scan, const struct audit_positions *f
         error = rd_kafka_offsets_for_times(scan->client, scan->starts, ANSWER_MS);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
         return true;
-    fail(reterr, scan->topic, "");
-    contact_explain(scan->client, error, reterr);
-    return false;
+    return fail_contact(scan, error, reterr);
 }
 
 /* Whether the messages after `offset` were not there when the reader came first to such an end. */
@@ -192,14 +200,6 @@ static bool begin_again(struct topic_scan *scan, int32_t partition, struct buffe
     return begin_reading(scan, reterr);
 }
 
-static bool fail_silent(const struct topic_scan *scan, struct buffer *reterr)
-{
-    char why[CONTACT_TEXT_MAX];
-
-    return fail(reterr, scan->topic,
-                contact_problem(scan->client, why, sizeof(why)) ? why : "no answer from the broker");
-}
-
 enum topic_scan_state topic_scan_step(struct topic_scan *scan, int64_t until_us, topic_scan_fn *see, void *owner,
                                       struct buffer *reterr)
 {
@@ -220,7 +220,7 @@ enum topic_scan_state topic_scan_step(struct topic_scan *scan, int64_t until_us,
         if (message == NULL)
         {
             if (more && scan->open_since_us == 0 && now_us - scan->silent_since_us > SILENCE_US)
-                more = fail_silent(scan, reterr);
+                more = fail_contact(scan, RD_KAFKA_RESP_ERR__TIMED_OUT, reterr);
             continue;
         }
         scan->silent_since_us = now_us;
@@ -263,7 +263,7 @@ static bool find_since(const struct topic_scan *scan, int64_t began_us, int64_t 
         rd_kafka_resp_err_t error =
             rd_kafka_query_watermark_offsets(scan->client, scan->topic, i, &low, &high, ANSWER_MS);
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return fail(reterr, scan->topic, rd_kafka_err2str(error));
+            return fail_contact(scan, error, reterr);
         int64_t since_us = low == 0 ? 0 : scan->oldest[i] < 0 ? began_us : scan->oldest[i];
         *ret_since_us = since_us > *ret_since_us ? since_us : *ret_since_us;
     }
@@ -278,6 +278,7 @@ static int64_t *numbers_for_each(int count)
 static bool prepare(struct topic_scan *scan, const struct settings *settings, const struct audit_positions *from,
                     int64_t since_us, struct buffer *reterr)
 {
+    scan->bootstrap = settings->kafka.bootstrap;
     scan->client = make_client(settings, reterr);
     if (scan->client == NULL)
         return false;

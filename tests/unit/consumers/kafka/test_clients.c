@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <librdkafka/rdkafka.h>
 
 #include "consumers/kafka/clients.h"
+#include "consumers/kafka/contact.h"
 #include "worker/base/clock.h"
 #include "worker/settings/settings.h"
 
@@ -193,6 +195,56 @@ static void a_lost_answer_of_the_group_costs_no_more_than_a_drain_and_ten_second
     settings.consumers.session_timeout_us = kept_us;
 }
 
+/* --- what the library says ---------------------------------------------------------------------------------------- */
+
+/* A producer that reaches nobody ends with a message in its queue: *into is what standard error got. */
+static void end_a_producer_that_reaches_nobody(char *into, size_t size)
+{
+    int real_stderr = dup(STDERR_FILENO), ends[2];
+    const struct span bootstrap = SPAN_LITERAL("127.0.0.1:1");
+    rd_kafka_conf_t *conf = conf_of(CLIENT_IDEMPOTENT);
+
+    assert_true(clients_set(conf, "bootstrap.servers", bootstrap.at, &fault));
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    rd_kafka_t *client = clients_new(CLIENT_IDEMPOTENT, conf, &fault);
+    assert_non_null(client);
+    rd_kafka_producev(client, RD_KAFKA_V_TOPIC("t"), RD_KAFKA_V_VALUE(clients_copied("x"), 1),
+                      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    char why[CONTACT_TEXT_MAX] = "";
+    for (int64_t until_us = monotonic_us() + 10000000; monotonic_us() < until_us && why[0] == '\0';)
+    {
+        rd_kafka_poll(client, 10);
+        contact_problem(client, why, sizeof(why));
+    }
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    dup2(real_stderr, STDERR_FILENO);
+    close(real_stderr);
+    close(ends[1]);
+    ssize_t got = read(ends[0], into, size - 1);
+    into[got > 0 ? got : 0] = '\0';
+    close(ends[0]);
+    assert_string_not_equal(why, "");
+}
+
+static void a_verb_that_tells_its_failure_is_not_interrupted_by_the_library_s_lines(void **state)
+{
+    char said[4096];
+
+    (void)state;
+    int64_t until_us = monotonic_us() + 10000000;
+    do /* of such lines one a second is written */
+        end_a_producer_that_reaches_nobody(said, sizeof(said));
+    while (strstr(said, "kafka: ") == NULL && monotonic_us() < until_us);
+    assert_non_null(strstr(said, "kafka: "));
+    clients_log_news(false);
+    for (until_us = monotonic_us() + 1500000; monotonic_us() < until_us;)
+    {
+        end_a_producer_that_reaches_nobody(said, sizeof(said));
+        assert_string_equal(said, "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +254,7 @@ int main(void)
         cmocka_unit_test(settings_that_only_newer_libraries_know_are_set_where_they_are_known),
         cmocka_unit_test(a_client_ends_within_half_a_second),
         cmocka_unit_test(a_lost_answer_of_the_group_costs_no_more_than_a_drain_and_ten_seconds),
+        cmocka_unit_test(a_verb_that_tells_its_failure_is_not_interrupted_by_the_library_s_lines),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

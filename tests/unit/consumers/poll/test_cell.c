@@ -126,6 +126,7 @@ static void a_consumer_that_cannot_be_made_is_tried_again(void **state)
     fake_cell.refusal = "there is no topic commands";
     begin();
     await_why("waiting: there is no topic commands");
+    await_why("waiting for 1 s: there is no topic commands");
     SET(refusal, NULL);
     fake_cell_await_log("refused; open 3.0; ");
     await_why("");
