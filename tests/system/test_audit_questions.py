@@ -37,6 +37,19 @@ def test_a_question_is_answered_by_its_index(filled, name):
     assert found and INDEX_OF.get(name, found[0]) in found
 
 
+def test_a_rare_value_is_found_by_the_value_whatever_the_server_thinks_of_bitmaps_and_disks(filled):
+    """An index by values is read by bitmap scans alone."""
+    name = filled.database.value("SELECT current_database()")
+    settings = {"enable_bitmapscan": "off", "random_page_cost": "1000"}
+    try:
+        for setting, value in settings.items():
+            filled.database.execute(f'ALTER DATABASE "{name}" SET {setting} = {value}')
+        plan = filled.verb("audit", "list", *QUESTIONS["operation, a rare one"], "--plan").stdout
+    finally:
+        filled.database.execute(f'ALTER DATABASE "{name}" RESET ALL')
+    assert "audit_event_by_value" in indexes_of(plan), plan
+
+
 def pending_pages(world, index):
     return world.database.value("SELECT pending_pages FROM pgstatginindex(%s)", f"interlock.{index}")
 
