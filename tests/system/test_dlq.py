@@ -12,6 +12,7 @@ from harness.commands import Message, append, create_ticket, escalate
 from harness.database import url_as
 from harness.retention import cut_log
 from harness.stack import ROOT, apply_roles
+from harness.terminal import on_terminal
 from harness.waiting import until
 
 LETTER = """SELECT state, reason, key, command_source, command_id, command_type, says, bytes, attempts, redrives,
@@ -301,6 +302,20 @@ def test_letters_that_cannot_be_read_are_left_out_and_an_edited_copy_takes_their
     assert "the copy has the id of a command that is known" in dlq(world, "redrive", *words, code=1).stderr
     copy.write_bytes(b"{")
     assert "the copy cannot be read" in dlq(world, "redrive", *words, code=1).stderr
+
+
+@pytest.mark.seconds(150)
+def test_a_redrive_that_waits_for_answers_says_how_many_there_are(poisoned):
+    world = poisoned
+    for worker in world.workers:
+        worker.end()
+    with on_terminal(world.binary, world.environment(), "dlq", "redrive", world.letter, "--execute", "--reason", "mine",
+                     "--wait", "100s") as shown:
+        until("the terminal has a line", lambda: "\rinterlock dlq redrive: answered: 0 of 1 (" in shown.seen, 20)
+        world.worker()
+        code, output, seen = shown.end(100)
+    assert code == 0 and "1 of 1 answered" in output and "\r" not in output
+    assert seen.rpartition("\n")[2].startswith("\rinterlock dlq redrive: ") and seen.endswith(" \r")
 
 
 @pytest.mark.seconds(150)

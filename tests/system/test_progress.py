@@ -54,6 +54,20 @@ def test_a_verification_that_takes_long_says_so_on_a_line_of_its_own(answered, t
     assert "\r" not in said and all(line.startswith(SAYS) for line in said.splitlines())
 
 
+@pytest.mark.parametrize("verb, held, says", [
+    (("prune", "--older-than", "720h"), "LOCK TABLE interlock.inbox IN ACCESS EXCLUSIVE MODE",
+     "interlock prune: stretches of inbox"),
+    (("migrate", "up"), "SELECT pg_advisory_xact_lock(7597137600480830315)", "interlock migrate up: waiting for other migrations"),
+])
+def test_a_prune_and_a_migration_that_wait_say_for_what(world, verb, held, says):
+    with world.database.holding(held) as holder, on_terminal(world.binary, world.environment(), *verb) as shown:
+        until("the terminal has a line", lambda: "\r" + says in shown.seen, 9)
+        holder.rollback()
+        code, output, seen = shown.end()
+    assert code == 0 and output and "\r" not in output
+    assert "\n" not in seen and seen.endswith(" \r")
+
+
 @pytest.mark.seconds(30)
 def test_a_verb_that_ends_soon_says_nothing(answered):
     for verb in (("audit", "verify"), ("prune", "--older-than", "720h"), ("replay", "--all"), ("migrate", "up")):

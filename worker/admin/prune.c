@@ -54,8 +54,8 @@ int64_t prune_run(PGconn *connection, const char *table, const struct prune_log_
         return -1;
     }
     snprintf(age, sizeof(age), "%lld", (long long)older_than_us);
-    int64_t blocks = ask_number(connection, size_sql, 1, name, reterr);
     progress_stage("stretches of %s", table);
+    int64_t blocks = ask_number(connection, size_sql, 1, name, reterr);
     /* A table without a block is asked, too: a wrong age is refused whatever there is. */
     for (int64_t from = 0; blocks >= 0 && (from < blocks || from == 0); from += STRETCH_BLOCKS)
     {

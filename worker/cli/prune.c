@@ -74,6 +74,7 @@ static bool prune(struct invocation *invocation, const struct pruning *pruning, 
                   struct buffer *fault)
 {
     struct prune_log_starts starts = { BUFFER_EMPTY, BUFFER_EMPTY, BUFFER_EMPTY };
+    progress_stage("asking PostgreSQL and Kafka");
     QUERY_CONNECTION connection = query_connect(invocation->settings, SESSION_WRITES, "interlock prune", fault);
     bool good = connection && topics_logs(invocation->settings, see_start, &starts, fault),
          executes = pruning->executes;
