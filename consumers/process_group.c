@@ -462,13 +462,15 @@ static void try_lock(struct process_group *group, returner_ask_fn *ask, void *as
 
 static void sample_rates(struct process_group *group, int64_t now_us)
 {
-    struct buffer json = BUFFER_EMPTY;
+    struct buffer json = BUFFER_EMPTY, line = BUFFER_EMPTY;
 
     group->next_sample_us = now_us + SEEN_EVERY_US;
     process_rates_sample(&group->rates, now_us);
     process_rates_print(&group->rates, &json);
+    process_rates_print_line(&group->rates, &line);
     mutex_lock(&group->mutex);
     replace(&group->minute, &json);
+    replace(&group->minute_line, &line);
     mutex_unlock(&group->mutex);
 }
 
@@ -526,6 +528,7 @@ void process_group_done(struct process_group *group)
     buffer_done(&group->status);
     buffer_done(&group->holders);
     buffer_done(&group->minute);
+    buffer_done(&group->minute_line);
 }
 
 void process_group_print_metrics(struct process_group *group, struct buffer *into)
@@ -535,6 +538,13 @@ void process_group_print_metrics(struct process_group *group, struct buffer *int
     mutex_lock(&group->mutex);
     if (group->alone_us > 0 && now_us - group->alone_us < ALONE_US && group->told_us > 0)
         buffer_add_span(into, buffer_span(&group->metrics));
+    mutex_unlock(&group->mutex);
+}
+
+void process_group_print_rates(struct process_group *group, struct buffer *into)
+{
+    mutex_lock(&group->mutex);
+    buffer_add_span(into, buffer_span(&group->minute_line));
     mutex_unlock(&group->mutex);
 }
 

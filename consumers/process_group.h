@@ -38,7 +38,7 @@ struct process_group
 {
     struct group_sources sources;
     struct mutex mutex; /* guards what follows up to the line */
-    struct buffer metrics, status, holders, minute;
+    struct buffer metrics, status, holders, minute, minute_line;
     int64_t told_us;  /* when PostgreSQL told the numbers last; 0: it has not */
     int64_t alone_us; /* when PostgreSQL said last that this process shows them; 0: it does not */
 
@@ -59,6 +59,8 @@ void process_group_leave(void *group, returner_ask_fn *ask, void *asker);
 
 /* The group's series, where this process is the one that shows them. */
 void process_group_print_metrics(struct process_group *group, struct buffer *into);
+/* This process's rates of the last minute, in one line; nothing: not known yet. */
+void process_group_print_rates(struct process_group *group, struct buffer *into);
 /* Further members of a JSON object. */
 void process_group_print_status(struct process_group *group, struct buffer *json);
 

@@ -41,15 +41,26 @@ static int64_t p99_us(const struct rates_sample *first, const struct rates_sampl
     return -1;
 }
 
+/* False: there is no rate yet. *p99_us -1: nothing was published. */
+static bool measure(const struct process_rates *rates, int64_t *ret_tenths, int64_t *ret_p99_us)
+{
+    if (rates->count < 2)
+        return false;
+    const struct rates_sample *last = sample_at(rates, 0), *first = sample_at(rates, rates->count - 1);
+    int64_t us = last->at_us - first->at_us;
+
+    *ret_tenths = us > 0 ? (last->commands - first->commands) * 10000000 / us : 0;
+    *ret_p99_us = p99_us(first, last);
+    return true;
+}
+
 void process_rates_print(const struct process_rates *rates, struct buffer *json)
 {
     char text[80] = "{\"commands_per_s\":0,\"p99_ms\":null}";
+    int64_t tenths, p99;
 
-    if (rates->count > 1)
+    if (measure(rates, &tenths, &p99))
     {
-        const struct rates_sample *last = sample_at(rates, 0), *first = sample_at(rates, rates->count - 1);
-        int64_t us = last->at_us - first->at_us, p99 = p99_us(first, last);
-        int64_t tenths = us > 0 ? (last->commands - first->commands) * 10000000 / us : 0;
         char p99_text[24] = "null";
         if (p99 >= 0)
             snprintf(p99_text, sizeof(p99_text), "%lld", (long long)(p99 + 999) / 1000);
@@ -57,4 +68,18 @@ void process_rates_print(const struct process_rates *rates, struct buffer *json)
                  (long long)tenths % 10, p99_text);
     }
     buffer_add_text(json, text);
+}
+
+void process_rates_print_line(const struct process_rates *rates, struct buffer *into)
+{
+    char text[120];
+    int64_t tenths, p99;
+
+    if (!measure(rates, &tenths, &p99))
+        return;
+    int size = snprintf(text, sizeof(text), "%lld.%lld commands/s", (long long)tenths / 10, (long long)tenths % 10);
+    if (p99 >= 0)
+        snprintf(text + size, sizeof(text) - (size_t)size, ", 99 of 100 published within %lld ms",
+                 (long long)(p99 + 999) / 1000);
+    buffer_add_text(into, text);
 }

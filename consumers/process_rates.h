@@ -27,5 +27,7 @@ void process_rates_sample(struct process_rates *rates, int64_t now_us);
 
 /* {"commands_per_s":41.2,"p99_ms":14}; p99_ms null: nothing was published. Up to the last sample. */
 void process_rates_print(const struct process_rates *rates, struct buffer *json);
+/* "41.2 commands/s, 99 of 100 published within 14 ms"; nothing: there is no rate yet. */
+void process_rates_print_line(const struct process_rates *rates, struct buffer *into);
 
 #endif

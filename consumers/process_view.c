@@ -198,12 +198,21 @@ static void log_where(const struct process *process)
              moved ? " is in use" : "");
 }
 
+static void print_rates(void *owner, struct buffer *into)
+{
+    struct process *process = owner;
+
+    if (process_cells(process) > 0)
+        process_group_print_rates(&process->group, into);
+}
+
 void process_start_http(struct process *process)
 {
     const struct http_sources sources = { .healthy = is_healthy,
                                           .ready = process_is_ready,
                                           .status = print_status,
                                           .metrics = print_metrics,
+                                          .rates = print_rates,
                                           .owner = process };
     struct buffer fault = BUFFER_EMPTY;
 

@@ -175,27 +175,98 @@ static void add_number_row(struct buffer *into, const char *says, int64_t number
     buffer_add_text(into, "</td></tr>\n");
 }
 
+static void add_rates_row(struct buffer *into, const struct http_sources *sources)
+{
+    struct buffer rates = BUFFER_EMPTY;
+
+    if (sources->rates)
+        sources->rates(sources->owner, &rates);
+    buffer_add_text(into, "<tr><th>applied, last minute</th><td>");
+    add_html(into, rates.size > 0 ? buffer_span(&rates) : SPAN_LITERAL("not known yet"));
+    buffer_add_text(into, "</td></tr>\n");
+    buffer_done(&rates);
+}
+
+static void add_line_break(struct buffer *into, int depth)
+{
+    buffer_add_byte(into, '\n');
+    for (int i = 0; i < 2 * depth; i++)
+        buffer_add_byte(into, ' ');
+}
+
+/* JSON as we print it, without spaces: a member a line, indented. */
+static void add_json_lines(struct buffer *into, struct span json)
+{
+    int depth = 0;
+    bool quoted = false;
+
+    for (size_t i = 0; i < json.size; i++)
+    {
+        char byte = json.at[i], next = i + 1 < json.size ? json.at[i + 1] : '\0';
+        bool opens = byte == '{' || byte == '[', closes = byte == '}' || byte == ']';
+        bool empty = (opens && (next == '}' || next == ']')) ||
+                     (closes && i > 0 && (json.at[i - 1] == '{' || json.at[i - 1] == '['));
+        bool in_text = quoted;
+        if (byte == '"')
+            quoted = !quoted;
+        depth += in_text ? 0 : opens - closes;
+        if (!in_text && closes && !empty)
+            add_line_break(into, depth);
+        add_html(into, (struct span){ &json.at[i], 1 });
+        if (in_text && byte == '\\' && i + 1 < json.size)
+            add_html(into, (struct span){ &json.at[++i], 1 });
+        else if (!in_text && ((opens && !empty) || byte == ','))
+            add_line_break(into, depth);
+    }
+}
+
+/* The answer of the last request stays, with a word that it is old, where the worker does not answer. */
+static const char page_script[] =
+    "setInterval(async () => {\n"
+    "  if (document.hidden || !getSelection().isCollapsed) return;\n"
+    "  const old = document.getElementById('old');\n"
+    "  try {\n"
+    "    const answer = await fetch('/', { cache: 'no-store', signal: AbortSignal.timeout(4000) });\n"
+    "    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');\n"
+    "    document.getElementById('content').replaceWith(page.getElementById('content'));\n"
+    "    old.textContent = '';\n"
+    "  } catch {\n"
+    "    old.textContent ||= 'no answer since ' + new Date().toLocaleTimeString();\n"
+    "  }\n"
+    "}, 5000);\n";
+
+static unsigned print_script(const struct http *http, struct buffer *into)
+{
+    (void)http;
+    buffer_add_text(into, page_script);
+    return MHD_HTTP_OK;
+}
+
 static unsigned print_page(const struct http *http, struct buffer *into)
 {
     const struct http_sources *sources = &http->sources;
     struct buffer status = BUFFER_EMPTY;
     buffer_add_text(into,
-                    "<!doctype html>\n<html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\n"
+                    "<!doctype html>\n<html lang=en><meta charset=utf-8>\n"
+                    "<noscript><meta http-equiv=refresh content=5></noscript><script src=/page.js defer></script>\n"
                     "<meta name=viewport content=\"width=device-width\">\n"
                     "<title>Interlock</title>\n<style>body{font:15px sans-serif;margin:2em;max-width:60em}"
                     "th{text-align:left;padding-right:2em;font-weight:normal}.good{color:#060}.bad{color:#a00}"
                     "td{overflow-wrap:anywhere}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;"
-                    "padding:1em}@media(max-width:30em){body{margin:.5em}th{padding-right:.5em}}</style>\n"
-                    "<h1>Interlock " INTERLOCK_VERSION "</h1>\n<table>\n");
+                    "padding:1em}@media(max-width:30em){body{margin:.5em}th{padding-right:.5em}"
+                    "pre{padding:.5em;font-size:11px}}</style>\n"
+                    "<h1>Interlock " INTERLOCK_VERSION "</h1>\n<p id=old class=bad></p>\n"
+                    "<div id=content>\n<table>\n");
     add_check_row(into, "alive", sources->healthy, sources->owner);
     add_check_row(into, "ready", sources->ready, sources->owner);
+    add_rates_row(into, sources);
     for (size_t i = 0; i < sizeof(page_rows) / sizeof(*page_rows); i++)
         add_number_row(into, page_rows[i].says, metrics_get(page_rows[i].metric));
     add_number_row(into, "dead letters published since the start", metrics_dead_letters());
     buffer_add_text(into, "</table>\n<pre>");
     print_status(http, &status);
-    add_html(into, buffer_span(&status));
-    buffer_add_text(into, "</pre>\n<p><a href=/healthz>/healthz</a> <a href=/readyz>/readyz</a> "
+    add_json_lines(into, buffer_span(&status));
+    buffer_add_text(into, "</pre>\n</div>\n<p><a href=/healthz>/healthz</a> <a href=/readyz>/readyz</a> "
                           "<a href=/metrics>/metrics</a> <a href=/status>/status</a></p></html>\n");
     buffer_done(&status);
     return MHD_HTTP_OK;
@@ -207,6 +278,7 @@ static const struct page pages[] = {
     { "/metrics", "text/plain; version=0.0.4; charset=utf-8", print_metrics },
     { "/status", "application/json", print_status },
     { "/", "text/html; charset=utf-8", print_page },
+    { "/page.js", "text/javascript; charset=utf-8", print_script },
 };
 
 /* --- answers ----------------------------------------------------------------------------------------------------- */
@@ -227,7 +299,8 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     MHD_add_response_header(response, "Content-Type", content_type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    MHD_add_response_header(response, "Content-Security-Policy",
+                            "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'");
     MHD_add_response_header(response, "Connection", "close");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, HEAD");

@@ -1,5 +1,8 @@
 /* Http: the endpoint for people, probes and Prometheus: /healthz, /readyz, /metrics, /status and a page at /.
  *
+ * The page is whole without JavaScript, and then loads itself again. With it, /page.js replaces its content alone, so
+ * that scrolling stays, and does nothing while text is selected.
+ *
  * It answers GET and HEAD and nothing else, to hosts of ours, takes no body, a request in five seconds, holds few
  * connections and no secret, and asks for no password: it listens on loopback unless the settings say otherwise.
  *
@@ -29,6 +32,8 @@ struct http_sources
     void (*status)(void *owner, struct buffer *json);
     /* Series after those of metrics_print, of the last one it names; may be NULL. */
     void (*metrics)(void *owner, struct buffer *into);
+    /* The rates of the last minute, in one line for people; nothing: not known yet. May be NULL. */
+    void (*rates)(void *owner, struct buffer *into);
     void *owner;
 };
 

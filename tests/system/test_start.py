@@ -1,6 +1,7 @@
 """Starting, and stopping: services that are not there yet, what the pool says meanwhile, signals and exit codes."""
 
 import json
+import re
 import signal
 import socket
 
@@ -170,4 +171,6 @@ def test_health_ready_metrics_and_status_are_served(world):
     assert counted['interlock_commands_total{type="ticket.escalate",outcome="rejected"}'] == 1
     assert worker.metric("interlock_messages_received_total") == 3
     assert worker.get("/")[0] == 200 and "<html" in worker.get("/")[1].lower()
+    until("the page has the rate of the last minute",
+          lambda: re.search(r"last minute</th><td>\d+\.\d commands/s", worker.get("/")[1]), 30)
     assert worker.get("/nothing")[0] == 404

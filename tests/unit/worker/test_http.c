@@ -15,7 +15,7 @@
 #include "worker/http.h"
 
 static bool is_healthy, is_ready;
-static const char *why_not;
+static const char *why_not, *rates_text, *status_text;
 static struct http *http;
 static char answer[256 * 1024];
 
@@ -38,10 +38,18 @@ static bool ready(void *owner, struct buffer *why)
 static void status(void *owner, struct buffer *json)
 {
     assert_ptr_equal(owner, &http);
-    buffer_add_text(json, "{\"state\":\"<running>\"}");
+    buffer_add_text(json, status_text);
 }
 
-static const struct http_sources sources = { .healthy = healthy, .ready = ready, .status = status, .owner = &http };
+static void rates(void *owner, struct buffer *into)
+{
+    assert_ptr_equal(owner, &http);
+    buffer_add_text(into, rates_text);
+}
+
+static const struct http_sources sources = {
+    .healthy = healthy, .ready = ready, .status = status, .rates = rates, .owner = &http
+};
 
 static int start(void **state)
 {
@@ -49,6 +57,8 @@ static int start(void **state)
     struct buffer fault = BUFFER_EMPTY;
     is_healthy = is_ready = true;
     why_not = "waiting for PostgreSQL";
+    rates_text = "";
+    status_text = "{\"state\":\"<running>\"}";
     http = http_start("127.0.0.1:0", &sources, &fault);
     buffer_done(&fault);
     return http == NULL;
@@ -179,6 +189,43 @@ static void the_page_escapes_what_it_shows(void **state)
     assert_non_null(strstr(body(), "no: &lt;script&gt;&amp;&quot;"));
     assert_non_null(strstr(body(), "&lt;running&gt;"));
     assert_null(strstr(body(), "<script>"));
+}
+
+/* Without JavaScript it loads itself again; with it, its script, which is ours alone, replaces the content. */
+static void the_page_keeps_scroll_and_selection_where_there_is_javascript(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/"), 200);
+    assert_non_null(strstr(answer, "; script-src 'self'; connect-src 'self'\r\n"));
+    const char *refresh = strstr(body(), "<meta http-equiv=refresh");
+    assert_non_null(refresh);
+    assert_non_null(strstr(body(), "<noscript><meta http-equiv=refresh content=5></noscript>"));
+    assert_null(strstr(refresh + 10, "http-equiv=refresh"));
+    assert_non_null(strstr(body(), "<script src=/page.js defer></script>"));
+    assert_non_null(strstr(body(), "<div id=content>"));
+    assert_int_equal(ask("GET", "/page.js"), 200);
+    assert_non_null(strstr(answer, "Content-Type: text/javascript"));
+    assert_non_null(strstr(body(), "getElementById('content').replaceWith("));
+}
+
+static void the_page_has_the_rates_of_the_last_minute(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/"), 200);
+    assert_non_null(strstr(body(), "<tr><th>applied, last minute</th><td>not known yet</td></tr>"));
+    rates_text = "41.2 commands/s";
+    assert_int_equal(ask("GET", "/"), 200);
+    assert_non_null(strstr(body(), "<tr><th>applied, last minute</th><td>41.2 commands/s</td></tr>"));
+}
+
+static void the_status_on_the_page_has_a_member_a_line(void **state)
+{
+    (void)state;
+    status_text = "{\"a\":[],\"b\":[{\"c\":\"x,{\\\"}\"},2],\"d\":{}}";
+    assert_int_equal(ask("GET", "/"), 200);
+    assert_non_null(strstr(body(), "<pre>{\n  &quot;a&quot;:[],\n  &quot;b&quot;:[\n    {\n"
+                                   "      &quot;c&quot;:&quot;x,{\\&quot;}&quot;\n    },\n    2\n  ],\n"
+                                   "  &quot;d&quot;:{}\n}\n</pre>"));
 }
 
 static void other_paths_are_not_found(void **state)
@@ -343,6 +390,9 @@ int main(void)
         TEST(metrics_are_prometheus_text),
         TEST(status_is_what_the_source_says),
         TEST(the_page_escapes_what_it_shows),
+        TEST(the_page_keeps_scroll_and_selection_where_there_is_javascript),
+        TEST(the_page_has_the_rates_of_the_last_minute),
+        TEST(the_status_on_the_page_has_a_member_a_line),
         TEST(other_paths_are_not_found),
         TEST(only_get_is_answered),
         TEST(bytes_that_are_not_a_request_end_their_connection_only),
