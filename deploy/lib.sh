@@ -64,3 +64,27 @@ java_is_there() {
     major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1) || true
     ((${major:-0} >= JAVA_MINIMUM))
 }
+
+# ---- waiting ----------------------------------------------------------------------------------
+
+# tick TEXT: one line that is written over, where there is a terminal to do so; else a line every ten seconds. It says
+# for how long the text has been the same: "waiting for kafka (12 s)".
+tick_text='' tick_since=0 tick_written=0
+tick() {
+    local width=${COLUMNS:-80} waited=''
+    if [[ -z $1 ]]; then return; fi
+    if [[ -z $tick_text ]]; then tick_written=$SECONDS; fi
+    if [[ $1 != "$tick_text" ]]; then tick_text=$1 tick_since=$SECONDS; fi
+    if ((SECONDS > tick_since)); then waited=" ($((SECONDS - tick_since)) s)"; fi
+    if [[ -t 1 ]]; then
+        printf '\r\e[K[%3d s]   %s%s' "$SECONDS" "${1:0:(width > 40 ? width : 72) - 12 - ${#waited}}" "$waited"
+    elif ((SECONDS - tick_written >= 10)); then
+        tick_written=$SECONDS
+        printf '[%3d s]   %s%s\n' "$SECONDS" "${1:0:100}" "$waited"
+    fi
+}
+
+clear_tick() {
+    tick_text=''
+    if [[ -t 1 ]]; then printf '\r\e[K'; fi
+}

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import urllib.parse
 from pathlib import Path
@@ -11,6 +12,7 @@ import psycopg2
 import pytest
 
 from harness.stack import ROOT
+from harness.terminal import on_terminal
 
 DEPLOY = ROOT / "deploy"
 
@@ -99,6 +101,28 @@ def test_ports_that_the_system_gives_away_are_warned_of(tmp_path):
     assert "outgoing connections" in told(first) and "outgoing connections" in told(last)
     assert "outgoing connections" in told(first - 2), "the broker's ports are behind"
     assert told(first - 100) == ""
+
+
+def test_a_wait_is_said_with_its_time_every_ten_seconds_where_nothing_can_be_rewritten():
+    done = bash("""
+        unset SECONDS  # else it moves
+        for at in 1 2 11 20 21; do SECONDS=$at; tick "waiting for kafka"; done
+        SECONDS=25; tick "kafka answers"; clear_tick
+        SECONDS=40; tick "the next step"; SECONDS=52; tick "the next step\"""")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("[ 11 s]   waiting for kafka (10 s)\n[ 21 s]   waiting for kafka (20 s)\n"
+                           "[ 52 s]   the next step (12 s)\n")
+
+
+def test_on_a_terminal_a_wait_is_rewritten_with_its_time():
+    script = (f'. "{DEPLOY}/lib.sh"; unset SECONDS; SECONDS=3; tick "waiting for kafka"; '
+              'SECONDS=15; tick "waiting for kafka"; clear_tick')
+    with on_terminal("script", dict(os.environ, TERM="xterm"), "-qec",
+                     shlex.join(["bash", "-euo", "pipefail", "-c", script]), "/dev/null") as shown:
+        code, output, _ = shown.end()
+    again = "\r\x1b[K"
+    assert code == 0 and output.replace("\n", "\r") == (f"{again}[  3 s]   waiting for kafka"
+                                                      f"{again}[ 15 s]   waiting for kafka (12 s){again}")
 
 
 def test_a_port_that_is_taken_is_named(stack, tmp_path):
