@@ -252,6 +252,21 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+static bool read_ends(const struct topic_scan *scan, int32_t partition, int64_t *ret_low, int64_t *ret_high,
+                      struct buffer *reterr)
+{
+    rd_kafka_resp_err_t error =
+        rd_kafka_query_watermark_offsets(scan->client, scan->topic, partition, ret_low, ret_high, ANSWER_MS);
+    return error == RD_KAFKA_RESP_ERR_NO_ERROR || fail_contact(scan, error, reterr);
+}
+
+/* Whether the log has older records than where the scan began: then nothing of what it was to read is gone. */
+static bool has_older(const struct topic_scan *scan, int partition, int64_t low, int64_t high)
+{
+    int64_t start = scan->starts->elems[partition].offset;
+    return start > low || (start == RD_KAFKA_OFFSET_END && high > low);
+}
+
 /* Of a partition that still begins with its first record nothing is gone; of another one, what was before its oldest
  * record. The latest of these times is that of the topic. */
 static bool find_since(const struct topic_scan *scan, int64_t began_us, int64_t *ret_since_us, struct buffer *reterr)
@@ -260,11 +275,10 @@ static bool find_since(const struct topic_scan *scan, int64_t began_us, int64_t 
     for (int32_t i = 0; i < scan->partition_count; i++)
     {
         int64_t low, high;
-        rd_kafka_resp_err_t error =
-            rd_kafka_query_watermark_offsets(scan->client, scan->topic, i, &low, &high, ANSWER_MS);
-        if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return fail_contact(scan, error, reterr);
-        int64_t since_us = low == 0 ? 0 : scan->oldest[i] < 0 ? began_us : scan->oldest[i];
+        if (!read_ends(scan, i, &low, &high, reterr))
+            return false;
+        bool whole = low == 0 || has_older(scan, i, low, high);
+        int64_t since_us = whole ? 0 : scan->oldest[i] < 0 ? began_us : scan->oldest[i];
         *ret_since_us = since_us > *ret_since_us ? since_us : *ret_since_us;
     }
     return true;
@@ -324,11 +338,11 @@ void topic_scan_close(struct topic_scan *scan)
     free(scan);
 }
 
-bool topic_scan_all(const struct settings *settings, const char *topic, topic_scan_fn *see, void *owner,
-                    int64_t *ret_since_us, struct buffer *reterr)
+bool topic_scan_all(const struct settings *settings, const char *topic, int64_t from_us, topic_scan_fn *see,
+                    void *owner, int64_t *ret_since_us, struct buffer *reterr)
 {
     int64_t began_us = now_us();
-    struct topic_scan *scan = topic_scan_open(settings, topic, NULL, 0, reterr);
+    struct topic_scan *scan = topic_scan_open(settings, topic, NULL, from_us, reterr);
 
     if (scan == NULL)
         return false;
@@ -338,6 +352,24 @@ bool topic_scan_all(const struct settings *settings, const char *topic, topic_sc
     bool read = state != TOPIC_SCAN_FAILED && find_since(scan, began_us, ret_since_us, reterr);
     topic_scan_close(scan);
     return read;
+}
+
+bool topic_scan_count(const struct settings *settings, const char *topic, int64_t from_us, int64_t *ret,
+                      struct buffer *reterr)
+{
+    struct topic_scan *scan = topic_scan_open(settings, topic, NULL, from_us, reterr);
+    bool counted = scan != NULL;
+
+    *ret = 0;
+    for (int32_t i = 0; counted && i < scan->partition_count; i++)
+    {
+        int64_t low, high, start = scan->starts->elems[i].offset;
+        counted = read_ends(scan, i, &low, &high, reterr);
+        if (counted && start != RD_KAFKA_OFFSET_END)
+            *ret += high - (start > low ? start : low);
+    }
+    topic_scan_close(scan);
+    return counted;
 }
 
 bool topic_scan_event_id(const struct scanned_message *scanned, struct id *ret)
@@ -352,18 +384,23 @@ bool topic_scan_event_id(const struct scanned_message *scanned, struct id *ret)
     return id_parse_uuid((struct span){ scanned->value.at + start, 36 }, ret);
 }
 
-bool topic_scan_is_of(const struct scanned_message *scanned, int64_t changed_at_us)
+bool topic_scan_event_time(const struct scanned_message *scanned, int64_t *ret_us)
 {
     static const char name[] = ",\"time\":\""; /* within a text the quotes would be escaped */
     struct span left = scanned->value;
-    int64_t time_us;
 
     const char *at = left.at ? memmem(left.at, left.size, name, sizeof(name) - 1) : NULL;
     if (at == NULL)
         return false;
     at += sizeof(name) - 1;
     const char *end = memchr(at, '"', (size_t)(left.at + left.size - at));
-    return end && parameters_parse_time((struct span){ at, (size_t)(end - at) }, &time_us) && time_us == changed_at_us;
+    return end && parameters_parse_time((struct span){ at, (size_t)(end - at) }, ret_us);
+}
+
+bool topic_scan_is_of(const struct scanned_message *scanned, int64_t changed_at_us)
+{
+    int64_t time_us;
+    return topic_scan_event_time(scanned, &time_us) && time_us == changed_at_us;
 }
 
 struct span topic_scan_header(const struct scanned_message *scanned, const char *name)

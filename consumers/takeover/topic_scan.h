@@ -49,14 +49,22 @@ enum topic_scan_state topic_scan_step(struct topic_scan *scan, int64_t until_us,
 /* Nothing is left but what an open transaction hides. */
 bool topic_scan_is_held_up(const struct topic_scan *scan);
 
-/* The whole topic in one call, and it waits, bounded, for open transactions.
- * *ret_since_us: everything that was published since then is still on the topic; 0: all there ever was. Partitions lose
- * their oldest records each in its own time. */
-bool topic_scan_all(const struct settings *settings, const char *topic, topic_scan_fn *see, void *owner,
-                    int64_t *ret_since_us, struct buffer *reterr);
+/* The whole topic in one call, or what was published since `from_us` (Unix microseconds; 0: all of it), and it waits,
+ * bounded, for open transactions.
+ * *ret_since_us: everything that was published since then, and not before `from_us`, is still on the topic; 0: all there
+ * ever was. Partitions lose their oldest records each in its own time. */
+bool topic_scan_all(const struct settings *settings, const char *topic, int64_t from_us, topic_scan_fn *see,
+                    void *owner, int64_t *ret_since_us, struct buffer *reterr);
+
+/* At most so many messages would be seen: transactions' markers are counted as well. */
+bool topic_scan_count(const struct settings *settings, const char *topic, int64_t from_us, int64_t *ret,
+                      struct buffer *reterr);
 
 /* The id of the CloudEvent in the value. */
 bool topic_scan_event_id(const struct scanned_message *scanned, struct id *ret);
+
+/* The time of the CloudEvent in the value, Unix microseconds. */
+bool topic_scan_event_time(const struct scanned_message *scanned, int64_t *ret_us);
 
 /* Whether an event of ours stands for what was committed at this time: of one that PostgreSQL has lost the id comes
  * again, the time does not. */

@@ -171,6 +171,7 @@ def test_each_fault_is_counted_and_named(told, what):
     before = rewrite(told, change)
     code, counts = verify(told)
     assert (code, faults(counts)) == (3, {**NOTHING, **wanted})
+    assert verify(told, "--passes", "3") == (code, counts)           # each over a part of the aggregates
     text = told.verb("audit", "verify").stdout
     after = [id_of(each) for each in published(told) if each.value != b"{}"]
     if word == "hole":
@@ -192,6 +193,20 @@ def test_records_that_retention_has_deleted_are_not_a_hole(told):
     code, counts = verify(told)
     assert (code, faults(counts)) == (0, NOTHING)
     assert verify(told, *EXECUTE)[1]["repaired"] == 0
+
+
+@pytest.mark.seconds(120)
+def test_since_a_time_what_was_changed_since_then_is_judged(told):
+    total = TICKETS * (1 + STEPS)
+    time = told.database.value("SELECT to_char(changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM "
+                               "interlock.audit_event ORDER BY changed_at OFFSET %s LIMIT 1", total // 2)
+    left = total - total // 2
+    assert verify(told, "--since", time) == (0, {**NOTHING, "events": left, "rows": left, "repaired": 0})
+    rewrite(told, without(0, -1))                                    # the oldest of a ticket and its newest
+    assert verify(told)[1]["holes"] == 2
+    code, counts = verify(told, "--since", time, "--passes", "2")
+    assert (code, counts["holes"], counts["rows"], counts["events"]) == (3, 1, left, left - 1)
+    assert "--since yesterday: accepted is a time" in told.verb("audit", "verify", "--since", "yesterday").stderr
 
 
 def open_transaction(world):

@@ -1,6 +1,8 @@
 #include "worker/admin/audit_compare.h"
 
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "worker/base/hash.h"
 
@@ -34,6 +36,7 @@ struct audit_compare
     struct last_event *last;
     size_t last_slots, last_count;
     int64_t since_us; /* earlier events may be gone */
+    uint32_t pass, passes;
     struct audit_compare_counts counts;
 };
 
@@ -46,6 +49,7 @@ struct audit_compare *audit_compare_new(void)
     compare->seen = calloc(SLOTS_MIN, sizeof(*compare->seen));
     compare->last = calloc(SLOTS_MIN, sizeof(*compare->last));
     compare->seen_slots = compare->last_slots = SLOTS_MIN;
+    compare->passes = 1;
     if (compare->seen && compare->last)
         return compare;
     audit_compare_free(compare);
@@ -199,10 +203,37 @@ bool audit_compare_row(struct audit_compare *compare, const struct audit_record 
     return true;
 }
 
-struct audit_compare_counts audit_compare_counts(struct audit_compare *compare)
+void audit_compare_end(struct audit_compare *compare)
 {
-    compare->counts.unknown = 0;
     for (size_t i = 0; i < compare->seen_slots; i++)
         compare->counts.unknown += compare->seen[i].count > 0 && !compare->seen[i].answered;
+}
+
+struct audit_compare_counts audit_compare_counts(const struct audit_compare *compare)
+{
     return compare->counts;
+}
+
+/* --- passes ------------------------------------------------------------------------------------------------------ */
+
+void audit_compare_begin(struct audit_compare *compare, uint32_t number, uint32_t of)
+{
+    assert(number < of);
+    if (number == 0)
+        memset(&compare->counts, 0, sizeof(compare->counts));
+    memset(compare->seen, 0, compare->seen_slots * sizeof(*compare->seen));
+    memset(compare->last, 0, compare->last_slots * sizeof(*compare->last));
+    compare->seen_count = compare->last_count = 0;
+    compare->pass = number;
+    compare->passes = of;
+}
+
+bool audit_compare_takes(const struct audit_compare *compare, struct span key)
+{
+    return compare->passes == 1 || (hash_of(key) >> 32) % compare->passes == compare->pass;
+}
+
+size_t audit_compare_size(const struct audit_compare *compare)
+{
+    return compare->seen_count;
 }

@@ -147,6 +147,7 @@ static void an_event_without_a_row_is_unknown(void **state)
 
     (void)state;
     see(compare, &record);
+    audit_compare_end(compare);
     assert_int_equal(audit_compare_counts(compare).unknown, 1);
     audit_compare_free(compare);
 }
@@ -227,6 +228,46 @@ static void order_is_kept_for_many_aggregates(void **state)
     audit_compare_free(compare);
 }
 
+/* The same aggregates in one pass and in seven: each event and row belongs to one of them, and what is wrong is counted
+ * once. */
+static void passes_find_together_what_one_finds(void **state)
+{
+    struct audit_compare *compare = audit_compare_new();
+    struct audit_record records[700];
+    char names[700][24];
+    size_t most = 0;
+
+    (void)state;
+    for (int i = 0; i < 700; i++)
+    {
+        snprintf(names[i], sizeof(names[i]), "ticket/%d", i / 2);
+        records[i] = through(1, i, 1, names[i]);
+    }
+    for (uint32_t of = 1; of <= 7; of += 6)
+    {
+        for (uint32_t number = 0; number < of; number++)
+        {
+            audit_compare_begin(compare, number, of);
+            for (int i = 699; i >= 0; i--)
+                if (i % 70 > 0 && audit_compare_takes(compare, records[i].aggregate))
+                    see(compare, &records[i]);
+            most = of == 7 && audit_compare_size(compare) > most ? audit_compare_size(compare) : most;
+            for (int i = 0; i < 700; i++)
+                if (i % 70 != 5 && audit_compare_takes(compare, records[i].aggregate))
+                    judge(compare, &records[i], 10000);
+            audit_compare_end(compare);
+        }
+        struct audit_compare_counts counts = audit_compare_counts(compare);
+        assert_int_equal(counts.events, 690);
+        assert_int_equal(counts.rows, 690);
+        assert_int_equal(counts.holes, 10);
+        assert_int_equal(counts.unknown, 10);
+        assert_int_equal(counts.reordered, 350 - 10 - 10);
+    }
+    assert_in_range(most, 60, 140);
+    audit_compare_free(compare);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +283,7 @@ int main(void)
         cmocka_unit_test(between_partitions_and_aggregates_there_is_no_order),
         cmocka_unit_test(an_event_of_a_topic_that_was_created_again_is_after_those_of_the_old_one),
         cmocka_unit_test(order_is_kept_for_many_aggregates),
+        cmocka_unit_test(passes_find_together_what_one_finds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
