@@ -559,8 +559,12 @@ void process_group_print_status(struct process_group *group, struct buffer *json
     buffer_add_span(json, group->holders.size > 0 ? buffer_span(&group->holders) : SPAN_LITERAL("[]"));
     buffer_add_text(json, ",\"of_group\":");
     if (group->told_us > 0 && now_us - group->told_us < OLD_US)
+    {
         buffer_add_span(json, buffer_span(&group->status));
+        buffer_add_text(json, ",\"of_group_age_s\":");
+        buffer_add_int64(json, (now_us - group->told_us) / 1000000);
+    }
     else
-        buffer_add_text(json, "null");
+        buffer_add_text(json, "null,\"of_group_age_s\":null");
     mutex_unlock(&group->mutex);
 }

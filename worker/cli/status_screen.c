@@ -12,6 +12,7 @@ enum
     SHOWN_MAX = 3, /* things of one kind; the others are counted */
     NUMBER_MAX = 32,
     COLUMN_WIDTH = 44,
+    STALE_S = 5, /* numbers of the group that are older are said to be: they are read every 2 s */
 };
 
 void status_screen_done(struct status_screen *screen)
@@ -296,12 +297,14 @@ void status_screen_print_verdict(const struct status_screen *screen, struct buff
 void status_screen_print_where(json_t *document, struct buffer *into)
 {
     json_t *workers = json_object_get(json_object_get(document, "of_group"), "workers");
-    char up[NUMBER_MAX];
+    int64_t age_s = number(document, "of_group_age_s");
+    char up[NUMBER_MAX], age[NUMBER_MAX];
 
     add(into, "group %s, ", text(document, "group"));
     if (workers)
-        add(into, "%lld of %lld workers ready, ", (long long)number(workers, "ready"),
-            (long long)number(workers, "seen"));
+        add(into, "%lld of %lld workers ready%s%s%s, ", (long long)number(workers, "ready"),
+            (long long)number(workers, "seen"), age_s >= STALE_S ? " " : "",
+            age_s >= STALE_S ? print_duration(age_s, age) : "", age_s >= STALE_S ? " ago" : "");
     add(into, "%s, up %s", strcmp(text(document, "delivery"), "exactly_once") == 0 ? "exactly once" : "at least once",
         print_duration(number(document, "up_s"), up));
 }
