@@ -40,7 +40,7 @@ static bool is_healthy(void *owner, struct buffer *why)
 
 static void print_slot_problem(struct process *process, struct buffer *why)
 {
-    buffer_add_text(why, "waiting for PostgreSQL: a slot of the consumer group");
+    buffer_add_text(why, "waiting for PostgreSQL: no slot of the consumer group is held yet");
     pthread_mutex_lock(&process->mutex);
     buffer_add_text(why, process->slot_why[0] ? ": " : "");
     buffer_add_text(why, process->slot_why);
@@ -68,7 +68,7 @@ bool process_is_ready(void *owner, struct buffer *why)
         }
     if (rights_watch_has_looked(process->rights))
         return true;
-    buffer_add_text(why, "waiting for Kafka: what it lets this worker do");
+    buffer_add_text(why, "waiting for Kafka to say what this worker may do");
     return false;
 }
 

@@ -180,7 +180,7 @@ static bool open_consumer(struct cell *cell)
     }
     if (!slot_is_held(cell->slot))
     {
-        problem_set(&cell->problem, "waiting", "PostgreSQL: a slot of the consumer group");
+        problem_set(&cell->problem, "waiting for PostgreSQL", "no slot of the consumer group is held yet");
         return false;
     }
     cell->slot_number = slot_number(cell->slot);

@@ -112,7 +112,7 @@ static void without_a_slot_it_does_not_join(void **state)
     (void)state;
     fake_cell.slot_held = false;
     begin();
-    await_why("waiting: PostgreSQL: a slot of the consumer group");
+    await_why("waiting for PostgreSQL: no slot of the consumer group is held yet");
     assert_string_equal(fake_cell.log, "");
     SET(slot_held, true);
     fake_cell_await_log("open 3.0; ");
@@ -400,7 +400,7 @@ static void a_stop_before_it_has_joined_ends_it_at_once(void **state)
     (void)state;
     fake_cell.slot_held = false;
     begin();
-    await_why("waiting: PostgreSQL: a slot of the consumer group");
+    await_why("waiting for PostgreSQL: no slot of the consumer group is held yet");
     cell_stop(cell, monotonic_us() + BOUND_US);
     await_stopped();
     assert_string_equal(fake_cell.log, "");
