@@ -125,7 +125,7 @@ bool pipeline_is_tagged(const struct pipeline *pipeline, int index, const char *
 /* --- failures ---------------------------------------------------------------------------------------------------- */
 
 /* The session died, or was never there: no SQLSTATE may be had. */
-static bool fail_session(struct pipeline *pipeline, const char *message)
+bool pipeline_fail_session(struct pipeline *pipeline, const char *message)
 {
     struct failure *failure = &pipeline->failure;
 
@@ -137,14 +137,14 @@ static bool fail_session(struct pipeline *pipeline, const char *message)
     return false;
 }
 
-static bool fail_connection(struct pipeline *pipeline)
+bool pipeline_fail_connection(struct pipeline *pipeline)
 {
     char message[160] = "";
     utf8_copy_line(message, sizeof(message), PQerrorMessage(pipeline->connection));
-    return fail_session(pipeline, message);
+    return pipeline_fail_session(pipeline, message);
 }
 
-static void fail_result(struct pipeline *pipeline, const PGresult *result, int index)
+void pipeline_fail_result(struct pipeline *pipeline, const PGresult *result, int index)
 {
     struct failure *failure = &pipeline->failure;
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -162,7 +162,7 @@ static void fail_result(struct pipeline *pipeline, const PGresult *result, int i
 /* A warning with a detail inside COMMIT is the one of a wait for the standby that was given up (PROTOCOL R6); texts are
  * in the server's language, so its codes tell: 01000, or 57P01 when the session ends with it. To take another warning
  * for it costs one more COMMIT. */
-static void on_notice(void *owner, const PGresult *result)
+void pipeline_on_notice(void *owner, const PGresult *result)
 {
     struct pipeline *pipeline = owner;
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
@@ -174,18 +174,16 @@ static void on_notice(void *owner, const PGresult *result)
         pipeline->unreplicated = true;
 }
 
-/* --- connecting -------------------------------------------------------------------------------------------------- */
-
-static bool wait_socket(struct pipeline *pipeline, short events, int64_t deadline_us, const atomic_bool *stop)
+bool pipeline_wait_socket(struct pipeline *pipeline, short events, int64_t deadline_us, const atomic_bool *stop)
 {
     for (;;)
     {
         if (stop && atomic_load(stop))
-            return fail_session(pipeline, "stopped");
+            return pipeline_fail_session(pipeline, "stopped");
         int64_t left_us = deadline_us - monotonic_us();
         if (left_us <= 0)
         {
-            fail_session(pipeline, "no answer within the time allowed");
+            pipeline_fail_session(pipeline, "no answer within the time allowed");
             pipeline->failure.late = true;
             return false;
         }
@@ -195,145 +193,8 @@ static bool wait_socket(struct pipeline *pipeline, short events, int64_t deadlin
         if (ready > 0)
             return true;
         if (ready < 0 && errno != EINTR)
-            return fail_session(pipeline, strerror(errno));
+            return pipeline_fail_session(pipeline, strerror(errno));
     }
-}
-
-static bool fail_connecting(struct pipeline *pipeline)
-{
-    char message[sizeof(pipeline->failure.message)], sqlstate[6];
-
-    connect_explain(pipeline->connection, message, sizeof(message), sqlstate);
-    fail_session(pipeline, message);
-    memcpy(pipeline->failure.sqlstate, sqlstate, sizeof(sqlstate));
-    return false;
-}
-
-static bool finish_connecting(struct pipeline *pipeline, int64_t deadline_us, const atomic_bool *stop)
-{
-    for (PostgresPollingStatusType status = PGRES_POLLING_WRITING; status != PGRES_POLLING_OK;
-         status = PQconnectPoll(pipeline->connection))
-    {
-        if (status == PGRES_POLLING_FAILED)
-            return fail_connecting(pipeline);
-        if (!wait_socket(pipeline, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_us, stop))
-            return false;
-    }
-    return true;
-}
-
-/* A question to a session that is not in pipeline mode yet. Bounded, as all waiting is: a server may stop answering
- * between any two messages. NULL: the session is lost. */
-static PGresult *ask(struct pipeline *pipeline, const char *sql, int64_t deadline_us)
-{
-    PGresult *result = NULL, *end = NULL;
-
-    if (!PQsendQueryParams(pipeline->connection, sql, 0, NULL, NULL, NULL, NULL, 0))
-    {
-        fail_connection(pipeline);
-        return NULL;
-    }
-    if (!pipeline_flush(pipeline, deadline_us) || !pipeline_next(pipeline, deadline_us, &result))
-        return NULL;
-    if (!pipeline_next(pipeline, deadline_us, &end))
-    {
-        PQclear(result);
-        return NULL;
-    }
-    PQclear(end);
-    return result;
-}
-
-/* The session is not fit for use, because of `problem` or the server's message; it is closed. */
-static bool refuse_session(struct pipeline *pipeline, const PGresult *answer, const char *problem)
-{
-    struct failure kept;
-
-    fail_result(pipeline, answer, -1);
-    if (problem)
-    {
-        pipeline->failure.class = FAILURE_OURS;
-        utf8_copy_line(pipeline->failure.message, sizeof(pipeline->failure.message), problem);
-    }
-    kept = pipeline->failure;
-    pipeline_close(pipeline);
-    pipeline->failure = kept;
-    return false;
-}
-
-/* One of the two statements of worker/postgres/session_terms.h; `expected`: its answer where all is well, NULL: any. */
-static bool ask_terms(struct pipeline *pipeline, const struct buffer *sql, bool written, const char *expected,
-                      int64_t deadline_us)
-{
-    if (!written)
-        return fail_session(pipeline, "out of memory");
-    PGresult *answer = ask(pipeline, sql->at, deadline_us);
-    if (pipeline->connection == NULL)
-        return false;
-    bool answered = PQresultStatus(answer) == PGRES_TUPLES_OK;
-    const char *problem = answered && expected ? PQgetvalue(answer, 0, 0) : NULL;
-    bool good = answered && (problem == NULL || strcmp(problem, expected) == 0);
-    if (!good)
-        refuse_session(pipeline, answer, problem);
-    PQclear(answer);
-    return good;
-}
-
-/* PROTOCOL O6. With protections.session_terms off, which only tests do, they are not set, only looked at. */
-static bool set_up_session(struct pipeline *pipeline, int64_t deadline_us)
-{
-    const struct settings *settings = pipeline->settings;
-    struct buffer set = BUFFER_EMPTY, look = BUFFER_EMPTY;
-    bool sets = settings->protections.session_terms;
-
-    bool good = (!sets || ask_terms(pipeline, &set, session_terms_write_set(pipeline->kind, settings, &set), NULL,
-                                    deadline_us)) &&
-                ask_terms(pipeline, &look, session_terms_write_look(pipeline->kind, settings, &look), "", deadline_us);
-    buffer_done(&set);
-    buffer_done(&look);
-    return good;
-}
-
-static bool try_to_connect(struct pipeline *pipeline, int64_t deadline_us, const atomic_bool *stop)
-{
-    static const char *const names[] = { "application_name",
-                                         "keepalives_idle",
-                                         "keepalives_interval",
-                                         "keepalives_count",
-                                         "tcp_user_timeout",
-                                         "target_session_attrs",
-                                         NULL };
-    const char *attributes = pipeline->kind == SESSION_TRIAL ? "any" : "read-write";
-    const char *const values[] = { pipeline->application_name, "15", "5", "3", "20000", attributes, NULL };
-
-    pipeline->connection = connect_begin(&pipeline->connect_attempt, pipeline->settings->database.url, names, values);
-    if (pipeline->connection == NULL)
-        return fail_session(pipeline, "out of memory");
-    if (PQstatus(pipeline->connection) == CONNECTION_BAD)
-        return fail_connecting(pipeline);
-    if (!finish_connecting(pipeline, deadline_us, stop))
-        return false;
-    connect_end(pipeline->connection);
-    snprintf(pipeline->where, sizeof(pipeline->where), "%s:%s", PQhost(pipeline->connection),
-             PQport(pipeline->connection));
-    PQsetNoticeReceiver(pipeline->connection, on_notice, pipeline);
-    if (PQsetnonblocking(pipeline->connection, 1) != 0)
-        return fail_connection(pipeline);
-    if (!set_up_session(pipeline, deadline_us))
-        return false;
-    return PQenterPipelineMode(pipeline->connection) == 1 || fail_connection(pipeline);
-}
-
-bool pipeline_connect(struct pipeline *pipeline, const atomic_bool *stop)
-{
-    assert(pipeline->connection == NULL);
-    int64_t deadline_us = monotonic_us() + pipeline->settings->database.connect_timeout_us;
-
-    if (try_to_connect(pipeline, deadline_us, stop))
-        return true;
-    if (monotonic_us() >= deadline_us)
-        connect_timed_out(&pipeline->connect_attempt);
-    return false;
 }
 
 /* --- the pipeline ------------------------------------------------------------------------------------------------ */
@@ -343,13 +204,13 @@ static bool end_send(struct pipeline *pipeline)
 {
     pipeline->sent_count++;
     return pipeline->settings->protections.transaction || PQpipelineSync(pipeline->connection) == 1 ||
-           fail_connection(pipeline);
+           pipeline_fail_connection(pipeline);
 }
 
 static bool begin_send(struct pipeline *pipeline)
 {
     if (pipeline->connection == NULL)
-        return fail_session(pipeline, "not connected");
+        return pipeline_fail_session(pipeline, "not connected");
     if (pipeline->synced)
         forget_results(pipeline);
     assert(pipeline->sent_count < PIPELINE_PIPELINE_MAX);
@@ -363,7 +224,7 @@ bool pipeline_send_text(struct pipeline *pipeline, const char *sql)
     if (!begin_send(pipeline))
         return false;
     if (!PQsendQueryParams(pipeline->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
-        return fail_connection(pipeline);
+        return pipeline_fail_connection(pipeline);
     return end_send(pipeline);
 }
 
@@ -380,7 +241,7 @@ static bool give_up_one(struct pipeline *pipeline)
     struct statement *gone = *oldest;
     snprintf(sql, sizeof(sql), "DEALLOCATE %s", gone->name);
     if (!PQsendQueryParams(pipeline->connection, sql, 0, NULL, NULL, NULL, NULL, 1))
-        return fail_connection(pipeline);
+        return pipeline_fail_connection(pipeline);
     pipeline->sent[pipeline->sent_count].with_deallocate = true;
     pipeline->prepared_count--;
     *oldest = gone->next;
@@ -393,7 +254,7 @@ static bool prepare(struct pipeline *pipeline, struct statement *statement)
     if (pipeline->prepared_count >= PIPELINE_PREPARED_MAX && !give_up_one(pipeline))
         return false;
     if (!PQsendPrepare(pipeline->connection, statement->name, statement->sql, 0, NULL))
-        return fail_connection(pipeline);
+        return pipeline_fail_connection(pipeline);
     pipeline->sent[pipeline->sent_count].with_prepare = true;
     pipeline->prepared_count++;
     statement->prepared = true;
@@ -420,7 +281,7 @@ bool pipeline_send(struct pipeline *pipeline, struct statement *statement, const
         formats[i] = 1;
     }
     if (!PQsendQueryPrepared(pipeline->connection, statement->name, count, texts, lengths, formats, 1))
-        return fail_connection(pipeline);
+        return pipeline_fail_connection(pipeline);
     return end_send(pipeline);
 }
 
@@ -432,11 +293,11 @@ bool pipeline_flush(struct pipeline *pipeline, int64_t deadline_us)
         if (left == 0)
             return true;
         if (left < 0)
-            return fail_connection(pipeline);
-        if (!wait_socket(pipeline, POLLIN | POLLOUT, deadline_us, NULL))
+            return pipeline_fail_connection(pipeline);
+        if (!pipeline_wait_socket(pipeline, POLLIN | POLLOUT, deadline_us, NULL))
             return false;
         if (!PQconsumeInput(pipeline->connection))
-            return fail_connection(pipeline);
+            return pipeline_fail_connection(pipeline);
     }
 }
 
@@ -444,10 +305,10 @@ bool pipeline_next(struct pipeline *pipeline, int64_t deadline_us, PGresult **re
 {
     while (PQisBusy(pipeline->connection))
     {
-        if (!wait_socket(pipeline, POLLIN, deadline_us, NULL))
+        if (!pipeline_wait_socket(pipeline, POLLIN, deadline_us, NULL))
             return false;
         if (!PQconsumeInput(pipeline->connection))
-            return fail_connection(pipeline);
+            return pipeline_fail_connection(pipeline);
     }
     *ret = PQgetResult(pipeline->connection);
     return true;
@@ -467,7 +328,7 @@ static bool read_answer(struct pipeline *pipeline, int64_t deadline_us, int inde
     if (!pipeline_next(pipeline, deadline_us, &result))
         return false;
     if (result == NULL)
-        return fail_session(pipeline, "the server ended a pipeline early");
+        return pipeline_fail_session(pipeline, "the server ended a pipeline early");
     if (!pipeline_next(pipeline, deadline_us, &end))
     {
         PQclear(result);
@@ -475,7 +336,7 @@ static bool read_answer(struct pipeline *pipeline, int64_t deadline_us, int inde
     }
     PQclear(end);
     if (!is_good(result) && PQresultStatus(result) != PGRES_PIPELINE_ABORTED && pipeline->failure.class == FAILURE_NONE)
-        fail_result(pipeline, result, index);
+        pipeline_fail_result(pipeline, result, index);
     *ret = result;
     return true;
 }
@@ -487,7 +348,7 @@ static bool read_end(struct pipeline *pipeline, int64_t deadline_us)
         return false;
     bool ended = sync && PQresultStatus(sync) == PGRES_PIPELINE_SYNC;
     PQclear(sync);
-    return ended || fail_session(pipeline, "the server did not end the pipeline");
+    return ended || pipeline_fail_session(pipeline, "the server did not end the pipeline");
 }
 
 static bool read_answers(struct pipeline *pipeline, int64_t deadline_us)
@@ -513,14 +374,14 @@ static bool read_answers(struct pipeline *pipeline, int64_t deadline_us)
 bool pipeline_sync(struct pipeline *pipeline)
 {
     if (pipeline->connection == NULL)
-        return fail_session(pipeline, "not connected");
+        return pipeline_fail_session(pipeline, "not connected");
     memset(&pipeline->failure, 0, sizeof(pipeline->failure));
     pipeline->failed_at = -1;
     pipeline->unreplicated = false;
     /* The server ends a statement by its own timeout; this deadline is for a server or network that is gone. */
     int64_t deadline_us = monotonic_us() + 2 * pipeline->settings->database.statement_timeout_us + 5000000;
     if (!PQpipelineSync(pipeline->connection))
-        return fail_connection(pipeline);
+        return pipeline_fail_connection(pipeline);
     if (!pipeline_flush(pipeline, deadline_us) || !read_answers(pipeline, deadline_us))
         return false;
     pipeline->synced = true;

@@ -1,5 +1,5 @@
-/* Pipeline, private: shared by worker/postgres/pipeline.c and worker/postgres/pipeline_fault.c. No other file includes
- * it. */
+/* Pipeline, private: shared by worker/postgres/pipeline.c, pipeline_connect.c (how its session begins) and
+ * pipeline_fault.c. No other file includes it. */
 #ifndef WORKER_POSTGRES_PIPELINE_PRIVATE_H
 #define WORKER_POSTGRES_PIPELINE_PRIVATE_H
 
@@ -42,6 +42,18 @@ struct pipeline
 /* Pushes out what is queued, taking in what the server says meanwhile: with large batches both sides could otherwise
  * wait for the other to read. */
 bool pipeline_flush(struct pipeline *pipeline, int64_t deadline_us);
+
+/* Until the socket is ready for `events`; false: the session is closed, because the time is over, or `stop` is set. */
+bool pipeline_wait_socket(struct pipeline *pipeline, short events, int64_t deadline_us, const atomic_bool *stop);
+
+/* The failure of the session, which is closed; always false. */
+bool pipeline_fail_session(struct pipeline *pipeline, const char *message);
+bool pipeline_fail_connection(struct pipeline *pipeline);
+/* That of the statement `index`, -1: of none. */
+void pipeline_fail_result(struct pipeline *pipeline, const PGresult *result, int index);
+
+/* For PQsetNoticeReceiver. */
+void pipeline_on_notice(void *pipeline, const PGresult *result);
 
 /* The next result; *ret NULL at the end of a statement's results. */
 bool pipeline_next(struct pipeline *pipeline, int64_t deadline_us, PGresult **ret);
