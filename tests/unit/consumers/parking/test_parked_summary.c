@@ -189,8 +189,13 @@ static void the_first_that_are_held_are_named(void **state)
     for (int i = 0; i < PARKED_STUCK_MAX + 1; i++)
         park("held", "09:00:00", "NULL");
     park("behind", "09:00:00", "NULL");
-    engine_ask("UPDATE interlock.parked_command SET parkings = 2 WHERE command_id = 'c-1'"); /* its row is the last */
+    /* The row of the first is the last of the table, and no index tells the order. */
+    engine_ask("UPDATE interlock.parked_command SET parkings = 2 WHERE command_id = 'c-1'");
+    engine_ask("SET enable_indexscan = off");
+    engine_ask("SET enable_bitmapscan = off");
     struct parked_summary summary = ask();
+    engine_ask("RESET enable_indexscan");
+    engine_ask("RESET enable_bitmapscan");
     assert_int_equal(summary.stuck_count, PARKED_STUCK_MAX);
     assert_string_equal(summary.stuck[0].id, "c-1");
     assert_string_equal(summary.stuck[0].aggregate, "");
