@@ -61,7 +61,7 @@ static void limit_child(void)
 
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_FSIZE, &none);
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which reserve terabytes */
     const struct rlimit memory = { 4ul << 30, 4ul << 30 };
     setrlimit(RLIMIT_AS, &memory);
 #endif
