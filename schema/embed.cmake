@@ -1,4 +1,5 @@
-# Writes schema/NNNN_name.{up,down}.sql into one C file, the array `migrations` of worker/admin/migrate.h.
+# Writes schema/NNNN_name.{up,down}.sql into one C file, the array `migrations` of worker/admin/migrate.h,
+# and the number of worker/schema_version.h.
 # cmake -DFOLDER=<schema> -DOUT=<file.c> -P embed.cmake
 #
 # Bytes and not string literals: C compilers need not accept literals above 4095 characters.
@@ -20,7 +21,7 @@ endfunction()
 file(GLOB ups RELATIVE ${FOLDER} ${FOLDER}/[0-9]*.up.sql)
 file(GLOB all RELATIVE ${FOLDER} ${FOLDER}/[0-9]*.sql)
 list(SORT ups)
-set(code "/* Made by embed.cmake. */\n#include <stddef.h>\n\n#include \"worker/admin/migrate.h\"\n\n")
+set(code "/* Made by embed.cmake. */\n#include <stddef.h>\n\n#include \"worker/admin/migrate.h\"\n#include \"worker/schema_version.h\"\n\n")
 set(rows "")
 set(expected 0)
 foreach(up ${ups})
@@ -47,5 +48,6 @@ endforeach()
 if(all)
   message(FATAL_ERROR "${all}: not a migration, nor the way back of one")
 endif()
+string(APPEND code "const int schema_newest = ${number};\n")
 string(APPEND code "const struct migration migrations[] = {\n${rows}    { 0, NULL, NULL, NULL },\n};\n")
 file(WRITE ${OUT} "${code}")

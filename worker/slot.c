@@ -8,6 +8,7 @@
 #include "worker/base/clock.h"
 #include "worker/base/hash.h"
 #include "worker/postgres/session.h"
+#include "worker/schema_version.h"
 #include "worker/settings/settings.h"
 
 static const int64_t RETRY_US = 500000;   /* between two attempts to get a session */
@@ -121,6 +122,28 @@ static enum slot_event check_group(struct slot *slot)
     return event;
 }
 
+/* A program that is deployed before its migration waits for it: what it needs would be missing one by one. */
+static enum slot_event check_schema(struct slot *slot)
+{
+    static const char sql[] = "SELECT coalesce(max(number), 0) FROM interlock.schema_migration";
+    PGresult *result = session_run(slot->session, sql, 0, NULL, ANSWER_US, &slot->stop);
+    const char *sqlstate = "";
+    enum slot_event event = SLOT_TAKEN;
+    char problem[160];
+
+    if (result == NULL || session_is_refused(slot->session, result, &sqlstate))
+        event = wait_for(slot, session_problem(slot->session));
+    else if (atoi(PQgetvalue(result, 0, 0)) < schema_newest)
+    {
+        snprintf(problem, sizeof(problem),
+                 "the schema is that of migration %s, this program needs %d: run `interlock migrate up`",
+                 PQgetvalue(result, 0, 0), schema_newest);
+        event = wait_for(slot, problem);
+    }
+    PQclear(result);
+    return event;
+}
+
 /* Tries to lock slot `number`: 1 locked, 0 somebody else's, -1 the session is gone. */
 static int try_number(struct slot *slot, int number)
 {
@@ -171,6 +194,8 @@ static enum slot_event open_slot(struct slot *slot, int wake_fd)
         return session_is_unfit(slot->session) && slot_number(slot) < 0 ? SLOT_REFUSED : SLOT_WAITING;
     }
     enum slot_event event = check_group(slot);
+    if (event == SLOT_TAKEN)
+        event = check_schema(slot);
     return event == SLOT_TAKEN ? take_number(slot) : event;
 }
 

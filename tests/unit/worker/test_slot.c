@@ -1,10 +1,12 @@
 /* fake: session */
 #include "tests/fixtures/cmocka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/fakes/session.h"
+#include "worker/schema_version.h"
 #include "worker/settings/settings.h"
 #include "worker/slot.h"
 
@@ -20,7 +22,8 @@ enum
 
 #define CLAIM "INSERT INTO interlock.consumer_group"
 #define LOCK "pg_try_advisory_lock"
-#define OURS SESSION_TELLS(CLAIM, "interlock")
+#define SCHEMA "interlock.schema_migration"
+#define OURS SESSION_TELLS(CLAIM, "interlock"), SESSION_TELLS(SCHEMA, "9999")
 #define FREE SESSION_TELLS(LOCK, "t")
 #define TAKEN SESSION_TELLS(LOCK, "f")
 
@@ -87,7 +90,8 @@ static void numbers_of_one_group_lie_together_and_apart_from_another_s(void **st
 {
     static char other[] = "another";
     static const struct session_row rows[] = { SESSION_CONNECTS, OURS, TAKEN, FREE, SESSION_END };
-    static const struct session_row others[] = { SESSION_CONNECTS, SESSION_TELLS(CLAIM, "another"), FREE, SESSION_END };
+    static const struct session_row others[] = { SESSION_CONNECTS, SESSION_TELLS(CLAIM, "another"),
+                                                 SESSION_TELLS(SCHEMA, "9999"), FREE, SESSION_END };
     (void)state;
     fake_session_play(rows);
     assert_int_equal(step(), SLOT_TAKEN);
@@ -210,6 +214,22 @@ static void a_schema_without_tables_says_what_to_do(void **state)
     }
 }
 
+/* A program that is deployed before its migration. */
+static void a_schema_that_is_behind_is_waited_for(void **state)
+{
+    static const struct session_row behind[] = { SESSION_CONNECTS, SESSION_TELLS(CLAIM, "interlock"),
+                                                 SESSION_TELLS(SCHEMA, "3"), SESSION_END };
+    char says[160];
+    (void)state;
+    fake_session_play(behind);
+    assert_int_equal(step(), SLOT_WAITING);
+    snprintf(says, sizeof(says), "the schema is that of migration 3, this program needs %d: run `interlock migrate up`",
+             schema_newest);
+    assert_waiting(says);
+    await_pause();
+    take_number();
+}
+
 static void any_other_refusal_is_told_as_it_is(void **state)
 {
     static const struct session_row rows[] = { SESSION_CONNECTS, SESSION_REFUSES(CLAIM, "42501", "permission denied"),
@@ -293,6 +313,7 @@ int main(void)
         TEST(the_schema_of_another_group_is_refused),
         TEST(a_schema_without_tables_says_what_to_do),
         TEST(any_other_refusal_is_told_as_it_is),
+        TEST(a_schema_that_is_behind_is_waited_for),
         TEST(a_group_that_is_just_being_written_is_looked_at_again),
         TEST(attempts_to_connect_have_pauses_in_between_that_can_be_cut_short),
         TEST(a_server_that_is_unfit_ends_a_start_only),
