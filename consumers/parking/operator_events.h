@@ -1,7 +1,7 @@
-/* Operator events: the acts of operators as events on the audit topic (CONTRACT.md), by the returner's thread and with
- * its producer. At least once: an action stays in interlock.operator_outbox until the broker has confirmed its event,
- * which has the same id and the same bytes every time. Readers of command events pass over them: their first member is
- * not the id (consumers/takeover/topic_scan.h).
+/* Operator events: the actions of operators as events on the audit topic (CONTRACT.md), by the returner's thread and
+ * with its producer. At least once: an action stays in interlock.operator_outbox until the broker has confirmed its
+ * event, which has the same id and the same bytes every time. Readers of command events pass over them: their first
+ * member is not the id (consumers/takeover/topic_scan.h).
  *
  * Threads    one owner, the returner.
  * Ownership  keeps the topic's name by reference; keeps its messages' places until their reports have come.

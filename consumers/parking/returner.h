@@ -3,7 +3,7 @@
  * PostgreSQL no longer has them, but not while a copy is still unread (consumers/parking/claims.h). One works at a time
  * in a group: each round is one statement under an advisory lock.
  *
- * It publishes the acts of operators on the audit topic, too (consumers/parking/operator_events.h).
+ * It publishes the actions of operators on the audit topic, too (consumers/parking/operator_events.h).
  *
  * Nothing rests on what it publishes: a return is applied by a batch that finds its token in PostgreSQL, once.
  *

@@ -1,5 +1,5 @@
-/* Action query: the acts of operators as they are recorded (worker/admin/operator_action.h), and the act that takes one
- * back: what it put back and what has not returned yet becomes again what it was.
+/* Action query: the actions of operators as they are recorded (worker/admin/operator_action.h), and the one that takes
+ * another back: what that put back and what has not returned yet becomes again what it was.
  *
  * Threads    one owner per connection; no state.
  * Ownership  the connection is borrowed, results are the caller's (query.h).

@@ -1,5 +1,5 @@
 /* wrap: clock_gettime */
-/* Operator events: the acts of operators on PostgreSQL, published to a broker within librdkafka. */
+/* Operator events: the actions of operators on PostgreSQL, published to a broker within librdkafka. */
 #include "tests/fixtures/cmocka.h"
 
 #include <stdio.h>
