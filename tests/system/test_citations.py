@@ -70,6 +70,21 @@ def test_a_name_with_a_module_s_prefix_has_to_stand_in_the_code(tmp_path, name, 
     assert refused(tmp_path, files={name: text}) == [f"{name}:1: nothing in the code is named lane_close"]
 
 
+@pytest.mark.parametrize("text, why", [
+    ("## The start\n\n1. `lane_submit`, then `begin`.\n", "3: no function of the program is named begin"),
+    ("## The end\n\n1. lanes: `lane` does.\n", "3: no function of the program is named lane"),
+    ("## Threads\n\n`is_ready` says so.\n", "3: nothing in the program is named is_ready"),
+])
+def test_architecture_cites_functions_of_the_program_and_not_of_its_tests(tmp_path, text, why):
+    tests = {"tests/unit/test_http.c": "static int is_ready(void);\nvoid begin(void);\nvoid lane(void);\n"}
+    assert refused(tmp_path, files={**tests, "ARCHITECTURE.md": text}) == [f"ARCHITECTURE.md:{why}"]
+
+
+def test_architecture_may_cite_functions_and_names_of_the_schema(tmp_path):
+    text = "## The end\n\n1. `lane_submit` writes `parked_command` and `id`.\n\n## Folders\n\n`lane` is a word.\n"
+    assert refused(tmp_path, files={"ARCHITECTURE.md": text}) == []
+
+
 @pytest.mark.parametrize("name, text", [
     ("worker/x.c", 'const char *text = "DESIGN.md lane_close R9";\n'),
     ("worker/x.c", "/* rdkafka.h is another's; other_close may be, too: no module is named other. */\n"),
