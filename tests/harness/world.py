@@ -147,7 +147,7 @@ class World:
                 "SELECT p.topic, p.partition, e.kafka_offset, e.outcome, s.published FROM interlock.audit_event e "
                 "JOIN interlock.partition_owner p ON p.id = e.partition_id "
                 "JOIN interlock.partition_published s ON s.partition_id = p.id "
-                "WHERE e.command_source = %s AND e.command_id = %s", each.identity)
+                "WHERE e.command_source = %s AND e.command_id = %s", *each.identity)
             lines.append(f"{each.identity}, key {each.key}: " + (f"in PostgreSQL: {rows}" if rows else "not in PostgreSQL"))
         lines += [f"{worker.log.name}: {worker.get('/readyz') if worker.runs() else 'does not run'}" for worker in self.workers]
         return "\n".join(lines)

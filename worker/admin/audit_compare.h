@@ -1,8 +1,8 @@
 /* Audit compare: the audit rows of PostgreSQL against the events on the topic (PROTOCOL R7). No I/O: it is given
  * the events first, then the rows, and reports the differences.
  *
- * What is too much for one pass is compared in several: each looks at the aggregates whose key falls to it, with their
- * order, and passes over the others.
+ * A topic with too many events for one pass is compared in several: each looks at the aggregates whose key falls to it,
+ * with their order, and passes over the others.
  *
  * Threads    one owner.
  * Ownership  copies what it keeps: 48 bytes an event, 32 an aggregate, of one pass.
