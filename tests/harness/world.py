@@ -143,11 +143,14 @@ class World:
         for each in messages:
             if each.identity in found:
                 continue
-            rows = self.database.rows(
-                "SELECT p.topic, p.partition, e.kafka_offset, e.outcome, s.published FROM interlock.audit_event e "
-                "JOIN interlock.partition_owner p ON p.id = e.partition_id "
-                "JOIN interlock.partition_published s ON s.partition_id = p.id "
-                "WHERE e.command_source = %s AND e.command_id = %s", *each.identity)
+            try:
+                rows = self.database.rows(
+                    "SELECT p.topic, p.partition, e.kafka_offset, e.outcome, s.published FROM interlock.audit_event e "
+                    "JOIN interlock.partition_owner p ON p.id = e.partition_id "
+                    "JOIN interlock.partition_published s ON s.partition_id = p.id "
+                    "WHERE e.command_source = %s AND e.command_id = %s", *each.identity)
+            except psycopg2.Error as error:
+                rows = f"not known: {error}"
             lines.append(f"{each.identity}, key {each.key}: " + (f"in PostgreSQL: {rows}" if rows else "not in PostgreSQL"))
         lines += [f"{worker.log.name}: {worker.get('/readyz') if worker.runs() else 'does not run'}" for worker in self.workers]
         return "\n".join(lines)
