@@ -11,7 +11,7 @@ from harness.terminal import on_terminal
 from harness.waiting import until
 from harness.wires import wires
 
-SAYS = "interlock audit verify: audit rows read"
+SAYS = "interlock audit verify: looking for the first audit rows"
 LOCK = "LOCK TABLE interlock.audit_event IN ACCESS EXCLUSIVE MODE"
 
 

@@ -355,6 +355,7 @@ static bool verify(struct verification *verification)
         if (verification->repair == NULL)
             return false;
     }
+    progress_stage("looking for the first audit rows");
     QUERY_RESULT partitions =
         query_run(verification->connection, partitions_sql, 1, &verification->since, &verification->fault);
     if (partitions == NULL || !run_passes(verification, partitions))
